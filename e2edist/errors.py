@@ -1,0 +1,106 @@
+"""Everything that can go wrong and that a person can do something about, in one tree.
+
+    E2EError                      exit code 2: the user must fix something
+    ├── InputError                a ROOT file: missing, not ROOT, cut, no such tree
+    │   ├── BranchError           a branch is missing, or has a type that can't be read
+    │   ├── UnsplitError          an EDM product that was written unsplit
+    │   └── ChangedFileError      the file is no longer the one that was planned
+    ├── SpecError                 a TOML file or command line that people wrote
+    │   └── UnknownNameError      no tagger, site, format ... of that name
+    ├── ModelError                an ONNX model that does not load or does not fit its tagger
+    ├── OutputError               an output folder that can't be written or belongs to another plan
+    ├── ResourceError             what is asked for does not fit; names the number that would
+    └── CampaignError             exit code 1: some chunks failed, the rest is safe on disk
+
+Every error says where (file, key, entry), what, and what to do next. All of them survive
+pickling, because they travel from workers to the driver.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class E2EError(Exception):
+    """Root of the tree.
+
+    Parameters
+    ----------
+    where : str
+        What it is about: a file, a key, an entry range. May be empty.
+    what : str
+        What is wrong, as a clause without a full stop.
+    todo : str
+        What the user can do, as a sentence. May be empty.
+    """
+
+    exit_code = 2
+
+    def __init__(self, where: str, what: str, todo: str = "") -> None:
+        # All three go to Exception.args, so that the default pickling rebuilds the object.
+        super().__init__(where, what, todo)
+        self.where, self.what, self.todo = where, what, todo
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{head}. {self.todo}" if self.todo else head
+
+
+class InputError(E2EError):
+    """A ROOT file can't be used."""
+
+
+class BranchError(InputError):
+    """A branch is missing or has a type that can't be read."""
+
+
+class UnsplitError(InputError):
+    """An EDM product was written unsplit, so that only CMSSW can read it."""
+
+
+class ChangedFileError(InputError):
+    """The file differs from the one that was planned (uuid, size or entries)."""
+
+
+class SpecError(E2EError):
+    """A TOML file or a command line has faults; all of them are named."""
+
+
+class UnknownNameError(SpecError):
+    """There is no tagger, site, format, engine or pool of that name."""
+
+
+class ModelError(E2EError):
+    """A model does not load, or does not fit its tagger."""
+
+
+class OutputError(E2EError):
+    """The output folder can't be used."""
+
+
+class ResourceError(E2EError):
+    """What is asked for does not fit into memory or disk."""
+
+
+class CampaignError(E2EError):
+    """Some chunks failed; everything else is on disk."""
+
+    exit_code = 1
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """Return a sentence part that lists `known` and the names nearest to `name`."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=count, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
+    shown = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
+    return f"{hint}known: {shown or 'none'}"
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """Return the error for a mistyped plug-in or file name."""
+    return UnknownNameError("", f"there is no {kind} {name!r}", nearest(name, known))

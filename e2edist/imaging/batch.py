@@ -1,0 +1,100 @@
+"""Events as plain arrays: what the formats give and what the images are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+#: table name -> names of its columns, e.g. ``{"EB": {"detid", "energy"}}``
+Columns = Mapping[str, frozenset[str]]
+
+#: Column -> dtype for each table that a format can fill. ``quality`` is CMSSW's bit mask,
+#: ``d0`` and ``dz`` are in cm relative to the first vertex, energies and pt in GeV, times in ns,
+#: angles in radians. Tracker layers (BPIX1 ...) hold the (eta, phi) of their hits.
+TABLES: dict[str, dict[str, str]] = {
+    "EB": {"detid": "u4", "energy": "f4", "time": "f4"},
+    "EE": {"detid": "u4", "energy": "f4", "time": "f4"},
+    "HBHE": {"detid": "u4", "energy": "f4"},
+    "tracks": {"pt": "f4", "eta": "f4", "phi": "f4", "d0": "f4", "dz": "f4", "quality": "u1"},
+    "photon": {"pt": "f4", "eta": "f4", "phi": "f4", "label": "i4"},
+    "electron": {"pt": "f4", "eta": "f4", "phi": "f4", "label": "i4"},
+    "jet": {"pt": "f4", "eta": "f4", "phi": "f4", "label": "i4"},
+}
+OBJECT_KINDS = ("photon", "electron", "jet")
+TRACKER_LAYERS = (
+    *(f"BPIX{i}" for i in range(1, 5)),
+    *(f"FPIX{i}" for i in range(1, 4)),
+    *(f"TIB{i}" for i in range(1, 5)),
+    *(f"TID{i}" for i in range(1, 4)),
+    *(f"TOB{i}" for i in range(1, 7)),
+    *(f"TEC{i}" for i in range(1, 10)),
+)
+TABLES.update({name: {"eta": "f4", "phi": "f4"} for name in TRACKER_LAYERS})
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Variable-length rows of several columns, as offsets and flat arrays.
+
+    Attributes
+    ----------
+    offsets : int64, shape (events + 1,)
+        Row range of event i is the half-open range ``offsets[i]:offsets[i + 1]``; ``offsets[0] == 0``.
+    columns : mapping of str to array, shape (rows,)
+        Native byte order, dtypes of `TABLES`.
+    """
+
+    offsets: Array
+    columns: Mapping[str, Array]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows of all events together."""
+        return int(self.offsets[-1])
+
+    def __getitem__(self, column: str) -> Array:
+        return self.columns[column]
+
+    def counts(self) -> Array:
+        """Return rows per event, int64, shape (events,)."""
+        return np.diff(self.offsets)
+
+    def events(self) -> Array:
+        """Return the event index of each row, int32, shape (rows,)."""
+        counts = self.counts()
+        return np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """A half-open range of entries of one file, in memory.
+
+    Attributes
+    ----------
+    start, stop : int
+        Entry range in the tree, half-open.
+    tables : mapping of str to Ragged
+        Keys and columns as requested, all with ``stop - start`` events.
+    run, lumi, event : uint32, uint32, uint64, shape (events,), or None
+        Event numbers where the file has them in readable form.
+    """
+
+    start: int
+    stop: int
+    tables: Mapping[str, Ragged]
+    run: Array | None = field(default=None)
+    lumi: Array | None = field(default=None)
+    event: Array | None = field(default=None)
+
+    @property
+    def events(self) -> int:
+        """Number of events."""
+        return self.stop - self.start
+
+    def __getitem__(self, table: str) -> Ragged:
+        return self.tables[table]
