@@ -1,0 +1,1 @@
+"""Floor 2: model runtimes, one module each."""

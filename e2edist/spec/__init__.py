@@ -1,0 +1,1 @@
+"""Floor 1: what people write, taggers, sites and campaigns, from TOML to frozen models."""

@@ -1,0 +1,251 @@
+"""Image layers: what one channel is made of, as sparse whole-detector frames.
+
+A frame is never made dense on the way to a crop. It is kept as the list of its non-zero pixels per
+event (`Hits`), each pixel once, duplicates added in float32 in the order of the file. A dense frame
+(`crops.frame`) and a crop (`crops.cut`) are two views of that list, so they agree bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._kernel import kernel
+from .batch import TRACKER_LAYERS, Array, Columns, EventBatch
+from .detid import depth1_towers, eb_pixels, ee_plane_pixels, ee_stitched_pixels, hbhe_pixels
+from .geometry import (
+    EB_FIRST_ROW,
+    EB_SHAPE,
+    ECAL_SHAPE,
+    EE_SHAPE,
+    HBHE_SHAPE,
+    direction_pixels,
+    ee_table,
+)
+
+#: Part of the campaign fingerprint: raise it whenever any pixel of any layer or crop may change.
+IMAGING_VERSION = 1
+#: Tracks count in the d0 and dz layers below this |dz| in cm.
+DZ_MAX = np.float32(0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Sparse frames of one layer.
+
+    Attributes
+    ----------
+    offsets : int64, shape (events + 1,)
+        Half-open pixel ranges of the events.
+    row, col : int16, shape (pixels,)
+        Place on the grid `shape`; no pixel occurs twice in an event.
+    value : float32, shape (pixels,)
+        GeV for energies and pT, ns for times, cm for d0 and dz, hits for tracker layers.
+    shape : (int, int)
+        Rows and columns of the grid.
+    """
+
+    offsets: Array
+    row: Array
+    col: Array
+    value: Array
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FillOptions:
+    """What a tagger may choose about the filling of layers.
+
+    Attributes
+    ----------
+    track_quality : int
+        Bit mask of CMSSW track qualities, one of which a track must have; 4 is high purity, 0 takes all.
+    endcap_factor : float
+        Factor on the EE energies of ECAL_energy; some trainings used 1/4.
+    """
+
+    track_quality: int = 4
+    endcap_factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One kind of image channel.
+
+    Attributes
+    ----------
+    grid : str
+        EB (170x360), ECAL (280x360), HBHE (56x72) or EE (100x100).
+    columns : mapping of str to frozenset of str
+        Tables and columns of an `EventBatch` that it is made from.
+    make : callable
+        ``make(batch, options) -> Hits``.
+    """
+
+    grid: str
+    columns: Columns
+    make: Callable[[EventBatch, FillOptions], Hits]
+
+
+@kernel
+def _merge(offsets: Array, row: Array, col: Array, value: Array, slot: Array) -> tuple[Array, ...]:
+    """Add up entries of the same pixel per event, in order; entries with row < 0 are left out.
+
+    `slot` is scratch of one int32 per pixel, shape (rows, columns), all -1 before and after.
+    """
+    out_offsets = np.zeros(len(offsets), np.int64)
+    out_row, out_col = np.empty(len(row), np.int16), np.empty(len(row), np.int16)
+    out_value = np.empty(len(row), np.float32)
+    count = 0
+    for e in range(len(offsets) - 1):
+        first = count
+        for k in range(offsets[e], offsets[e + 1]):
+            r, c = row[k], col[k]
+            if r < 0:
+                continue
+            place = slot[r, c]
+            if place < 0:
+                slot[r, c] = count
+                out_row[count], out_col[count], out_value[count] = r, c, value[k]
+                count += 1
+            else:
+                out_value[place] += value[k]
+        for k in range(first, count):
+            slot[out_row[k], out_col[k]] = -1
+        out_offsets[e + 1] = count
+    return out_offsets, out_row[:count].copy(), out_col[:count].copy(), out_value[:count].copy()
+
+
+def _hits(offsets: Array, row: Array, col: Array, value: Array, shape: tuple[int, int]) -> Hits:
+    slot = np.full(shape, -1, np.int32)
+    ends, rows, cols, sums = _merge(offsets, row, col, np.asarray(value, np.float32), slot)
+    return Hits(ends, rows, cols, sums, shape)
+
+
+@kernel
+def _join(a: Array, b: Array) -> Array:
+    """Return the order that puts the entries of b behind those of a, event by event."""
+    order = np.empty(a[-1] + b[-1], np.int64)
+    count = 0
+    for e in range(len(a) - 1):
+        for k in range(a[e], a[e + 1]):
+            order[count] = k
+            count += 1
+        for k in range(b[e], b[e + 1]):
+            order[count] = a[-1] + k
+            count += 1
+    return order
+
+
+def eb(batch: EventBatch, column: str) -> Hits:
+    """Return the EB frame (170x360) of a hit column: energies in GeV or times in ns, added per crystal."""
+    table = batch["EB"]
+    row, col = eb_pixels(table["detid"], table["energy"])
+    return _hits(table.offsets, row, col, table[column], EB_SHAPE)
+
+
+def ee_plane(batch: EventBatch, side: int) -> Hits:
+    """Return the 100x100 energy plane of one endcap, side -1 or +1; row iy-1, column ix-1."""
+    table = batch["EE"]
+    row, col = ee_plane_pixels(table["detid"], table["energy"], side)
+    return _hits(table.offsets, row, col, table["energy"], EE_SHAPE)
+
+
+def ecal(batch: EventBatch, options: FillOptions) -> Hits:
+    """Return the stitched ECAL frame (280x360), energies in GeV."""
+    barrel, table = eb(batch, "energy"), batch["EE"]
+    row, col = ee_stitched_pixels(table["detid"], table["energy"], ee_table())
+    ends = _hits(table.offsets, row, col, table["energy"], ECAL_SHAPE)
+    order = _join(barrel.offsets, ends.offsets)
+    factor = np.float32(options.endcap_factor)
+    value = np.concatenate([barrel.value, ends.value * factor])
+    return Hits(
+        barrel.offsets + ends.offsets,
+        np.concatenate([barrel.row + np.int16(EB_FIRST_ROW), ends.row])[order],
+        np.concatenate([barrel.col, ends.col])[order],
+        value[order],
+        ECAL_SHAPE,
+    )
+
+
+def hbhe(batch: EventBatch, _: FillOptions) -> Hits:
+    """Return the HBHE tower frame (56x72): energies in GeV, depths added."""
+    table = batch["HBHE"]
+    row, col, value = hbhe_pixels(table["detid"], table["energy"])
+    return _hits(table.offsets * 2, row, col, value, HBHE_SHAPE)
+
+
+def hbhe_depth1(batch: EventBatch) -> Hits:
+    """Return depth-1 tower energies by (HBHE row, iphi-1), for jet seeds; 10-degree towers not split."""
+    table = batch["HBHE"]
+    row, col = depth1_towers(table["detid"], table["energy"])
+    return _hits(table.offsets, row, col, table["energy"], HBHE_SHAPE)
+
+
+def tracks(batch: EventBatch, options: FillOptions, column: str) -> Hits:
+    """Return a track frame (280x360) at the vertex direction: the sum of pt in GeV, or of d0 or dz in cm.
+
+    d0 and dz take tracks with ``|dz| < 0.1`` cm only (physics.md 4).
+    """
+    table = batch["tracks"]
+    row, col = direction_pixels(table["eta"], table["phi"])
+    keep = np.ones(len(row), bool)
+    if options.track_quality:
+        keep &= (table["quality"] & options.track_quality) != 0
+    if column != "pt":
+        keep &= np.abs(table["dz"]) < DZ_MAX
+    return _hits(table.offsets, np.where(keep, row, np.int16(-1)), col, table[column], ECAL_SHAPE)
+
+
+def tracker_counts(batch: EventBatch, name: str) -> Hits:
+    """Return the number of hits of a tracker layer per stitched pixel (280x360)."""
+    table = batch[name]
+    row, col = direction_pixels(table["eta"], table["phi"])
+    return _hits(table.offsets, row, col, np.ones(len(row), np.float32), ECAL_SHAPE)
+
+
+def _needs(table: str, *columns: str) -> Columns:
+    return {table: frozenset(columns)}
+
+
+def _tracker_layer(name: str) -> Layer:
+    def make(batch: EventBatch, _: FillOptions) -> Hits:
+        return tracker_counts(batch, name)
+
+    return Layer("ECAL", _needs(name, "eta", "phi"), make)
+
+
+_ECAL_COLUMNS = {**_needs("EB", "detid", "energy"), **_needs("EE", "detid", "energy")}
+_TRACK = ("eta", "phi", "quality")
+
+#: Every layer that a tagger may name.
+LAYERS: dict[str, Layer] = {
+    "EB_energy": Layer("EB", _needs("EB", "detid", "energy"), lambda b, _: eb(b, "energy")),
+    "EB_time": Layer("EB", _needs("EB", "detid", "energy", "time"), lambda b, _: eb(b, "time")),
+    "EE_minus": Layer("EE", _needs("EE", "detid", "energy"), lambda b, _: ee_plane(b, -1)),
+    "EE_plus": Layer("EE", _needs("EE", "detid", "energy"), lambda b, _: ee_plane(b, +1)),
+    "ECAL_energy": Layer("ECAL", _ECAL_COLUMNS, ecal),
+    "HBHE_energy": Layer("HBHE", _needs("HBHE", "detid", "energy"), hbhe),
+    "ECAL_tracksPt": Layer("ECAL", _needs("tracks", "pt", *_TRACK), lambda b, o: tracks(b, o, "pt")),
+    "ECAL_tracksD0": Layer("ECAL", _needs("tracks", "d0", "dz", *_TRACK), lambda b, o: tracks(b, o, "d0")),
+    "ECAL_tracksDz": Layer("ECAL", _needs("tracks", "dz", *_TRACK), lambda b, o: tracks(b, o, "dz")),
+}
+for _name in TRACKER_LAYERS:
+    LAYERS[_name] = Layer(
+        "ECAL", _needs(_name, "eta", "phi"), lambda b, _, name=_name: tracker_counts(b, name)
+    )
+
+
+def fill(batch: EventBatch, name: str, options: FillOptions) -> Hits:
+    """Return the sparse frames of layer `name` for all events of `batch`."""
+    return LAYERS[name].make(batch, options)
+
+
+def columns_of(name: str, options: FillOptions) -> Columns:
+    """Return the tables and columns that layer `name` needs; no track quality where all tracks are taken."""
+    needed = LAYERS[name].columns
+    if options.track_quality or "tracks" not in needed:
+        return needed
+    return {"tracks": needed["tracks"] - {"quality"}}

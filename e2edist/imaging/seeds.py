@@ -1,0 +1,207 @@
+"""From reconstructed objects to crop centres, or the reason why there is none (physics.md 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from ._kernel import Scalar, kernel
+from .batch import Array
+from .detid import tower_column
+from .geometry import EB_FIRST_ROW, eta_row, phi_column, tower_at
+from .layers import Hits
+
+#: What can become of an object; the index is the code in `Seeds.status`.
+STATUSES = ("ok", "nan", "pt", "eta", "no_hit", "seed_eta", "edge")
+OK, NAN, PT, ETA, NO_HIT, SEED_ETA, EDGE = range(7)
+
+#: e/gamma crops that leave these EB rows would reach over the end of the barrel.
+EDGE_ROWS = (15, 153)
+#: A jet seed beyond this tower could leave the stitched image.
+SEED_IETA_MAX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """Crop centre of each object, in the order of the objects.
+
+    Attributes
+    ----------
+    status : int8, shape (objects,)
+        Index into `STATUSES`; the centre is valid where it is 0.
+    row, col : int16, shape (objects,)
+        Pixel on the EB grid (e/gamma) or the stitched grid (jets); -1 where no seed was found.
+        An object rejected for its seed (edge, seed_eta) keeps the place of the seed.
+    """
+
+    status: Array
+    row: Array
+    col: Array
+
+
+@kernel
+def cut_objects(pt: Array, eta: Array, phi: Array, pt_min: float, eta_max: float, closed: bool) -> Array:
+    """Return the status (int8) of each object after the kinematic cuts.
+
+    `closed` keeps an object at ``|eta| == eta_max``.
+    """
+    status = np.zeros(len(pt), np.int8)
+    for k in range(len(pt)):
+        a = abs(np.float64(eta[k]))
+        if not (isfinite(pt[k]) and isfinite(eta[k]) and isfinite(phi[k])):
+            status[k] = NAN
+        elif pt[k] < pt_min:
+            status[k] = PT
+        elif a > eta_max or (a == eta_max and not closed):
+            status[k] = ETA
+    return status
+
+
+@kernel
+def _hottest_in_window(
+    frame: tuple[Array, Array, Array], first: int, last: int, corner: tuple[int, int], size: tuple[int, int]
+) -> tuple[Scalar, Scalar]:
+    """Return the place of the largest value among pixels first:last in a window; (-1, -1) if it is empty.
+
+    Columns wrap at 360. Of equal values the one in the lowest window row, then column, wins, so that
+    the order of hits in the file does not matter.
+    """
+    row, col, value = frame
+    best, best_place, place = np.float32(-1), -1, -1
+    for k in range(first, last):
+        i, j = row[k] - corner[0], (col[k] - corner[1]) % 360
+        if i < 0 or i >= size[0] or j >= size[1]:
+            continue
+        at = i * size[1] + j
+        if place < 0 or value[k] > best or (value[k] == best and at < best_place):
+            best, best_place, place = value[k], at, k
+    if place < 0:
+        return -1, -1
+    return np.int64(row[place]), np.int64(col[place])
+
+
+@kernel
+def _seed_eb(
+    frame: tuple[Array, Array, Array],
+    offsets: Array,
+    objects: tuple[Array, Array, Array],
+    status: Array,
+    size: tuple[int, int],
+) -> tuple[Array, Array]:
+    event, eta, phi = objects
+    row, col = np.full(len(event), -1, np.int16), np.full(len(event), -1, np.int16)
+    for k in range(len(event)):
+        if status[k] != OK:
+            continue
+        r = eta_row(np.float64(eta[k])) - EB_FIRST_ROW
+        c = phi_column(np.float64(phi[k]))
+        first, last = offsets[event[k]], offsets[event[k] + 1]
+        corner = (r - size[0] // 2, c - size[1] // 2)
+        row[k], col[k] = _hottest_in_window(frame, first, last, corner, size)
+        if row[k] < 0:
+            status[k] = NO_HIT
+    return row, col
+
+
+def seed_eb(
+    energy: Hits,
+    objects: tuple[Array, Array, Array],
+    status: Array,
+    size: tuple[int, int],
+    *,
+    drop_edge: bool,
+) -> Seeds:
+    """Take the hottest EB crystal round each object as the centre of its crop.
+
+    The reference takes the hottest crystal of the super-cluster, whose hit list can't be read outside
+    CMSSW; a window round the object's own direction stands in for it.
+
+    Parameters
+    ----------
+    energy : Hits
+        EB_energy frames.
+    objects : (event int32, eta float32, phi float32), each shape (objects,)
+        Radians; only objects with status 0 are looked at.
+    status : int8, shape (objects,)
+        From `cut_objects`; not changed.
+    size : (int, int)
+        Window in crystals, odd numbers, centred on the crystal at the object's (eta, phi).
+    drop_edge : bool
+        Whether seeds in EB rows < 15 or > 153 are rejected, as the training ntuples did.
+    """
+    status = status.copy()
+    row, col = _seed_eb((energy.row, energy.col, energy.value), energy.offsets, objects, status, size)
+    if drop_edge:
+        outside = (row < EDGE_ROWS[0]) | (row > EDGE_ROWS[1])
+        status[(status == OK) & outside] = EDGE
+    return Seeds(status, row, col)
+
+
+@kernel
+def _hottest_tower(
+    frame: tuple[Array, Array, Array], first: int, last: int, axis: tuple[int, int]
+) -> tuple[Scalar, Scalar]:
+    """Return (ieta, iphi) of the hottest depth-1 tower in the 7x7 round `axis`; (0, 0) if there is none.
+
+    ieta runs over the integers axis-3 ... axis+3, of which 0 does not exist.
+    """
+    row, col, value = frame
+    best, best_place = np.float32(-1), -1
+    found: tuple[Scalar, Scalar] = (0, 0)
+    for k in range(first, last):
+        ieta = row[k] - 27 if row[k] >= 28 else row[k] - 28
+        i, j = ieta - axis[0] + 3, (col[k] + 1 - axis[1] + 3) % 72
+        if i < 0 or i > 6 or j > 6:
+            continue
+        at = i * 7 + j
+        if best_place < 0 or value[k] > best or (value[k] == best and at < best_place):
+            best, best_place, found = value[k], at, (ieta, np.int64(col[k]) + 1)
+    return found
+
+
+@kernel
+def _seed_jet(
+    frame: tuple[Array, Array, Array],
+    offsets: Array,
+    objects: tuple[Array, Array, Array],
+    status: Array,
+    keep_empty: bool,
+) -> tuple[Array, Array]:
+    event, eta, phi = objects
+    row, col = np.full(len(event), -1, np.int16), np.full(len(event), -1, np.int16)
+    for k in range(len(event)):
+        if status[k] != OK:
+            continue
+        axis = tower_at(np.float64(eta[k]), np.float64(phi[k]))
+        ieta, iphi = _hottest_tower(frame, offsets[event[k]], offsets[event[k] + 1], axis)
+        if ieta == 0 and keep_empty:
+            ieta, iphi = axis
+        if ieta == 0:
+            status[k] = NO_HIT
+            continue
+        tower = (ieta - 1 if ieta > 0 else ieta) + 28
+        row[k], col[k] = 5 * tower + 2, 5 * tower_column(iphi) + 2
+        if abs(ieta) > SEED_IETA_MAX:
+            status[k] = SEED_ETA
+    return row, col
+
+
+def seed_jet(depth1: Hits, objects: tuple[Array, Array, Array], status: Array, *, keep_empty: bool) -> Seeds:
+    """Take the hottest depth-1 HCAL tower round each jet axis as the centre of its crop.
+
+    Parameters
+    ----------
+    depth1 : Hits
+        From `layers.hbhe_depth1`.
+    objects, status
+        As in `seed_eb`, for jets with |eta| < 3.
+    keep_empty : bool
+        Without any depth-1 hit in the 7x7 towers: centre on the jet axis, as the reference's C++ does
+        (True), or reject the jet as no_hit (False).
+    """
+    status = status.copy()
+    frame = (depth1.row, depth1.col, depth1.value)
+    row, col = _seed_jet(frame, depth1.offsets, objects, status, keep_empty)
+    return Seeds(status, row, col)
