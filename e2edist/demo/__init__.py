@@ -1,0 +1,88 @@
+"""Made-up CMS-like events with truth labels: for a first run, for tests and for training the demo networks.
+
+Nothing here is a simulation of CMS: showers, jets and noise follow simple parametrisations with the right
+orders of magnitude, so that images look and networks learn as on real events.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: What ``label`` 1 and 0 mean in each sample; -1 are candidates that are nobody's.
+LABELS = {
+    "eg": ("electron", "photon"),
+    "qg": ("quark jet", "gluon jet"),
+    "top": ("boosted top", "QCD jet"),
+    "tau": ("hadronic tau", "QCD jet"),
+}
+
+
+def make_events(
+    folder: Path, sample: str, events: int, seed: int, files: int = 2, pileup: float | None = None
+) -> list[Path]:
+    """Write `events` demo events into `files` ROOT files of the hits form and return their paths.
+
+    Samples: ``eg`` one electron or photon of 15-80 GeV in the barrel; ``qg`` one quark or gluon jet of pT
+    50-200 GeV; ``top`` a boosted top or a QCD jet of 400-600 GeV; ``tau`` a hadronic tau or a QCD jet of
+    40-150 GeV. ``eg`` and ``qg`` have HCAL detids in the old form, ``top`` and ``tau`` in the new one.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is missing.
+    sample : str
+        One of `LABELS`.
+    events, seed, files : int
+        The same (sample, events, seed, files) give the same events; file uuids differ.
+    pileup : float, optional
+        Activity of other collisions, 1 = 2012 Open Data; by default the sample's own.
+
+    Returns
+    -------
+    list of Path
+        ``<sample>_<seed>_<number>.root``, each with several clusters of at most 250 events.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such sample.
+    SpecError
+        If `events` or `files` is not positive.
+    """
+    from dataclasses import replace
+
+    from e2edist.demo.writer import SAMPLES, write
+    from e2edist.errors import SpecError, unknown_name
+
+    if sample not in SAMPLES:
+        raise unknown_name("demo sample", sample, SAMPLES)
+    if not 1 <= files <= events:
+        raise SpecError("demo", f"{events} events can't fill {files} files", "Use 1 <= files <= events.")
+    kind = SAMPLES[sample] if pileup is None else replace(SAMPLES[sample], pileup=pileup)
+    folder.mkdir(parents=True, exist_ok=True)
+    edges = [events * i // files for i in range(files + 1)]
+    paths = []
+    for i in range(files):
+        path = folder / f"{sample}_{seed}_{i:03d}.root"
+        write(path, _clusters(kind, (list(SAMPLES).index(sample), seed), edges[i], edges[i + 1]))
+        paths.append(path)
+    return paths
+
+
+def _clusters(sample: Any, key: tuple[int, int], start: int, stop: int) -> Iterator[Any]:
+    """Yield (tables, event numbers) of events `start` to `stop` (half-open), a random stream per cluster."""
+    import numpy as np
+
+    from e2edist.demo.writer import CLUSTER, make_cluster
+
+    for first in range(start, stop, CLUSTER):
+        count = min(CLUSTER, stop - first)
+        tables = make_cluster(sample, count, np.random.default_rng((*key, first)))
+        number = np.arange(first, first + count)
+        lumi = np.full(count, 1 + first // CLUSTER, dtype=np.uint32)
+        run = np.ones(count, dtype=np.uint32)
+        yield tables, {"run": run, "luminosityBlock": lumi, "event": (number + 1).astype(np.uint64)}
