@@ -1,0 +1,227 @@
+"""Opening a ROOT file and finding its tree; every way in which that fails becomes an InputError."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import E2EError, InputError, nearest
+from ..plugins import find, load
+from ._branches import uproot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD")
+#: The heaviest branches decide where clusters end; intersecting thousands would take seconds.
+_EDGE_BRANCHES = 16
+_XROOTD_TODO = "Check the address and that it can be reached; root:// needs the extra e2edist[xrootd]"
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """What a plan notes about a file.
+
+    Attributes
+    ----------
+    url : str
+        As given.
+    format, tree : str
+        Plug-in that reads it, and the tree's path in the file, without cycle.
+    uuid : str
+        The file's own uuid, 32 hex digits.
+    size : int
+        Bytes.
+    entries : int
+        Events.
+    edges : tuple of int
+        Cluster boundaries: ascending, from 0 to `entries`; ``(0,)`` without events. Ranges that begin
+        and end on edges decompress nothing twice.
+    """
+
+    url: str
+    format: str
+    tree: str
+    uuid: str
+    size: int
+    entries: int
+    edges: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTree:
+    """An open file with the chosen tree and the module of its format."""
+
+    info: FileInfo
+    directory: Any
+    tree: Any
+    module: ModuleType
+
+    def close(self) -> None:
+        """Close the file."""
+        self.directory.close()
+
+
+@contextmanager
+def guarded(where: str, what: str, todo: str) -> Iterator[None]:
+    """Turn whatever uproot raises on a bad file into an InputError.
+
+    Bad bytes surface as OSError, ValueError, IndexError, NotImplementedError, DeserializationError,
+    zlib, lzma and zstd errors, MemoryError, RecursionError and more: no list of types would be complete.
+    """
+    try:
+        yield
+    except E2EError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        shown = text if len(text) <= 200 else f"{text[:200]} ..."
+        raise InputError(where, f"{what} ({type(error).__name__}: {shown})", todo) from error
+
+
+def local_path(url: str) -> Path | None:
+    """Return the path of a local file, None for what needs a network."""
+    if url.startswith("file://"):
+        return Path(url.removeprefix("file://"))
+    return None if "://" in url else Path(url)
+
+
+def _check_local(url: str, path: Path) -> None:
+    """Refuse what is not a readable ROOT file, with a reason that a person can act on."""
+    if not path.exists():
+        siblings = [p.name for p in path.parent.glob("*.root")] if path.parent.is_dir() else []
+        hint = nearest(path.name, siblings) if siblings else "check the path"
+        raise InputError(url, "there is no such file", hint[0].upper() + hint[1:])
+    if not path.is_file():
+        kind = "a directory" if path.is_dir() else "not a regular file"
+        raise InputError(url, f"is {kind}", "Name a ROOT file, e.g. with a pattern such as folder/*.root")
+    if not os.access(path, os.R_OK):
+        raise InputError(url, "may not be read by this user", "Check its permissions (ls -l)")
+    if path.stat().st_size == 0:
+        raise InputError(url, "is empty (0 bytes)", "Make or copy it again")
+    with guarded(url, "can't be read", "Check the disk and the permissions"), path.open("rb") as stream:
+        magic = stream.read(4)
+    if magic != b"root":
+        raise InputError(
+            url, f"is not a ROOT file (begins with {magic!r})", "Name a ROOT file, or copy it again"
+        )
+
+
+def _open(url: str) -> Any:
+    path = local_path(url)
+    options: dict[str, Any] = {"array_cache": None, "object_cache": None}
+    target = url
+    if path is not None:
+        _check_local(url, path)
+        target = str(path)
+        # Plain reads, not a memory map: a file that shrinks or a disk that fails must raise, not SIGBUS.
+        options |= {"handler": uproot.source.file.MultithreadedFileSource, "num_workers": 1}
+    todo = "Copy or make the file again" if path is not None else _XROOTD_TODO
+    with guarded(url, "can't be opened as a ROOT file", todo):
+        return uproot.open({target: None}, **options)
+
+
+def _size(url: str, directory: Any) -> int:
+    """Return the file's size in bytes, having compared it with the one in its header."""
+    path = local_path(url)
+    with guarded(url, "its size can't be had", "Copy the file again"):
+        size = int(path.stat().st_size if path is not None else directory.file.source.num_bytes)
+        end = int(directory.file.fEND)
+    if end > size:
+        raise InputError(
+            url, f"is cut short: {size} bytes, its header says {end}", "Copy or make the file again"
+        )
+    if end < size:
+        todo = "Make or recover it (ROOT does on opening it for update), or copy it again"
+        raise InputError(url, f"was not closed properly: {size} bytes, its header says {end}", todo)
+    return size
+
+
+def _trees(url: str, directory: Any) -> list[str]:
+    """Return the trees' names without cycles; of several cycles uproot takes the highest by itself."""
+    with guarded(url, "its list of contents can't be read", "Copy or make the file again"):
+        classes = {str(k).rpartition(";")[0]: str(v) for k, v in directory.classnames(cycle=True).items()}
+    trees = [name for name, kind in classes.items() if kind in TREE_CLASSES]
+    if trees:
+        return trees
+    if any("RNTuple" in kind for kind in classes.values()):
+        tuples = ", ".join(name for name, kind in classes.items() if "RNTuple" in kind)
+        what = f"holds RNTuples ({tuples}), which no format reads yet"
+        raise InputError(url, what, "Write the events as a TTree")
+    held = ", ".join(f"{name} ({kind})" for name, kind in list(classes.items())[:10]) or "nothing"
+    raise InputError(url, f"has no TTree; it holds {held}", "Take it out of the list of input files")
+
+
+def _get(url: str, directory: Any, name: str) -> Any:
+    with guarded(url, f"tree {name!r} can't be read", "Copy or make the file again"):
+        return directory[name]
+
+
+def _names(url: str, tree: Any) -> frozenset[str]:
+    with guarded(url, "the tree's branches can't be listed", "Copy or make the file again"):
+        return frozenset(str(branch.name) for branch in tree.branches)
+
+
+def _choose(url: str, directory: Any, only: str | None, tree: str | None) -> tuple[str, Any, str, ModuleType]:
+    """Return tree name, tree, format name and the format's module."""
+    trees = _trees(url, directory)
+    modules = {only: load("formats", only)} if only else {n: load("formats", n) for n in find("formats")}
+    if tree is not None and tree.partition(";")[0] not in trees:
+        raise InputError(url, f"has no tree {tree!r}", nearest(tree, trees))
+    preferred = [name for module in modules.values() for name in getattr(module, "TREES", ())]
+    candidates = [tree] if tree else sorted(trees, key=lambda name: name not in preferred)
+    seen: dict[str, frozenset[str]] = {}
+    for candidate in candidates:
+        opened = _get(url, directory, candidate)
+        seen[candidate] = _names(url, opened)
+        for name, module in modules.items():
+            if module.detect(seen[candidate]):
+                return candidate, opened, name, module
+    if only and (tree or candidates[0] in preferred or len(candidates) == 1):
+        # Not recognised, but asked for by name: the missing branches make the clearer error.
+        return candidates[0], _get(url, directory, candidates[0]), only, modules[only]
+    branches = "; ".join(f"{name}: {', '.join(sorted(found)[:12])}" for name, found in list(seen.items())[:4])
+    todo = f"Formats known: {', '.join(sorted(modules))}; name the right one and its tree if there is one"
+    raise InputError(url, f"no format fits its trees ({branches})", todo)
+
+
+def cluster_edges(tree: Any, entries: int) -> tuple[int, ...]:
+    """Return the entries at which the heaviest branches all begin a basket, from 0 to `entries`."""
+    if entries == 0:
+        return (0,)
+    filled = [branch for branch in tree.itervalues(recursive=True) if branch.num_baskets > 0]
+    filled.sort(key=lambda branch: -int(branch.member("fZipBytes")))
+    common: set[int] | None = None
+    for branch in filled[:_EDGE_BRANCHES]:
+        offsets = {int(entry) for entry in branch.entry_offsets}
+        common = offsets if common is None else common & offsets
+    return tuple(sorted({0, entries} | {entry for entry in common or () if 0 < entry < entries}))
+
+
+def open_tree(url: str, format: str | None = None, tree: str | None = None) -> OpenTree:  # noqa: A002
+    """Open `url` and choose tree and format; the caller closes it.
+
+    Raises
+    ------
+    InputError
+        If it is missing, not ROOT, cut short, or has no tree that a format knows.
+    UnknownNameError
+        If there is no format of that name.
+    """
+    directory = _open(url)
+    try:
+        size = _size(url, directory)
+        name, found, chosen, module = _choose(url, directory, format, tree)
+        with guarded(f"{url}:{name}", "the tree is damaged", "Copy or make the file again"):
+            entries = int(found.num_entries)
+            edges = cluster_edges(found, entries)
+            uuid = directory.file.uuid.hex
+        info = FileInfo(url, chosen, name.partition(";")[0], uuid, size, entries, edges)
+    except BaseException:
+        directory.close()
+        raise
+    return OpenTree(info, directory, found, module)

@@ -1,0 +1,218 @@
+"""Reading events: the branches are found and checked once, then any range of entries can be read."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ..errors import ChangedFileError, E2EError, InputError, ResourceError, unknown_name
+from ..imaging.batch import TABLES, EventBatch
+from ._branches import Binding, Faults, Leaf, Lists, Request
+from ._file import FileInfo, OpenTree, guarded, open_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ..imaging.batch import Array, Columns
+
+_GIB = 1024**3
+#: A read may take this much without question; beyond it must be in proportion to what is on disk.
+_FREE_BYTES = 2 * _GIB
+#: No compressed physics branch comes near this ratio; damaged headers do.
+_MAX_RATIO = 1000
+_DAMAGED = "The file is damaged or of a kind that uproot can't read: copy or make it again, or leave it out"
+
+
+class Reader:
+    """Events of one open file, as `open_events` gives it; use it in a ``with`` statement.
+
+    Attributes
+    ----------
+    info : FileInfo
+        What the file is.
+    branches : dict of str to str
+        ``table.column`` -> branches it is read from, for the provenance.
+    """
+
+    def __init__(self, opened: OpenTree, binding: Binding) -> None:
+        self.info: FileInfo = opened.info
+        self.branches: dict[str, str] = {
+            f"{source.table}.{column}": names
+            for source in binding.sources
+            for column, names in source.matched.items()
+        }
+        self._opened = opened
+        self._binding = binding
+        self._leaves = list(dict.fromkeys(one for source in binding.sources for one in source.leaves))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._opened.close()
+
+    def bytes_per_event(self) -> float:
+        """Return the uncompressed bytes of the branches that are read, per event; 0 without events."""
+        if self.info.entries == 0:
+            return 0.0
+        return sum(size for size, _ in self._sizes()) / self.info.entries
+
+    def read(self, start: int, stop: int) -> EventBatch:
+        """Return the half-open range of entries ``start:stop``.
+
+        Raises
+        ------
+        InputError
+            If the range is not in the file, or the bytes there are damaged.
+        ResourceError
+            If the file asks for absurdly much memory.
+        """
+        info = self.info
+        where = f"{info.url}:{info.tree} entries {start}-{stop}"
+        if not 0 <= start <= stop <= info.entries:
+            raise InputError(
+                where, f"the tree has entries 0-{info.entries}", "The file is not the one planned"
+            )
+        self._check_memory(where, start, stop)
+        with guarded(where, "can't be read", _DAMAGED):
+            lists = read_leaves(self._opened.tree, self._leaves, start, stop)
+            tables = {source.table: source.build(lists) for source in self._binding.sources}
+        return EventBatch(start, stop, tables, **self._event_numbers(start, stop))
+
+    def _event_numbers(self, start: int, stop: int) -> dict[str, Array | None]:
+        """Return run, lumi and event as far as the file has them; they are never worth an error."""
+        numbers = self._binding.numbers
+        if numbers is None:
+            return {}
+        with suppress(E2EError), guarded("", "", ""):
+            return numbers.decode(read_leaves(self._opened.tree, numbers.leaves, start, stop))
+        return {}
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        """Return bytes in memory and on disk of each branch that is read."""
+        where = f"{self.info.url}:{self.info.tree}"
+        with guarded(where, "the sizes of its branches can't be read", _DAMAGED):
+            branches = [self._opened.tree[one.name] for one in self._leaves]
+            return [(int(b.member("fTotBytes")), int(b.member("fZipBytes"))) for b in branches]
+
+    def _check_memory(self, where: str, start: int, stop: int) -> None:
+        sizes = self._sizes()
+        share = (stop - start) / max(self.info.entries, 1)
+        offsets = 8.0 * (stop - start) * len(sizes)
+        needed = share * sum(size for size, _ in sizes) + offsets
+        if needed > _FREE_BYTES and needed > _MAX_RATIO * self.info.size:
+            what = f"would need {needed / _GIB:.1f} GiB from a file of {self.info.size} bytes"
+            raise ResourceError(where, what, "The file is most likely damaged: leave it out")
+
+
+def read_leaves(tree: Any, leaves: Iterable[Leaf], start: int, stop: int) -> dict[str, Lists]:
+    """Return branch name -> its values for the entries ``start:stop``, without a loop over events.
+
+    Raises whatever uproot raises on bad bytes, and ValueError if it gives another number of entries.
+    """
+    leaves = list(leaves)
+    plain = [one.name for one in leaves if one.interpretation is None]
+    arrays: dict[str, Any] = {}
+    if plain and stop > start:
+        arrays = dict(tree.arrays(plain, entry_start=start, entry_stop=stop, how=dict, array_cache=None))
+    for one in leaves:
+        if one.interpretation is not None and stop > start:
+            arrays[one.name] = tree[one.name].array(
+                one.interpretation, entry_start=start, entry_stop=stop, array_cache=None
+            )
+    return {one.name: _lists(one, arrays.get(one.name), stop - start) for one in leaves}
+
+
+def _lists(one: Leaf, array: Any, events: int) -> Lists:
+    if array is None:
+        return Lists(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.uint8))
+    if len(array) != events:
+        raise ValueError(f"{one.name} has {len(array)} entries in a range of {events}")
+    if one.scalar:
+        return Lists(np.arange(events + 1, dtype=np.int64), np.asarray(array.layout.data))
+    layout = array.layout.to_ListOffsetArray64(True)  # True: offsets begin at 0
+    offsets = np.asarray(layout.offsets.data)
+    return Lists(offsets, np.asarray(layout.content.data)[: offsets[-1]])
+
+
+def open_events(
+    file: FileInfo | str,
+    columns: Columns,
+    collections: Mapping[str, tuple[str, ...]] | None = None,
+    *,
+    format: str | None = None,  # noqa: A002
+    tree: str | None = None,
+    expect: FileInfo | None = None,
+) -> Reader:
+    """Open a file for reading `columns`; all branches are found and checked before this returns.
+
+    Parameters
+    ----------
+    file : FileInfo or str
+        A url or path; or what `inspect` said, which then is also what the file must still be.
+    columns : mapping of str to frozenset of str
+        Table -> columns, names as in `imaging.batch.TABLES`. ``label`` is -1 where the file has none.
+    collections : mapping of str to tuple of str, optional
+        Table (or "vertices") -> labels in order of preference, for any format: an EDM label
+        (``ak4PFJetsCHS``, ``label:instance:PROCESS``) or the prefix of a hit ntuple (``PFJet``).
+    format, tree : str, optional
+        Found out where not given.
+    expect : FileInfo, optional
+        What was planned.
+
+    Raises
+    ------
+    InputError
+        If the file can't be used; BranchError and UnsplitError name every branch that fails,
+        ChangedFileError says how the file differs from `expect`.
+    UnknownNameError
+        If a table, column, collection or format does not exist.
+    """
+    _check_request(columns, collections or {})
+    planned = expect
+    if isinstance(file, FileInfo):
+        planned = expect or file
+        format, tree, file = format or file.format, tree or file.tree, file.url  # noqa: A001
+    opened = open_tree(file, format, tree)
+    try:
+        if planned is not None:
+            _check_same(opened.info, planned)
+        where = f"{file}:{opened.info.tree}"
+        request = Request(opened.tree, columns, collections or {}, Faults(where))
+        with guarded(where, "the branches can't be listed", _DAMAGED):
+            binding = opened.module.bind(request)
+        request.faults.check()
+        return Reader(opened, binding)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _check_request(columns: Columns, collections: Mapping[str, tuple[str, ...]]) -> None:
+    for name, wanted in columns.items():
+        if name not in TABLES:
+            raise unknown_name("table", name, TABLES)
+        for column in sorted(wanted - TABLES[name].keys()):
+            raise unknown_name(f"column of {name}", column, TABLES[name])
+    for name in collections:
+        if name not in TABLES and name != "vertices":
+            raise unknown_name("collection", name, [*TABLES, "vertices"])
+
+
+def _check_same(found: FileInfo, expected: FileInfo) -> None:
+    pairs = {
+        key: (getattr(expected, key), getattr(found, key))
+        for key in ("uuid", "size", "entries")
+        if getattr(expected, key) != getattr(found, key)
+    }
+    if pairs:
+        what = ", ".join(f"{key} was {was}, is {now}" for key, (was, now) in pairs.items())
+        raise ChangedFileError(
+            found.url, f"changed since it was planned: {what}", "Plan a new campaign for it"
+        )

@@ -1,0 +1,131 @@
+"""Hit ntuples: one branch a column, ``EBRecHit_detid``, ``Track_pt``, ``PFJet_et`` and so on.
+
+Several names are known for some things; each list below is tried in order. ``A+B`` means the rows of A
+followed by the rows of B in each event.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..imaging.batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
+from ._branches import Binding, Leaf, Numbers, Request, Source, leaf
+from ._tables import cast, glue, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from ..imaging.batch import Array, Ragged
+    from ._branches import Kind, Lists
+
+TREES = ("Events",)
+LABELS: dict[str, tuple[str, ...]] = {
+    "EB": ("EBRecHit",),
+    "EE": ("EERecHit",),
+    "HBHE": ("HBRecHit+HERecHit", "HBHERecHit"),
+    "tracks": ("Track",),
+    "photon": ("Photon",),
+    "electron": ("GsfElectron", "Electron"),
+    "jet": ("PFJet", "Jet"),
+    **{name: (f"{name}Hit",) for name in TRACKER_LAYERS},
+}
+#: Column -> names it may have after the prefix, best first.
+SYNONYMS = {"pt": ("pt", "et"), "d0": ("dxy", "d0")}
+NUMBERS = {"run": ("run", "u4"), "lumi": ("luminosityBlock", "u4"), "event": ("event", "u8")}
+NO_QUALITY = (
+    "The tagger asks for high-purity tracks and this ntuple has no track quality; if it holds selected "
+    "tracks only, track_quality = 0 in the tagger file accepts all of them"
+)
+
+
+def detect(names: Collection[str]) -> bool:
+    """Return whether a tree with branches `names` is a hit ntuple: it has detector hits."""
+    hits = {
+        f"{part}_detid"
+        for kind in ("EB", "EE", "HBHE")
+        for label in LABELS[kind]
+        for part in label.split("+")
+    }
+    hits.update(f"{name}Hit_eta" for name in TRACKER_LAYERS)
+    return not hits.isdisjoint(names)
+
+
+def bind(request: Request) -> Binding:
+    """Find the branches for all columns of `request`; faults go to ``request.faults``."""
+    branches = {branch.name: branch for branch in request.tree.branches}
+    found = [_source(request, branches, name, wanted) for name, wanted in request.columns.items()]
+    return Binding(tuple(source for source in found if source), _numbers(branches, request))
+
+
+def _source(
+    request: Request, branches: Mapping[str, Any], name: str, wanted: frozenset[str]
+) -> Source | None:
+    labels = request.collections.get(name, LABELS[name])
+    parts = _parts(labels, branches)
+    if parts is None:
+        prefixes = " or ".join(f"{label}_{min(wanted or {'eta'})}" for label in labels)
+        request.faults.absent(name, prefixes, branches)
+        return None
+    # Without any other column, one is read for the number of rows.
+    needed = set(wanted) - ({"label"} if name in OBJECT_KINDS else set())
+    needed = needed or {next(iter(TABLES[name]))}
+    if "label" in wanted and all(f"{part}_label" in branches for part in parts):
+        needed |= {"label"}
+    leaves = [{c: _leaf(request, branches, name, part, c) for c in sorted(needed)} for part in parts]
+    complete = [{c: found for c, found in part.items() if found} for part in leaves]
+    matched = {c: " + ".join(part[c].name for part in complete if c in part) or "-1" for c in sorted(wanted)}
+    flat = tuple(found for part in complete for found in part.values())
+    return Source(name, flat, _builder(name, complete, wanted), matched)
+
+
+def _parts(labels: tuple[str, ...], branches: Mapping[str, Any]) -> list[str] | None:
+    """Return the prefixes of the first label of which the tree has any branch."""
+    prefixes = {name.rpartition("_")[0] for name in branches}
+    for label in labels:
+        parts = label.split("+")
+        if not prefixes.isdisjoint(parts):
+            return parts
+    return None
+
+
+def _leaf(request: Request, branches: Mapping[str, Any], name: str, part: str, column: str) -> Leaf | None:
+    faults = request.faults
+    candidates = [f"{part}_{synonym}" for synonym in SYNONYMS.get(column, (column,))]
+    for candidate in candidates:
+        if candidate in branches:
+            kind: Kind = "integer" if TABLES[name][column][0] in "iu" else "number"
+            return leaf(branches[candidate], f"{name}.{column}", kind, faults)
+    todo = NO_QUALITY if (name, column) == ("tracks", "quality") else ""
+    faults.absent(f"{name}.{column}", " or ".join(candidates), branches, todo)
+    return None
+
+
+def _builder(
+    name: str, parts: list[dict[str, Leaf]], wanted: frozenset[str]
+) -> Callable[[Mapping[str, Lists]], Ragged]:
+    def build(lists: Mapping[str, Lists]) -> Ragged:
+        made = [table(name, {c: lists[found.name] for c, found in part.items()}, wanted) for part in parts]
+        out = made[0]
+        for more in made[1:]:
+            out = glue(out, more)
+        return out
+
+    return build
+
+
+def _numbers(branches: Mapping[str, Any], request: Request) -> Numbers | None:
+    # A throw-away list of faults: event numbers are optional.
+    faults = type(request.faults)(request.faults.where)
+    found = {
+        key: leaf(branches[name], key, "integer", faults, scalar=True)
+        for key, (name, _) in NUMBERS.items()
+        if name in branches
+    }
+    leaves = {key: number for key, number in found.items() if number}
+    if not leaves:
+        return None
+
+    def decode(lists: Mapping[str, Lists]) -> dict[str, Array | None]:
+        return {key: cast(lists[n.name].data, NUMBERS[key][1], n.name) for key, n in leaves.items()}
+
+    return Numbers(tuple(leaves.values()), decode)
