@@ -232,10 +232,7 @@ LAYERS: dict[str, Layer] = {
     "ECAL_tracksD0": Layer("ECAL", _needs("tracks", "d0", "dz", *_TRACK), lambda b, o: tracks(b, o, "d0")),
     "ECAL_tracksDz": Layer("ECAL", _needs("tracks", "dz", *_TRACK), lambda b, o: tracks(b, o, "dz")),
 }
-for _name in TRACKER_LAYERS:
-    LAYERS[_name] = Layer(
-        "ECAL", _needs(_name, "eta", "phi"), lambda b, _, name=_name: tracker_counts(b, name)
-    )
+LAYERS.update({name: _tracker_layer(name) for name in TRACKER_LAYERS})
 
 
 def fill(batch: EventBatch, name: str, options: FillOptions) -> Hits:

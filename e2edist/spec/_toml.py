@@ -1,0 +1,90 @@
+"""TOML files to frozen models, with every fault of a file in one error."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from e2edist.errors import SpecError, nearest
+
+
+class Spec(BaseModel):
+    """What people write: unknown keys and wrong types are faults, values never change afterwards."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+S = TypeVar("S", bound=Spec)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file.
+
+    Raises
+    ------
+    SpecError
+        No such file, not readable, not TOML (with line and column).
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(str(path), f"can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(str(path), f"is not TOML: {error}") from error
+
+
+def parse(model: type[S], content: dict[str, Any], where: str) -> S:
+    """Return the model of some tables.
+
+    Raises
+    ------
+    SpecError
+        All faults at once, each with its key and what would be right.
+    """
+    try:
+        # TOML has lists only; our models hold tuples, and strict mode tells them apart.
+        return model.model_validate(_tuples(content))
+    except ValidationError as error:
+        faults = [_fault(model, dict(item)) for item in error.errors()]
+        raise SpecError(where, "; ".join(faults)) from error
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return tuple(_tuples(item) for item in value)
+    return value
+
+
+def _fault(model: type[BaseModel], item: dict[str, Any]) -> str:
+    place = [str(part) for part in item["loc"]]
+    key = ".".join(place) or "the file"
+    if item["type"] == "extra_forbidden":
+        return f"{key}: unknown key, {nearest(place[-1], _fields(model, place[:-1]))}"
+    if item["type"] == "missing":
+        return f"{key}: missing"
+    shown = repr(item["input"])
+    message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{key}: {message} (got {shown if len(shown) < 80 else shown[:77] + '...'})"
+
+
+def _fields(model: type[BaseModel], place: list[str]) -> list[str]:
+    """Return the keys that are known at `place`, following nested models, lists and tables of models."""
+    for part in place:
+        inner: Any = model.model_fields[part].annotation if part in model.model_fields else model
+        for candidate in (inner, *_arguments(inner)):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                model = candidate
+                break
+    return list(model.model_fields)
+
+
+def _arguments(annotation: Any) -> list[Any]:
+    found = []
+    for argument in getattr(annotation, "__args__", ()):
+        found += [argument, *_arguments(argument)]
+    return found

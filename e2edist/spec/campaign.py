@@ -1,0 +1,108 @@
+"""Campaigns: what to run over what, from a workflow file or the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt
+
+from e2edist.errors import InputError, SpecError
+
+from ._toml import Spec, parse, read_toml
+
+_LIST_ENDING = ".txt"
+
+
+class CampaignSpec(Spec):
+    """One submit: dataset x tagger x output folder.
+
+    ``inputs`` and ``output`` of a workflow file are relative to that file.
+    """
+
+    tagger: str
+    inputs: tuple[str, ...] = Field(min_length=1)
+    output: Annotated[str, Field(min_length=1)]
+    #: ONNX file in place of the tagger's own
+    model: str | None = None
+    #: module of `e2edist.formats`; none: seen from the file
+    format: str | None = None
+    #: tree to read; none: the format's own
+    tree: str | None = None
+    #: entries of a chunk, about; 0: from the tagger and the number of threads
+    chunk_events: NonNegativeInt = 0
+    #: images in one model call; 0: as the pool or the tagger says
+    batch: NonNegativeInt = 0
+
+
+def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:
+    """Return the campaign of a workflow file, overridden by what was `given` on the command line.
+
+    Raises
+    ------
+    SpecError
+        The file or the result has faults.
+    """
+    content: dict[str, Any] = {}
+    if workflow is not None:
+        path = Path(workflow)
+        content = read_toml(path)
+        for key in ("inputs", "output", "model"):
+            content.update(_beside(path.parent, key, content.get(key)))
+        if str(content.get("tagger", "")).endswith(".toml"):
+            content.update(_beside(path.parent, "tagger", content["tagger"]))
+    content.update({key: value for key, value in given.items() if value is not None})
+    return parse(CampaignSpec, content, workflow or "command line")
+
+
+def _beside(folder: Path, key: str, value: Any) -> dict[str, Any]:
+    """Return `key` with relative paths taken from `folder`; urls and absolute paths stay."""
+
+    def place(text: Any) -> Any:
+        return str(folder / text) if isinstance(text, str) and "://" not in text else text
+
+    if value is None:
+        return {}
+    return {key: [place(item) for item in value] if isinstance(value, list) else place(value)}
+
+
+def expand_inputs(patterns: tuple[str, ...]) -> list[str]:
+    """Return the input files of patterns: urls, paths, globs, folders (their ``*.root``), ``.txt`` lists.
+
+    Raises
+    ------
+    InputError
+        A pattern matches nothing.
+    SpecError
+        A file occurs twice.
+    """
+    found = [url for pattern in patterns for url in _expand(pattern)]
+    twice = sorted({url for url in found if found.count(url) > 1}) if len(set(found)) < len(found) else []
+    if twice:
+        raise SpecError("inputs", f"named more than once: {', '.join(twice[:5])}", "Name each file once.")
+    return found
+
+
+def _expand(pattern: str) -> list[str]:
+    if "://" in pattern:
+        return [pattern]
+    path = Path(pattern)
+    if path.suffix == _LIST_ENDING:
+        lines = [line.strip() for line in _lines(path)]
+        return [url for line in lines if line and not line.startswith("#") for url in _expand(line)]
+    if path.is_dir():
+        names = sorted(path.glob("*.root"))
+    elif path.exists() or not any(mark in pattern for mark in "*?["):
+        return [str(path.absolute())]
+    else:
+        names = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+    if not names:
+        raise InputError(pattern, "no such file", "Name ROOT files, folders, globs or .txt lists.")
+    return [str(name.absolute()) for name in names]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(str(path), f"can't be read as a list of files ({error})") from error

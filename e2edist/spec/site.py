@@ -1,0 +1,64 @@
+"""Sites: where workers run, one TOML file each. Nothing in it decides a number."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt
+
+from e2edist.errors import unknown_name
+
+from ._toml import Spec, parse, read_toml
+
+Positive = Annotated[float, Field(gt=0, strict=False)]
+
+
+class PoolSpec(Spec):
+    """Workers of one kind."""
+
+    #: module of `e2edist.pools`
+    kind: str = "local"
+    #: worker processes; 0: as the kind sees fit
+    workers: NonNegativeInt = 0
+    #: threads of a worker, which share one model; 0: all cores
+    threads: NonNegativeInt = 0
+    #: memory of one worker; none: not limited
+    memory_gib: Positive | None = None
+    #: module of `e2edist.engines`
+    engine: str = "onnx"
+    #: what runs the model; there is no falling back to another
+    provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
+    #: images in one model call; 0: as the tagger says
+    batch: NonNegativeInt = 0
+
+
+class SiteSpec(Spec):
+    """A site: its pools by name."""
+
+    name: str
+    description: str = ""
+    pools: dict[str, PoolSpec] = Field(min_length=1)
+
+
+def site_folder() -> Path:
+    """Return the folder of the site files that come with the package or its checkout."""
+    package = Path(str(files("e2edist")))
+    installed = package / "site-configs"
+    return installed if installed.is_dir() else package.parent / "site-configs"
+
+
+def load_site(name: str) -> SiteSpec:
+    """Return a site by name, or by the path of a TOML file.
+
+    Raises
+    ------
+    SpecError, UnknownNameError
+        The file has faults, or there is no such site.
+    """
+    known = {path.stem: path for path in sorted(site_folder().glob("*.toml"))}
+    path = Path(name) if name.endswith(".toml") else known.get(name)
+    if path is None:
+        raise unknown_name("site", name, known)
+    return parse(SiteSpec, read_toml(path), str(path))

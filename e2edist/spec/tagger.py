@@ -1,0 +1,221 @@
+"""Taggers: everything that decides a number, one TOML file each.
+
+A tagger names its objects and cuts, the layers in channel order with their normalisation, the crop,
+the model and the columns of its scores. Any ONNX model with one image input works by writing one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
+
+from e2edist.errors import ModelError, nearest, unknown_name
+from e2edist.imaging.batch import OBJECT_KINDS, Columns
+from e2edist.imaging.geometry import GEOMETRY
+from e2edist.imaging.layers import IMAGING_VERSION, LAYERS, FillOptions, columns_of
+
+from ._toml import Spec, parse, read_toml
+
+Finite = Annotated[float, Field(allow_inf_nan=False, strict=False)]
+_EB_SEED, _JET_SEED = "eb_hottest", "hcal_tower"
+
+
+class ObjectsSpec(Spec):
+    """Which candidates become objects.
+
+    ``pt_min`` in GeV (kept if equal). ``eta_max`` is kept if equal for eb_hottest seeds, not for
+    hcal_tower seeds, as in the reference (physics.md 5).
+    """
+
+    kinds: tuple[Literal["photon", "electron", "jet"], ...] = Field(min_length=1)
+    pt_min: Annotated[Finite, Field(ge=0)]
+    eta_max: Annotated[Finite, Field(gt=0, lt=3)]
+    #: kind, or "tracks" -> collection labels, the first that a file has is taken
+    collections: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @field_validator("collections")
+    @classmethod
+    def _known(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        known = (*OBJECT_KINDS, "tracks")
+        for key in value:
+            if key not in known:
+                raise ValueError(f"no such kind {key!r}, {nearest(key, known)}")
+        return value
+
+
+class SeedSpec(Spec):
+    """How the centre of a crop is found (`e2edist.imaging.seeds`)."""
+
+    method: Literal["eb_hottest", "hcal_tower"]
+    #: eb_hottest: window in crystals, odd numbers
+    window_rows: Annotated[PositiveInt, Field(le=169)] = 7
+    window_cols: Annotated[PositiveInt, Field(le=359)] = 13
+    #: eb_hottest: seeds in rows < 15 or > 153 are zero-padded, or rejected
+    edge: Literal["pad", "drop"] = "pad"
+    #: hcal_tower: no depth-1 hit round the axis: reject the jet, or centre on the axis
+    no_hit: Literal["reject", "axis"] = "reject"
+
+    @field_validator("window_rows", "window_cols")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd, so that it has a centre")
+        return value
+
+
+class CropSpec(Spec):
+    """The n x n window, and the frame that it is cut from: EB (170x360) or ECAL (280x360)."""
+
+    frame: Literal["EB", "ECAL"]
+    size: Annotated[PositiveInt, Field(le=360)]
+
+
+class ChannelSpec(Spec):
+    """One channel: a layer and what the training did to it: 0 if |x| < threshold, then x * scale + offset."""
+
+    layer: str
+    threshold: Annotated[Finite, Field(ge=0)] = 0.0
+    scale: Finite = 1.0
+    offset: Finite = 0.0
+
+    @field_validator("layer")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in LAYERS:
+            raise ValueError(f"no such layer, {nearest(value, LAYERS)}")
+        if LAYERS[value].grid == "EE":
+            raise ValueError("endcap planes are whole frames, not part of a crop; use ECAL_energy")
+        return value
+
+
+class ModelSpec(Spec):
+    """The network: an ONNX file, relative to the tagger file, and its one image input."""
+
+    path: str
+    sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    #: name of the input; empty: the only one
+    input: str = ""
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+
+
+class OutputSpec(Spec):
+    """One output of the model: [batch] or [batch, k], as k columns of the results."""
+
+    #: name of the output; empty: the only one
+    name: str = ""
+    columns: tuple[Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]*$")], ...] = Field(min_length=1)
+    activation: Literal["none", "sigmoid", "softmax"] = "none"
+
+
+class TaggerSpec(Spec):
+    """A tagger: everything that decides a number, so all of it but the texts is in the fingerprint."""
+
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+    description: str = ""
+    #: CMSSW module that it stands for, the name of its stage in timing tables
+    module: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9]*$")]
+    objects: ObjectsSpec
+    seed: SeedSpec
+    crop: CropSpec
+    channels: tuple[ChannelSpec, ...] = Field(min_length=1)
+    model: ModelSpec
+    #: in the model's order; empty: every output of the model, columns named after it
+    outputs: tuple[OutputSpec, ...] = ()
+    #: CMSSW quality bits, one of which a track must have: 4 high purity, 0 all tracks
+    track_quality: Annotated[int, Field(ge=0, le=255)] = 4
+    #: factor on EE energies
+    endcap_factor: Finite = 1.0
+    #: events that are worth a job, and images in one model call, unless the user says otherwise
+    chunk_events: PositiveInt = 10_000
+    batch: PositiveInt = 32
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TaggerSpec:
+        if (self.seed.method == _EB_SEED) != (self.crop.frame == "EB"):
+            raise ValueError(f"crop.frame must be EB for seed.method {_EB_SEED}, ECAL for {_JET_SEED}")
+        columns = [column for output in self.outputs for column in output.columns]
+        if len(set(columns)) != len(columns):
+            raise ValueError(f"outputs: column names must differ: {', '.join(columns)}")
+        if len(self.outputs) > 1 and not all(output.name for output in self.outputs):
+            raise ValueError("outputs: with several outputs, each needs its name")
+        return self
+
+    @property
+    def fill_options(self) -> FillOptions:
+        """The options that layers are filled with."""
+        return FillOptions(self.track_quality, self.endcap_factor)
+
+    @property
+    def frame_module(self) -> str:
+        """CMSSW module that cuts the crops, a stage of timing tables."""
+        return "EGFrameProducer" if self.seed.method == _EB_SEED else "JetFrameProducer"
+
+    def columns(self) -> Columns:
+        """Return the tables and columns that a format must read for this tagger."""
+        seed = "EB_energy" if self.seed.method == _EB_SEED else "HBHE_energy"
+        needed: dict[str, frozenset[str]] = {}
+        for layer in (seed, *(channel.layer for channel in self.channels)):
+            for table, names in columns_of(layer, self.fill_options).items():
+                needed[table] = needed.get(table, frozenset()) | names
+        return needed | {kind: frozenset({"pt", "eta", "phi", "label"}) for kind in self.objects.kinds}
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that decides a number, as plain JSON values: the source of the fingerprint."""
+        content = self.model_dump(mode="json", exclude={"description", "chunk_events", "batch"})
+        del content["model"]["path"]
+        return content | {"imaging_version": IMAGING_VERSION, "geometry": GEOMETRY}
+
+    def fingerprint(self) -> str:
+        """Return the sha256 (hex) of `identity`."""
+        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def packaged() -> dict[str, Path]:
+    """Return tagger name -> file of the taggers that come with the package."""
+    folder = Path(str(files("e2edist"))) / "taggers"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_tagger(name: str, model: str | None = None) -> TaggerSpec:
+    """Return a tagger with the absolute path and the sha256 of its model.
+
+    Parameters
+    ----------
+    name : str
+        Name of a packaged tagger, or path of a TOML file.
+    model : str, optional
+        ONNX file to use in place of the tagger's own.
+
+    Raises
+    ------
+    SpecError, UnknownNameError
+        The file has faults, or there is no such tagger.
+    ModelError
+        The model is missing, or is not the one with the sha256 that the tagger names.
+    """
+    path = Path(name) if name.endswith(".toml") else packaged().get(name)
+    if path is None:
+        raise unknown_name("tagger", name, packaged())
+    content = read_toml(path)
+    spec = parse(TaggerSpec, content, str(path))
+    file = Path(model) if model is not None else path.parent / spec.model.path
+    wanted = "" if model is not None else spec.model.sha256
+    found = _sha256(file, f"{path}: model.path" if model is None else "--model")
+    if wanted and found != wanted:
+        raise ModelError(str(file), f"has sha256 {found}, {path} names {wanted}", "Take the right file.")
+    resolved = spec.model.model_copy(update={"path": str(file.resolve()), "sha256": found})
+    return spec.model_copy(update={"model": resolved})
+
+
+def _sha256(file: Path, source: str) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(str(file), f"can't be read ({error.strerror})", f"{source} names it.") from error
