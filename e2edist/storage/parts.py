@@ -1,0 +1,73 @@
+"""Parts: the Parquet file of one chunk, which is its own receipt.
+
+One row per candidate, rejected ones too. The footer holds the receipt (chunk, fingerprint, rows,
+timings, host, versions) as JSON, so that one rename commits data and proof.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from e2edist.errors import OutputError
+
+from .publish import publish
+
+#: Key of the receipt in the footer.
+RECEIPT = "e2edist"
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+
+#: The columns that every part has, scores follow. (uuid, entry, kind, object) is the key of a row.
+COLUMNS: dict[str, pa.DataType] = {
+    "uuid": _TEXT,  # of the input file
+    "entry": pa.int64(),  # in the tree
+    "run": pa.uint32(),  # null where the file hasn't it in readable form
+    "lumi": pa.uint32(),
+    "event": pa.uint64(),
+    "kind": _TEXT,  # photon, electron, jet
+    "object": pa.int32(),  # index in its collection
+    "pt": pa.float32(),  # GeV
+    "eta": pa.float32(),
+    "phi": pa.float32(),  # radians
+    "label": pa.int32(),  # truth, null where unknown
+    "seed_row": pa.int16(),  # pixel on the EB grid (e/gamma) or the stitched grid (jets)
+    "seed_col": pa.int16(),  # null where there is no seed
+    "status": _TEXT,  # ok, or why there is no image; then the scores are null
+}
+
+
+def write_part(path: Path, table: pa.Table, receipt: Mapping[str, Any]) -> None:
+    """Write a part and its receipt, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The folder can't be written, or the disk is full.
+    """
+    with (
+        publish(path) as draft,
+        pq.ParquetWriter(draft, table.schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        writer.write_table(table)
+        writer.add_key_value_metadata({RECEIPT: json.dumps(dict(receipt))})
+
+
+def read_receipt(path: Path) -> dict[str, Any]:
+    """Return the receipt of a part.
+
+    Raises
+    ------
+    OutputError
+        Not a part of ours, or damaged.
+    """
+    try:
+        content = pq.read_metadata(path).metadata or {}
+        receipt: dict[str, Any] = json.loads(content[RECEIPT.encode()])
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise OutputError(str(path), f"is not a part of a campaign, or is damaged ({error})") from error
+    return receipt
