@@ -34,30 +34,38 @@ def rows(batch, table, event, *names):
 
 
 def kept(batch, table, event, *names):
-    """Return (decoded hit, columns ...) of the hits with positive energy; NaN is not positive."""
+    """Return (cell, energy, columns ...) of the hits with positive energy; NaN is not positive."""
     hits = []
     for detid, energy, *rest in rows(batch, table, event, "detid", "energy", *names):
-        if energy > 0:
-            hits.append((decode(int(detid)), energy, *rest))
+        detector, *cell = decode(int(detid))
+        if energy > 0 and detector == table and exists(detector, *cell):
+            hits.append((cell, energy, *rest))
     return hits
 
 
+def exists(detector, a, b, c=None):
+    """Return whether there is a cell of this number."""
+    if detector == "EB":
+        return 1 <= abs(a) <= 85 and 1 <= b <= 360
+    return (a, b, c) in ee_centres() if detector == "EE" else 1 <= abs(a) <= 29 and 1 <= b <= 72
+
+
 def decode(detid):
-    """Return ("EB", ieta, iphi), ("EE", ix, iy, side), ("HB"|"HE", ieta, iphi, depth) or (None,)."""
-    kind = {(3, 1): "EB", (3, 2): "EE", (4, 1): "HB", (4, 2): "HE"}.get((detid >> 28, (detid >> 25) & 7))
-    if kind == "EB":
+    """Return ("EB", ieta, iphi), ("EE", ix, iy, side), ("HBHE", ieta, iphi, depth) or (None, 0, 0)."""
+    detector, subdetector = detid >> 28, (detid >> 25) & 7
+    if (detector, subdetector) == (3, 1):
         sign = 1 if detid & 0x10000 else -1
-        return kind, sign * ((detid >> 9) & 0x7F), detid & 0x1FF
-    if kind == "EE":
+        return "EB", sign * ((detid >> 9) & 0x7F), detid & 0x1FF
+    if (detector, subdetector) == (3, 2):
         side = 1 if detid & 0x4000 else -1
-        return kind, (detid >> 7) & 0x7F, detid & 0x7F, side
-    if kind is None:
-        return (None,)
+        return "EE", (detid >> 7) & 0x7F, detid & 0x7F, side
+    if detector != 4 or subdetector not in (1, 2):
+        return None, 0, 0
     if detid & 0x01000000:  # new form
         sign = 1 if detid & 0x80000 else -1
-        return kind, sign * ((detid >> 10) & 0x1FF), detid & 0x3FF, (detid >> 20) & 0xF
+        return "HBHE", sign * ((detid >> 10) & 0x1FF), detid & 0x3FF, (detid >> 20) & 0xF
     sign = 1 if detid & 0x2000 else -1
-    return kind, sign * ((detid >> 7) & 0x3F), detid & 0x7F, (detid >> 14) & 0x1F
+    return "HBHE", sign * ((detid >> 7) & 0x3F), detid & 0x7F, (detid >> 14) & 0x1F
 
 
 def eb_pixel(ieta, iphi):
@@ -130,18 +138,16 @@ def tower_pixels(ieta, iphi):
 def eb(batch, event, what="energy"):
     """EB_energy, EB_time: 170 x 360."""
     image = np.zeros((170, 360), f32)
-    for (kind, *cell), energy, time in kept(batch, "EB", event, "time" if what == "time" else "energy"):
-        if kind == "EB":
-            image[eb_pixel(*cell)] += time if what == "time" else energy
+    for cell, _energy, value in kept(batch, "EB", event, what):
+        image[eb_pixel(*cell)] += value
     return image
 
 
 def ee_plane(batch, event, side):
     """EE_plus, EE_minus: 100 x 100."""
     image = np.zeros((100, 100), f32)
-    for (kind, *cell), energy in kept(batch, "EE", event):
-        if kind == "EE" and cell[2] == side:
-            ix, iy, _ = cell
+    for (ix, iy, its_side), energy in kept(batch, "EE", event):
+        if its_side == side:
             image[iy - 1, ix - 1] += energy
     return image
 
@@ -150,20 +156,19 @@ def ecal(batch, event, endcap_factor=1.0):
     """ECAL_energy: 280 x 360, EE- below EB below EE+."""
     image = np.zeros((280, 360), f32)
     image[55:225] = eb(batch, event)
-    for (kind, *cell), energy in kept(batch, "EE", event):
-        if kind == "EE":
-            image[ee_pixel(*cell)] += energy * f32(endcap_factor)
+    for cell, energy in kept(batch, "EE", event):
+        image[ee_pixel(*cell)] += energy
+    image[:55] *= f32(endcap_factor)
+    image[225:] *= f32(endcap_factor)
     return image
 
 
 def hbhe(batch, event):
     """HBHE_energy: 56 x 72 towers."""
     image = np.zeros((56, 72), f32)
-    for (kind, *cell), energy in kept(batch, "HBHE", event):
-        if kind in ("HB", "HE"):
-            ieta, iphi, _depth = cell
-            for row, column, fraction in tower_pixels(ieta, iphi):
-                image[row, column] += energy * fraction
+    for (ieta, iphi, _depth), energy in kept(batch, "HBHE", event):
+        for row, column, fraction in tower_pixels(ieta, iphi):
+            image[row, column] += energy * fraction
     return image
 
 
@@ -172,10 +177,7 @@ def upsampled(towers):
     image = np.zeros((280, 360), f32)
     for row in range(56):
         for column in range(72):
-            if towers[row, column] != 0:
-                for i in range(5):
-                    for j in range(5):
-                        image[5 * row + i, 5 * column + j] = towers[row, column] / f32(25)
+            image[5 * row : 5 * row + 5, 5 * column : 5 * column + 5] = towers[row, column] / f32(25)
     return image
 
 
@@ -236,9 +238,7 @@ def egamma_seed(batch, event, obj, pt_min=10.0, eta_max=1.44, *, window=(7, 13),
                 best, seed = image[row, column], (row, column)
     if seed is None:
         return "no_hit", None, None
-    if edge == "drop" and not 15 <= seed[0] <= 153:
-        return "edge", *seed
-    return "ok", *seed
+    return ("edge" if edge == "drop" and not 15 <= seed[0] <= 153 else "ok"), *seed
 
 
 def jet_axis(eta, phi):
@@ -251,19 +251,23 @@ def jet_axis(eta, phi):
     return (-a if eta < 0 else a), iphi
 
 
-def jet_seed(batch, event, obj, pt_min=35.0, eta_max=2.4):
+def depth1_towers(batch, event):
+    """Return {(ieta, iphi): energy of depth 1}."""
+    towers = {}
+    for (ieta, iphi, depth), energy in kept(batch, "HBHE", event):
+        if depth == 1 and abs(ieta) <= 28:
+            towers[ieta, iphi] = towers.get((ieta, iphi), f32(0)) + energy
+    return towers
+
+
+def jet_seed(batch, event, obj, pt_min=35.0, eta_max=2.4, *, keep_empty=False):
     """Hottest depth-1 tower round a jet (pt, eta, phi); row and column in the stitched grid."""
     pt, eta, phi = (float(x) for x in obj)
     if (status := nan_or_pt(pt, eta, phi, pt_min)) != "ok":
         return status, None, None
     if abs(eta) >= eta_max:
         return "eta", None, None
-    towers = {}
-    for (kind, *cell), energy in kept(batch, "HBHE", event):
-        if kind in ("HB", "HE") and cell[2] == 1:
-            ieta, iphi, _depth = cell
-            ieta = {29: 28, -29: -28}.get(ieta, ieta)
-            towers[ieta, iphi] = towers.get((ieta, iphi), f32(0)) + energy
+    towers = depth1_towers(batch, event)
     ieta0, iphi0 = jet_axis(eta, phi)
     best, seed = f32(0), None
     for i in range(-3, 4):
@@ -272,7 +276,9 @@ def jet_seed(batch, event, obj, pt_min=35.0, eta_max=2.4):
             if tower in towers and towers[tower] > best:
                 best, seed = towers[tower], tower
     if seed is None:
-        return "no_hit", None, None
+        if not keep_empty:
+            return "no_hit", None, None
+        seed = ieta0, iphi0
     row, column, _ = tower_pixels(*seed)[0]
     return ("ok" if abs(seed[0]) <= 16 else "seed_eta"), 5 * row + 2, 5 * column + 2
 
