@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..errors import BranchError, UnsplitError, nearest
+from ..errors import BranchError, UnsplitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ..imaging.batch import Array, Columns, Ragged
 
@@ -97,11 +98,9 @@ class Faults:
     unsplit: list[str] = field(default_factory=list)
     todo: list[str] = field(default_factory=list)
 
-    def absent(self, column: str, wanted: str, known: Iterable[str], todo: str = "") -> None:
-        """Note that no branch `wanted` gives `column`, and which of `known` are near."""
-        self.missing.append(
-            f"no branch for {column} (wanted {wanted}; {nearest(wanted.split(' or ', 1)[0], known)})"
-        )
+    def absent(self, column: str, wanted: Sequence[str], known: Iterable[str], todo: str = "") -> None:
+        """Note that none of `wanted` gives `column`, and which of `known` are near."""
+        self.missing.append(f"no branch for {column} (wanted {' or '.join(wanted)}; {_near(wanted, known)})")
         self.advise(todo)
 
     def wrong(self, column: str, problem: str, todo: str = "") -> None:
@@ -147,6 +146,16 @@ class Request:
     faults: Faults
 
 
+def _near(wanted: Sequence[str], known: Iterable[str]) -> str:
+    """Return the known names nearest to any of `wanted`; all of them when they are few."""
+    names = sorted(known)
+    if len(names) <= 6:
+        return f"there are {', '.join(names)}" if names else "there is none of that kind"
+    close = [match for name in wanted for match in get_close_matches(name, names, n=3, cutoff=0.5)]
+    shown = ", ".join(list(dict.fromkeys(close))[:4])
+    return f"nearest: {shown}" if shown else f"there are {', '.join(names[:6])}, ... ({len(names)} in all)"
+
+
 def raw_bytes() -> Any:
     """Return the interpretation of a branch as the bytes of each entry."""
     return uproot.AsJagged(uproot.AsDtype("u1"))
@@ -173,6 +182,12 @@ def leaf(branch: Any, column: str, kind: Kind, faults: Faults, *, scalar: bool =
         dtype, override = _dtype(interpretation, scalar=scalar)
     except Exception as error:  # a damaged or exotic branch may raise anything here
         faults.wrong(column, f"branch {branch.name!r} can't be interpreted ({type(error).__name__}: {error})")
+        return None
+    if branch.num_entries != branch.tree.num_entries:
+        counts = f"{branch.num_entries} entries in a tree of {branch.tree.num_entries}"
+        faults.wrong(
+            column, f"branch {branch.name!r} has {counts}", "Make the file again: it was merged wrongly"
+        )
         return None
     shape = "one number an event" if scalar else "a list of numbers an event"
     if dtype is None or dtype.kind not in ("iu" if kind == "integer" else "iuf"):

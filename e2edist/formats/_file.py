@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD")
 #: The heaviest branches decide where clusters end; intersecting thousands would take seconds.
 _EDGE_BRANCHES = 16
+#: From this version number on, positions in the header have 8 bytes.
+_BIG_FILE = 1_000_000
 _XROOTD_TODO = "Check the address and that it can be reached; root:// needs the extra e2edist[xrootd]"
 
 
@@ -92,7 +95,9 @@ def local_path(url: str) -> Path | None:
 
 def _check_local(url: str, path: Path) -> None:
     """Refuse what is not a readable ROOT file, with a reason that a person can act on."""
-    if not path.exists():
+    with guarded(url, "can't be looked at", "Check the path and its permissions"):
+        exists = path.exists()
+    if not exists:
         siblings = [p.name for p in path.parent.glob("*.root")] if path.parent.is_dir() else []
         hint = nearest(path.name, siblings) if siblings else "check the path"
         raise InputError(url, "there is no such file", hint[0].upper() + hint[1:])
@@ -104,11 +109,27 @@ def _check_local(url: str, path: Path) -> None:
     if path.stat().st_size == 0:
         raise InputError(url, "is empty (0 bytes)", "Make or copy it again")
     with guarded(url, "can't be read", "Check the disk and the permissions"), path.open("rb") as stream:
-        magic = stream.read(4)
-    if magic != b"root":
+        head = stream.read(20)
+    if head[:4] != b"root":
         raise InputError(
-            url, f"is not a ROOT file (begins with {magic!r})", "Name a ROOT file, or copy it again"
+            url, f"is not a ROOT file (begins with {head[:4]!r})", "Name a ROOT file, or copy it again"
         )
+    # Before uproot opens it: a cut file fails there in many ways, none of which says that it is cut.
+    if len(head) == 20:
+        version = int.from_bytes(head[4:8], "big")
+        end = int.from_bytes(head[12:20] if version >= _BIG_FILE else head[12:16], "big")
+        _check_end(url, path.stat().st_size, end)
+
+
+def _check_end(url: str, size: int, end: int) -> None:
+    """Compare the size of a file with the one in its header; ROOT readers don't, and lose events silently."""
+    if end > size:
+        raise InputError(
+            url, f"is cut short: {size} bytes, its header says {end}", "Copy or make the file again"
+        )
+    if end < size:
+        todo = "Make or recover it (ROOT does on opening it for update), or copy it again"
+        raise InputError(url, f"was not closed properly: {size} bytes, its header says {end}", todo)
 
 
 def _open(url: str) -> Any:
@@ -131,13 +152,7 @@ def _size(url: str, directory: Any) -> int:
     with guarded(url, "its size can't be had", "Copy the file again"):
         size = int(path.stat().st_size if path is not None else directory.file.source.num_bytes)
         end = int(directory.file.fEND)
-    if end > size:
-        raise InputError(
-            url, f"is cut short: {size} bytes, its header says {end}", "Copy or make the file again"
-        )
-    if end < size:
-        todo = "Make or recover it (ROOT does on opening it for update), or copy it again"
-        raise InputError(url, f"was not closed properly: {size} bytes, its header says {end}", todo)
+    _check_end(url, size, end)
     return size
 
 
@@ -166,10 +181,20 @@ def _names(url: str, tree: Any) -> frozenset[str]:
         return frozenset(str(branch.name) for branch in tree.branches)
 
 
+@cache
+def _formats() -> dict[str, ModuleType]:
+    """Return all formats, our own first, so that an installed package can't claim a file of theirs."""
+    found = find("formats")
+    return {
+        name: load("formats", name)
+        for name in sorted(found, key=lambda n: (found[n] != f"{__package__}.{n}", n))
+    }
+
+
 def _choose(url: str, directory: Any, only: str | None, tree: str | None) -> tuple[str, Any, str, ModuleType]:
     """Return tree name, tree, format name and the format's module."""
     trees = _trees(url, directory)
-    modules = {only: load("formats", only)} if only else {n: load("formats", n) for n in find("formats")}
+    modules = {only: load("formats", only)} if only else _formats()
     if tree is not None and tree.partition(";")[0] not in trees:
         raise InputError(url, f"has no tree {tree!r}", nearest(tree, trees))
     preferred = [name for module in modules.values() for name in getattr(module, "TREES", ())]

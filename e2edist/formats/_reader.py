@@ -46,6 +46,8 @@ class Reader:
         self._opened = opened
         self._binding = binding
         self._leaves = list(dict.fromkeys(one for source in binding.sources for one in source.leaves))
+        with guarded(f"{self.info.url}:{self.info.tree}", "the sizes of branches can't be read", _DAMAGED):
+            self._bytes = sum(int(opened.tree[one.name].member("fTotBytes")) for one in self._leaves)
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +63,7 @@ class Reader:
         """Return the uncompressed bytes of the branches that are read, per event; 0 without events."""
         if self.info.entries == 0:
             return 0.0
-        return sum(size for size, _ in self._sizes()) / self.info.entries
+        return self._bytes / self.info.entries
 
     def read(self, start: int, stop: int) -> EventBatch:
         """Return the half-open range of entries ``start:stop``.
@@ -94,18 +96,9 @@ class Reader:
             return numbers.decode(read_leaves(self._opened.tree, numbers.leaves, start, stop))
         return {}
 
-    def _sizes(self) -> list[tuple[int, int]]:
-        """Return bytes in memory and on disk of each branch that is read."""
-        where = f"{self.info.url}:{self.info.tree}"
-        with guarded(where, "the sizes of its branches can't be read", _DAMAGED):
-            branches = [self._opened.tree[one.name] for one in self._leaves]
-            return [(int(b.member("fTotBytes")), int(b.member("fZipBytes"))) for b in branches]
-
     def _check_memory(self, where: str, start: int, stop: int) -> None:
-        sizes = self._sizes()
         share = (stop - start) / max(self.info.entries, 1)
-        offsets = 8.0 * (stop - start) * len(sizes)
-        needed = share * sum(size for size, _ in sizes) + offsets
+        needed = share * self._bytes + 8.0 * (stop - start) * len(self._leaves)
         if needed > _FREE_BYTES and needed > _MAX_RATIO * self.info.size:
             what = f"would need {needed / _GIB:.1f} GiB from a file of {self.info.size} bytes"
             raise ResourceError(where, what, "The file is most likely damaged: leave it out")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..imaging.batch import TABLES, TRACKER_LAYERS
+from ..imaging.batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
 from ._auxiliary import event_numbers
 from ._branches import Binding, Leaf, Lists, Numbers, Request, Source, leaf, raw_bytes
 from ._tables import table
@@ -36,15 +37,15 @@ LABELS: dict[str, tuple[str, ...]] = {
     "jet": ("ak4PFJetsCHS", "ak4PFJets", "ak5PFJets", "slimmedJets"),
 }
 #: Friendly type names that a table can be made from; keeps value maps and the like of the same label out.
-TYPES = {
-    "EB": "EcalRecHitsSorted",
-    "EE": "EcalRecHitsSorted",
-    "HBHE": "HBHERecHitsSorted",
-    "tracks": "recoTracks",
-    "vertices": "recoVertexs",
-    "photon": "(reco|pat)Photons",
-    "electron": "recoGsfElectrons|patElectrons",
-    "jet": "(reco|pat)[A-Za-z]*Jets",
+TYPES: dict[str, tuple[str, ...]] = {
+    "EB": ("EcalRecHitsSorted",),
+    "EE": ("EcalRecHitsSorted",),
+    "HBHE": ("HBHERecHitsSorted",),
+    "tracks": ("recoTracks",),
+    "vertices": ("recoVertexs",),
+    "photon": ("recoPhotons", "patPhotons"),
+    "electron": ("recoGsfElectrons", "patElectrons"),
+    "jet": ("reco*Jets", "pat*Jets"),
 }
 _HIT = {"detid": "obj.obj.id_.id_", "energy": "obj.obj.energy_", "time": "obj.obj.time_"}
 _P4 = "obj.m_state.p4Polar_.fCoordinates.f"
@@ -69,6 +70,9 @@ TRACK_INPUTS: dict[str, tuple[str, ...]] = {
     "quality": ("quality",),
 }
 VERTEX_INPUTS: dict[str, tuple[str, ...]] = {"d0": ("x", "y"), "dz": ("x", "y", "z")}
+#: What a tagger file can give other labels for.
+CHOSEN = (*OBJECT_KINDS, "tracks")
+OTHER_LABEL = "If the file has it under another label, write that under collections in the tagger file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,25 +130,28 @@ def _find(request: Request, products: list[Product], kind: str) -> Product | Non
     """Return the product of the first label that the file has, or note the fault."""
     faults = request.faults
     labels = request.collections.get(kind, LABELS[kind])
-    typed = [p for p in products if re.fullmatch(TYPES[kind], p.type)]
+    typed = [p for p in products if any(fnmatchcase(p.type, t) for t in TYPES[kind])]
     for label in labels:
         name, instance, process = (*label.split(":"), "", "")[:3]
         same = [p for p in typed if (p.label, p.instance) == (name, instance) and process in ("", p.process)]
         if len(same) > 1:
             tags = ", ".join(p.tag for p in same)
-            faults.wrong(kind, f"label {label!r} fits {tags}", f"Write one of them under collections.{kind}")
+            faults.wrong(
+                kind, f"label {label!r} fits {tags}", f"Write the one that is meant under collections, {kind}"
+            )
             return None
         if same:
             return same[0]
-    known = {p.branch.name for p in typed or products}
-    wanted = " or ".join(_pattern(kind, label) for label in labels)
-    faults.absent(kind, wanted, known, f"If it has another label, write that under collections.{kind}")
+    known = {p.branch.name for p in typed or products if p.branch.name.endswith(".")}
+    faults.absent(
+        kind, [_pattern(kind, label) for label in labels], known, OTHER_LABEL if kind in CHOSEN else ""
+    )
     return None
 
 
 def _pattern(kind: str, label: str) -> str:
     name, instance, process = (*label.split(":"), "", "")[:3]
-    return f"{TYPES[kind]}_{name}_{instance}_{process or '*'}."
+    return f"{'|'.join(TYPES[kind])}_{name}_{instance}_{process or '*'}."
 
 
 def _leaves(request: Request, product: Product, kind: str, inputs: set[str]) -> dict[str, Leaf]:
@@ -159,7 +166,7 @@ def _leaves(request: Request, product: Product, kind: str, inputs: set[str]) -> 
     for name in sorted(inputs):
         wanted = f"{prefix}.{LEAVES[kind][name]}"
         if wanted not in below:
-            faults.absent(f"{kind}.{name}", wanted, below)
+            faults.absent(f"{kind}.{name}", [wanted], below)
             continue
         integer: Kind = "integer" if name in ("detid", "quality") else "number"
         one = leaf(below[wanted], f"{kind}.{name}", integer, faults)

@@ -63,8 +63,10 @@ def _source(
     labels = request.collections.get(name, LABELS[name])
     parts = _parts(labels, branches)
     if parts is None:
-        prefixes = " or ".join(f"{label}_{min(wanted or {'eta'})}" for label in labels)
-        request.faults.absent(name, prefixes, branches)
+        wanted_names = [
+            f"{part}_{min(wanted or TABLES[name])}" for label in labels for part in label.split("+")
+        ]
+        request.faults.absent(name, wanted_names, branches)
         return None
     # Without any other column, one is read for the number of rows.
     needed = set(wanted) - ({"label"} if name in OBJECT_KINDS else set())
@@ -96,7 +98,7 @@ def _leaf(request: Request, branches: Mapping[str, Any], name: str, part: str, c
             kind: Kind = "integer" if TABLES[name][column][0] in "iu" else "number"
             return leaf(branches[candidate], f"{name}.{column}", kind, faults)
     todo = NO_QUALITY if (name, column) == ("tracks", "quality") else ""
-    faults.absent(f"{name}.{column}", " or ".join(candidates), branches, todo)
+    faults.absent(f"{name}.{column}", candidates, branches, todo)
     return None
 
 
