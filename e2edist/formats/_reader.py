@@ -143,7 +143,7 @@ def open_events(
     tree: str | None = None,
     expect: FileInfo | None = None,
 ) -> Reader:
-    """Open a file for reading `columns`; all branches are found and checked before this returns.
+    """Open a file for reading `columns`; every branch is found and checked before this returns.
 
     Parameters
     ----------
@@ -162,8 +162,7 @@ def open_events(
     Raises
     ------
     InputError
-        If the file can't be used; BranchError and UnsplitError name every branch that fails,
-        ChangedFileError says how the file differs from `expect`.
+        If the file can't be used: BranchError, UnsplitError (both name all faults), ChangedFileError.
     UnknownNameError
         If a table, column, collection or format does not exist.
     """
@@ -176,15 +175,20 @@ def open_events(
     try:
         if planned is not None:
             _check_same(opened.info, planned)
-        where = f"{file}:{opened.info.tree}"
-        request = Request(opened.tree, columns, collections or {}, Faults(where))
-        with guarded(where, "the branches can't be listed", _DAMAGED):
-            binding = opened.module.bind(request)
-        request.faults.check()
-        return Reader(opened, binding)
+        return Reader(opened, _bind(opened, columns, collections or {}))
     except BaseException:
         opened.close()
         raise
+
+
+def _bind(opened: OpenTree, columns: Columns, collections: Mapping[str, tuple[str, ...]]) -> Binding:
+    """Return the branches for `columns`, or raise one error that names every one that fails."""
+    where = f"{opened.info.url}:{opened.info.tree}"
+    request = Request(opened.tree, columns, collections, Faults(where))
+    with guarded(where, "the branches can't be listed", _DAMAGED):
+        binding: Binding = opened.module.bind(request)
+    request.faults.check()
+    return binding
 
 
 def _check_request(columns: Columns, collections: Mapping[str, tuple[str, ...]]) -> None:

@@ -440,5 +440,5 @@ def test_value_maps_of_the_same_label_are_no_products():
     tree = type("Tree", (), {"branches": [_Branch(name) for name in names]})
     faults = Faults("f.root")
     edm.bind(Request(tree, {"tracks": frozenset({"pt"}), "BPIX1": frozenset({"eta"})}, {}, faults))
-    with pytest.raises(BranchError, match="wanted recoTracks_generalTracks.*no tracker hits"):
+    with pytest.raises(BranchError, match=r"wanted recoTracks_generalTracks.*no tracker hits"):
         faults.check()
