@@ -1,19 +1,15 @@
 """Every image of the 659 real events equals the slow oracle, bit for bit."""
 
-import itertools
-from math import asinh, atan2, degrees, hypot, sqrt
-
 import numpy as np
+import oracle
 import pytest
 import uproot
 
+from e2edist.formats import open_events
 from e2edist.imaging.batch import EventBatch, Ragged
 from e2edist.imaging.crops import Normalisation, Window, cut, dense, frame, upsample
-from e2edist.imaging.detid import eb_index, ee_index, hbhe_index
-from e2edist.imaging.geometry import ee_table
 from e2edist.imaging.layers import FillOptions, fill, hbhe_depth1
 from e2edist.imaging.seeds import STATUSES, cut_objects, seed_eb, seed_jet
-from tests import oracle
 
 EVENTS = 659
 GOOD = FillOptions(track_quality=4)
@@ -82,6 +78,31 @@ def batch(data):
     }
     assert len(momenta) == EVENTS
     return EventBatch(0, EVENTS, tables)
+
+
+@pytest.mark.parametrize("pattern", ["root/hits_given_?.root", "edm/given_[12].root"])
+def test_both_forms_of_the_files_give_the_events_seen_here(data, batch, pattern):
+    names = {table: set(columns.columns) for table, columns in batch.tables.items()}
+    if pattern.startswith("root"):
+        names["tracks"] -= {"quality", "d0", "dz"}
+    first = 0
+    for file in sorted(data.glob(pattern)):
+        with open_events(
+            str(file), {table: frozenset(columns) for table, columns in names.items()}
+        ) as reader:
+            events = reader.read(0, reader.info.entries)
+        for table, columns in names.items():
+            ours, theirs = batch[table], events[table]
+            begin, end = ours.offsets[first], ours.offsets[first + events.events]
+            assert np.array_equal(theirs.offsets, ours.offsets[first : first + events.events + 1] - begin)
+            for column in columns:
+                assert theirs[column].dtype == ours[column].dtype
+                tolerance = (
+                    1e-6 if column in ("d0", "dz") else 0
+                )  # cm; the order of float64 operations is free
+                assert np.allclose(theirs[column], ours[column][begin:end], 0, tolerance), (table, column)
+        first += events.events
+    assert first == EVENTS
 
 
 def assert_frames(batch, name, options, expected):
@@ -238,63 +259,3 @@ def test_normalised_crops_equal_oracle(batch, last):
     raw = dense(crops)
     for place in np.ndindex(raw.shape):
         assert images[place] == oracle.normalised(raw[place], *rule[place[1]]), place
-
-
-@pytest.fixture(scope="module")
-def cells(data):
-    with np.load(data / "geometry" / "cells.npz") as file:
-        return {name: file[name] for name in file.files}
-
-
-def positions(cells, part):
-    return list(zip(*(cells[f"{part}_{name}"].tolist() for name in ("detid", "x", "y", "z")), strict=True))
-
-
-def test_endcap_pixels_equal_those_of_the_independent_geometry(cells):
-    crystals = positions(cells, "EE")
-    assert len(crystals) == 14648
-    table = ee_table()
-    for detid, x, y, z in crystals:
-        _, ix, iy, side = oracle.decode(detid)
-        assert ee_index(detid) == (side, ix, iy)
-        pixel = oracle.endcap_pixel(asinh(z / hypot(x, y)), atan2(y, x))
-        assert pixel == oracle.ee_pixel(ix, iy, side)
-        assert pixel == tuple(table[(side + 1) // 2, ix - 1, iy - 1])
-        assert (x > 0, y > 0, z > 0) == (ix > 50, iy > 50, side > 0)
-        nominal = oracle.ee_centres()[ix, iy, side]
-        assert sqrt(sum((1000 * a - b) ** 2 for a, b in zip((x, y, z), nominal, strict=True))) < 0.01
-    assert np.count_nonzero(table[..., 0] >= 0) == 14648
-
-
-def test_barrel_ids_lie_where_the_independent_geometry_puts_them(cells):
-    crystals = positions(cells, "EB")
-    etas = {}
-    for detid, x, y, z in crystals:
-        _, ieta, iphi = oracle.decode(detid)
-        assert eb_index(detid) == (ieta, iphi)
-        away = degrees(atan2(y, x)) - (iphi - 10.5)
-        assert abs((away + 180) % 360 - 180) < 0.5
-        etas.setdefault(ieta, []).append(asinh(z / hypot(x, y)))
-    ordered = sorted(etas)
-    for lower, upper in itertools.pairwise(ordered):
-        assert max(etas[lower]) < min(etas[upper])
-
-
-@pytest.mark.parametrize("part", ["HB", "HEHF"])
-def test_hcal_ids_lie_where_the_independent_geometry_puts_them(cells, part):
-    seen = 0
-    for detid, x, y, z in positions(cells, part):
-        name, ieta, iphi, *depth = (*oracle.decode(detid), 0)
-        if name is None:  # HF
-            assert hbhe_index(detid) == (0, 0, 0)
-            continue
-        assert hbhe_index(detid) == (ieta, iphi, depth[0])
-        assert (ieta > 0) == (z > 0)
-        width = 5 if abs(ieta) <= 20 else 10
-        phi = degrees(atan2(y, x)) % 360
-        assert abs(phi - (5 * (iphi - 1) + width / 2)) < width / 2
-        eta = abs(asinh(z / hypot(x, y)))
-        low, high = oracle.HBHE_ETA[min(abs(ieta), 28) - 1], oracle.HBHE_ETA[min(abs(ieta), 28)]
-        assert low - 0.1 < eta < high + 0.1
-        seen += 1
-    assert seen >= 1296
