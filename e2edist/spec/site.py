@@ -41,6 +41,24 @@ class SiteSpec(Spec):
     description: str = ""
     pools: dict[str, PoolSpec] = Field(min_length=1)
 
+    def with_pools(self, workers: dict[str, int], threads: int | None) -> SiteSpec:
+        """Return the site with other numbers of workers, by pool, and of threads.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such pool.
+        """
+        for name in workers:
+            if name not in self.pools:
+                raise unknown_name(f"pool of site {self.name}", name, self.pools)
+        change = {} if threads is None else {"threads": threads}
+        pools = {
+            name: pool.model_dump() | change | ({"workers": workers[name]} if name in workers else {})
+            for name, pool in self.pools.items()
+        }
+        return parse(SiteSpec, self.model_dump() | {"pools": pools}, "command line")
+
 
 def site_folder() -> Path:
     """Return the folder of the site files that come with the package or its checkout."""

@@ -7,7 +7,7 @@ timings, host, versions) as JSON, so that one rename commits data and proof.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,35 @@ COLUMNS: dict[str, pa.DataType] = {
 }
 
 
-def write_part(path: Path, table: pa.Table, receipt: Mapping[str, Any]) -> None:
+def write_part(path: Path, table: pa.Table, receipt: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Write a part and its receipt, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Final name, the same for every attempt.
+    table : pyarrow.Table
+        The rows.
+    receipt : callable
+        Called when the rows are written, so that its times hold the writing too.
+
+    Returns
+    -------
+    dict
+        The receipt.
 
     Raises
     ------
     OutputError
         The folder can't be written, or the disk is full.
     """
-    with (
-        publish(path) as draft,
-        pq.ParquetWriter(draft, table.schema, compression="zstd", write_page_checksum=True) as writer,
-    ):
+    # Page checksums: pyarrow then notices a flipped bit where it is read with verification.
+    options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+    with publish(path) as draft, pq.ParquetWriter(draft, table.schema, **options) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({RECEIPT: json.dumps(dict(receipt))})
+        proof = receipt()
+        writer.add_key_value_metadata({RECEIPT: json.dumps(proof)})
+    return proof
 
 
 def read_receipt(path: Path) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+"""``e2edist VERB ...`` is ``python -m e2edist.VERB ...``."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from e2edist import __version__
+from e2edist.errors import nearest
+
+#: Verb -> what it does.
+VERBS = {"submit": "run a tagger over ROOT files"}
+
+
+def main() -> int:
+    """Run a verb; return its exit code."""
+    verb = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if verb in ("--version", "-V"):
+        sys.stdout.write(f"e2edist {__version__}\n")
+        return 0
+    if verb in VERBS:
+        code: int = import_module(f"e2edist.{verb}").main(sys.argv[2:])
+        return code
+    if verb in ("--help", "-h"):
+        lines = [f"  {name:10} {text}\n" for name, text in VERBS.items()]
+        sys.stdout.write(f"usage: e2edist VERB ...\n\n{''.join(lines)}\ne2edist VERB --help says more.\n")
+        return 0
+    sys.stderr.write(f"e2edist: there is no verb {verb!r}. {nearest(verb, VERBS)}\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

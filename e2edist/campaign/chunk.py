@@ -1,0 +1,181 @@
+"""One chunk from file to part: read -> images -> infer -> write, timed, safe to run twice."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from e2edist.engines import Engine, EngineOptions, open_engine
+from e2edist.formats import FileInfo, open_events
+from e2edist.imaging.batch import Array, EventBatch
+from e2edist.imaging.crops import blank, paint
+from e2edist.imaging.seeds import STATUSES
+from e2edist.spec.tagger import TaggerSpec
+from e2edist.storage.parts import write_part
+
+from .clock import DET_FRAMES, EVENTSETUP, OUTPUT, SOURCE, Clock
+from .images import Images, empty_batch, make_frames, make_images, normalisation
+from .rows import make_table
+
+PREDICTIONS = "predictions"
+#: Plain facts about a finished chunk: what the part's footer and the ledger hold.
+Receipt = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A half-open range of entries of one file: the unit of work, retry and commit."""
+
+    url: str
+    format: str
+    tree: str
+    uuid: str
+    size: int
+    entries: int
+    start: int
+    stop: int
+
+    @property
+    def id(self) -> str:
+        """Name of the part: safe in any file system, the same for the same entries of the same file."""
+        tree = re.sub(r"[^A-Za-z0-9]+", "_", self.tree)
+        return f"{self.uuid}-{tree}-{self.start}-{self.stop}"
+
+    @property
+    def events(self) -> int:
+        """Number of entries."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that a worker must know besides the chunk; travels once per worker."""
+
+    tagger: TaggerSpec
+    fingerprint: str
+    folder: str
+    pool: str
+    engine: EngineOptions
+
+
+_jobs: dict[str, Job] = {}
+_warm: set[str] = set()
+_lock = Lock()
+
+
+def prepare(key: str, job: Job) -> None:
+    """Make `job` known to this process as `key`; nothing is opened before the first chunk."""
+    _jobs[key] = job
+
+
+def run_chunk(key: str, chunk: Chunk) -> Receipt:
+    """Run one chunk of the job `key` and publish its part.
+
+    Returns
+    -------
+    dict
+        The receipt, as it stands in the footer of the part.
+
+    Raises
+    ------
+    InputError
+        The file changed, is damaged, or lacks a branch.
+    ModelError
+        The model can't be opened or fails.
+    OutputError
+        The part can't be written.
+    """
+    job, clock, started = _jobs[key], Clock(), time.time()
+    tagger = job.tagger
+    with clock.stage(EVENTSETUP):
+        engine = open_engine(tagger, job.engine)
+        _compile(key, tagger)
+    with clock.stage(SOURCE, chunk.events):
+        batch = _read(chunk, tagger)
+    with clock.stage(DET_FRAMES, chunk.events):
+        frames = make_frames(batch, tagger)
+    with clock.stage(tagger.frame_module):
+        images = make_images(batch, frames, tagger)
+    del frames
+    scores = predict(images, engine, tagger, clock)
+    with clock.stage(OUTPUT, len(images.objects)):
+        table = make_table(chunk.uuid, batch, images, scores, engine.columns)
+
+        def receipt() -> Receipt:
+            return _receipt(chunk, job, images, engine, clock, started)
+
+        return write_part(Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet", table, receipt)
+
+
+def _compile(key: str, tagger: TaggerSpec) -> None:
+    """Run the kernels once on nothing, so that compiling them is not taken for work on events."""
+    with _lock:
+        if key not in _warm:
+            batch = empty_batch(tagger.columns())
+            make_images(batch, make_frames(batch, tagger), tagger)
+            _warm.add(key)
+
+
+def _read(chunk: Chunk, tagger: TaggerSpec) -> EventBatch:
+    planned = FileInfo(chunk.url, chunk.format, chunk.tree, chunk.uuid, chunk.size, chunk.entries, ())
+    with open_events(planned, tagger.columns(), tagger.objects.collections) as reader:
+        return reader.read(chunk.start, chunk.stop)
+
+
+def predict(images: Images, engine: Engine, tagger: TaggerSpec, clock: Clock) -> dict[str, Array]:
+    """Return the score columns, each of shape (crops,), batch by batch with a padded tail."""
+    crops, rule, step = images.crops, normalisation(tagger), engine.batch
+    scores = {name: np.empty(crops.objects, dtype) for name, dtype in engine.columns.items()}
+    with clock.stage(tagger.frame_module, len(images.objects)):
+        dense = blank(step, crops, rule)
+    for start in range(0, crops.objects, step):
+        stop = min(start + step, crops.objects)
+        with clock.stage(tagger.frame_module):
+            paint(crops, start, stop, rule, dense)
+        with clock.stage(tagger.module, stop - start):
+            answer = engine.predict(dense)
+        with clock.stage(tagger.frame_module):
+            paint(crops, start, stop, rule, dense, clear=True)
+            for name, column in answer.items():
+                scores[name][start:stop] = column[: stop - start]
+    return scores
+
+
+def _receipt(chunk: Chunk, job: Job, images: Images, engine: Engine, clock: Clock, started: float) -> Receipt:
+    codes, counts = np.unique(images.seeds.status, return_counts=True)
+    return {
+        "id": chunk.id,
+        "chunk": asdict(chunk),
+        "fingerprint": job.fingerprint,
+        "rows": len(images.objects),
+        "events": chunk.events,
+        "status": {STATUSES[code]: int(n) for code, n in zip(codes, counts, strict=True)},
+        "stages": clock.times(),
+        "started": round(started, 3),
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "pool": job.pool,
+        "engine": dict(engine.facts) | {"batch": str(engine.batch)},
+        "versions": _versions(),
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("e2edist", "numpy", "numba", "uproot", "awkward", "pyarrow"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a checkout
+            found[name] = "unknown"
+    return found

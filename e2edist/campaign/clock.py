@@ -1,0 +1,88 @@
+"""Where the time of a chunk goes, in stages named as the modules of the reference (physics.md 1)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+#: Stages with a name of their own; the others are the modules that a tagger stands for.
+EVENTSETUP, SOURCE, DET_FRAMES, OUTPUT, OTHER = (
+    "eventsetup",
+    "source",
+    "DetFrameProducer",
+    "output",
+    "other",
+)
+#: stage -> (wall ms, cpu ms, items)
+StageTimes = dict[str, tuple[float, float, int]]
+
+
+def add_times(a: StageTimes, b: StageTimes) -> StageTimes:
+    """Return the sum of two sets of times, stage by stage; associative."""
+    empty = (0.0, 0.0, 0)
+    names = list(dict.fromkeys([*a, *b]))
+    return {
+        name: (
+            a.get(name, empty)[0] + b.get(name, empty)[0],
+            a.get(name, empty)[1] + b.get(name, empty)[1],
+            a.get(name, empty)[2] + b.get(name, empty)[2],
+        )
+        for name in names
+    }
+
+
+def _now() -> tuple[float, float]:
+    # The CPU time of this thread only: its neighbours run chunks of their own.
+    return time.perf_counter() * 1e3, time.thread_time() * 1e3
+
+
+@dataclass(slots=True)
+class Clock:
+    """Measures the stages of one chunk in one thread."""
+
+    _start: tuple[float, float] = field(default_factory=_now)
+    _done: StageTimes = field(default_factory=dict)
+    _running: list[_Stage] = field(default_factory=list)
+
+    def stage(self, name: str, items: int = 0) -> _Stage:
+        """Return a context whose time and items are added to stage `name`; stages do not nest."""
+        return _Stage(self, name, items)
+
+    def times(self) -> StageTimes:
+        """Return the times until now, a running stage included; what no stage took is "other"."""
+        result = self._done
+        for stage in self._running:
+            result = add_times(result, stage.elapsed())
+        wall, cpu = _now()
+        taken = [sum(entry[i] for entry in result.values()) for i in (0, 1)]
+        rest = (wall - self._start[0] - taken[0], cpu - self._start[1] - taken[1], 0)
+        return {name: (round(w, 3), round(c, 3), n) for name, (w, c, n) in (result | {OTHER: rest}).items()}
+
+    def _enter(self, stage: _Stage) -> None:
+        self._running.append(stage)
+
+    def _exit(self, stage: _Stage) -> None:
+        self._running.remove(stage)
+        self._done = add_times(self._done, stage.elapsed())
+
+
+class _Stage:
+    def __init__(self, clock: Clock, name: str, items: int) -> None:
+        self._clock, self._name, self._items = clock, name, items
+        self._start = (0.0, 0.0)
+
+    def __enter__(self) -> Self:
+        self._start = _now()
+        self._clock._enter(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._clock._exit(self)
+
+    def elapsed(self) -> StageTimes:
+        wall, cpu = _now()
+        return {self._name: (wall - self._start[0], cpu - self._start[1], self._items)}

@@ -1,0 +1,91 @@
+"""From events to the sparse images of a tagger's objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from e2edist.imaging import layers
+from e2edist.imaging.batch import TABLES, Array, Columns, EventBatch, Ragged
+from e2edist.imaging.crops import Crops, Normalisation, Window, cut
+from e2edist.imaging.layers import Hits
+from e2edist.imaging.objects import Objects, collect
+from e2edist.imaging.seeds import OK, Seeds, cut_objects, seed_eb, seed_jet
+from e2edist.spec.tagger import TaggerSpec
+
+_DEPTH1 = "HBHE_depth1"
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The objects of a range of events and the images of the accepted ones.
+
+    Attributes
+    ----------
+    objects : Objects
+        All candidates.
+    seeds : Seeds
+        Status and crop centre of each object.
+    crops : Crops
+        One per object with status ok, in the order of the objects.
+    """
+
+    objects: Objects
+    seeds: Seeds
+    crops: Crops
+
+    @property
+    def accepted(self) -> Array:
+        """Mask of the objects that have an image, bool, shape (objects,)."""
+        return np.asarray(self.seeds.status == OK)
+
+
+def make_frames(batch: EventBatch, tagger: TaggerSpec) -> dict[str, Hits]:
+    """Return the sparse frames that crops and seeds of `tagger` need, each made once."""
+    wanted = dict.fromkeys(channel.layer for channel in tagger.channels)
+    frames = {name: layers.fill(batch, name, tagger.fill_options) for name in wanted}
+    if tagger.seed.method == "hcal_tower":
+        frames[_DEPTH1] = layers.hbhe_depth1(batch)
+    elif "EB_energy" not in frames:
+        frames["EB_energy"] = layers.fill(batch, "EB_energy", tagger.fill_options)
+    return frames
+
+
+def make_images(batch: EventBatch, frames: dict[str, Hits], tagger: TaggerSpec) -> Images:
+    """Return objects, seeds and crops of all events of `batch` from its `frames`."""
+    objects = collect(batch, tagger.objects.kinds)
+    seeds = _find_seeds(objects, frames, tagger)
+    ok = seeds.status == OK
+    centres = (objects.event[ok], seeds.row[ok], seeds.col[ok])
+    channels = [frames[channel.layer] for channel in tagger.channels]
+    return Images(objects, seeds, cut(channels, centres, Window(tagger.crop.frame, tagger.crop.size)))
+
+
+def _find_seeds(objects: Objects, frames: dict[str, Hits], tagger: TaggerSpec) -> Seeds:
+    spec, barrel = tagger.seed, tagger.seed.method == "eb_hottest"
+    cuts = (tagger.objects.pt_min, tagger.objects.eta_max, barrel)
+    status = cut_objects(objects.pt, objects.eta, objects.phi, *cuts)
+    places = (objects.event, objects.eta, objects.phi)
+    if barrel:
+        window = (spec.window_rows, spec.window_cols)
+        return seed_eb(frames["EB_energy"], places, status, window, drop_edge=spec.edge == "drop")
+    return seed_jet(frames[_DEPTH1], places, status, keep_empty=spec.no_hit == "axis")
+
+
+def normalisation(tagger: TaggerSpec) -> Normalisation:
+    """Return what the tagger's training did to each channel."""
+    threshold, scale, offset = (
+        np.array([getattr(channel, name) for channel in tagger.channels], np.float32)
+        for name in ("threshold", "scale", "offset")
+    )
+    return Normalisation(threshold, scale, offset, tagger.model.layout == "NHWC")
+
+
+def empty_batch(columns: Columns) -> EventBatch:
+    """Return a batch of one event without anything in it: compiles the kernels and costs no read."""
+    tables = {
+        table: Ragged(np.zeros(2, np.int64), {name: np.zeros(0, TABLES[table][name]) for name in names})
+        for table, names in columns.items()
+    }
+    return EventBatch(0, 1, tables)

@@ -1,0 +1,231 @@
+"""Plans: which chunks of which files, frozen before any work starts.
+
+A plan is written once, as ``plan.json``, and never recomputed: the same command on the same folder
+goes on with it, another tagger, model or list of inputs is refused there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from e2edist.errors import E2EError, InputError, OutputError
+from e2edist.formats import FileInfo, open_events
+from e2edist.spec.tagger import TaggerSpec
+from e2edist.storage.publish import publish
+
+from .chunk import Chunk
+
+PLAN = "plan.json"
+_VERSION = 1
+#: Opening files waits for disks and networks, not for cores.
+_OPENERS = 16
+#: A pool thread should get at least this many chunks, so that all end at about the same time.
+_CHUNKS_PER_THREAD = 4
+#: Faults of so many files are shown.
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One input file as the plan knows it; chunks are the ranges between neighbouring `edges`."""
+
+    url: str
+    format: str
+    tree: str
+    uuid: str
+    size: int
+    entries: int
+    edges: tuple[int, ...]
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the chunks; a file without entries has one, of no entries, so that it is accounted for."""
+        stops = self.edges[1:] or (0,)
+        starts = (0, *stops[:-1])
+        for start, stop in zip(starts, stops, strict=True):
+            yield Chunk(self.url, self.format, self.tree, self.uuid, self.size, self.entries, start, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A campaign's chunks and all that decides its numbers.
+
+    Attributes
+    ----------
+    tagger : dict
+        `TaggerSpec.identity`.
+    files : tuple of PlannedFile
+    event_bytes : float
+        Largest uncompressed bytes per event that a chunk reads, of all files.
+    """
+
+    tagger: dict[str, Any]
+    files: tuple[PlannedFile, ...]
+    event_bytes: float
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over all that decides a number: tagger, model, imaging version, uuids of the inputs."""
+        inputs = sorted((file.uuid, file.tree, file.entries) for file in self.files)
+        text = json.dumps([self.tagger, inputs], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def events(self) -> int:
+        """Number of entries of all files."""
+        return sum(file.entries for file in self.files)
+
+    def chunks(self) -> list[Chunk]:
+        """Return all chunks, in the order of files and entries."""
+        return [chunk for file in self.files for chunk in file.chunks()]
+
+    def with_chunks(self, chunk_events: int) -> Plan:
+        """Return a plan of the same files with chunks of about `chunk_events`, on the edges there are."""
+        return replace(self, files=tuple(_merge_edges(file, chunk_events) for file in self.files))
+
+    def write(self, folder: Path) -> None:
+        """Freeze the plan as ``plan.json``."""
+        content = {"version": _VERSION, "fingerprint": self.fingerprint, **asdict(self)}
+        with publish(folder / PLAN) as draft:
+            draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def read_plan(folder: Path) -> Plan | None:
+    """Return the plan of a folder, or None if it has none.
+
+    Raises
+    ------
+    OutputError
+        The plan can't be read, or was changed since it was frozen.
+    """
+    path = folder / PLAN
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        files = tuple(PlannedFile(**{**file, "edges": tuple(file["edges"])}) for file in content["files"])
+        plan = Plan(content["tagger"], files, content["event_bytes"])
+        intact = content["fingerprint"] == plan.fingerprint and content["version"] == _VERSION
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(str(path), f"can't be read ({error})", "Choose another --output.") from error
+    if not intact:
+        raise OutputError(str(path), "was changed or is of another version", "Choose another --output.")
+    return plan
+
+
+def make_plan(
+    tagger: TaggerSpec,
+    urls: Sequence[str],
+    *,
+    format: str | None = None,  # noqa: A002
+    tree: str | None = None,
+) -> Plan:
+    """Open all files in parallel, check that the tagger's branches are there, and plan a chunk a cluster.
+
+    Raises
+    ------
+    InputError
+        Files can't be used: all of them are named. Or two of them are copies of one.
+    """
+
+    def look(url: str) -> tuple[FileInfo, float] | E2EError:
+        try:
+            with open_events(
+                url, tagger.columns(), tagger.objects.collections, format=format, tree=tree
+            ) as reader:
+                return reader.info, reader.bytes_per_event()
+        except E2EError as error:
+            return error
+
+    with ThreadPoolExecutor(_OPENERS) as pool:
+        looked = list(pool.map(look, urls))
+    faults = [item for item in looked if isinstance(item, E2EError)]
+    if faults:
+        raise _all_faults(faults, len(urls))
+    found = [item for item in looked if not isinstance(item, E2EError)]
+    _refuse_copies([info for info, _ in found])
+    files = tuple(PlannedFile(**asdict(info)) for info, _ in found)
+    return Plan(tagger.identity(), files, max((size for _, size in found), default=0.0))
+
+
+def _all_faults(faults: list[E2EError], files: int) -> E2EError:
+    if len(faults) == 1:
+        return faults[0]
+    lines = [f"\n  {fault}" for fault in faults[:_SHOWN]]
+    more = f"\n  ... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+    return InputError("", f"{len(faults)} of {files} input files can't be used:{''.join(lines)}{more}")
+
+
+def _refuse_copies(files: list[FileInfo]) -> None:
+    first: dict[str, str] = {}
+    for info in files:
+        if info.uuid in first:
+            what = f"is a copy of {first[info.uuid]}: both have uuid {info.uuid}"
+            raise InputError(info.url, what, "Name one of them, or its events would count twice.")
+        first[info.uuid] = info.url
+
+
+def _merge_edges(file: PlannedFile, chunk_events: int) -> PlannedFile:
+    edges = [0]
+    for edge in file.edges[1:]:
+        if edge - edges[-1] >= chunk_events:
+            edges.append(edge)
+    if edges[-1] != file.entries:
+        # A short rest joins the last chunk rather than being one of its own.
+        if len(edges) > 1 and file.entries - edges[-1] < chunk_events // 2:
+            edges.pop()
+        edges.append(file.entries)
+    return replace(file, edges=tuple(edges))
+
+
+def default_chunk_events(tagger: TaggerSpec, entries: int, threads: int) -> int:
+    """Return the tagger's own chunk size, or less where that would leave threads without work."""
+    return max(1, min(tagger.chunk_events, entries // max(1, threads * _CHUNKS_PER_THREAD)))
+
+
+def check_same(old: Plan, tagger: TaggerSpec, urls: Sequence[str], folder: Path) -> None:
+    """Refuse a folder that belongs to another plan.
+
+    Raises
+    ------
+    OutputError
+        Tagger, model, imaging or inputs differ; says which.
+    """
+    todo = "Choose another --output, or go on with what that folder was planned for."
+    new = json.loads(json.dumps(tagger.identity()))
+    keys = [key for key in sorted({*old.tagger, *new}) if old.tagger.get(key) != new.get(key)]
+    if keys:
+        what = f"belongs to another plan: its tagger differs in {', '.join(keys)}"
+        raise OutputError(str(folder), what, todo)
+    planned = {file.url for file in old.files}
+    if planned != set(urls):
+        gone, added = sorted(planned - set(urls)), sorted(set(urls) - planned)
+        parts = [f"{len(gone)} inputs are missing, as {gone[0]}"] if gone else []
+        parts += [f"{len(added)} are new, as {added[0]}"] if added else []
+        raise OutputError(str(folder), f"belongs to another plan: {'; '.join(parts)}", todo)
+
+
+def check_folder(folder: Path) -> None:
+    """Make the output folder and see that it can be written.
+
+    Raises
+    ------
+    OutputError
+        It can't be made or written, or holds something that is not a campaign's.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        names = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        what = f"can't be made ({error.strerror})"
+        raise OutputError(str(folder), what, "Choose another --output.") from error
+    if PLAN not in names and any(not name.startswith(".") for name in names):
+        raise OutputError(str(folder), "holds other files and no plan", "Choose an empty --output.")
+    with publish(folder / ".writable") as draft:
+        draft.touch()
+    (folder / ".writable").unlink()

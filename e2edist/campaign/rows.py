@@ -1,0 +1,76 @@
+"""The rows of a part: one per candidate, with its scores or the reason why it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from e2edist.imaging.batch import OBJECT_KINDS, Array, EventBatch
+from e2edist.imaging.seeds import STATUSES
+from e2edist.storage.parts import COLUMNS
+
+from .images import Images
+
+
+def make_table(
+    uuid: str, batch: EventBatch, images: Images, scores: Mapping[str, Array], dtypes: Mapping[str, str]
+) -> pa.Table:
+    """Return the table of a chunk.
+
+    Parameters
+    ----------
+    uuid : str
+        Of the input file.
+    batch : EventBatch
+        The events, for entry and event numbers.
+    images : Images
+        Objects, seeds and crops.
+    scores : mapping of str to array, shape (crops,)
+        For the accepted objects, in their order.
+    dtypes : mapping of str to str
+        Score column -> dtype, in the order of the columns.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns of `COLUMNS`, then the scores; rows in the order of the objects.
+    """
+    objects, seeds, ok = images.objects, images.seeds, images.accepted
+    seeded = seeds.row >= 0
+    found = {
+        "uuid": _words(np.zeros(len(objects), np.int32), (uuid,)),
+        "entry": pa.array(objects.event.astype(np.int64) + batch.start),
+        "run": _numbers(batch.run, objects.event),
+        "lumi": _numbers(batch.lumi, objects.event),
+        "event": _numbers(batch.event, objects.event),
+        "kind": _words(objects.kind, OBJECT_KINDS),
+        "object": pa.array(objects.index),
+        "pt": pa.array(objects.pt),
+        "eta": pa.array(objects.eta),
+        "phi": pa.array(objects.phi),
+        "label": pa.array(objects.label, mask=objects.label < 0),
+        "seed_row": pa.array(seeds.row, mask=~seeded),
+        "seed_col": pa.array(seeds.col, mask=~seeded),
+        "status": _words(seeds.status, STATUSES),
+    }
+    columns = {name: _typed(found[name], kind, len(objects)) for name, kind in COLUMNS.items()}
+    for name, dtype in dtypes.items():
+        values = np.zeros(len(objects), dtype)
+        values[ok] = scores[name]
+        columns[name] = pa.array(values, mask=~ok)
+    return pa.table(columns)
+
+
+def _words(codes: Array, words: tuple[str, ...]) -> Any:
+    return pa.DictionaryArray.from_arrays(codes.astype(np.int32), pa.array(words))
+
+
+def _numbers(values: Array | None, event: Array) -> Any:
+    return None if values is None else pa.array(values[event])
+
+
+def _typed(values: Any, kind: Any, rows: int) -> Any:
+    return pa.nulls(rows, kind) if values is None else values.cast(kind)

@@ -1,0 +1,188 @@
+"""A campaign as one call: plan or go on, open the pools, drive, sum up."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Event
+
+from e2edist.engines import EngineOptions, make_engine
+from e2edist.errors import ResourceError
+from e2edist.pools import Pool, Setup, open_pool
+from e2edist.spec.campaign import CampaignSpec, expand_inputs
+from e2edist.spec.site import PoolSpec, SiteSpec
+from e2edist.spec.tagger import TaggerSpec, load_tagger
+from e2edist.storage.publish import sweep
+
+from .chunk import PREDICTIONS, Job, prepare
+from .driver import Driver, Progress
+from .ledger import Ledger, open_ledger
+from .plan import Plan, check_folder, check_same, default_chunk_events, make_plan, read_plan
+from .summary import write_timing
+
+_GIB = 1024**3
+#: One line per chunk that ended.
+LOG = "submit.log"
+#: A chunk is in memory compressed, decompressed, as columns and as frames: measured factor on its raw bytes.
+_COPIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A planned campaign, ready to run."""
+
+    spec: CampaignSpec
+    site: SiteSpec
+    tagger: TaggerSpec
+    plan: Plan
+    folder: Path
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What one run of a campaign did.
+
+    Attributes
+    ----------
+    ledger : Ledger
+        Done and failed chunks, of earlier runs too.
+    seconds, events
+        Wall time with workers at hand, and events done in it, in this run.
+    """
+
+    ledger: Ledger
+    seconds: float
+    events: int
+
+
+def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
+    """Return the campaign of `spec`: the frozen plan of its folder, or a new one. Writes nothing.
+
+    Raises
+    ------
+    E2EError
+        Whatever the user must fix: inputs, tagger, model, folder, memory.
+    """
+    tagger = load_tagger(spec.tagger, spec.model)
+    for pool in site.pools.values():
+        # On the CPU: whether the model fits the tagger does not depend on the device.
+        make_engine(tagger, replace(_engine(spec, pool), provider="cpu"))
+    urls, folder = expand_inputs(spec.inputs), Path(spec.output)
+    plan = read_plan(folder)
+    if plan is not None:
+        check_same(plan, tagger, urls, folder)
+        return Campaign(spec, site, tagger, plan, folder, resumed=True)
+    plan = make_plan(tagger, urls, format=spec.format, tree=spec.tree)
+    wanted = spec.chunk_events or default_chunk_events(tagger, plan.events, _threads(site))
+    plan = plan.with_chunks(wanted)
+    _check_memory(plan, site)
+    return Campaign(spec, site, tagger, plan, folder, resumed=False)
+
+
+def _engine(spec: CampaignSpec, pool: PoolSpec) -> EngineOptions:
+    return EngineOptions(pool.engine, pool.provider, spec.batch or pool.batch)
+
+
+def _threads(site: SiteSpec) -> int:
+    cores = len(os.sched_getaffinity(0))
+    return sum((pool.workers or 1) * (pool.threads or cores) for pool in site.pools.values())
+
+
+def _check_memory(plan: Plan, site: SiteSpec) -> None:
+    """Refuse chunks that can't fit into the memory of a worker, and say which size would."""
+    largest = max((chunk.events for chunk in plan.chunks()), default=0)
+    cores = len(os.sched_getaffinity(0))
+    for name, pool in site.pools.items():
+        threads = pool.threads or cores
+        have = pool.memory_gib * _GIB if pool.memory_gib else _physical_memory()
+        need = largest * plan.event_bytes * _COPIES * threads
+        if need > have:
+            fits = int(have / (plan.event_bytes * _COPIES * threads))
+            sizes = f"{need / _GIB:.1f} GiB in {threads} threads, it has {have / _GIB:.1f}"
+            what = f"chunks of {largest} events need {sizes}"
+            raise ResourceError(f"pool {name}", what, f"Set --chunk-events {fits} or less, or fewer threads.")
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def run_campaign(
+    campaign: Campaign, watch: Callable[[Progress], None], stop: Event, ready: Callable[[Pool], None]
+) -> RunResult:
+    """Run what is pending of a campaign and write its timing table.
+
+    Parameters
+    ----------
+    watch : callable
+        Called with the counts after every change, and a few times a second.
+    stop : Event
+        Set it to stop giving out chunks; those running are dropped, and done again next time.
+    ready : callable
+        Called with each pool when its workers are there.
+
+    Returns
+    -------
+    RunResult
+    """
+    plan, folder = campaign.plan, campaign.folder
+    check_folder(folder)
+    if not campaign.resumed:
+        plan.write(folder)
+    sweep(folder)
+    sweep(folder / PREDICTIONS)
+    chunks = plan.chunks()
+    ledger = open_ledger(folder, plan.fingerprint, chunks)
+    before, seconds = _events(ledger), 0.0
+    if any(chunk.id not in ledger.done for chunk in chunks):
+        with _log_to(folder / LOG), _pools(campaign, ready) as pools:
+            began = time.monotonic()
+            Driver(pools, ledger, watch, stop).run(chunks)
+            seconds = time.monotonic() - began
+    write_timing(folder, ledger.done.values())
+    return RunResult(ledger, seconds, _events(ledger) - before)
+
+
+def _events(ledger: Ledger) -> int:
+    return sum(receipt["events"] for receipt in ledger.done.values())
+
+
+@contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """Append the driver's log, one line per chunk that ended, to a file of the campaign."""
+    logger = logging.getLogger("e2edist")
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level, spread = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.propagate = spread
+        logger.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _pools(campaign: Campaign, ready: Callable[[Pool], None]) -> Iterator[dict[str, Pool]]:
+    pools: dict[str, Pool] = {}
+    with ExitStack() as stack:
+        for name, spec in campaign.site.pools.items():
+            key = f"{campaign.plan.fingerprint}:{name}"
+            engine = _engine(campaign.spec, spec)
+            folder = str(campaign.folder.absolute())
+            job = Job(campaign.tagger, campaign.plan.fingerprint, folder, name, engine)
+            pool = open_pool(name, spec, Setup(prepare, (key, job)))
+            stack.callback(pool.close)
+            pools[key] = pool
+            ready(pool)
+        yield pools

@@ -1,0 +1,82 @@
+"""What a campaign comes to: counts, stage times, and the timing table, from receipts only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from e2edist.storage.publish import publish
+
+from .chunk import Receipt
+from .clock import StageTimes, add_times
+
+TIMING = "timing.parquet"
+_TIMING_COLUMNS: dict[str, pa.DataType] = {
+    "chunk": pa.string(),
+    "stage": pa.string(),  # named as the reference's modules
+    "wall_ms": pa.float64(),
+    "cpu_ms": pa.float64(),
+    "items": pa.int64(),  # events for source and DetFrameProducer, objects for the others
+    "started": pa.float64(),  # of the chunk, seconds since 1970
+    "host": pa.string(),
+    "pid": pa.int32(),
+    "pool": pa.string(),
+    "device": pa.string(),
+    "provider": pa.string(),
+}
+
+
+@dataclass(slots=True)
+class Summary:
+    """Sums over receipts.
+
+    Attributes
+    ----------
+    chunks, events, objects : int
+    status : Counter
+        Objects by status.
+    stages : dict
+        Stage -> (wall ms, cpu ms, items), summed over chunks.
+    """
+
+    chunks: int = 0
+    events: int = 0
+    objects: int = 0
+    status: Counter[str] = field(default_factory=Counter)
+    stages: StageTimes = field(default_factory=dict)
+
+
+def summarise(receipts: Iterable[Receipt]) -> Summary:
+    """Add up receipts."""
+    total = Summary()
+    for receipt in receipts:
+        total.chunks += 1
+        total.events += receipt["events"]
+        total.objects += receipt["rows"]
+        total.status.update(receipt["status"])
+        total.stages = add_times(total.stages, {name: tuple(t) for name, t in receipt["stages"].items()})
+    return total
+
+
+def write_timing(folder: Path, receipts: Iterable[Receipt]) -> None:
+    """Write ``timing.parquet``: one row per chunk and stage; cpu is that of the chunk's own thread."""
+    rows = [row for receipt in receipts for row in _rows(receipt)]
+    table = pa.Table.from_pylist(rows, schema=pa.schema(_TIMING_COLUMNS))
+    with publish(folder / TIMING) as draft:
+        pq.write_table(table, draft, compression="zstd")
+
+
+def _rows(receipt: Receipt) -> Iterable[dict[str, Any]]:
+    common = {
+        "chunk": receipt["id"],
+        **{key: receipt[key] for key in ("started", "host", "pid", "pool")},
+        **{key: receipt["engine"][key] for key in ("device", "provider")},
+    }
+    for stage, (wall, cpu, items) in receipt["stages"].items():
+        yield common | {"stage": stage, "wall_ms": wall, "cpu_ms": cpu, "items": items}

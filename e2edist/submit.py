@@ -1,0 +1,185 @@
+"""``python -m e2edist.submit``: run a tagger over ROOT files, on this machine or a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from e2edist.errors import CampaignError, E2EError, SpecError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from e2edist.campaign.run import Campaign, RunResult
+    from e2edist.pools import Pool
+    from e2edist.spec.campaign import CampaignSpec
+    from e2edist.spec.site import SiteSpec
+
+DEMO_FOLDER = "e2edist-demo"
+#: Enough for a progress bar, a table and a sensible AUC, and a minute on two cores.
+DEMO_EVENTS = {"eg": 8000, "qg": 1000, "top": 1000, "tau": 1000}
+_INTERRUPTED = 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m e2edist.submit",
+        description="Run an end-to-end tagger over ROOT files. Without inputs, run on demo events.",
+        epilog="Run the same line again after any interruption: what is done stays done. "
+        "Exit codes: 0 all done, 1 some chunks failed, 2 something to fix first, 130 interrupted.",
+    )
+    p.add_argument("--site", default="local", help="name of a site, or a site's TOML file (default: local)")
+    p.add_argument("--workflow", metavar="FILE", help="campaign as TOML; options below override it")
+    p.add_argument("--tagger", help="name of a tagger, or a tagger's TOML file (default: eg)")
+    p.add_argument(
+        "--input", nargs="+", metavar="FILE", dest="inputs", help="files, globs, folders, .txt lists"
+    )
+    p.add_argument("--model", metavar="ONNX", help="in place of the tagger's own model")
+    p.add_argument("--output", metavar="DIR", help="folder for plan, predictions and timing")
+    p.add_argument("--format", help="edm or hits (default: seen from the file)")
+    p.add_argument("--tree", help="tree to read (default: the format's own)")
+    p.add_argument("--workers", metavar="N", help="workers of each pool, or of some: gpu=4,cpu=8")
+    p.add_argument("--threads", type=int, metavar="N", help="threads of each worker")
+    p.add_argument("--chunk-events", type=int, metavar="N", help="events of a chunk, about")
+    p.add_argument("--batch", type=int, metavar="N", help="images in one model call")
+    p.add_argument("--dry-run", action="store_true", help="print the plan, run nothing, write nothing")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb; return the exit code."""
+    args = parser().parse_args(argv)
+    from rich.console import Console
+
+    console = Console()
+    try:
+        return _submit(args, console)
+    except E2EError as error:
+        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _submit(args: argparse.Namespace, console: Console) -> int:
+    from e2edist.campaign.run import plan_campaign
+    from e2edist.terminal import print_plan
+
+    site = _site(args)
+    spec = _campaign(args, console)
+    campaign = plan_campaign(spec, site)
+    if args.dry_run:
+        pools = {name: f"{p.kind}, {p.engine} on {p.provider}" for name, p in site.pools.items()}
+        print_plan(console, campaign.plan, pools, campaign.folder)
+        return 0
+    return _run(campaign, console)
+
+
+def _site(args: argparse.Namespace) -> SiteSpec:
+    from e2edist.spec.site import load_site
+
+    site = load_site(args.site)
+    return site.with_pools(_workers(args.workers, list(site.pools)), args.threads)
+
+
+def _workers(text: str | None, pools: list[str]) -> dict[str, int]:
+    """Return pool -> workers of ``--workers``: a number for all, or ``gpu=4,cpu=8``."""
+    if text is None:
+        return {}
+    try:
+        if "=" not in text:
+            return dict.fromkeys(pools, int(text))
+        pairs = [item.split("=") for item in text.split(",")]
+        return {name: int(number) for name, number in pairs}
+    except ValueError as error:
+        raise SpecError("--workers", f"{text!r} is not understood", "Write 4, or gpu=4,cpu=8.") from error
+
+
+def _campaign(args: argparse.Namespace, console: Console) -> CampaignSpec:
+    from e2edist.spec.campaign import load_campaign
+
+    names = ("tagger", "inputs", "model", "output", "format", "tree", "chunk_events", "batch")
+    given: dict[str, Any] = {name: getattr(args, name) for name in names}
+    if args.workflow is None:
+        given["tagger"] = args.tagger or "eg"
+        if args.inputs is None:
+            given |= _demo(given["tagger"], args.output, console, write=not args.dry_run)
+    return load_campaign(args.workflow, given)
+
+
+def _demo(tagger: str, output: str | None, console: Console, *, write: bool) -> dict[str, Any]:
+    """Make the demo events where they are missing; return inputs and output."""
+    from e2edist.demo import make_events
+
+    if tagger not in DEMO_EVENTS:
+        todo = f"Name ROOT files with --input; demo events exist for {', '.join(DEMO_EVENTS)}."
+        raise SpecError("--input", f"is missing for tagger {tagger}", todo)
+    folder = Path(DEMO_FOLDER) / f"{tagger}-events"
+    files = sorted(folder.glob("*.root"))
+    if not files and not write:
+        raise SpecError("--dry-run", "there are no demo events yet", "Run once without it, or name --input.")
+    if not files:
+        console.print(f"making {DEMO_EVENTS[tagger]} demo events in {folder}", highlight=False)
+        files = make_events(folder, tagger, DEMO_EVENTS[tagger], seed=2)
+    return {"inputs": [str(file) for file in files], "output": output or str(Path(DEMO_FOLDER) / tagger)}
+
+
+def _run(campaign: Campaign, console: Console) -> int:
+    from e2edist.campaign.run import run_campaign
+    from e2edist.terminal import show_progress
+
+    def ready(pool: Pool) -> None:
+        console.print(f"pool {pool.name}: dashboard {pool.dashboard}", highlight=False, soft_wrap=True)
+
+    stop, plan = Event(), campaign.plan
+    again = ", goes on where it stopped" if campaign.resumed else ""
+    console.print(f"{plan.events:,} events -> {campaign.folder}{again}", highlight=False, soft_wrap=True)
+    with _signals(stop), show_progress(console) as watch:
+        result = run_campaign(campaign, watch, stop, ready)
+    return _close(campaign, result, console)
+
+
+def _close(campaign: Campaign, result: RunResult, console: Console) -> int:
+    from e2edist.campaign.summary import summarise
+    from e2edist.terminal import print_summary, print_where
+
+    ledger, chunks = result.ledger, len(campaign.plan.chunks())
+    print_summary(console, summarise(ledger.done.values()), result.seconds, result.events)
+    print_where(console, campaign.folder)
+    if ledger.failed:
+        shown = [f"\n  {name}: {reason}" for name, reason in list(ledger.failed.items())[:10]]
+        what = f"{len(ledger.failed)} of {chunks} chunks failed:{''.join(shown)}"
+        raise CampaignError(str(campaign.folder), what, "\nThe same command tries them again.")
+    if len(ledger.done) < chunks:
+        left = f"stopped: {len(ledger.done)} of {chunks} chunks are done, the same command does the rest"
+        console.print(left, highlight=False)
+        return _INTERRUPTED
+    return 0
+
+
+@contextmanager
+def _signals(stop: Event) -> Iterator[None]:
+    """SIGINT and SIGTERM stop the campaign in good order, a second one at once."""
+
+    def handle(number: int, frame: Any) -> None:  # noqa: ARG001
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""What a person sees of a running campaign: a progress bar or plain lines, and the closing tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from e2edist.campaign.driver import Progress
+    from e2edist.campaign.plan import Plan
+    from e2edist.campaign.summary import Summary
+
+#: Plain lines, where the output is not a terminal, come so often.
+_PLAIN_S = 10.0
+
+
+class _Rate:
+    """Events per second and time to go, counted from the first call: earlier runs do not count."""
+
+    def __init__(self) -> None:
+        self._start: tuple[float, int] | None = None
+
+    def text(self, progress: Progress) -> str:
+        now, done = time.monotonic(), progress.events_done
+        if self._start is None:
+            self._start = (now, done)
+        seconds, events = now - self._start[0], done - self._start[1]
+        if events <= 0 or seconds <= 0:
+            return "-- events/s, ETA --"
+        rate = events / seconds
+        left = timedelta(seconds=round((progress.events - done) / rate))
+        return f"{rate:,.0f} events/s, ETA {left}"
+
+
+@contextmanager
+def show_progress(console: Console) -> Iterator[Callable[[Progress], None]]:
+    """Give a callback for `run_campaign` that shows a bar on a terminal, else a line now and then."""
+    rate = _Rate()
+    if not console.is_terminal:
+        yield _plain(console, rate)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("chunks  {task.fields[rate]}"),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=console) as bar:
+        task = bar.add_task("campaign", total=None, rate="")
+
+        def update(progress: Progress) -> None:
+            notes = f", {progress.failed} failed" if progress.failed else ""
+            bar.update(
+                task,
+                total=progress.chunks,
+                completed=progress.done + progress.failed,
+                rate=rate.text(progress) + notes,
+            )
+
+        yield update
+
+
+def _plain(console: Console, rate: _Rate) -> Callable[[Progress], None]:
+    last = [time.monotonic()]
+
+    def line(progress: Progress) -> None:
+        text, now = rate.text(progress), time.monotonic()
+        ended = progress.done + progress.failed == progress.chunks
+        if ended or now - last[0] >= _PLAIN_S:
+            last[0] = now
+            console.print(
+                f"{progress.done}/{progress.chunks} chunks, {progress.failed} failed, {text}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    return line
+
+
+def print_plan(console: Console, plan: Plan, pools: dict[str, str], folder: Path) -> None:
+    """Show what a campaign would do."""
+    table = Table("file", "format", "tree", "events", "chunks", title="plan", title_justify="left")
+    for file in plan.files[:50]:
+        count = sum(1 for _ in file.chunks())
+        table.add_row(file.url, file.format, file.tree, f"{file.entries:,}", str(count))
+    if len(plan.files) > 50:
+        table.add_row(f"... and {len(plan.files) - 50} more", "", "", "", "")
+    console.print(table)
+    for name, text in pools.items():
+        console.print(f"pool {name}: {text}", highlight=False)
+    chunks = len(plan.chunks())
+    console.print(f"{plan.events:,} events in {chunks} chunks -> {folder}", highlight=False, soft_wrap=True)
+    console.print(f"fingerprint {plan.fingerprint}", highlight=False, soft_wrap=True)
+
+
+def print_summary(console: Console, total: Summary, seconds: float, events: int) -> None:
+    """Show the closing tables: counts of all runs, stage times, and the rate of this run.
+
+    Parameters
+    ----------
+    seconds : float
+        Wall time of this run, from the first worker on.
+    events : int
+        Events that this run did.
+    """
+    counts = Table(title="result", title_justify="left", show_header=False)
+    counts.add_row("events", f"{total.events:,}")
+    counts.add_row("objects", f"{total.objects:,}")
+    counts.add_row("with scores", f"{total.status.get('ok', 0):,}")
+    for status, number in sorted(total.status.items()):
+        if status != "ok":
+            counts.add_row(f"rejected: {status}", f"{number:,}")
+    if events and seconds > 0:
+        counts.add_row("events/s in this run", f"{events / seconds:,.0f}")
+    console.print(counts)
+    stages = Table("stage", "wall s", "cpu s", "items", "ms/item", title="time, summed over threads")
+    stages.title_justify = "left"
+    for name, (wall, cpu, items) in total.stages.items():
+        per = f"{wall / items:.3f}" if items else ""
+        stages.add_row(name, f"{wall / 1e3:.2f}", f"{cpu / 1e3:.2f}", f"{items:,}" if items else "", per)
+    console.print(stages)
+
+
+def print_where(console: Console, folder: Path) -> None:
+    """Say where the results lie, and how to read them."""
+    parts = folder / "predictions"
+    console.print(
+        f"predictions: {parts}/*.parquet   timing: {folder}/timing.parquet   read them with", soft_wrap=True
+    )
+    lines = {
+        "pyarrow": f'pyarrow.dataset.dataset("{parts}").to_table()',
+        "DuckDB": f"FROM '{parts}/*.parquet'",
+        "pandas": f'pandas.read_parquet("{parts}")',
+    }
+    for name, line in lines.items():
+        console.print(f"  {name:8} {line}", highlight=False, markup=False, soft_wrap=True)
