@@ -83,13 +83,16 @@ def eb_pixels(detid: Array, energy: Array) -> tuple[Array, Array]:
 
 
 @kernel
-def ee_plane_pixels(detid: Array, energy: Array, wanted: int) -> tuple[Array, Array]:
-    """Return row iy-1 and column ix-1 (int16) on the 100x100 plane of side `wanted` (-1 or +1)."""
+def ee_plane_pixels(detid: Array, energy: Array, table: Array, wanted: int) -> tuple[Array, Array]:
+    """Return row iy-1 and column ix-1 (int16) on the 100x100 plane of side `wanted` (-1 or +1).
+
+    `table` is `geometry.ee_table`: the corners of the plane have no crystals.
+    """
     row, col = np.full(len(detid), -1, np.int16), np.zeros(len(detid), np.int16)
     for k in range(len(detid)):
         if energy[k] > 0:
             side, ix, iy = ee_index(np.int64(detid[k]))
-            if side == wanted:
+            if side == wanted and table[(side + 1) // 2, ix - 1, iy - 1, 0] >= 0:
                 row[k], col[k] = iy - 1, ix - 1
     return row, col
 

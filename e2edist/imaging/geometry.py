@@ -40,6 +40,8 @@ HBHE_ETA_EDGES = np.array([
 ])
 # fmt: on
 
+#: |eta| up to which directions belong to the barrel.
+BARREL_ETA = 1.479
 #: Width of an EB crystal in eta (and in phi, 1 degree).
 CRYSTAL = 0.0174533
 
@@ -54,7 +56,7 @@ def eta_row(eta: Scalar) -> Scalar:
     a = abs(eta)
     if isnan(a) or a > 3.0:
         return -1
-    if a <= 1.479:
+    if a <= BARREL_ETA:
         crystal = min(85, floor(a / CRYSTAL) + 1)
         return 55 + (85 - crystal if eta < 0 else 84 + crystal)
     place: Scalar = np.searchsorted(EE_ETA_EDGES, a, side="right")

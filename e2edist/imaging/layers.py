@@ -149,7 +149,7 @@ def eb(batch: EventBatch, column: str) -> Hits:
 def ee_plane(batch: EventBatch, side: int) -> Hits:
     """Return the 100x100 energy plane of one endcap, side -1 or +1; row iy-1, column ix-1."""
     table = batch["EE"]
-    row, col = ee_plane_pixels(table["detid"], table["energy"], side)
+    row, col = ee_plane_pixels(table["detid"], table["energy"], ee_table(), side)
     return _hits(table.offsets, row, col, table["energy"], EE_SHAPE)
 
 

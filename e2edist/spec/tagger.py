@@ -16,7 +16,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from e2edist.errors import ModelError, nearest, unknown_name
 from e2edist.imaging.batch import OBJECT_KINDS, Columns
-from e2edist.imaging.geometry import GEOMETRY
+from e2edist.imaging.geometry import BARREL_ETA, GEOMETRY
 from e2edist.imaging.layers import IMAGING_VERSION, LAYERS, FillOptions, columns_of
 
 from ._toml import Spec, parse, read_toml
@@ -57,8 +57,8 @@ class SeedSpec(Spec):
     window_cols: Annotated[PositiveInt, Field(le=359)] = 13
     #: eb_hottest: seeds in rows < 15 or > 153 are zero-padded, or rejected
     edge: Literal["pad", "drop"] = "pad"
-    #: hcal_tower: no depth-1 hit round the axis: reject the jet, or centre on the axis
-    no_hit: Literal["reject", "axis"] = "reject"
+    #: hcal_tower: no depth-1 hit round the axis: centre on the axis, as the reference's code, or reject
+    no_hit: Literal["axis", "reject"] = "axis"
 
     @field_validator("window_rows", "window_cols")
     @classmethod
@@ -138,6 +138,8 @@ class TaggerSpec(Spec):
     def _consistent(self) -> TaggerSpec:
         if (self.seed.method == _EB_SEED) != (self.crop.frame == "EB"):
             raise ValueError(f"crop.frame must be EB for seed.method {_EB_SEED}, ECAL for {_JET_SEED}")
+        if self.seed.method == _EB_SEED and self.objects.eta_max > BARREL_ETA:
+            raise ValueError(f"objects.eta_max must be at most {BARREL_ETA}, the end of the barrel")
         columns = [column for output in self.outputs for column in output.columns]
         if len(set(columns)) != len(columns):
             raise ValueError(f"outputs: column names must differ: {', '.join(columns)}")

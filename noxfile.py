@@ -1,0 +1,39 @@
+"""The checks of CONTRIBUTING.md by name: ``nox -s lint types floors tests``."""
+
+import nox
+
+nox.options.sessions = ["lint", "types", "floors", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+
+def _install(session: nox.Session) -> None:
+    session.install("-e", ".[cpu,test]")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style: ruff."""
+    session.install("ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types: mypy strict."""
+    _install(session)
+    session.run("mypy")
+
+
+@nox.session
+def floors(session: nox.Session) -> None:
+    """Imports go down only."""
+    _install(session)
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Tests; arguments behind -- go to pytest."""
+    _install(session)
+    session.run("pytest", *(session.posargs or ["-m", "not slow"]))
