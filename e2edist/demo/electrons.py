@@ -6,9 +6,13 @@ import numpy as np
 
 from e2edist.demo.particles import BEND, ECAL_RADIUS, Array, Table, Truth, join, pick
 
-#: Radii (m) where the tracker's material is lumped together, and the share of photons that convert there.
+#: Radii (m) where the tracker's material is lumped together.
 _RADII = np.array([0.04, 0.08, 0.14, 0.24, 0.36, 0.48, 0.60, 0.74, 0.88, 1.02])
 _SOFTEST = 0.01
+#: Share of conversions that photon identification lets pass: pairs with tracks are mostly vetoed.
+_UNVETOED = 0.4
+#: Slope of the energy spectrum in GeV.
+SLOPE = 12.0
 NONE = -1
 
 
@@ -17,7 +21,9 @@ def make_eg(count: int, rng: np.random.Generator) -> Truth:
     event = np.flatnonzero(rng.random(count) > 0.02)
     n = len(event)
     label = (rng.random(n) < 0.5).astype(np.int64)
-    energy, eta = rng.uniform(15, 80, n), rng.uniform(-1.46, 1.46, n)
+    # A falling spectrum between 15 and 80 GeV: 15 - L log(1 - u (1 - exp(-65 / L))).
+    energy = 15 - SLOPE * np.log1p(-rng.random(n) * -np.expm1(-65 / SLOPE))
+    eta = rng.uniform(-1.46, 1.46, n)
     gun = {"event": event, "energy": energy, "eta": eta, "phi": rng.uniform(-np.pi, np.pi, n)}
     rays, charged = _propagate(gun, label == 1, rng)
     truth = Truth(em=[rays], tracks=[charged])
@@ -27,7 +33,7 @@ def make_eg(count: int, rng: np.random.Generator) -> Truth:
 
 def material(eta: Array) -> Array:
     """Return the tracker's thickness in radiation lengths at `eta` (barrel)."""
-    return 0.4 + 0.9 * (eta / 1.44) ** 2
+    return 0.5 + 1.0 * (eta / 1.44) ** 2
 
 
 def _propagate(gun: Table, electron: Array, rng: np.random.Generator) -> tuple[Table, Table]:
@@ -58,9 +64,10 @@ def _propagate(gun: Table, electron: Array, rng: np.random.Generator) -> tuple[T
 
 
 def _conversion(step: Array, rng: np.random.Generator) -> Array:
-    """Return the layer where a photon converts (7/9 per radiation length), or NONE."""
+    """Return the layer where an identified photon converts (7/9 per radiation length), or NONE."""
     depth = rng.exponential(9 / 7, len(step)) / step
-    return np.where(depth < len(_RADII), depth.astype(np.int64), NONE)
+    converts = (depth < len(_RADII)) & (rng.random(len(step)) < _UNVETOED)
+    return np.where(converts, depth, NONE).astype(np.int64)
 
 
 def _legs(gun: Table, born: Array, electron: Array, rng: np.random.Generator) -> Table:

@@ -47,7 +47,7 @@ def _spread(energy: Array, sub: tuple[Array, Array], rng: np.random.Generator) -
     """Return cell energies, shape (rays, 25): resolution of the whole, fluctuation of the shares."""
     total = energy * np.maximum(1 + rng.normal(0, 0.03 / np.sqrt(np.maximum(energy, 0.05)) + 0.003), 0.1)
     cells = total[:, None] * profile()[sub[0], sub[1]]
-    wobble = rng.standard_normal(cells.shape, dtype=np.float32) * np.sqrt(0.012 * cells)
+    wobble = rng.standard_normal(cells.shape, dtype=np.float32) * np.sqrt(0.006 * cells)
     return np.maximum(cells + wobble, 0.0)
 
 

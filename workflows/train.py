@@ -1,0 +1,273 @@
+"""Train a demo network on made-up events and export it to ONNX; see workflows/README.md.
+
+    python workflows/train.py --tagger eg
+
+The crops come from e2edist's own readers, layers, seeds and normalisation, as the tagger file states them,
+so that the network sees in training what it will see in a campaign.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from e2edist.demo import LABELS, make_events
+from e2edist.formats import open_events
+from e2edist.imaging import crops as cropping
+from e2edist.imaging import layers, seeds
+from e2edist.imaging.batch import EventBatch
+from e2edist.spec.tagger import TaggerSpec, load_tagger
+
+Array = NDArray[Any]
+#: tagger -> (training events, epochs): some minutes on two cores.
+SIZES = {"eg": (40_000, 10), "qg": (10_000, 8), "top": (5_000, 8), "tau": (5_000, 8)}
+OPSET = 17
+
+
+@dataclass(frozen=True)
+class Images:
+    """Sparse crops of labelled objects, in pieces of one cluster each.
+
+    Attributes
+    ----------
+    crops : list of Crops
+    where : int64, shape (objects, 2)
+        Piece and number in the piece.
+    label : float32, shape (objects,)
+    rule : Normalisation
+        Channels last, which convolutions on a CPU prefer.
+    """
+
+    crops: list[cropping.Crops]
+    where: Array
+    label: Array
+    rule: cropping.Normalisation
+
+    def batch(self, objects: Array) -> Tensor:
+        """Return normalised images of `objects`, NCHW in channels-last memory."""
+        out = cropping.blank(len(objects), self.crops[0], self.rule)
+        for k, (piece, number) in enumerate(self.where[objects]):
+            cropping.paint(self.crops[piece], number, number + 1, self.rule, out[k : k + 1])
+        return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+
+def cut_cluster(batch: EventBatch, tagger: TaggerSpec) -> tuple[cropping.Crops, Array]:
+    """Return the crops and labels of the accepted objects that have a true label."""
+    kind = tagger.objects.kinds[0]
+    table, options = batch[kind], tagger.fill_options
+    objects = (table.events(), table["eta"], table["phi"])
+    egamma = tagger.seed.method == "eb_hottest"
+    cuts = (tagger.objects.pt_min, tagger.objects.eta_max)
+    status = seeds.cut_objects(table["pt"], *objects[1:], *cuts, egamma)
+    if egamma:
+        frame = layers.fill(batch, "EB_energy", options)
+        size, drop = (tagger.seed.window_rows, tagger.seed.window_cols), tagger.seed.edge == "drop"
+        found = seeds.seed_eb(frame, objects, status, size, drop_edge=drop)
+    else:
+        keep = tagger.seed.no_hit == "axis"
+        found = seeds.seed_jet(layers.hbhe_depth1(batch), objects, status, keep_empty=keep)
+    good = (found.status == seeds.OK) & (table["label"] >= 0)
+    centres = (objects[0][good], found.row[good], found.col[good])
+    channels = [layers.fill(batch, channel.layer, options) for channel in tagger.channels]
+    window = cropping.Window(tagger.crop.frame, tagger.crop.size)
+    return cropping.cut(channels, centres, window), table["label"][good]
+
+
+def make_images(tagger: TaggerSpec, events: int, seed: int) -> Images:
+    """Generate demo events and return the crops of their true objects."""
+    pieces, labels = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for path in make_events(Path(folder), tagger.name, events, seed, files=1):
+            with open_events(str(path), tagger.columns(), tagger.objects.collections) as reader:
+                edges = reader.info.edges
+                for start, stop in pairwise(edges):
+                    crops, label = cut_cluster(reader.read(start, stop), tagger)
+                    pieces.append(crops)
+                    labels.append(label)
+    numbers = [np.stack([np.full(len(y), i), np.arange(len(y))], axis=1) for i, y in enumerate(labels)]
+    per_channel = [
+        np.array([getattr(channel, name) for channel in tagger.channels], dtype=np.float32)
+        for name in ("threshold", "scale", "offset")
+    ]
+    rule = cropping.Normalisation(*per_channel, channels_last=True)
+    return Images(pieces, np.concatenate(numbers), np.concatenate(labels).astype(np.float32), rule)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where the shape changes."""
+
+    def __init__(self, inside: int, maps: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inside, maps, 3, stride, padding=1)
+        self.second = nn.Conv2d(maps, maps, 3, padding=1)
+        self.shortcut = nn.Conv2d(inside, maps, 1, stride) if stride > 1 else nn.Identity()
+        # Blocks begin as the identity: without normalisation layers, 15 layers would not train otherwise.
+        nn.init.zeros_(self.second.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return maps (N, maps, H / stride, W / stride)."""
+        return torch.relu(self.shortcut(x) + self.second(torch.relu(self.first(x))))
+
+
+class ResNet15(nn.Module):
+    """The E2E group's ResNet-15 (arXiv:1902.08276); gives logits (N, 1)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, 16, 7, stride=2, padding=3)
+        self.pool = nn.MaxPool2d(3, 2, padding=1)
+        plan = [(16, 16, 1)] * 3 + [(16, 32, 2)] + [(32, 32, 1)] * 3
+        self.blocks = nn.Sequential(*(Block(*shape) for shape in plan))
+        self.last = nn.Linear(32, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits."""
+        return self.last(self.blocks(self.pool(torch.relu(self.stem(x)))).amax(dim=(2, 3)))
+
+
+class Scores(nn.Module):
+    """A network with a sigmoid behind it, as it is exported."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return probabilities (N, 1)."""
+        return torch.sigmoid(self.network(x))
+
+
+def fit(images: Images, epochs: int, seed: int, batch: int = 64) -> nn.Module:
+    """Train a network with Adam and a one-cycle learning rate; odd windows are mirrored at random."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    network = ResNet15(images.crops[0].channels).to(memory_format=torch.channels_last)
+    steps = len(images.label) // batch
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=epochs * steps)
+    loss_of = nn.BCEWithLogitsLoss()
+    for epoch in range(epochs):
+        start, total = time.perf_counter(), 0.0
+        order = rng.permutation(len(images.label))
+        for step in range(steps):
+            objects = order[step * batch : (step + 1) * batch]
+            x, y = images.batch(objects), torch.from_numpy(images.label[objects])
+            if images.crops[0].size % 2:
+                x = x.flip([axis for axis in (2, 3) if rng.random() < 0.5])
+            optimizer.zero_grad()
+            loss = loss_of(network(x.contiguous(memory_format=torch.channels_last)).squeeze(1), y)
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            total += loss.item()
+        seconds = time.perf_counter() - start
+        print(f"epoch {epoch + 1:2d}/{epochs}  loss {total / steps:.4f}  {seconds:.0f} s", flush=True)
+    return network
+
+
+def export(network: nn.Module, images: Images, path: Path) -> None:
+    """Write `network` with a sigmoid as one ONNX file with a free batch size."""
+    crops = images.crops[0]
+    example = torch.zeros(2, crops.channels, crops.size, crops.size)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        # The older exporter says that it is old; the newer one needs another package, onnxscript.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Scores(network.to(memory_format=torch.contiguous_format)).eval(),
+            (example,),
+            str(path),
+            input_names=["modelInput"],
+            output_names=["modelOutput"],
+            dynamic_axes={"modelInput": {0: "batch"}, "modelOutput": {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def describe(path: Path, properties: dict[str, str]) -> None:
+    """Write `properties` into the metadata of the ONNX file."""
+    model = onnx.load(str(path))
+    onnx.helper.set_model_props(model, properties)
+    model.producer_version = ""
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+
+
+def scores_of(path: Path, images: Images, batch: int = 32) -> Array:
+    """Return the scores that ONNX Runtime gives all `images`."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    number = np.arange(len(images.label))
+    parts = []
+    for objects in np.array_split(number, max(1, len(number) // batch)):
+        x = np.ascontiguousarray(images.batch(objects).numpy())
+        parts.append(session.run(["modelOutput"], {"modelInput": x})[0][:, 0])
+    return np.concatenate(parts)
+
+
+def auc(scores: Array, label: Array) -> float:
+    """Return the area under the ROC curve: the share of pairs in the right order, ties count half."""
+    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(count) - (count - 1) / 2)[place]
+    positive = label > 0.5
+    n, m = int(positive.sum()), int((~positive).sum())
+    return float((rank[positive].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def arguments(words: list[str]) -> argparse.Namespace:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tagger", required=True, choices=sorted(LABELS))
+    parser.add_argument("--events", type=int, help="events to train on; a quarter more are held out")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="of torch; one is quickest on a busy machine")
+    parser.add_argument("--out", type=Path, help="ONNX file; default: <tagger>.onnx")
+    args = parser.parse_args(words)
+    events, epochs = SIZES[args.tagger]
+    args.events, args.epochs = args.events or events, args.epochs or epochs
+    args.out = args.out or Path(f"{args.tagger}.onnx")
+    return args
+
+
+def main(words: list[str]) -> None:
+    """Generate, train, export, and measure the exported file on held-out events."""
+    args = arguments(words)
+    torch.set_num_threads(args.threads)
+    start = time.perf_counter()
+    # Only the images are needed of the tagger: any readable file stands in for the model to be made.
+    tagger = load_tagger(args.tagger, model=os.devnull)
+    train = make_images(tagger, args.events, args.seed)
+    held_out = make_images(tagger, max(args.events // 4, 8), args.seed + 1000)
+    print(f"{len(train.label)} training, {len(held_out.label)} held-out images, ", end="")
+    print(f"{time.perf_counter() - start:.0f} s", flush=True)
+    network = fit(train, args.epochs, args.seed)
+    export(network, held_out, args.out)
+    area = auc(scores_of(args.out, held_out), held_out.label)
+    names = {"tagger": args.tagger, "label_1": LABELS[args.tagger][0], "label_0": LABELS[args.tagger][1]}
+    numbers = {"seed": args.seed, "events": args.events, "epochs": args.epochs, "auc": f"{area:.4f}"}
+    describe(args.out, names | {key: str(value) for key, value in numbers.items()})
+    digest = hashlib.sha256(args.out.read_bytes()).hexdigest()
+    print(f"{args.tagger}: held-out AUC {area:.4f} (ONNX Runtime), {args.out.stat().st_size} bytes")
+    print(f"{args.out} sha256 {digest}, {time.perf_counter() - start:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
