@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,7 +78,7 @@ def expand_inputs(patterns: tuple[str, ...]) -> list[str]:
         A file occurs twice.
     """
     found = [url for pattern in patterns for url in _expand(pattern)]
-    twice = sorted({url for url in found if found.count(url) > 1}) if len(set(found)) < len(found) else []
+    twice = sorted(url for url, count in Counter(found).items() if count > 1)
     if twice:
         raise SpecError("inputs", f"named more than once: {', '.join(twice[:5])}", "Name each file once.")
     return found
@@ -88,8 +89,7 @@ def _expand(pattern: str) -> list[str]:
         return [pattern]
     path = Path(pattern)
     if path.suffix == _LIST_ENDING:
-        lines = [line.strip() for line in _lines(path)]
-        return [url for line in lines if line and not line.startswith("#") for url in _expand(line)]
+        return _expand_list(path)
     if path.is_dir():
         names = sorted(path.glob("*.root"))
     elif path.exists() or not any(mark in pattern for mark in "*?["):
@@ -99,6 +99,16 @@ def _expand(pattern: str) -> list[str]:
     if not names:
         raise InputError(pattern, "no such file", "Name ROOT files, folders, globs or .txt lists.")
     return [str(name.absolute()) for name in names]
+
+
+def _expand_list(path: Path) -> list[str]:
+    lines = [line for line in map(str.strip, _lines(path)) if line and not line.startswith("#")]
+    if not lines:
+        raise InputError(str(path), "names no files", "Write one file, glob or folder a line.")
+    inner = [line for line in lines if line.endswith(_LIST_ENDING)]
+    if inner:  # it could be the list itself
+        raise InputError(str(path), f"names another list, {inner[0]}", "Name files, globs or folders.")
+    return [url for line in lines for url in _expand(line)]
 
 
 def _lines(path: Path) -> list[str]:

@@ -12,7 +12,7 @@ from e2edist.errors import unknown_name
 
 from ._toml import Spec, parse, read_toml
 
-Positive = Annotated[float, Field(gt=0, strict=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class PoolSpec(Spec):

@@ -21,8 +21,13 @@ from e2edist.imaging.layers import IMAGING_VERSION, LAYERS, FillOptions, columns
 
 from ._toml import Spec, parse, read_toml
 
-Finite = Annotated[float, Field(allow_inf_nan=False, strict=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 _EB_SEED, _JET_SEED = "eb_hottest", "hcal_tower"
+#: Columns that every part has (`e2edist.storage.parts.COLUMNS`): no score may take their names.
+RESERVED = frozenset(
+    ("uuid", "entry", "run", "lumi", "event", "kind", "object", "pt", "eta", "phi")
+    + ("label", "seed_row", "seed_col", "status")
+)
 
 
 class ObjectsSpec(Spec):
@@ -136,15 +141,20 @@ class TaggerSpec(Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> TaggerSpec:
+        faults = []
         if (self.seed.method == _EB_SEED) != (self.crop.frame == "EB"):
-            raise ValueError(f"crop.frame must be EB for seed.method {_EB_SEED}, ECAL for {_JET_SEED}")
+            faults.append(f"crop.frame must be EB for seed.method {_EB_SEED}, ECAL for {_JET_SEED}")
         if self.seed.method == _EB_SEED and self.objects.eta_max > BARREL_ETA:
-            raise ValueError(f"objects.eta_max must be at most {BARREL_ETA}, the end of the barrel")
+            faults.append(f"objects.eta_max must be at most {BARREL_ETA}, the end of the barrel")
         columns = [column for output in self.outputs for column in output.columns]
         if len(set(columns)) != len(columns):
-            raise ValueError(f"outputs: column names must differ: {', '.join(columns)}")
+            faults.append(f"outputs: column names must differ: {', '.join(columns)}")
+        if taken := [column for column in columns if column.lower() in RESERVED]:
+            faults.append(f"outputs: every table of results has these columns already: {', '.join(taken)}")
         if len(self.outputs) > 1 and not all(output.name for output in self.outputs):
-            raise ValueError("outputs: with several outputs, each needs its name")
+            faults.append("outputs: with several outputs, each needs its name")
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
 
     @property
