@@ -11,7 +11,7 @@ import numpy as np
 
 from e2edist.errors import ModelError
 from e2edist.imaging.batch import Array
-from e2edist.spec.tagger import OutputSpec, TaggerSpec
+from e2edist.spec.tagger import RESERVED, OutputSpec, TaggerSpec
 
 from . import EngineOptions
 
@@ -80,8 +80,8 @@ class OnnxEngine:
         answers = self._run(np.zeros((self.batch, *shape), np.float32))
         self._columns = [self._name_columns(o, a) for o, a in zip(self._outputs, answers, strict=True)]
         self.columns = {
-            name: _column_dtype(answer)
-            for names, answer in zip(self._columns, answers, strict=True)
+            name: _column_dtype(output, answer)
+            for output, names, answer in zip(self._outputs, self._columns, answers, strict=True)
             for name in names
         }
         if len(self.columns) != sum(map(len, self._columns)):
@@ -97,14 +97,16 @@ class OnnxEngine:
         inputs = {item.name: item for item in self._session.get_inputs()}
         names = ", ".join(f"{name} {item.shape}" for name, item in inputs.items())
         wanted = tagger.model.input or (next(iter(inputs)) if len(inputs) == 1 else "")
-        if wanted not in inputs or len(inputs) != 1:
-            what = f"has no input {wanted!r}" if wanted else "does not have exactly one input"
-            raise ModelError(
-                self._path, f"{what}; its inputs: {names}", "Set model.input in the tagger file."
-            )
+        if len(inputs) != 1:
+            todo = "Export it with exactly one, the images."
+            raise ModelError(self._path, f"has {len(inputs)} inputs: {names}", todo)
+        if wanted not in inputs:
+            what = f"has no input {wanted!r}; its inputs: {names}"
+            raise ModelError(self._path, what, "Set model.input in the tagger file.")
         found = inputs[wanted]
         if found.type not in _TYPES:
-            raise ModelError(self._path, f"input {wanted} takes {found.type}, not a tensor of floats")
+            what = f"input {wanted} takes {found.type}, not a tensor of floats"
+            raise ModelError(self._path, what, "Export it so that it takes floats.")
         need = _image_shape(tagger)
         fits = len(found.shape) == 4 and all(
             not isinstance(has, int) or has == must for has, must in zip(found.shape[1:], need, strict=True)
@@ -156,6 +158,9 @@ class OnnxEngine:
         width = answer.shape[1]
         if isinstance(output, str):
             name = re.sub(r"\W+", "_", output).strip("_") or "score"
+            if name.lower() in RESERVED:
+                what = f"output {output} has the name of a column that all results have"
+                raise ModelError(self._path, what, "Name its columns under [[outputs]].")
             return [name] if width == 1 else [f"{name}_{i}" for i in range(width)]
         if len(output.columns) != width:
             named = len(output.columns)
@@ -178,17 +183,22 @@ def _image_shape(tagger: TaggerSpec) -> tuple[int, int, int]:
     return (c, n, n) if tagger.model.layout == "NCHW" else (n, n, c)
 
 
-def _column_dtype(answer: Array) -> str:
+def _column_dtype(output: OutputSpec | str, answer: Array) -> str:
+    if isinstance(output, OutputSpec) and output.activation != "none":
+        return "float32"
     return {"f": "float32", "b": "bool"}.get(answer.dtype.kind, "int64")
 
 
 def _activate(x: Array, activation: str) -> Array:
+    if activation == "none":
+        return x
+    # Whole numbers and half precision have no room for what exp gives.
+    x = x.astype(np.promote_types(x.dtype, np.float32) if x.dtype.kind == "f" else np.float32)
     if activation == "sigmoid":
-        x = 1 / (1 + np.exp(-x))
-    elif activation == "softmax":
-        x = np.exp(x - x.max(axis=1, keepdims=True))
-        x /= x.sum(axis=1, keepdims=True)
-    return x
+        with np.errstate(over="ignore"):  # exp is inf far below zero, the score is 0 as it should be
+            return np.asarray(1 / (1 + np.exp(-x)))
+    x = np.exp(x - x.max(axis=1, keepdims=True))
+    return np.asarray(x / x.sum(axis=1, keepdims=True))
 
 
 def _device(provider: str) -> str:

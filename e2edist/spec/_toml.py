@@ -48,7 +48,7 @@ def parse(model: type[S], content: dict[str, Any], where: str) -> S:
         # TOML has lists only; our models hold tuples, and strict mode tells them apart.
         return model.model_validate(_tuples(content))
     except ValidationError as error:
-        items = [dict(item) for item in error.errors()]
+        items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
         places = {item["loc"][:n] for item in items for n in range(len(item["loc"]))}
         # A list whose entries are all at fault counts as empty too: the entries say it all.
         faults = [_fault(model, i) for i in items if i["type"] != "too_short" or i["loc"] not in places]
