@@ -63,7 +63,10 @@ def write_model(
     if twist == "two_inputs":
         inputs.append(helper.make_tensor_value_info("extra", TensorProto.FLOAT, [batch or "batch", 1]))
     kind = {"int": TensorProto.INT64, "bool": TensorProto.BOOL}.get(twist, TensorProto.FLOAT)
-    ends = [helper.make_tensor_value_info(name, kind, None) for name in outputs]
+    ends = [
+        helper.make_tensor_value_info(name, kind, ["rows", width] if width else ["rows"])
+        for name, width in outputs.items()
+    ]
     graph = helper.make_graph(nodes, "small", inputs, ends, [_constant(k, v) for k, v in weights.items()])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)

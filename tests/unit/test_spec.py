@@ -159,12 +159,14 @@ def test_all_faults_of_a_file_are_in_one_error_with_the_nearest_names(tmp_path, 
     assert text.count("; ") == 9
 
 
+TEXTS = {"description", "model.path", "model.input", "outputs.0.name"}
+WRONG = [True, "abc!", {"a": 1}, [[1]], float("nan")]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=repr)
 @pytest.mark.parametrize("path", sorted(leaves(FULL)))
-@pytest.mark.parametrize("wrong", [True, "abc!", {"a": 1}, [[1]], float("nan")], ids=repr)
 def test_no_key_takes_a_value_of_the_wrong_type(path, wrong):
-    free_text = {"description", "model.path", "model.input", "outputs.0.name"}
-    if wrong == "abc!" and path in free_text:
-        pytest.skip("takes any text")
+    wrong = 1 if isinstance(wrong, str) and path in TEXTS else wrong
     assert path.replace(".0", "") in message(TaggerSpec, changed(path, wrong)).replace(".0", "")
 
 
@@ -196,7 +198,7 @@ def test_no_key_takes_a_value_of_the_wrong_type(path, wrong):
     ],
 )
 def test_a_value_out_of_range_is_named_with_its_key(path, value):
-    assert f"{path.replace('channels.0', 'channels.0')}" in message(TaggerSpec, changed(path, value))
+    assert path in message(TaggerSpec, changed(path, value))
 
 
 def test_whole_numbers_do_for_numbers():
@@ -337,7 +339,7 @@ def test_a_tagger_reads_only_the_columns_that_its_layers_and_seeds_need():
 def test_a_site_takes_other_numbers_of_workers_and_threads():
     site = load_site("local").with_pools({"cpu": 3}, 2)
     assert (site.pools["cpu"].workers, site.pools["cpu"].threads) == (3, 2)
-    with pytest.raises(UnknownNameError, match="no pool of site local 'cp'.*did you mean 'cpu'"):
+    with pytest.raises(UnknownNameError, match=r"no pool of site local 'cp'.*did you mean 'cpu'"):
         site.with_pools({"cp": 1}, None)
     with pytest.raises(SpecError, match=r"pools\.cpu\.workers"):
         site.with_pools({"cpu": -1}, None)
@@ -377,7 +379,7 @@ def test_faults_of_a_workflow_are_all_named(tmp_path):
         load_campaign(str(file), {})
     for fault in ("tagger: missing", "output: missing", "inputs: ", "ouptut: unknown key", "batch: "):
         assert fault in str(caught.value)
-    with pytest.raises(SpecError, match="command line: .*inputs"):
+    with pytest.raises(SpecError, match=r"command line: .*inputs"):
         load_campaign(None, {"tagger": "eg", "output": "x", "inputs": []})
 
 
@@ -414,7 +416,7 @@ def test_a_file_that_is_missing_is_left_to_the_plan_which_names_all_of_them(tree
 
 def test_a_file_named_twice_is_refused(tree):
     for patterns in (("a.root", "a*.root"), ("root://h//x", "root://h//x"), (".", str(tree / "b.root"))):
-        with pytest.raises(SpecError, match="more than once: .*(a.root|x|b.root)"):
+        with pytest.raises(SpecError, match=r"more than once: .*(a.root|x|b.root)"):
             expand_inputs(patterns)
 
 
