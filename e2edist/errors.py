@@ -3,6 +3,7 @@
     E2EError                      exit code 2: the user must fix something
     ├── InputError                a ROOT file: missing, not ROOT, cut, no such tree
     │   ├── BranchError           a branch is missing, or has a type that can't be read
+    │   ├── EntriesError          a range of entries can't be read; the rest of the file may be fine
     │   ├── UnsplitError          an EDM product that was written unsplit
     │   └── ChangedFileError      the file is no longer the one that was planned
     ├── SpecError                 a TOML file or command line that people wrote
@@ -56,6 +57,10 @@ class InputError(E2EError):
 
 class BranchError(InputError):
     """A branch is missing or has a type that can't be read."""
+
+
+class EntriesError(InputError):
+    """A range of entries can't be read; the rest of the file may be fine."""
 
 
 class UnsplitError(InputError):

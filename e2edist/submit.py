@@ -49,6 +49,18 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=int, metavar="N", help="threads of each worker")
     p.add_argument("--chunk-events", type=int, metavar="N", help="events of a chunk, about")
     p.add_argument("--batch", type=int, metavar="N", help="images in one model call")
+    p.add_argument("--max-bad-fraction", type=float, metavar="X", help="fraction of events that may be lost")
+    p.add_argument("--chunk-limit-min", type=float, metavar="MIN", help="stop a chunk that runs for longer")
+    p.add_argument(
+        "--stall-limit-min", type=float, metavar="MIN", help="give up without any worker for longer"
+    )
+    mode = p.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--resume", dest="mode", action="store_const", const="resume", help="only go on, never start"
+    )
+    mode.add_argument(
+        "--fresh", dest="mode", action="store_const", const="fresh", help="forget what --output holds"
+    )
     p.add_argument("--dry-run", action="store_true", help="print the plan, run nothing, write nothing")
     return p
 
@@ -103,10 +115,9 @@ def _workers(text: str | None, pools: list[str]) -> dict[str, int]:
 
 
 def _campaign(args: argparse.Namespace, console: Console) -> CampaignSpec:
-    from e2edist.spec.campaign import load_campaign
+    from e2edist.spec.campaign import CampaignSpec, load_campaign
 
-    names = ("tagger", "inputs", "model", "output", "format", "tree", "chunk_events", "batch")
-    given: dict[str, Any] = {name: getattr(args, name) for name in names}
+    given: dict[str, Any] = {name: getattr(args, name) for name in CampaignSpec.model_fields}
     if args.workflow is None:
         given["tagger"] = args.tagger or "eg"
         if args.inputs is None:
@@ -148,19 +159,24 @@ def _run(campaign: Campaign, console: Console) -> int:
 
 def _close(campaign: Campaign, result: RunResult, console: Console) -> int:
     from e2edist.campaign.summary import summarise
-    from e2edist.terminal import print_summary, print_where
+    from e2edist.terminal import print_bad, print_summary, print_where
 
-    ledger, chunks = result.ledger, len(campaign.plan.chunks())
-    print_summary(console, summarise(ledger.done.values()), result.seconds, result.events)
+    print_summary(console, summarise(result.ledger.done.values()), result.seconds, result.events)
+    print_bad(console, result.bad, result.bad_fraction)
     print_where(console, campaign.folder)
-    if ledger.failed:
-        shown = [f"\n  {name}: {reason}" for name, reason in list(ledger.failed.items())[:10]]
-        what = f"{len(ledger.failed)} of {chunks} chunks failed:{''.join(shown)}"
-        raise CampaignError(str(campaign.folder), what, "\nThe same command tries them again.")
-    if len(ledger.done) < chunks:
-        left = f"stopped: {len(ledger.done)} of {chunks} chunks are done, the same command does the rest"
-        console.print(left, highlight=False)
+    if not result.complete:
+        console.print(
+            f"stopped with {result.ledger.events_done:,} of {campaign.plan.events:,} events done: "
+            "the same command does the rest",
+            highlight=False,
+        )
         return _INTERRUPTED
+    if result.bad_fraction > campaign.spec.max_bad_fraction:
+        what = (
+            f"{result.bad_fraction:.3%} of the events are lost, {campaign.spec.max_bad_fraction:.3%} may be"
+        )
+        todo = "bad.parquet lists them; the same command tries them again."
+        raise CampaignError(str(campaign.folder), what, todo)
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Plain lines, where the output is not a terminal, come so often.
 _PLAIN_S = 10.0
+#: Rows of a table that may be long.
+_SHOWN = 20
 
 
 class _Rate:
@@ -132,6 +134,22 @@ def print_summary(console: Console, total: Summary, seconds: float, events: int)
         per = f"{wall / items:.3f}" if items else ""
         stages.add_row(name, f"{wall / 1e3:.2f}", f"{cpu / 1e3:.2f}", f"{items:,}" if items else "", per)
     console.print(stages)
+
+
+def print_bad(console: Console, rows: list[dict[str, Any]], fraction: float) -> None:
+    """Show what was lost, the costliest first; nothing if nothing was."""
+    if not rows:
+        return
+    table = Table(
+        "file", "entries", "events", "attempts", "reason", title=f"lost: {fraction:.3%} of all events"
+    )
+    table.title_justify = "left"
+    for row in sorted(rows, key=lambda r: -r["events"])[:_SHOWN]:
+        entries = f"{row['start']}-{row['stop']}" if row.get("stop") is not None else "all"
+        table.add_row(row["url"], entries, f"{row['events']:,}", str(row["attempts"]), row["reason"])
+    if len(rows) > _SHOWN:
+        table.add_row(f"... and {len(rows) - _SHOWN} more", "", "", "", "see bad.parquet")
+    console.print(table)
 
 
 def print_where(console: Console, folder: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -55,6 +55,15 @@ class Chunk:
     def events(self) -> int:
         """Number of entries."""
         return self.stop - self.start
+
+    def part(self, start: int, stop: int) -> Chunk:
+        """Return the chunk of other entries of the same file."""
+        return replace(self, start=start, stop=stop)
+
+    def halves(self) -> tuple[Chunk, Chunk]:
+        """Return the two halves of a chunk of at least two entries."""
+        middle = (self.start + self.stop) // 2
+        return self.part(self.start, middle), self.part(middle, self.stop)
 
 
 @dataclass(frozen=True, slots=True)

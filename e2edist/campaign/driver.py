@@ -1,180 +1,198 @@
-"""The driver: keeps every pool busy with a few chunks, records what ends, and gives nothing up too early.
+"""The driver: keeps every pool busy with a few chunks and records what ends.
 
-Each pool has a window of its own, a little more than its threads. So a worker that dies takes few
-chunks with it, and who is to blame stays visible. A chunk that raises is tried again, a chunk whose
-worker died is given out again without blame; one that was there each time a worker died runs alone,
-and only if that kills a worker too it has failed. One bad chunk stops nothing.
+Each pool has a window of its own, a little more than its threads, so a worker that dies takes few
+chunks with it. What a chunk that did not end well deserves is decided in `blame`. Workers write
+their parts before they take the next chunk, so a slow disk slows the giving out by itself.
 """
 
 from __future__ import annotations
 
+import heapq
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Event
 
-from e2edist.errors import (
-    BranchError,
-    ChangedFileError,
-    ModelError,
-    OutputError,
-    ResourceError,
-    SpecError,
-    UnsplitError,
-)
+from e2edist.errors import CampaignError, E2EError
 from e2edist.pools import Outcome, Pool
 
+from .blame import Action, Blame
 from .chunk import Chunk, run_chunk
-from .ledger import Ledger
+from .ledger import Failure, Ledger
 
 log = logging.getLogger(__name__)
 
 #: Chunks in flight per worker thread: the next one is there when a thread gets free.
 _WINDOW = 1.25
-#: How often a chunk that raises is tried.
-ATTEMPTS = 3
-#: A chunk that was in flight so often when a worker died runs alone from then on.
-DEATHS = 3
-#: Deaths of a worker with only this chunk in flight that convict it; one may be bad luck.
-LONE_DEATHS = 2
 _POLL_S = 0.5
-#: What the user must fix does not get better by trying again.
-_FINAL = (BranchError, UnsplitError, ChangedFileError, SpecError, ResourceError)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to lose patience.
+
+    Attributes
+    ----------
+    chunk_s : float
+        A chunk in flight for longer is stopped with its worker and counts as tried.
+    stall_s : float
+        Without any worker for longer, the campaign stops; it can go on later.
+    """
+
+    chunk_s: float = 3600.0
+    stall_s: float = 600.0
 
 
 @dataclass(slots=True)
 class Progress:
-    """Counts for people; a snapshot is valid inside the callback."""
+    """Counts for people; valid inside the callback."""
 
     chunks: int
     events: int
     done: int = 0
     failed: int = 0
     events_done: int = 0
-    rows_done: int = 0
     in_flight: int = 0
-    lost: int = 0
-
-
-@dataclass(slots=True)
-class _Case:
-    """What is known against one chunk."""
-
-    attempts: int = 0
-    deaths: int = 0
-    lone_deaths: int = 0
+    workers: int = 0
 
 
 @dataclass(slots=True)
 class _Lane:
-    """A pool and its chunks in flight; `key` names its job on the workers."""
+    """A pool and its chunks in flight since when; `key` names its job on the workers."""
 
     pool: Pool
     key: str
-    flying: dict[str, Chunk] = field(default_factory=dict)
+    flying: dict[str, tuple[Chunk, float]] = field(default_factory=dict)
+    slots: int = 0
 
     def room(self) -> int:
-        slots = self.pool.slots()
-        return max(slots, int(slots * _WINDOW)) - len(self.flying)
+        return max(self.slots, int(self.slots * _WINDOW)) - len(self.flying)
 
 
 class Driver:
     """Runs the pending chunks of one campaign over its pools."""
 
     def __init__(
-        self, pools: dict[str, Pool], ledger: Ledger, watch: Callable[[Progress], None], stop: Event
+        self,
+        pools: dict[str, Pool],
+        ledger: Ledger,
+        watch: Callable[[Progress], None],
+        stop: Event,
+        limits: Limits,
     ) -> None:
         self._lanes = [_Lane(pool, key) for key, pool in pools.items()]
-        self._ledger, self._watch, self._stop = ledger, watch, stop
+        self._ledger, self._watch, self._stop, self._limits = ledger, watch, stop, limits
+        self._blame = Blame()
         self._waiting: deque[Chunk] = deque()
+        self._resting: list[tuple[float, str, Chunk]] = []
         self._suspects: deque[Chunk] = deque()
-        self._cases: dict[str, _Case] = {}
+        self._late: set[str] = set()
         self._progress = Progress(0, 0)
+        self._seen = time.monotonic()
 
-    def run(self, chunks: Iterable[Chunk]) -> Progress:
-        """Run all chunks that the ledger does not know as done; return when all ended or `stop` is set.
+    def run(self, chunks: Iterable[Chunk], progress: Progress) -> bool:
+        """Run `chunks` until all ended or `stop` is set; return whether all ended.
 
         Raises
         ------
         ModelError, OutputError
-            No chunk could succeed: the model is unusable or the output can't be written.
+            No chunk could succeed: the model is unusable, or the output can't be written.
+        CampaignError
+            There has been no worker for longer than the limit.
         """
-        everything = list(chunks)
-        self._waiting = deque(c for c in everything if c.id not in self._ledger.done)
-        self._progress = Progress(len(everything), sum(chunk.events for chunk in everything))
-        for chunk in everything:
-            if chunk.id in self._ledger.done:
-                self._count(chunk)
-        self._report()
-        while not self._stop.is_set() and (self._waiting or self._suspects or self._flying()):
+        self._waiting, self._progress = deque(chunks), progress
+        self._seen = time.monotonic()
+        while not self._stop.is_set() and self._left():
+            self._look_round()
             self._fill()
             for lane in self._lanes:
                 for outcome in lane.pool.wait(_POLL_S / len(self._lanes)):
                     self._settle(lane, outcome)
-            self._report()
-        return self._progress
+            self._watch(progress)
+        return not self._left()
+
+    def _left(self) -> bool:
+        return bool(self._waiting or self._resting or self._suspects or self._flying())
 
     def _flying(self) -> int:
         return sum(len(lane.flying) for lane in self._lanes)
 
-    def _report(self) -> None:
+    def _look_round(self) -> None:
+        """Count the workers, lose patience where it is due, wake what has rested."""
+        now = time.monotonic()
+        for lane in self._lanes:
+            lane.slots = lane.pool.slots()
+            for tag in [tag for tag, (_, since) in lane.flying.items() if now - since > self._limits.chunk_s]:
+                lane.flying[tag] = (lane.flying[tag][0], now)
+                self._late.add(tag)
+                lane.pool.stop_task(tag)
+        self._progress.workers = sum(lane.slots for lane in self._lanes)
         self._progress.in_flight = self._flying()
-        self._watch(self._progress)
+        if self._progress.workers:
+            self._seen = now
+        elif now - self._seen > self._limits.stall_s:
+            what = f"no worker for {self._limits.stall_s:.0f} s"
+            raise CampaignError("", what, "What is done is kept; the same command does the rest.")
+        while self._resting and self._resting[0][0] <= now:
+            self._waiting.append(heapq.heappop(self._resting)[2])
 
     def _fill(self) -> None:
         """Give out chunks; suspects fly alone, once everything else has landed."""
         for lane in self._lanes:
             while self._waiting and lane.room() > 0:
                 self._give(lane, self._waiting.popleft())
-        if self._suspects and not self._flying() and not self._waiting and self._lanes[0].room() > 0:
-            self._give(self._lanes[0], self._suspects.popleft())
+        others = self._waiting or self._resting or self._flying()
+        if self._suspects and not others:
+            for lane in self._lanes:
+                if lane.slots and not self._flying():
+                    self._give(lane, self._suspects.popleft())
 
     def _give(self, lane: _Lane, chunk: Chunk) -> None:
-        lane.flying[chunk.id] = chunk
+        lane.flying[chunk.id] = (chunk, time.monotonic())
         lane.pool.submit(chunk.id, run_chunk, lane.key, chunk)
 
     def _settle(self, lane: _Lane, outcome: Outcome) -> None:
         alone = self._flying() == 1
-        chunk = lane.flying.pop(outcome.tag)
-        case = self._cases.setdefault(chunk.id, _Case())
-        if outcome.kind == "done":
-            self._ledger.record_done(outcome.value)
-            self._count(chunk)
-            log.info("done %s: %s rows on %s", chunk.id, outcome.value["rows"], outcome.value["host"])
-        elif outcome.kind == "lost":
-            self._lost(chunk, case, outcome, alone=alone)
-        else:
-            self._raised(chunk, case, outcome.error)
-
-    def _count(self, chunk: Chunk) -> None:
+        chunk, _ = lane.flying.pop(outcome.tag)
+        late = outcome.tag in self._late
+        self._late.discard(outcome.tag)
+        if outcome.kind == "lost" and late:
+            slow = TimeoutError(
+                f"it ran for more than {self._limits.chunk_s:.0f} s, so its worker was stopped"
+            )
+            outcome = Outcome(outcome.tag, "error", error=slow)
+        if outcome.kind != "done":
+            self._punish(chunk, outcome, alone=alone)
+            return
+        self._ledger.record_done(outcome.value)
         self._progress.done += 1
         self._progress.events_done += chunk.events
-        self._progress.rows_done += self._ledger.done[chunk.id]["rows"]
+        log.info("done %s: %s rows on %s", chunk.id, outcome.value["rows"], outcome.value["host"])
 
-    def _lost(self, chunk: Chunk, case: _Case, outcome: Outcome, *, alone: bool) -> None:
-        self._progress.lost += 1
-        case.deaths += 1
-        case.lone_deaths += alone
-        log.warning("lost %s with its worker (%d times): %s", chunk.id, case.deaths, outcome.error)
-        if case.lone_deaths >= LONE_DEATHS:
-            self._fail(chunk, f"its worker died {case.deaths} times, {case.lone_deaths} with it alone", case)
-        elif case.deaths >= DEATHS:
-            self._suspects.append(chunk)
-        else:
-            self._waiting.append(chunk)
+    def _punish(self, chunk: Chunk, outcome: Outcome, *, alone: bool) -> None:
+        verdict = self._blame.judge(chunk, outcome, alone=alone)
+        log.warning("%s %s: %s: %s", outcome.kind, chunk.id, verdict.reason, verdict.action.value)
+        match verdict.action:
+            case Action.AGAIN:
+                heapq.heappush(self._resting, (time.monotonic() + verdict.pause_s, chunk.id, chunk))
+            case Action.ALONE:
+                self._suspects.append(chunk)
+            case Action.SPLIT:
+                self._waiting.extend(self._blame.halve(chunk, alone=False))
+                self._progress.chunks += 1
+            case Action.SPLIT_ALONE:
+                self._suspects.extend(self._blame.halve(chunk, alone=True))
+                self._progress.chunks += 1
+            case Action.FAIL:
+                self._fail(chunk, verdict.reason)
+            case Action.STOP:
+                # Errors of ours carry what to do; they are the only ones that stop a campaign.
+                raise outcome.error if isinstance(outcome.error, E2EError) else RuntimeError(verdict.reason)
 
-    def _raised(self, chunk: Chunk, case: _Case, error: BaseException | None) -> None:
-        case.attempts += 1
-        log.warning("error in %s (attempt %d): %s", chunk.id, case.attempts, error)
-        if isinstance(error, ModelError | OutputError):
-            raise error
-        if case.attempts >= ATTEMPTS or isinstance(error, _FINAL):
-            self._fail(chunk, f"{type(error).__name__}: {error}", case)
-        else:
-            self._waiting.append(chunk)
-
-    def _fail(self, chunk: Chunk, reason: str, case: _Case) -> None:
-        self._ledger.record_failed(chunk, reason, case.attempts + case.deaths)
+    def _fail(self, chunk: Chunk, reason: str) -> None:
+        case = self._blame.case(chunk)
+        self._ledger.record_failed(Failure.of(chunk, reason, case.attempts + case.deaths, case.tried))
         self._progress.failed += 1
         log.error("failed %s (%s entries %d-%d): %s", chunk.id, chunk.url, chunk.start, chunk.stop, reason)

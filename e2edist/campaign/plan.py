@@ -19,7 +19,7 @@ from e2edist.formats import FileInfo, open_events
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 
-from .chunk import Chunk
+from .chunk import PREDICTIONS, Chunk
 
 PLAN = "plan.json"
 _VERSION = 1
@@ -62,11 +62,14 @@ class Plan:
     files : tuple of PlannedFile
     event_bytes : float
         Largest uncompressed bytes per event that a chunk reads, of all files.
+    skipped : tuple of (str, str)
+        Inputs that could not be planned, and why; only with leave to lose some.
     """
 
     tagger: dict[str, Any]
     files: tuple[PlannedFile, ...]
     event_bytes: float
+    skipped: tuple[tuple[str, str], ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -107,7 +110,8 @@ def read_plan(folder: Path) -> Plan | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         files = tuple(PlannedFile(**{**file, "edges": tuple(file["edges"])}) for file in content["files"])
-        plan = Plan(content["tagger"], files, content["event_bytes"])
+        skipped = tuple((url, why) for url, why in content["skipped"])
+        plan = Plan(content["tagger"], files, content["event_bytes"], skipped)
         intact = content["fingerprint"] == plan.fingerprint and content["version"] == _VERSION
     except FileNotFoundError:
         return None
@@ -124,8 +128,14 @@ def make_plan(
     *,
     format: str | None = None,  # noqa: A002
     tree: str | None = None,
+    max_bad_fraction: float = 0.0,
 ) -> Plan:
     """Open all files in parallel, check that the tagger's branches are there, and plan a chunk a cluster.
+
+    Parameters
+    ----------
+    max_bad_fraction : float
+        Fraction of the files that may be unusable; they are noted as skipped.
 
     Raises
     ------
@@ -144,13 +154,14 @@ def make_plan(
 
     with ThreadPoolExecutor(_OPENERS) as pool:
         looked = list(pool.map(look, urls))
-    faults = [item for item in looked if isinstance(item, E2EError)]
-    if faults:
-        raise _all_faults(faults, len(urls))
+    faults = {url: item for url, item in zip(urls, looked, strict=True) if isinstance(item, E2EError)}
+    if len(faults) > max_bad_fraction * len(urls):
+        raise _all_faults(list(faults.values()), len(urls))
     found = [item for item in looked if not isinstance(item, E2EError)]
     _refuse_copies([info for info, _ in found])
     files = tuple(PlannedFile(**asdict(info)) for info, _ in found)
-    return Plan(tagger.identity(), files, max((size for _, size in found), default=0.0))
+    skipped = tuple((url, str(fault)) for url, fault in faults.items())
+    return Plan(tagger.identity(), files, max((size for _, size in found), default=0.0), skipped)
 
 
 def _all_faults(faults: list[E2EError], files: int) -> E2EError:
@@ -202,7 +213,7 @@ def check_same(old: Plan, tagger: TaggerSpec, urls: Sequence[str], folder: Path)
     if keys:
         what = f"belongs to another plan: its tagger differs in {', '.join(keys)}"
         raise OutputError(str(folder), what, todo)
-    planned = {file.url for file in old.files}
+    planned = {file.url for file in old.files} | {url for url, _ in old.skipped}
     if planned != set(urls):
         gone, added = sorted(planned - set(urls)), sorted(set(urls) - planned)
         parts = [f"{len(gone)} inputs are missing, as {gone[0]}"] if gone else []
@@ -220,7 +231,7 @@ def check_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        names = {path.name for path in folder.iterdir()}
+        names = {path.name for path in folder.iterdir()} - {PREDICTIONS}
     except OSError as error:
         what = f"can't be made ({error.strerror})"
         raise OutputError(str(folder), what, "Choose another --output.") from error
@@ -229,3 +240,11 @@ def check_folder(folder: Path) -> None:
     with publish(folder / ".writable") as draft:
         draft.touch()
     (folder / ".writable").unlink()
+
+
+def clear(folder: Path) -> None:
+    """Remove a campaign from its folder: plan first, so that what a crash leaves is never taken for one."""
+    for name in (PLAN, "ledger.jsonl", "timing.parquet", "bad.parquet"):
+        (folder / name).unlink(missing_ok=True)
+    for part in (folder / PREDICTIONS).glob("*.parquet"):
+        part.unlink(missing_ok=True)

@@ -10,19 +10,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from e2edist.engines import EngineOptions, make_engine
-from e2edist.errors import ResourceError
+from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import Pool, Setup, open_pool
 from e2edist.spec.campaign import CampaignSpec, expand_inputs
 from e2edist.spec.site import PoolSpec, SiteSpec
 from e2edist.spec.tagger import TaggerSpec, load_tagger
 from e2edist.storage.publish import sweep
 
+from .bad import bad_fraction, bad_rows, write_bad
 from .chunk import PREDICTIONS, Job, prepare
-from .driver import Driver, Progress
-from .ledger import Ledger, open_ledger
-from .plan import Plan, check_folder, check_same, default_chunk_events, make_plan, read_plan
+from .driver import Driver, Limits, Progress
+from .ledger import Ledger, open_ledger, remove_strangers
+from .lock import locked
+from .plan import Plan, check_folder, check_same, clear, default_chunk_events, make_plan, read_plan
 from .summary import write_timing
 
 _GIB = 1024**3
@@ -51,14 +54,23 @@ class RunResult:
     Attributes
     ----------
     ledger : Ledger
-        Done and failed chunks, of earlier runs too.
+        Done chunks, of earlier runs too, and entries that were given up in this one.
     seconds, events
         Wall time with workers at hand, and events done in it, in this run.
+    bad : list of dict
+        Rows of ``bad.parquet``.
+    bad_fraction : float
+        Fraction of all events that is lost.
+    complete : bool
+        Whether every chunk has ended; else the run was stopped.
     """
 
     ledger: Ledger
     seconds: float
     events: int
+    bad: list[dict[str, Any]]
+    bad_fraction: float
+    complete: bool
 
 
 def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
@@ -74,11 +86,13 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
         # On the CPU: whether the model fits the tagger does not depend on the device.
         make_engine(tagger, replace(_engine(spec, pool), provider="cpu"))
     urls, folder = expand_inputs(spec.inputs), Path(spec.output)
-    plan = read_plan(folder)
-    if plan is not None:
-        check_same(plan, tagger, urls, folder)
-        return Campaign(spec, site, tagger, plan, folder, resumed=True)
-    plan = make_plan(tagger, urls, format=spec.format, tree=spec.tree)
+    old = None if spec.mode == "fresh" else read_plan(folder)
+    if old is not None:
+        check_same(old, tagger, urls, folder)
+        return Campaign(spec, site, tagger, old, folder, resumed=True)
+    if spec.mode == "resume":
+        raise OutputError(str(folder), "has no plan to go on with", "Leave out --resume to start one.")
+    plan = make_plan(tagger, urls, format=spec.format, tree=spec.tree, max_bad_fraction=spec.max_bad_fraction)
     wanted = spec.chunk_events or default_chunk_events(tagger, plan.events, _threads(site))
     plan = plan.with_chunks(wanted)
     _check_memory(plan, site)
@@ -116,7 +130,7 @@ def _physical_memory() -> int:
 def run_campaign(
     campaign: Campaign, watch: Callable[[Progress], None], stop: Event, ready: Callable[[Pool], None]
 ) -> RunResult:
-    """Run what is pending of a campaign and write its timing table.
+    """Run what is pending of a campaign, and write its timing table and its list of bad entries.
 
     Parameters
     ----------
@@ -130,27 +144,51 @@ def run_campaign(
     Returns
     -------
     RunResult
+
+    Raises
+    ------
+    OutputError
+        The folder can't be written, or another driver works on it.
     """
     plan, folder = campaign.plan, campaign.folder
     check_folder(folder)
-    if not campaign.resumed:
-        plan.write(folder)
-    sweep(folder)
-    sweep(folder / PREDICTIONS)
-    chunks = plan.chunks()
-    ledger = open_ledger(folder, plan.fingerprint, chunks)
-    before, seconds = _events(ledger), 0.0
-    if any(chunk.id not in ledger.done for chunk in chunks):
-        with _log_to(folder / LOG), _pools(campaign, ready) as pools:
-            began = time.monotonic()
-            Driver(pools, ledger, watch, stop).run(chunks)
-            seconds = time.monotonic() - began
-    write_timing(folder, ledger.done.values())
-    return RunResult(ledger, seconds, _events(ledger) - before)
+    with locked(folder):
+        if campaign.spec.mode == "fresh":
+            clear(folder)
+        if not campaign.resumed:
+            plan.write(folder)
+        sweep(folder)
+        sweep(folder / PREDICTIONS)
+        ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
+        before = ledger.events_done
+        seconds, complete = _drive(campaign, ledger, watch, stop, ready)
+        remove_strangers(folder, ledger)
+        rows = bad_rows(plan, ledger)
+        write_timing(folder, ledger.done.values())
+        write_bad(folder, rows)
+    events = ledger.events_done - before
+    return RunResult(ledger, seconds, events, rows, bad_fraction(plan, ledger), complete)
 
 
-def _events(ledger: Ledger) -> int:
-    return sum(receipt["events"] for receipt in ledger.done.values())
+def _drive(
+    campaign: Campaign,
+    ledger: Ledger,
+    watch: Callable[[Progress], None],
+    stop: Event,
+    ready: Callable[[Pool], None],
+) -> tuple[float, bool]:
+    """Run what is pending; return the seconds with workers at hand, and whether all ended."""
+    done, pending = len(ledger.done), ledger.pending
+    progress = Progress(done + len(pending), campaign.plan.events, done, 0, ledger.events_done)
+    watch(progress)
+    if not pending:
+        return 0.0, True
+    spec = campaign.spec
+    limits = Limits(spec.chunk_limit_min * 60, spec.stall_limit_min * 60)
+    with _log_to(campaign.folder / LOG), _pools(campaign, ready) as pools:
+        began = time.monotonic()
+        complete = Driver(pools, ledger, watch, stop, limits).run(pending, progress)
+        return time.monotonic() - began, complete
 
 
 @contextmanager

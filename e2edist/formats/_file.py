@@ -70,8 +70,8 @@ class OpenTree:
 
 
 @contextmanager
-def guarded(where: str, what: str, todo: str) -> Iterator[None]:
-    """Turn whatever uproot raises on a bad file into an InputError.
+def guarded(where: str, what: str, todo: str, kind: type[InputError] = InputError) -> Iterator[None]:
+    """Turn whatever uproot raises on a bad file into an InputError, or a `kind` of it.
 
     Bad bytes surface as OSError, ValueError, IndexError, NotImplementedError, DeserializationError,
     zlib, lzma and zstd errors, MemoryError, RecursionError and more: no list of types would be complete.
@@ -83,7 +83,7 @@ def guarded(where: str, what: str, todo: str) -> Iterator[None]:
     except Exception as error:
         text = " ".join(str(error).split())
         shown = text if len(text) <= 200 else f"{text[:200]} ..."
-        raise InputError(where, f"{what} ({type(error).__name__}: {shown})", todo) from error
+        raise kind(where, f"{what} ({type(error).__name__}: {shown})", todo) from error
 
 
 def local_path(url: str) -> Path | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..errors import ChangedFileError, E2EError, InputError, ResourceError, unknown_name
+from ..errors import ChangedFileError, E2EError, EntriesError, InputError, ResourceError, unknown_name
 from ..imaging.batch import TABLES, EventBatch
 from ._branches import Binding, Faults, Leaf, Lists, Request
 from ._file import FileInfo, OpenTree, guarded, open_tree
@@ -71,7 +71,9 @@ class Reader:
         Raises
         ------
         InputError
-            If the range is not in the file, or the bytes there are damaged.
+            If the range is not in the file.
+        EntriesError
+            If the bytes there are damaged.
         ResourceError
             If the file asks for absurdly much memory.
         """
@@ -82,7 +84,7 @@ class Reader:
                 where, f"the tree has entries 0-{info.entries}", "The file is not the one planned"
             )
         self._check_memory(where, start, stop)
-        with guarded(where, "can't be read", _DAMAGED):
+        with guarded(where, "can't be read", _DAMAGED, EntriesError):
             lists = read_leaves(self._opened.tree, self._leaves, start, stop)
             tables = {source.table: source.build(lists) for source in self._binding.sources}
         return EventBatch(start, stop, tables, **self._event_numbers(start, stop))

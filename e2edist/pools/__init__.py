@@ -56,6 +56,9 @@ class Pool(Protocol):
     def submit(self, tag: str, function: Callable[..., Any], *arguments: Any) -> None:
         """Start a task."""
 
+    def stop_task(self, tag: str) -> None:
+        """Kill the worker that runs a task; the task comes back as lost, and so do its neighbours."""
+
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what ended, after at most `timeout` seconds; may be empty."""
 

@@ -71,6 +71,15 @@ class DaskTasks:
         self._running[tag] = future
         future.add_done_callback(lambda ended: self._ended.put((tag, ended)))
 
+    def stop_task(self, tag: str) -> None:
+        """Kill the worker that runs a task, by its nanny; a thread can't be stopped in any other way."""
+        future = self._running.get(tag)
+        if future is None:
+            return
+        address = self._client.run_on_scheduler(_worker_of, key=future.key)
+        if address:
+            self._client.run(_kill_worker, workers=[address], nanny=True, wait=False)
+
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what ended, waiting at most `timeout` seconds for the first."""
         outcomes: list[Outcome] = []
@@ -85,6 +94,15 @@ class DaskTasks:
             if self._running.get(tag) is future:
                 del self._running[tag]
                 outcomes.append(_outcome(tag, future))
+
+
+def _worker_of(key: str, dask_scheduler: Any = None) -> str | None:
+    task = dask_scheduler.tasks.get(key)
+    return task.processing_on.address if task is not None and task.processing_on else None
+
+
+def _kill_worker(dask_worker: Any = None) -> None:
+    dask_worker.process.process.kill()
 
 
 def _outcome(tag: str, future: Future[Any]) -> Outcome:

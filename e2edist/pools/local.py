@@ -58,6 +58,10 @@ class LocalPool:
         """Start a task."""
         self._tasks.submit(tag, function, *arguments)
 
+    def stop_task(self, tag: str) -> None:
+        """Kill the worker that runs a task."""
+        self._tasks.stop_task(tag)
+
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what ended, waiting at most `timeout` seconds for the first."""
         return self._tasks.wait(timeout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt
 
@@ -34,6 +34,14 @@ class CampaignSpec(Spec):
     chunk_events: NonNegativeInt = 0
     #: images in one model call; 0: as the pool or the tagger says
     batch: NonNegativeInt = 0
+    #: auto: go on with the folder's plan, or start one; resume: only go on; fresh: forget the old one
+    mode: Literal["auto", "resume", "fresh"] = "auto"
+    #: fraction of the events that may be lost without an exit code of 1
+    max_bad_fraction: Annotated[float, Field(ge=0, le=1, strict=False)] = 0.0
+    #: minutes after which a chunk in flight is stopped with its worker
+    chunk_limit_min: Annotated[float, Field(gt=0, strict=False)] = 60.0
+    #: minutes without any worker after which the campaign stops
+    stall_limit_min: Annotated[float, Field(gt=0, strict=False)] = 10.0
 
 
 def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:

@@ -1,0 +1,71 @@
+"""What a campaign lost: every skipped file or range of entries, why, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from e2edist.storage.publish import publish
+
+from .ledger import Ledger
+from .plan import Plan
+
+BAD = "bad.parquet"
+_COLUMNS: dict[str, pa.DataType] = {
+    "url": pa.string(),
+    "uuid": pa.string(),  # null for a file that could not be opened
+    "tree": pa.string(),
+    "start": pa.int64(),  # entries, half-open; null for a whole file that could not be opened
+    "stop": pa.int64(),
+    "events": pa.int64(),  # estimated from the other files where the file could not be opened
+    "fraction": pa.float64(),  # of all events of the campaign
+    "reason": pa.string(),
+    "attempts": pa.int32(),
+    "tried": pa.list_(pa.string()),  # replicas and errors, the last few
+}
+
+
+def skipped_events(plan: Plan) -> int:
+    """Return the events of files that could not be planned, taken as large as the others on average."""
+    return round(plan.events / len(plan.files) * len(plan.skipped)) if plan.files else len(plan.skipped)
+
+
+def bad_fraction(plan: Plan, ledger: Ledger) -> float:
+    """Return the fraction of the campaign's events that are lost, skipped files included."""
+    skipped = skipped_events(plan)
+    everything = plan.events + skipped
+    return (ledger.events_failed + skipped) / everything if everything else 0.0
+
+
+def bad_rows(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
+    """Return one row per skipped file and per range of entries that was given up."""
+    skipped = skipped_events(plan)
+    everything = max(1, plan.events + skipped)
+    each = skipped / len(plan.skipped) if plan.skipped else 0
+    rows: list[dict[str, Any]] = [
+        {
+            "url": url,
+            "events": round(each),
+            "fraction": each / everything,
+            "reason": why,
+            "attempts": 1,
+            "tried": [],
+        }
+        for url, why in plan.skipped
+    ]
+    for f in ledger.failed.values():
+        place = {"url": f.url, "uuid": f.uuid, "tree": f.tree, "start": f.start, "stop": f.stop}
+        cost = {"events": f.events, "fraction": f.events / everything}
+        rows.append(place | cost | {"reason": f.reason, "attempts": f.attempts, "tried": list(f.tried)})
+    return rows
+
+
+def write_bad(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write ``bad.parquet``; it is there, and empty, after a campaign that lost nothing."""
+    table = pa.Table.from_pylist(list(rows), schema=pa.schema(_COLUMNS))
+    with publish(folder / BAD) as draft:
+        pq.write_table(table, draft, compression="zstd")

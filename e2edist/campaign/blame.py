@@ -1,0 +1,140 @@
+"""What to do with a chunk that did not end well: who is to blame, and how much must be given up.
+
+A worker that dies takes along every chunk in flight on it, and says nothing about which of them did it.
+So a death is a suspicion, not an attempt: the chunk is given out again. One that was there `DEATHS`
+times runs alone, where a death is proof. A proven chunk, or one that raises each time, is halved, and
+halved again, until the entries that do it stand alone: they are given up, all others are done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from e2edist.errors import (
+    BranchError,
+    ChangedFileError,
+    EntriesError,
+    InputError,
+    ModelError,
+    OutputError,
+    SpecError,
+    UnsplitError,
+)
+from e2edist.pools import Outcome
+
+from .chunk import Chunk
+
+#: How often a chunk that raises is tried before it is halved or given up.
+ATTEMPTS = 3
+#: A chunk that was in flight so often when a worker died runs alone from then on.
+DEATHS = 3
+#: Deaths with one entry alone that convict it: one may be bad luck, an operator or a lost node.
+LONE_DEATHS = 2
+#: Halvings spent on one planned chunk, and on a campaign; a single entry needs log2(chunk) of them.
+CHUNK_SPLITS, CAMPAIGN_SPLITS = 64, 2000
+#: What the user must fix does not get better by trying again, nor in a smaller range.
+_FINAL = (BranchError, UnsplitError, ChangedFileError, SpecError)
+#: First pause before a chunk that raised is tried again, doubled each time: networks need a moment.
+_PAUSE_S = 0.5
+
+
+class Action(Enum):
+    """What becomes of a chunk."""
+
+    AGAIN = "give it out again"
+    ALONE = "run it alone"
+    SPLIT = "halve it, run both halves like the whole"
+    SPLIT_ALONE = "halve it, run each half alone"
+    FAIL = "give it up"
+    STOP = "stop the campaign"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An action, why, and after how many seconds."""
+
+    action: Action
+    reason: str = ""
+    pause_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Case:
+    """What is known against one chunk; halves inherit the root whose budget they spend."""
+
+    root: str
+    attempts: int = 0
+    deaths: int = 0
+    lone_deaths: int = 0
+    tried: list[str] = field(default_factory=list)
+
+
+class Blame:
+    """The cases of one run."""
+
+    def __init__(self) -> None:
+        self._cases: dict[str, Case] = {}
+        self._splits: dict[str, int] = {}
+
+    def case(self, chunk: Chunk) -> Case:
+        """Return the case of a chunk, a new one at first."""
+        return self._cases.setdefault(chunk.id, Case(chunk.id))
+
+    def judge(self, chunk: Chunk, outcome: Outcome, *, alone: bool) -> Verdict:
+        """Return what to do with a chunk whose task raised or was lost.
+
+        Parameters
+        ----------
+        alone : bool
+            Whether nothing else was in flight, so that a death is this chunk's.
+        """
+        case = self.case(chunk)
+        case.tried.append(f"{type(outcome.error).__name__}: {outcome.error}")
+        if outcome.kind == "lost":
+            return self._death(chunk, case, alone=alone)
+        return self._raised(chunk, case, outcome.error)
+
+    def _death(self, chunk: Chunk, case: Case, *, alone: bool) -> Verdict:
+        case.deaths += 1
+        case.lone_deaths += alone
+        reason = f"its worker died {case.deaths} times, {case.lone_deaths} times with nothing else running"
+        if case.deaths < DEATHS and not case.lone_deaths:
+            return Verdict(Action.AGAIN, reason)
+        if not case.lone_deaths or (chunk.events <= 1 and case.lone_deaths < LONE_DEATHS):
+            return Verdict(Action.ALONE, reason)
+        if self._may_split(chunk, case):
+            return Verdict(Action.SPLIT_ALONE, reason)
+        # Too expensive to look further; but a chunk is not given up for one death.
+        return Verdict(Action.FAIL if case.lone_deaths >= LONE_DEATHS else Action.ALONE, reason)
+
+    def _raised(self, chunk: Chunk, case: Case, error: BaseException | None) -> Verdict:
+        case.attempts += 1
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, ModelError):
+            return Verdict(Action.STOP, reason)
+        if isinstance(error, _FINAL):
+            return Verdict(Action.FAIL, reason)
+        # A smaller range needs less memory and time: no use in trying the same again.
+        if case.attempts < ATTEMPTS and not isinstance(error, MemoryError | TimeoutError):
+            return Verdict(Action.AGAIN, reason, _PAUSE_S * 2**case.attempts)
+        if isinstance(error, OutputError):
+            return Verdict(Action.STOP, reason)
+        whole_file = isinstance(error, InputError) and not isinstance(error, EntriesError)
+        if not whole_file and self._may_split(chunk, case):
+            return Verdict(Action.SPLIT, reason)
+        return Verdict(Action.FAIL, reason)
+
+    def _may_split(self, chunk: Chunk, case: Case) -> bool:
+        spent, all_spent = self._splits.get(case.root, 0), sum(self._splits.values())
+        return chunk.events > 1 and spent < CHUNK_SPLITS and all_spent < CAMPAIGN_SPLITS
+
+    def halve(self, chunk: Chunk, *, alone: bool) -> tuple[Chunk, Chunk]:
+        """Return the halves, each with a case of its own that has one try, or one lone run, left."""
+        case = self.case(chunk)
+        self._splits[case.root] = self._splits.get(case.root, 0) + 1
+        halves = chunk.halves()
+        for half in halves:
+            attempts, deaths = (0, DEATHS) if alone else (ATTEMPTS - 1, 0)
+            self._cases[half.id] = Case(case.root, attempts, deaths)
+        return halves

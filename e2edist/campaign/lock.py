@@ -1,0 +1,83 @@
+"""One driver per folder: a second submit is refused, a dead one's lock is taken over."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+
+from e2edist.errors import OutputError
+
+LOCK = ".lock"
+#: The holder touches its lock so often; where the file system knows no locks between hosts, a lock
+#: of another host that was not touched for long is taken for dead.
+_BEAT_S = 30.0
+_STALE_S = 300.0
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a campaign's folder.
+
+    The kernel drops it when the process ends, however it ends, so nothing is ever left to clean up.
+
+    Raises
+    ------
+    OutputError
+        Another driver works on this folder; says on which host and with which pid.
+    """
+    path = folder / LOCK
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise OutputError(
+            str(path), f"can't be made ({error.strerror})", "Choose another --output."
+        ) from error
+    stop = Event()
+    try:
+        _take(path, handle)
+        beat = Thread(target=_beat, args=(path, stop), name="e2edist-lock", daemon=True)
+        beat.start()
+        yield
+    finally:
+        stop.set()
+        os.close(handle)
+
+
+def _take(path: Path, handle: int) -> None:
+    me = {"host": platform.node(), "pid": os.getpid()}
+    holder = _holder(handle)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise _refused(path, holder) from error
+    age = time.time() - os.fstat(handle).st_mtime
+    if holder and holder["host"] != me["host"] and age < _STALE_S:
+        raise _refused(path, holder)
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, json.dumps(me).encode(), 0)
+
+
+def _holder(handle: int) -> dict[str, object] | None:
+    with suppress(ValueError, TypeError):
+        found = json.loads(os.pread(handle, 4096, 0))
+        return {"host": found["host"], "pid": found["pid"]}
+    return None
+
+
+def _refused(path: Path, holder: dict[str, object] | None) -> OutputError:
+    who = f"pid {holder['pid']} on {holder['host']}" if holder else "another process"
+    todo = "Wait for it or stop it; if that host is gone, wait five minutes."
+    return OutputError(str(path.parent), f"another submit works on it: {who}", todo)
+
+
+def _beat(path: Path, stop: Event) -> None:
+    while not stop.wait(_BEAT_S):
+        with suppress(OSError):
+            os.utime(path)
