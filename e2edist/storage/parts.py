@@ -82,7 +82,7 @@ def read_receipt(path: Path) -> dict[str, Any]:
     """
     try:
         content = pq.read_metadata(path).metadata or {}
-        receipt: dict[str, Any] = json.loads(content[RECEIPT.encode()])
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        receipt: dict[str, Any] = dict(json.loads(content[RECEIPT.encode()]).items())
+    except (OSError, pa.ArrowException, KeyError, AttributeError, ValueError) as error:
         raise OutputError(str(path), f"is not a part of a campaign, or is damaged ({error})") from error
     return receipt
