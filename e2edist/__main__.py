@@ -9,7 +9,10 @@ from e2edist import __version__
 from e2edist.errors import nearest
 
 #: Verb -> what it does.
-VERBS = {"submit": "run a tagger over ROOT files"}
+VERBS = {
+    "submit": "run a tagger over ROOT files",
+    "aggregate": "check the output of a campaign",
+}
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import dask
@@ -31,6 +31,10 @@ SETTINGS = {
 }
 
 
+#: Closing waits so long for an answer; workers that hang are killed.
+_CLOSE_S = 5
+
+
 class _SetupPlugin(WorkerPlugin):
     """Runs the setup in each worker, those that join or restart later too."""
 
@@ -50,15 +54,35 @@ def settings() -> Iterator[None]:
         yield
 
 
-class DaskTasks:
-    """Submits tasks to a client and hands back what became of each, exactly once."""
+class DaskPool:
+    """The workers of a Dask client, as a pool (see `Pool`).
 
-    def __init__(self, client: Client, setup: Setup) -> None:
-        self._client = client
+    Parameters
+    ----------
+    name : str
+        Of the pool.
+    client : Client
+        Connected; the pool closes it.
+    setup : Setup
+        Runs in each worker, those that join or restart later too.
+    close : callable, optional
+        Called after the client is closed, to stop what the pool started.
+    """
+
+    def __init__(
+        self, name: str, client: Client, setup: Setup, close: Callable[[], object] | None = None
+    ) -> None:
+        self.name = name
+        self._client, self._close = client, close
         self._ended: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
         self._running: dict[str, Future[Any]] = {}
         self._count = 0
         client.register_plugin(_SetupPlugin(setup))
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the Dask dashboard."""
+        return str(self._client.dashboard_link)
 
     def slots(self) -> int:
         """Return the threads of all workers."""
@@ -94,6 +118,14 @@ class DaskTasks:
             if self._running.get(tag) is future:
                 del self._running[tag]
                 outcomes.append(_outcome(tag, future))
+
+    def close(self) -> None:
+        """Let go of all tasks and stop what the pool started."""
+        with suppress(OSError, TimeoutError):
+            self._client.close(timeout=_CLOSE_S)
+        if self._close is not None:
+            with suppress(OSError, TimeoutError):
+                self._close()
 
 
 def _worker_of(key: str, dask_scheduler: Any = None) -> str | None:

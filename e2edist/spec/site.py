@@ -26,6 +26,10 @@ class PoolSpec(Spec):
     threads: NonNegativeInt = 0
     #: memory of one worker; none: not limited
     memory_gib: Positive | None = None
+    #: kind attach: address of a running Dask scheduler, tcp://host:port or tls://host:port
+    scheduler: str = ""
+    #: folder with ca.pem, key.pem and cert.pem for tls addresses
+    tls_folder: str = ""
     #: module of `e2edist.engines`
     engine: str = "onnx"
     #: what runs the model; there is no falling back to another

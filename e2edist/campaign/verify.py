@@ -1,0 +1,95 @@
+"""Is a campaign's output whole and right? Every part is read and held against its receipt and the plan."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from e2edist.errors import OutputError
+from e2edist.storage.parts import verify_part
+
+from .chunk import PREDICTIONS, Chunk, Receipt
+from .plan import Plan
+
+_READERS = 4
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found.
+
+    Attributes
+    ----------
+    parts, rows, events : int
+        Of good parts that belong to the plan and do not overlap.
+    missing : list of Chunk
+        Planned entries that no good part covers.
+    damaged : list of (Path, str)
+        Parts that can't be read or differ from their receipts.
+    foreign : list of (Path, str)
+        Files that are not parts of this plan, or cover entries that another part covers too.
+    """
+
+    parts: int = 0
+    rows: int = 0
+    events: int = 0
+    missing: list[Chunk] = field(default_factory=list)
+    damaged: list[tuple[Path, str]] = field(default_factory=list)
+    foreign: list[tuple[Path, str]] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Whether the predictions folder holds each planned entry exactly once, and nothing else."""
+        return not (self.missing or self.damaged or self.foreign)
+
+
+def verify(folder: Path, plan: Plan) -> Verdict:
+    """Read all parts of `folder` and compare them with receipts and plan."""
+    found = Verdict()
+    good: list[tuple[Path, Receipt]] = []
+    paths = sorted((folder / PREDICTIONS).glob("*.parquet"))
+    with ThreadPoolExecutor(_READERS) as pool:
+        for path, result in zip(paths, pool.map(_look, paths), strict=True):
+            if isinstance(result, str):
+                found.damaged.append((path, result))
+            elif result["id"] != path.stem or result["fingerprint"] != plan.fingerprint:
+                found.foreign.append((path, "belongs to another plan or chunk"))
+            else:
+                good.append((path, result))
+    _cover(found, plan, good)
+    return found
+
+
+def _look(path: Path) -> Receipt | str:
+    try:
+        return verify_part(path)
+    except OutputError as error:
+        return error.what
+
+
+def _cover(found: Verdict, plan: Plan, good: list[tuple[Path, Receipt]]) -> None:
+    """Lay the parts over the planned chunks; note gaps, overlaps and what lies outside."""
+    by_file: dict[tuple[str, str], list[tuple[int, int, Path, Receipt]]] = {}
+    for path, receipt in good:
+        place = receipt["chunk"]
+        span = (place["start"], place["stop"], path, receipt)
+        by_file.setdefault((place["uuid"], place["tree"]), []).append(span)
+    for file in plan.files:
+        spans = sorted(by_file.pop((file.uuid, file.tree), []), key=lambda span: span[:2])
+        whole = Chunk(file.url, file.format, file.tree, file.uuid, file.size, file.entries, 0, file.entries)
+        covered = 0
+        for start, stop, path, receipt in spans:
+            if start < covered or stop > file.entries:
+                found.foreign.append((path, "covers entries that another part covers too"))
+                continue
+            if start > covered:
+                found.missing.append(whole.part(covered, start))
+            covered = stop
+            found.parts += 1
+            found.rows += receipt["rows"]
+            found.events += stop - start
+        if covered < file.entries or not spans:
+            found.missing.append(whole.part(covered, file.entries))
+    for spans in by_file.values():
+        found.foreign += [(path, "is of a file that was not planned") for _, _, path, _ in spans]

@@ -1,0 +1,50 @@
+"""Workers of a scheduler that is there already: a facility's, or one started by hand.
+
+The scheduler decides nothing here: chunks are given out by our window. For honest blame start it with
+``DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=0``, workers with a nanny. The workers need e2edist and
+an engine installed, and must see inputs and output under the same paths.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from distributed import Client
+
+from e2edist.errors import ResourceError, SpecError
+from e2edist.spec.site import PoolSpec
+
+from . import Setup
+from ._dask import DaskPool, settings
+from ._tls import read_certificates
+
+_CONNECT_S = 30
+
+
+def make(name: str, spec: PoolSpec, setup: Setup) -> DaskPool:
+    """Connect to the scheduler at ``spec.scheduler`` (see `e2edist.pools`).
+
+    Raises
+    ------
+    SpecError
+        No address, or a tls address without certificates.
+    ResourceError
+        No scheduler answers there, or it refuses us.
+    """
+    if not spec.scheduler:
+        raise SpecError(f"pool {name}", "scheduler is missing", 'Write scheduler = "tls://host:port".')
+    secure = spec.scheduler.startswith("tls://")
+    if secure and not spec.tls_folder:
+        raise SpecError(
+            f"pool {name}", "tls_folder is missing", "Name the folder with ca.pem, key.pem, cert.pem."
+        )
+    security = read_certificates(Path(spec.tls_folder)) if secure else None
+    try:
+        with settings():
+            client = Client(spec.scheduler, timeout=_CONNECT_S, security=security, set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        todo = "Check the address, and tls_folder if it is a tls scheduler."
+        raise ResourceError(
+            f"pool {name}", f"no scheduler answers at {spec.scheduler} ({error})", todo
+        ) from error
+    return DaskPool(name, client, setup)
