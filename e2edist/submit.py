@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from e2edist.errors import CampaignError, E2EError, SpecError
 
@@ -148,6 +151,8 @@ def _run(campaign: Campaign, console: Console) -> int:
 
     def ready(pool: Pool) -> None:
         console.print(f"pool {pool.name}: dashboard {pool.dashboard}", highlight=False, soft_wrap=True)
+        if tunnel := _tunnel(pool.dashboard):
+            console.print(f"  from your own machine: {tunnel}", highlight=False, soft_wrap=True)
 
     stop, plan = Event(), campaign.plan
     again = ", goes on where it stopped" if campaign.resumed else ""
@@ -155,6 +160,15 @@ def _run(campaign: Campaign, console: Console) -> int:
     with _signals(stop), show_progress(console) as watch:
         result = run_campaign(campaign, watch, stop, ready)
     return _close(campaign, result, console)
+
+
+def _tunnel(dashboard: str) -> str:
+    """Return the command that shows a dashboard on loopback to somebody who came here by ssh."""
+    address = urlsplit(dashboard)
+    if "SSH_CONNECTION" not in os.environ or address.hostname != "127.0.0.1":
+        return ""
+    user, host = os.environ.get("USER", "you"), platform.node()
+    return f"ssh -N -L {address.port}:127.0.0.1:{address.port} {user}@{host}"
 
 
 def _close(campaign: Campaign, result: RunResult, console: Console) -> int:

@@ -28,7 +28,7 @@ _SHOWN = 20
 
 
 class _Rate:
-    """Events per second and time to go, counted from the first call: earlier runs do not count."""
+    """Events per second and time to go, counted from the first worker on: earlier runs do not count."""
 
     def __init__(self) -> None:
         self._start: tuple[float, int] | None = None
@@ -36,6 +36,8 @@ class _Rate:
     def text(self, progress: Progress) -> str:
         now, done = time.monotonic(), progress.events_done
         if self._start is None:
+            if not progress.workers:
+                return "waiting for workers"
             self._start = (now, done)
         seconds, events = now - self._start[0], done - self._start[1]
         if events <= 0 or seconds <= 0:

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +22,7 @@ from e2edist.imaging.batch import Array, EventBatch
 from e2edist.imaging.crops import blank, paint
 from e2edist.imaging.seeds import STATUSES
 from e2edist.spec.tagger import TaggerSpec
-from e2edist.storage.parts import write_part
+from e2edist.storage.parts import checksum, write_part
 
 from .clock import DET_FRAMES, EVENTSETUP, OUTPUT, SOURCE, Clock
 from .images import Images, empty_batch, make_frames, make_images, normalisation
@@ -108,7 +109,7 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
     tagger = job.tagger
     with clock.stage(EVENTSETUP):
         engine = open_engine(tagger, job.engine)
-        _compile(key, tagger)
+        _warm_up(key, tagger, engine.columns)
     with clock.stage(SOURCE, chunk.events):
         batch = _read(chunk, tagger)
     with clock.stage(DET_FRAMES, chunk.events):
@@ -126,12 +127,14 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
         return write_part(Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet", table, receipt)
 
 
-def _compile(key: str, tagger: TaggerSpec) -> None:
-    """Run the kernels once on nothing, so that compiling them is not taken for work on events."""
+def _warm_up(key: str, tagger: TaggerSpec, columns: Mapping[str, str]) -> None:
+    """Run every step once on nothing, so that compiling and importing are not taken for work on events."""
     with _lock:
         if key not in _warm:
             batch = empty_batch(tagger.columns())
-            make_images(batch, make_frames(batch, tagger), tagger)
+            images = make_images(batch, make_frames(batch, tagger), tagger)
+            scores = {name: np.empty(0, dtype) for name, dtype in columns.items()}
+            checksum(make_table("", batch, images, scores, columns))
             _warm.add(key)
 
 

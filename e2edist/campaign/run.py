@@ -31,6 +31,8 @@ from .summary import write_timing
 _GIB = 1024**3
 #: One line per chunk that ended.
 LOG = "submit.log"
+#: Certificates of the campaign, for pools with tls.
+TLS = ".tls"
 #: A chunk is in memory compressed, decompressed, as columns and as frames: measured factor on its raw bytes.
 _COPIES = 4
 
@@ -214,11 +216,14 @@ def _log_to(path: Path) -> Iterator[None]:
 def _pools(campaign: Campaign, ready: Callable[[Pool], None]) -> Iterator[dict[str, Pool]]:
     pools: dict[str, Pool] = {}
     with ExitStack() as stack:
-        for name, spec in campaign.site.pools.items():
+        for name, given in campaign.site.pools.items():
+            spec = given
             key = f"{campaign.plan.fingerprint}:{name}"
             engine = _engine(campaign.spec, spec)
             folder = str(campaign.folder.absolute())
             job = Job(campaign.tagger, campaign.plan.fingerprint, folder, name, engine)
+            if spec.tls and not spec.tls_folder:
+                spec = spec.model_copy(update={"tls_folder": str(Path(folder) / TLS)})
             pool = open_pool(name, spec, Setup(prepare, (key, job)))
             stack.callback(pool.close)
             pools[key] = pool

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from distributed import Client, LocalCluster
 
@@ -15,6 +16,7 @@ from e2edist.spec.site import PoolSpec
 
 from . import Setup
 from ._dask import DaskPool, settings
+from ._tls import make_certificates
 
 _LOOPBACK = "127.0.0.1"
 _DASHBOARD_PORT = 8787
@@ -35,6 +37,7 @@ def make(name: str, spec: PoolSpec, setup: Setup) -> DaskPool:
     """
     workers = spec.workers or 1
     threads = spec.threads or max(1, len(os.sched_getaffinity(0)) // workers)
+    security = make_certificates(Path(spec.tls_folder)) if spec.tls else None
     try:
         with settings(), _sigint_blocked():
             cluster = LocalCluster(
@@ -42,6 +45,8 @@ def make(name: str, spec: PoolSpec, setup: Setup) -> DaskPool:
                 threads_per_worker=threads,
                 memory_limit=f"{spec.memory_gib}GiB" if spec.memory_gib else 0,
                 host=_LOOPBACK,
+                protocol="tls://" if spec.tls else "tcp://",
+                security=security,
                 dashboard_address=f"{_LOOPBACK}:{_free_port()}",
             )
             client = Client(cluster, set_as_default=False)

@@ -28,7 +28,9 @@ class PoolSpec(Spec):
     memory_gib: Positive | None = None
     #: kind attach: address of a running Dask scheduler, tcp://host:port or tls://host:port
     scheduler: str = ""
-    #: folder with ca.pem, key.pem and cert.pem for tls addresses
+    #: encrypt, and let nobody without the campaign's certificates in
+    tls: bool = False
+    #: folder with ca.pem, key.pem and cert.pem; empty: .tls of the output folder, made where it is missing
     tls_folder: str = ""
     #: module of `e2edist.engines`
     engine: str = "onnx"
