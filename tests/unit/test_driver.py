@@ -1,0 +1,340 @@
+"""The driver on workers that are threads, die on demand and take along all that they hold."""
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+import pytest
+
+from e2edist.campaign import blame, driver
+from e2edist.campaign.chunk import Chunk
+from e2edist.campaign.driver import Driver, Limits, Progress
+from e2edist.campaign.ledger import Ledger
+from e2edist.errors import BranchError, CampaignError, EntriesError, InputError, ModelError, OutputError
+from e2edist.pools import Outcome
+
+SIZE = 8
+
+
+class Death(BaseException):
+    """Raised by a task to end its worker."""
+
+
+class Worker:
+    def __init__(self, threads):
+        self.executor = ThreadPoolExecutor(threads)
+        self.held = []
+        self.life = 0
+
+
+class ThreadWorkers:
+    """A pool of workers of some threads each; `work` runs in place of the chunk's own function."""
+
+    name, dashboard = "test", ""
+
+    def __init__(self, work, workers=2, threads=2):
+        self.workers, self.threads, self.work = [Worker(threads) for _ in range(workers)], threads, work
+        self.ended, self.lock = queue.SimpleQueue(), threading.Lock()
+        self.runs, self.widest, self.deaths = Counter(), 0, 0
+
+    def slots(self):
+        return len(self.workers) * self.threads
+
+    def submit(self, tag, function, key, chunk):
+        assert (function.__name__, key) == ("run_chunk", "job")
+        with self.lock:
+            worker = min(self.workers, key=lambda w: len(w.held))
+            worker.held.append(tag)
+            self.widest = max(self.widest, sum(len(w.held) for w in self.workers))
+            self.runs[tag] += 1
+            worker.executor.submit(self._run, worker, worker.life, tag, chunk)
+
+    def _run(self, worker, life, tag, chunk):
+        if worker.life != life:
+            return
+        try:
+            outcome = Outcome(tag, "done", self.work(chunk))
+        except Death:
+            self._die(worker)
+            return
+        except Exception as error:
+            outcome = Outcome(tag, "error", error=error)
+        with self.lock:
+            if worker.life == life:
+                worker.held.remove(tag)
+                self.ended.put(outcome)
+
+    def _die(self, worker):
+        with self.lock:
+            self.deaths += 1
+            worker.life += 1
+            for tag in worker.held:
+                self.ended.put(Outcome(tag, "lost", error=RuntimeError("worker died")))
+            worker.held.clear()
+
+    def stop_task(self, tag):
+        for worker in self.workers:
+            if tag in worker.held:
+                self._die(worker)
+
+    def wait(self, timeout):
+        outcomes = []
+        try:
+            outcomes.append(self.ended.get(timeout=timeout))
+            while True:
+                outcomes.append(self.ended.get_nowait())
+        except queue.Empty:
+            return outcomes
+
+    def close(self):
+        for worker in self.workers:
+            worker.executor.shutdown()
+
+
+def make_chunks(count, size=SIZE):
+    whole = count * size
+    return [
+        Chunk("a.root", "hits", "Events", "f" * 32, 1, whole, i * size, (i + 1) * size) for i in range(count)
+    ]
+
+
+def receipt(chunk):
+    return {
+        "id": chunk.id,
+        "chunk": asdict(chunk),
+        "fingerprint": "f",
+        "rows": chunk.events,
+        "events": chunk.events,
+        "status": {"ok": chunk.events},
+        "stages": {},
+        "host": "here",
+    }
+
+
+@pytest.fixture
+def drive(tmp_path, monkeypatch):
+    """Return a function that drives chunks over one pool and returns (pool, ledger, progress, all ended)."""
+    # The waits are for networks and people, not for tests.
+    monkeypatch.setattr(blame, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(driver, "_POLL_S", 0.05)
+    pools = []
+
+    def drive(work, chunks, *, watch=id, stop=None, limits=None, **workers):
+        pool = ThreadWorkers(work, **workers)
+        pools.append(pool)
+        ledger = Ledger(tmp_path / "ledger.jsonl")
+        progress = Progress(len(chunks), sum(chunk.events for chunk in chunks))
+        one = Driver({"job": pool}, ledger, watch, stop or threading.Event(), limits or Limits())
+        ended = one.run(chunks, progress)
+        return pool, ledger, progress, ended
+
+    yield drive
+    for pool in pools:
+        pool.close()
+
+
+def entries(ledger):
+    """Return every entry that is in a part, sorted, twice where it is in two."""
+    places = [r["chunk"] for r in ledger.done.values()]
+    return sorted(entry for place in places for entry in range(place["start"], place["stop"]))
+
+
+def holds(chunk, entry):
+    return chunk.start <= entry < chunk.stop
+
+
+# ---- nothing goes wrong
+
+
+def test_every_chunk_runs_once_and_the_counts_agree(drive):
+    chunks = make_chunks(200)
+    pool, ledger, progress, ended = drive(receipt, chunks)
+    assert ended
+    assert set(pool.runs.values()) == {1}
+    assert ledger.done.keys() == {chunk.id for chunk in chunks}
+    assert entries(ledger) == list(range(1600))
+    assert (progress.chunks, progress.done, progress.failed, progress.events_done) == (200, 200, 0, 1600)
+    assert len(ledger.path.read_text().splitlines()) == 200
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(1, 1), (1, 3), (2, 2), (3, 4)])
+def test_no_more_than_a_quarter_above_the_slots_is_in_flight_and_no_slot_idles(drive, workers, threads):
+    def work(chunk):
+        time.sleep(0.005)
+        return receipt(chunk)
+
+    slots = workers * threads
+    pool, *_ = drive(work, make_chunks(60), workers=workers, threads=threads)
+    assert slots <= pool.widest <= max(slots, int(1.25 * slots))
+
+
+def test_no_chunks_is_the_end_at_once(drive):
+    pool, _, _, ended = drive(receipt, [])
+    assert ended
+    assert not pool.runs
+
+
+# ---- workers that die
+
+
+def test_one_entry_that_kills_its_worker_is_all_that_200_chunks_lose(drive):
+    def work(chunk):
+        if holds(chunk, 777):
+            raise Death
+        return receipt(chunk)
+
+    pool, ledger, progress, ended = drive(work, make_chunks(200))
+    assert ended
+    (failure,) = ledger.failed.values()
+    assert (failure.start, failure.stop) == (777, 778)
+    assert "its worker died" in failure.reason
+    assert entries(ledger) == [entry for entry in range(1600) if entry != 777]
+    assert progress.failed == 1
+    assert progress.done + progress.failed == progress.chunks
+    # Three deaths in company, then three halvings and the proof of the last entry.
+    assert pool.deaths <= 12
+
+
+def test_two_poisoned_entries_in_different_chunks_are_both_found_and_nothing_else(drive):
+    def work(chunk):
+        if holds(chunk, 5) or holds(chunk, 10):
+            raise Death
+        return receipt(chunk)
+
+    _, ledger, _, _ = drive(work, make_chunks(20))
+    assert sorted(failure.start for failure in ledger.failed.values()) == [5, 10]
+    assert entries(ledger) == [entry for entry in range(160) if entry not in (5, 10)]
+
+
+def test_a_chunk_that_hangs_is_stopped_with_its_worker_and_found_down_to_its_entry(drive):
+    release = threading.Event()
+
+    def work(chunk):
+        if holds(chunk, 3):
+            release.wait(20)
+            raise Death
+        return receipt(chunk)
+
+    try:
+        _, ledger, _, _ = drive(work, make_chunks(3, 4), limits=Limits(chunk_s=0.2), workers=1, threads=8)
+    finally:
+        release.set()
+    (failure,) = ledger.failed.values()
+    assert (failure.start, failure.stop) == (3, 4)
+    assert "it ran for more than 0 s" in failure.reason
+    assert entries(ledger) == [*range(3), *range(4, 12)]
+
+
+# ---- chunks that raise
+
+
+def test_an_error_that_passes_is_tried_again_and_leaves_no_trace(drive):
+    seen = Counter()
+
+    def work(chunk):
+        seen[chunk.id] += 1
+        if chunk.start == 0 and seen[chunk.id] < 3:
+            raise OSError("the network is down")
+        return receipt(chunk)
+
+    pool, ledger, progress, _ = drive(work, make_chunks(4))
+    assert sorted(pool.runs.values()) == [1, 1, 1, 3]
+    assert not ledger.failed
+    assert progress.done == 4
+
+
+def test_entries_that_can_not_be_read_are_given_up_and_their_neighbours_are_not(drive):
+    def work(chunk):
+        if holds(chunk, 9):
+            raise EntriesError(chunk.url, "basket is damaged")
+        return receipt(chunk)
+
+    _, ledger, _, _ = drive(work, make_chunks(4))
+    (failure,) = ledger.failed.values()
+    assert (failure.start, failure.stop) == (9, 10)
+    assert "EntriesError: a.root: basket is damaged" in failure.reason
+    assert entries(ledger) == [entry for entry in range(32) if entry != 9]
+
+
+def test_memory_that_is_too_small_for_a_chunk_halves_it_at_once(drive):
+    def work(chunk):
+        if chunk.events > 2:
+            raise MemoryError
+        return receipt(chunk)
+
+    pool, ledger, _, _ = drive(work, make_chunks(3))
+    assert not ledger.failed
+    assert entries(ledger) == list(range(24))
+    assert set(pool.runs.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(BranchError("f", "no EB"), 1), (InputError("f", "gone"), 3)], ids=repr
+)
+def test_a_file_that_is_of_no_use_is_given_up_whole(drive, error, tries):
+    def work(chunk):
+        if chunk.start == 0:
+            raise error
+        return receipt(chunk)
+
+    pool, ledger, progress, _ = drive(work, make_chunks(10))
+    (failure,) = ledger.failed.values()
+    assert (failure.start, failure.stop) == (0, SIZE)
+    assert failure.attempts == tries == pool.runs[failure.id]
+    assert (progress.done, progress.failed) == (9, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(ModelError("m.onnx", "bad"), 1), (OutputError("out", "disk full"), 3)], ids=repr
+)
+def test_a_bad_model_or_a_full_disk_stops_the_campaign_with_that_error(drive, error, tries):
+    runs = Counter()
+
+    def work(chunk):
+        runs[chunk.id] += 1
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        drive(work, make_chunks(100))
+    assert caught.value is error
+    assert max(runs.values()) == tries
+    assert len(runs) < 100 or tries > 1
+
+
+# ---- stopping
+
+
+def test_a_stop_event_ends_the_run_soon_and_keeps_what_is_done(drive):
+    stop = threading.Event()
+
+    def watch(progress):
+        if progress.done >= 20:
+            stop.set()
+
+    _, ledger, progress, ended = drive(receipt, make_chunks(1000), watch=watch, stop=stop)
+    assert not ended
+    assert 20 <= len(ledger.done) == progress.done < 200
+
+
+def test_without_any_worker_the_campaign_stops_after_a_while(drive):
+    began = time.monotonic()
+    with pytest.raises(CampaignError, match="no worker for 0 s"):
+        drive(receipt, make_chunks(2), workers=0, limits=Limits(stall_s=0.1))
+    assert time.monotonic() - began < 10
+
+
+def test_the_log_has_a_line_for_each_chunk_that_ended(drive, caplog):
+    def work(chunk):
+        if chunk.start == 0:
+            raise BranchError("a.root", "no EB")
+        return receipt(chunk)
+
+    with caplog.at_level(logging.INFO, logger="e2edist"):
+        drive(work, make_chunks(5))
+    ends = [r.getMessage() for r in caplog.records if r.getMessage().startswith(("done", "failed"))]
+    assert len(ends) == 5
+    assert sum("(a.root entries 0-8)" in line for line in ends) == 1
