@@ -1,0 +1,111 @@
+"""What was tried to read an input file, for people and for the list of bad files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from e2edist.errors import E2EError, InputError
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """How to get at input files; the fields mean what they do in ``[inputs]`` of a site file.
+
+    Attributes
+    ----------
+    redirectors : tuple of str
+        Other servers that have the same paths.
+    stage : {"never", "fallback", "remote", "always"}
+        Which inputs are copied to node-local disk; "fallback": those that can't be read in place.
+    scratch : str or None
+        Folder for the copies; $VARIABLES are expanded where it is used.
+    cache_gib : float
+        Bound of all copies of this node.
+    tries : int
+        Per server.
+    timeout_s : float
+        Seconds that a server may be silent.
+    backoff_s : float
+        Pause before the second try; doubles with each, and is blurred so that workers don't march in step.
+    """
+
+    redirectors: tuple[str, ...] = ()
+    stage: Literal["never", "fallback", "remote", "always"] = "never"
+    scratch: str | None = None
+    cache_gib: float = 20.0
+    tries: int = 3
+    timeout_s: float = 60.0
+    backoff_s: float = 0.5
+
+    def in_place(self) -> InputOptions:
+        """Return the options for planning, which reads little of each file, and wants it as it is now."""
+        return self if self.stage == "fallback" else replace(self, stage="never")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one place; `error` is "" if it worked."""
+
+    url: str
+    action: Literal["open", "copy"]
+    seconds: float
+    error: str
+
+
+@dataclass(slots=True)
+class Journal:
+    """All tries at one file."""
+
+    url: str
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @contextmanager
+    def attempt(self, url: str, action: Literal["open", "copy"]) -> Iterator[None]:
+        """Note one try, with its time and what became of it."""
+        started, fault = time.monotonic(), ""
+        try:
+            yield
+        except E2EError as error:
+            fault = error.what
+            raise
+        finally:
+            self.attempts.append(Attempt(url, action, round(time.monotonic() - started, 3), fault))
+
+    def error(self, last: E2EError) -> E2EError:
+        """Return the error to raise after `last`: about the file that was asked for, naming all tries.
+
+        The attempts are data of it (`attempts_of`), which survives pickling.
+        """
+        failed = [one for one in self.attempts if one.error]
+        what = last.what
+        if len(failed) > 1:
+            what = f"can't be read from anywhere: {self._told(failed)}"
+        where = last.where
+        for one in failed:
+            where = where if self.url in where else where.replace(one.url, self.url)
+        where = where if self.url in where else self.url
+        told = (type(last) if isinstance(last, InputError) else InputError)(where, what, last.todo)
+        vars(told)["attempts"] = tuple(self.attempts)
+        return told
+
+    @staticmethod
+    def _told(failed: list[Attempt]) -> str:
+        """Return one clause per place, with the number of tries and the last fault there."""
+        places: dict[tuple[str, str], list[Attempt]] = {}
+        for one in failed:
+            places.setdefault((one.url, one.action), []).append(one)
+        clauses = []
+        for (url, action), tries in places.items():
+            times = f"{len(tries)} times" if len(tries) > 1 else "once"
+            clauses.append(f"tried to {action} {url} {times} ({tries[-1].error})")
+        return "; ".join(clauses)
+
+
+def attempts_of(error: BaseException) -> tuple[Attempt, ...]:
+    """Return what was tried before `error`, for the list of bad files; empty if that isn't known."""
+    found: Any = vars(error).get("attempts", ())
+    return tuple(found)
