@@ -12,7 +12,7 @@ def _install(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style: ruff."""
+    """Check style."""
     session.install("ruff")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -20,20 +20,20 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Types: mypy strict."""
+    """Check types."""
     _install(session)
     session.run("mypy")
 
 
 @nox.session
 def floors(session: nox.Session) -> None:
-    """Imports go down only."""
+    """Check that imports go down only."""
     _install(session)
     session.run("lint-imports", "--no-cache")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Tests; arguments behind -- go to pytest."""
+    """Run tests; arguments behind -- go to pytest."""
     _install(session)
     session.run("pytest", *(session.posargs or ["-m", "not slow"]))
