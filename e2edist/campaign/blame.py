@@ -31,6 +31,8 @@ ATTEMPTS = 3
 DEATHS = 3
 #: Deaths with one entry alone that convict it: one may be bad luck, an operator or a lost node.
 LONE_DEATHS = 2
+#: Losses that no worker's death explains (a scheduler that restarts, a network) and that blame no one.
+DROPS = 10
 #: Halvings spent on one planned chunk, and on a campaign; a single entry needs log2(chunk) of them.
 CHUNK_SPLITS, CAMPAIGN_SPLITS = 64, 2000
 #: What the user must fix does not get better by trying again, nor in a smaller range.
@@ -67,6 +69,7 @@ class Case:
     attempts: int = 0
     deaths: int = 0
     lone_deaths: int = 0
+    drops: int = 0
     tried: list[str] = field(default_factory=list)
 
 
@@ -91,6 +94,9 @@ class Blame:
         """
         case = self.case(chunk)
         case.tried.append(f"{type(outcome.error).__name__}: {outcome.error}")
+        if isinstance(outcome.error, ConnectionError) and outcome.kind == "lost" and case.drops < DROPS:
+            case.drops += 1
+            return Verdict(Action.AGAIN, str(outcome.error), _PAUSE_S)
         if outcome.kind == "lost":
             return self._death(chunk, case, alone=alone)
         return self._raised(chunk, case, outcome.error)
@@ -116,7 +122,8 @@ class Blame:
         if isinstance(error, _FINAL):
             return Verdict(Action.FAIL, reason)
         # A smaller range needs less memory and time: no use in trying the same again.
-        if case.attempts < ATTEMPTS and not isinstance(error, MemoryError | TimeoutError):
+        smaller = isinstance(error, MemoryError | TimeoutError) and self._may_split(chunk, case)
+        if case.attempts < ATTEMPTS and not smaller:
             return Verdict(Action.AGAIN, reason, _PAUSE_S * 2**case.attempts)
         if isinstance(error, OutputError):
             return Verdict(Action.STOP, reason)
@@ -130,11 +137,14 @@ class Blame:
         return chunk.events > 1 and spent < CHUNK_SPLITS and all_spent < CAMPAIGN_SPLITS
 
     def halve(self, chunk: Chunk, *, alone: bool) -> tuple[Chunk, Chunk]:
-        """Return the halves, each with a case of its own that has one try, or one lone run, left."""
+        """Return the halves, each with a case of its own that has one try, or one lone run, left.
+
+        A single entry has two: what it fails once may be the disk, and below it nothing can be saved.
+        """
         case = self.case(chunk)
         self._splits[case.root] = self._splits.get(case.root, 0) + 1
         halves = chunk.halves()
         for half in halves:
-            attempts, deaths = (0, DEATHS) if alone else (ATTEMPTS - 1, 0)
+            attempts, deaths = (0, DEATHS) if alone else (ATTEMPTS - (1 if half.events > 1 else 2), 0)
             self._cases[half.id] = Case(case.root, attempts, deaths)
         return halves

@@ -1,8 +1,9 @@
 """The driver: keeps every pool busy with a few chunks and records what ends.
 
-Each pool has a window of its own, a little more than its threads, so a worker that dies takes few
-chunks with it. What a chunk that did not end well deserves is decided in `blame`. Workers write
-their parts before they take the next chunk, so a slow disk slows the giving out by itself.
+Each pool has a window of its own, as wide as its threads: a chunk in flight is a chunk that runs, so
+a worker that dies or hangs puts no chunk under suspicion that merely waited there. What a chunk that
+did not end well deserves is decided in `blame`. Workers write their parts before they take the next
+chunk, so a slow disk slows the giving out by itself.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from .ledger import Failure, Ledger
 
 log = logging.getLogger(__name__)
 
-#: Chunks in flight per worker thread: the next one is there when a thread gets free.
-_WINDOW = 1.25
 _POLL_S = 0.5
+#: A worker that was told to stop and is still there after so long is stopped once more, harder.
+_STOP_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +60,47 @@ class Progress:
 
 
 @dataclass(slots=True)
+class _Flight:
+    """A chunk in flight.
+
+    Attributes
+    ----------
+    until : float
+        When patience ends.
+    alone : bool
+        Whether nothing else flies meanwhile, so that a death is this chunk's.
+    late, bystander : bool
+        Its worker was stopped by us, because of this chunk, or of another one.
+    """
+
+    chunk: Chunk
+    until: float
+    alone: bool
+    late: bool = False
+    bystander: bool = False
+
+
+@dataclass(slots=True)
 class _Lane:
-    """A pool and its chunks in flight since when; `key` names its job on the workers."""
+    """A pool and its chunks in flight; `key` names its job on the workers."""
 
     pool: Pool
     key: str
-    flying: dict[str, tuple[Chunk, float]] = field(default_factory=dict)
+    flying: dict[str, _Flight] = field(default_factory=dict)
     slots: int = 0
 
     def room(self) -> int:
-        return max(self.slots, int(self.slots * _WINDOW)) - len(self.flying)
+        return self.slots - len(self.flying)
+
+    def stop_late(self, patience_s: float) -> None:
+        """Stop the workers of chunks that fly for too long; what else they ran is no one's fault."""
+        now = time.monotonic()
+        for tag in [tag for tag, flight in self.flying.items() if now > flight.until]:
+            flight = self.flying[tag]
+            flight.late, flight.until = True, now + min(patience_s, _STOP_S)
+            for other in self.pool.stop_task(tag):
+                if other != tag and other in self.flying:
+                    self.flying[other].bystander = True
 
 
 class Driver:
@@ -88,7 +120,6 @@ class Driver:
         self._waiting: deque[Chunk] = deque()
         self._resting: list[tuple[float, str, Chunk]] = []
         self._suspects: deque[Chunk] = deque()
-        self._late: set[str] = set()
         self._progress = Progress(0, 0)
         self._seen = time.monotonic()
 
@@ -124,10 +155,7 @@ class Driver:
         now = time.monotonic()
         for lane in self._lanes:
             lane.slots = lane.pool.slots()
-            for tag in [tag for tag, (_, since) in lane.flying.items() if now - since > self._limits.chunk_s]:
-                lane.flying[tag] = (lane.flying[tag][0], now)
-                self._late.add(tag)
-                lane.pool.stop_task(tag)
+            lane.stop_late(self._limits.chunk_s)
         self._progress.workers = sum(lane.slots for lane in self._lanes)
         self._progress.in_flight = self._flying()
         if self._progress.workers:
@@ -147,24 +175,23 @@ class Driver:
         if self._suspects and not others:
             for lane in self._lanes:
                 if lane.slots and not self._flying():
-                    self._give(lane, self._suspects.popleft())
+                    self._give(lane, self._suspects.popleft(), alone=True)
 
-    def _give(self, lane: _Lane, chunk: Chunk) -> None:
-        lane.flying[chunk.id] = (chunk, time.monotonic())
+    def _give(self, lane: _Lane, chunk: Chunk, *, alone: bool = False) -> None:
+        lane.flying[chunk.id] = _Flight(chunk, time.monotonic() + self._limits.chunk_s, alone)
         lane.pool.submit(chunk.id, run_chunk, lane.key, chunk)
 
     def _settle(self, lane: _Lane, outcome: Outcome) -> None:
-        alone = self._flying() == 1
-        chunk, _ = lane.flying.pop(outcome.tag)
-        late = outcome.tag in self._late
-        self._late.discard(outcome.tag)
-        if outcome.kind == "lost" and late:
-            slow = TimeoutError(
-                f"it ran for more than {self._limits.chunk_s:.0f} s, so its worker was stopped"
-            )
-            outcome = Outcome(outcome.tag, "error", error=slow)
+        flight = lane.flying.pop(outcome.tag)
+        chunk = flight.chunk
+        if outcome.kind == "lost" and flight.late:
+            what = f"it ran for more than {self._limits.chunk_s:.0f} s, so its worker was stopped"
+            outcome = Outcome(outcome.tag, "error", error=TimeoutError(what))
+        elif outcome.kind == "lost" and flight.bystander:
+            what = "its worker was stopped because of another chunk"
+            outcome = Outcome(outcome.tag, "lost", error=ConnectionError(what))
         if outcome.kind != "done":
-            self._punish(chunk, outcome, alone=alone)
+            self._punish(chunk, outcome, alone=flight.alone)
             return
         self._ledger.record_done(outcome.value)
         self._progress.done += 1

@@ -39,14 +39,19 @@ def locked(folder: Path) -> Iterator[None]:
         raise OutputError(
             str(path), f"can't be made ({error.strerror})", "Choose another --output."
         ) from error
-    stop = Event()
+    stop, mine = Event(), False
     try:
         _take(path, handle)
         beat = Thread(target=_beat, args=(path, stop), name="e2edist-lock", daemon=True)
         beat.start()
+        mine = True
         yield
     finally:
         stop.set()
+        if mine:
+            # Empty is free for all hosts at once; after a crash others wait until the lock is stale.
+            with suppress(OSError):
+                os.ftruncate(handle, 0)
         os.close(handle)
 
 
@@ -55,13 +60,25 @@ def _take(path: Path, handle: int) -> None:
     holder = _holder(handle)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         raise _refused(path, holder) from error
+    except OSError:
+        # No locks on this file system: what stands in the file must do.
+        if holder and holder["host"] == me["host"] and _lives(holder["pid"]):
+            raise _refused(path, holder) from None
     age = time.time() - os.fstat(handle).st_mtime
     if holder and holder["host"] != me["host"] and age < _STALE_S:
         raise _refused(path, holder)
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, json.dumps(me).encode(), 0)
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(me).encode(), 0)
+    except OSError as error:
+        todo = "Free space or choose another --output."
+        raise OutputError(str(path), f"can't be written ({error.strerror})", todo) from error
+
+
+def _lives(pid: object) -> bool:
+    return isinstance(pid, int) and Path(f"/proc/{pid}").exists()
 
 
 def _holder(handle: int) -> dict[str, object] | None:

@@ -31,7 +31,7 @@ class Outcome:
         As given to `Pool.submit`.
     kind : str
         done: `value` is what the function returned. error: it raised `error`. lost: its worker died,
-        or the pool dropped it; `error` says what is known.
+        or the pool dropped it, which is a ConnectionError; `error` says what is known.
     """
 
     tag: str
@@ -56,8 +56,11 @@ class Pool(Protocol):
     def submit(self, tag: str, function: Callable[..., Any], *arguments: Any) -> None:
         """Start a task."""
 
-    def stop_task(self, tag: str) -> None:
-        """Kill the worker that runs a task; the task comes back as lost, and so do its neighbours."""
+    def stop_task(self, tag: str) -> list[str]:
+        """Kill the worker that runs a task, harder when asked again; return the tags of all it ran.
+
+        All of them come back as lost, or as ended where they were faster.
+        """
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what ended, after at most `timeout` seconds; may be empty."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import queue
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,8 @@ from distributed import Client, Future, Worker, WorkerPlugin
 from distributed.scheduler import KilledWorker
 
 from . import Outcome, Setup
+
+log = logging.getLogger(__name__)
 
 #: Measured on campaigns of long chunks that hold the GIL for seconds (imports, compiles).
 SETTINGS = {
@@ -33,6 +37,8 @@ SETTINGS = {
 
 #: Closing waits so long for an answer; workers that hang are killed.
 _CLOSE_S = 5
+#: A receipt is small: what takes longer died with its worker.
+_RESULT_S = 30
 
 
 class _SetupPlugin(WorkerPlugin):
@@ -76,8 +82,17 @@ class DaskPool:
         self._client, self._close = client, close
         self._ended: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
         self._running: dict[str, Future[Any]] = {}
+        self._stopped: set[str] = set()
         self._count = 0
-        client.register_plugin(_SetupPlugin(setup))
+        self._setup = setup
+        self._line: object = None
+        self._introduce()
+
+    def _introduce(self) -> None:
+        """Give the setup to the scheduler, which gives it to workers; a restarted one must be told anew."""
+        if self._line is not self._client.scheduler_comm:
+            self._line = self._client.scheduler_comm
+            self._client.register_plugin(_SetupPlugin(self._setup))
 
     @property
     def dashboard(self) -> str:
@@ -85,24 +100,49 @@ class DaskPool:
         return str(self._client.dashboard_link)
 
     def slots(self) -> int:
-        """Return the threads of all workers."""
-        return sum(self._client.nthreads().values())
+        """Return the threads of all workers; none while the scheduler can't be reached."""
+        if self._client.status != "running":
+            return 0
+        try:
+            self._introduce()
+            return sum(self._client.nthreads().values())
+        except (OSError, TimeoutError) as error:
+            log.warning("pool %s: its scheduler does not answer: %s", self.name, error)
+            return 0
 
     def submit(self, tag: str, function: Callable[..., Any], *arguments: Any) -> None:
         """Start a task; the key is new for each attempt, so that an old result never answers for it."""
         self._count += 1
         future = self._client.submit(function, *arguments, key=f"{tag}-{self._count}", pure=False)
         self._running[tag] = future
+        self._stopped.discard(tag)
         future.add_done_callback(lambda ended: self._ended.put((tag, ended)))
 
-    def stop_task(self, tag: str) -> None:
-        """Kill the worker that runs a task, by its nanny; a thread can't be stopped in any other way."""
+    def stop_task(self, tag: str) -> list[str]:
+        """Kill the worker that runs a task: a thread can't be stopped in any other way.
+
+        The first time by its nanny; where that does not help, the scheduler lets go of it.
+        """
         future = self._running.get(tag)
         if future is None:
-            return
-        address = self._client.run_on_scheduler(_worker_of, key=future.key)
-        if address:
-            self._client.run(_kill_worker, workers=[address], nanny=True, wait=False)
+            return []
+        again = tag in self._stopped
+        self._stopped.add(tag)
+        try:
+            found = self._client.run_on_scheduler(_stop_worker, key=future.key, hard=again)
+        except (OSError, TimeoutError) as error:
+            log.warning("pool %s: the worker of %s can't be stopped: %s", self.name, tag, error)
+            return []
+        address, nanny, keys = found
+        if address and not again:
+            # Not waited for: a node that is gone would keep us for a minute.
+            loop: Any = self._client.loop
+            loop.add_callback(self._kill, address, nanny=nanny)
+        return [name for name, other in self._running.items() if other.key in keys]
+
+    async def _kill(self, address: str, *, nanny: bool) -> None:
+        function = _kill_worker if nanny else _exit
+        await self._client._run(function, workers=[address], nanny=nanny, wait=False, on_error="ignore")
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what ended, waiting at most `timeout` seconds for the first."""
@@ -128,22 +168,34 @@ class DaskPool:
                 self._close()
 
 
-def _worker_of(key: str, dask_scheduler: Any = None) -> str | None:
+async def _stop_worker(key: str, hard: bool, dask_scheduler: Any = None) -> tuple[str, bool, list[str]]:
+    """Return address, whether it has a nanny, and keys of the worker that runs `key`; for the scheduler."""
     task = dask_scheduler.tasks.get(key)
-    return task.processing_on.address if task is not None and task.processing_on else None
+    worker = task.processing_on if task is not None else None
+    if worker is None:
+        return "", False, []
+    found = worker.address, worker.nanny is not None, [other.key for other in worker.processing]
+    if hard:
+        await dask_scheduler.remove_worker(worker.address, stimulus_id="e2edist-stop")
+    return found
 
 
 def _kill_worker(dask_worker: Any = None) -> None:
     dask_worker.process.process.kill()
 
 
+def _exit() -> None:
+    os._exit(1)
+
+
 def _outcome(tag: str, future: Future[Any]) -> Outcome:
     if future.status == "finished":
         try:
-            return Outcome(tag, "done", future.result())
+            return Outcome(tag, "done", future.result(timeout=_RESULT_S))
         except (CancelledError, KilledWorker, OSError, TimeoutError) as error:
-            return Outcome(tag, "lost", error=error)
+            # The part is written, only its receipt died with the worker: nobody is to blame.
+            return Outcome(tag, "lost", error=ConnectionError(f"its result was lost: {error}"))
     if future.status == "error":
         raised = future.exception()
         return Outcome(tag, "lost" if isinstance(raised, KilledWorker) else "error", error=raised)
-    return Outcome(tag, "lost", error=RuntimeError(f"the task was {future.status}"))
+    return Outcome(tag, "lost", error=ConnectionError(f"the task was {future.status}"))
