@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from e2edist.errors import OutputError
-from e2edist.storage.parts import RECEIPT, read_receipt, write_part
+from e2edist.storage.parts import COLUMNS, RECEIPT, checksum, read_receipt, verify_part, write_part
 from e2edist.storage.publish import publish, sweep
 
 TABLE = pa.table({"entry": np.arange(1000), "score": np.random.default_rng(0).random(1000)})
+SHORT = TABLE.slice(0, 10)
 PROOF = {"id": "chunk", "rows": 1000, "stages": {"source": [1.5, 1.25, 10]}}
 
 
@@ -143,27 +144,28 @@ except OutputError as error:
 @pytest.mark.parametrize("room", [0, 3, 4096, 400_000, 700_000])
 def test_no_room_on_the_disk_is_an_output_error_that_leaves_the_old_part(tmp_path, room):
     path = tmp_path / "a.parquet"
-    write_part(path, TABLE, lambda: PROOF)
+    before = write_part(path, TABLE, lambda: PROOF)
     ended = in_child(FULL, path, room)
     assert ended.returncode == 1
     assert "a.parquet: can't be written (" in ended.stderr
     assert "Free space or choose another --output" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert names(tmp_path) == ["a.parquet"]
-    assert read_receipt(path) == PROOF
+    assert verify_part(path) == before
 
 
 def test_a_part_that_fits_is_written_under_the_same_limit(tmp_path):
     path = tmp_path / "a.parquet"
     assert in_child(FULL, path, 10_000_000).returncode == 0
-    assert read_receipt(path) == {"rows": 100_000}
+    assert verify_part(path)["rows"] == 100_000
     assert path.stat().st_size > 700_000
 
 
 def test_rows_and_receipt_come_back_as_written(tmp_path):
     path = tmp_path / "a.parquet"
-    assert write_part(path, TABLE, lambda: PROOF) == PROOF
-    assert read_receipt(path) == PROOF
+    written = write_part(path, TABLE, lambda: PROOF)
+    assert written == PROOF | {"checksum": checksum(TABLE)}
+    assert verify_part(path) == read_receipt(path) == written
     assert pq.read_table(path, page_checksum_verification=True).equals(TABLE)
 
 
@@ -176,15 +178,16 @@ json_values = st.recursive(
 
 @settings(
     deadline=None,
-    max_examples=12,
+    max_examples=10,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.dictionaries(st.text(), json_values, max_size=5))
 def test_any_receipt_comes_back_as_it_was(tmp_path, receipt):
-    write_part(tmp_path / "a.parquet", TABLE, lambda: receipt)
-    assert read_receipt(tmp_path / "a.parquet") == receipt
+    written = write_part(tmp_path / "a.parquet", SHORT, lambda: receipt)
+    assert written.items() >= {k: v for k, v in receipt.items() if k != "checksum"}.items()
+    assert read_receipt(tmp_path / "a.parquet") == written
 
 
 def test_the_receipt_is_made_after_the_rows_are_written_so_that_it_can_time_them(tmp_path):
@@ -263,3 +266,73 @@ def test_a_part_written_twice_is_the_second_and_one_file(tmp_path):
     write_part(path, TABLE.slice(0, 10), lambda: PROOF | {"rows": 10})
     assert names(tmp_path) == ["a.parquet"]
     assert read_receipt(path)["rows"] == pq.read_metadata(path).num_rows == 10
+
+
+# ---- verifying
+
+#: A column of every type that a part can have, scores of all kinds included, with nulls.
+TYPES = [*COLUMNS.values(), pa.bool_(), pa.int64(), pa.float32(), pa.float64()]
+
+
+def table_of_all_types(rows):
+    def column(kind):
+        words = pa.types.is_dictionary(kind)
+        value = (lambda i: f"word{i % 3}") if words else (lambda i: i % 2 == 0) if kind == pa.bool_() else int
+        plain = pa.array(
+            [None if i % 5 == 4 else value(i) for i in range(rows)], pa.string() if words else kind
+        )
+        return plain.dictionary_encode() if words else plain
+
+    return pa.table({f"c{i}": column(kind) for i, kind in enumerate(TYPES)})
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 1000])
+def test_every_type_of_column_is_written_and_verified_with_its_nulls(tmp_path, rows):
+    path = tmp_path / "a.parquet"
+    table = table_of_all_types(rows)
+    written = write_part(path, table, lambda: {"rows": rows})
+    assert verify_part(path) == written
+    halves = pa.concat_tables([table.slice(0, rows // 2), table.slice(rows // 2)])
+    assert checksum(halves) == written["checksum"]
+
+
+def test_any_value_that_changes_or_becomes_null_changes_the_checksum():
+    table = table_of_all_types(10)
+    sums = {checksum(table)}
+    for i, kind in enumerate(TYPES):
+        values = table.column(i).to_pylist()
+        words = pa.types.is_dictionary(kind)
+        for place, new in (
+            (0, None),
+            (1, "other" if words else not values[1] if kind == pa.bool_() else 100),
+        ):
+            changed = pa.array([*values[:place], new, *values[place + 1 :]], pa.string() if words else kind)
+            changed = changed.dictionary_encode() if words else changed
+            sums.add(checksum(table.set_column(i, table.column_names[i], changed)))
+    assert len(sums) == 1 + 2 * len(TYPES)
+
+
+def test_a_flipped_byte_anywhere_in_a_part_is_noticed_or_harmless(tmp_path):
+    path = tmp_path / "a.parquet"
+    written = write_part(path, TABLE, lambda: PROOF)
+    whole = path.read_bytes()
+    footer = len(whole) - int.from_bytes(whole[-8:-4], "little") - 8
+    refused = 0
+    for position in range(4, footer, 211):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0x10
+        path.write_bytes(damaged)
+        try:
+            assert verify_part(path) == written
+        except OutputError:
+            refused += 1
+    assert refused > 0.9 * len(range(4, footer, 211))
+
+
+def test_a_part_with_other_rows_than_its_receipt_says_is_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    write_part(path, SHORT, lambda: {"rows": 11})
+    with pytest.raises(
+        OutputError, match=r"a\.parquet: has 10 rows, its receipt 11.*next submit makes it again"
+    ):
+        verify_part(path)
