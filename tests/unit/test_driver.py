@@ -79,7 +79,10 @@ class ThreadWorkers:
     def stop_task(self, tag):
         for worker in self.workers:
             if tag in worker.held:
+                ran = list(worker.held)
                 self._die(worker)
+                return ran
+        return []
 
     def wait(self, timeout):
         outcomes = []
