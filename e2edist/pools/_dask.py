@@ -99,6 +99,11 @@ class DaskPool:
         """Address of the Dask dashboard."""
         return str(self._client.dashboard_link)
 
+    @property
+    def scheduler(self) -> str:
+        """Address of the Dask scheduler, for others who want to attach."""
+        return str(self._client.scheduler.address)
+
     def slots(self) -> int:
         """Return the threads of all workers; none while the scheduler can't be reached."""
         if self._client.status != "running":

@@ -1,0 +1,85 @@
+"""A campaign's scheduler talks to nobody without the campaign's certificates."""
+
+import stat
+from contextlib import suppress
+
+import pytest
+from distributed import Client
+from distributed.security import Security
+
+from e2edist.errors import SpecError
+from e2edist.pools import Setup, open_pool
+from e2edist.spec.site import PoolSpec
+
+
+def _increment(number):
+    return number + 1
+
+
+def _no_setup():
+    """Workers need none here."""
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("campaign") / ".tls"
+    spec = PoolSpec(workers=1, threads=1, tls=True, tls_folder=str(folder))
+    pool = open_pool("cpu", spec, Setup(_no_setup, ()))
+    yield pool, folder
+    pool.close()
+
+
+def test_the_address_is_tls_and_tasks_run(secured):
+    pool, _ = secured
+    assert pool.scheduler.startswith("tls://127.0.0.1:")
+    pool.submit("one", _increment, 1)
+    assert [outcome.value for outcome in pool.wait(30)] == [2]
+
+
+def test_only_the_owner_may_read_the_key(secured):
+    _, folder = secured
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert modes == {"ca.pem": 0o600, "cert.pem": 0o600, "key.pem": 0o600}
+
+
+@pytest.mark.filterwarnings("ignore")  # what distributed says of its own half-open connections
+@pytest.mark.parametrize("stranger", ["no certificate", "another certificate", "no encryption"])
+def test_a_client_without_the_certificates_is_refused(secured, stranger):
+    pool, _ = secured
+    address, security = pool.scheduler, None
+    if stranger == "another certificate":
+        security = Security.temporary()
+    elif stranger == "no encryption":
+        address = address.replace("tls://", "tcp://")
+    with pytest.raises((OSError, TypeError)):
+        Client(address, security=security, timeout=5, set_as_default=False)
+
+
+def test_a_second_driver_with_the_folder_may_attach(secured):
+    pool, folder = secured
+    spec = PoolSpec(kind="attach", scheduler=pool.scheduler, tls_folder=str(folder))
+    other = open_pool("again", spec, Setup(_no_setup, ()))
+    try:
+        other.submit("two", _increment, 2)
+        assert [outcome.value for outcome in other.wait(30)] == [3]
+    finally:
+        with suppress(OSError):
+            other.close()
+
+
+def test_a_key_that_others_may_read_is_refused(secured, tmp_path):
+    pool, folder = secured
+    for path in folder.iterdir():
+        copy = tmp_path / path.name
+        copy.write_bytes(path.read_bytes())
+        copy.chmod(0o644)
+    spec = PoolSpec(kind="attach", scheduler=pool.scheduler, tls_folder=str(tmp_path))
+    with pytest.raises(SpecError, match=r"key\.pem: may be read by others\. Run chmod 600"):
+        open_pool("leaky", spec, Setup(_no_setup, ()))
+
+
+def test_a_tls_address_without_certificates_says_what_is_missing(secured):
+    pool, _ = secured
+    with pytest.raises(SpecError, match="tls_folder is missing"):
+        open_pool("bare", PoolSpec(kind="attach", scheduler=pool.scheduler), Setup(_no_setup, ()))
