@@ -37,11 +37,11 @@ class CampaignSpec(Spec):
     #: auto: go on with the folder's plan, or start one; resume: only go on; fresh: forget the old one
     mode: Literal["auto", "resume", "fresh"] = "auto"
     #: fraction of the events that may be lost without an exit code of 1
-    max_bad_fraction: Annotated[float, Field(ge=0, le=1, strict=False)] = 0.0
+    max_bad_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     #: minutes after which a chunk in flight is stopped with its worker
-    chunk_limit_min: Annotated[float, Field(gt=0, strict=False)] = 60.0
+    chunk_limit_min: Annotated[float, Field(gt=0)] = 60.0
     #: minutes without any worker after which the campaign stops
-    stall_limit_min: Annotated[float, Field(gt=0, strict=False)] = 10.0
+    stall_limit_min: Annotated[float, Field(gt=0)] = 10.0
 
 
 def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:

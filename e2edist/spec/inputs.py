@@ -31,11 +31,11 @@ class InputSpec(Spec):
     #: folder on node-local disk, $VARIABLES are those of the worker; none: $TMPDIR or /tmp
     scratch: Annotated[str, Field(min_length=1)] | None = None
     #: all copies of a node together, shared by its workers; the least recently used go first
-    cache_gib: Annotated[float, Field(gt=0, strict=False)] = 20.0
+    cache_gib: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
     #: times to try each server
     tries: Annotated[int, Field(ge=1, le=20)] = 3
     #: seconds that a server may be silent
-    timeout_s: Annotated[float, Field(ge=1, le=3600, strict=False)] = 60.0
+    timeout_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
 
     @field_validator("redirectors")
     @classmethod
