@@ -213,6 +213,42 @@ def test_two_poisoned_entries_in_different_chunks_are_both_found_and_nothing_els
     assert entries(ledger) == [entry for entry in range(160) if entry not in (5, 10)]
 
 
+def test_a_worker_that_dies_for_no_reason_of_the_chunks_costs_nothing(drive):
+    seen, lock = Counter(), threading.Lock()
+
+    def work(chunk):
+        with lock:
+            seen[chunk.id] += 1
+            first = seen[chunk.id] == 1
+        if first and chunk.start % (20 * SIZE) == 0:
+            raise Death
+        return receipt(chunk)
+
+    pool, ledger, progress, _ = drive(work, make_chunks(100))
+    assert pool.deaths == 5
+    assert not ledger.failed
+    assert progress.chunks == 100
+    assert entries(ledger) == list(range(800))
+
+
+def test_a_chunk_that_only_ever_dies_beside_a_poisoned_one_is_not_halved(drive):
+    started, runs = threading.Event(), Counter()
+
+    def work(chunk):
+        runs[chunk.id] += 1
+        if chunk.stop <= SIZE:
+            started.wait(5)
+            raise Death
+        started.set()
+        if runs[chunk.id] == 1:
+            time.sleep(0.2)
+        return receipt(chunk)
+
+    _, ledger, _, _ = drive(work, make_chunks(2), workers=1, threads=2)
+    assert [(f.start, f.stop) for f in ledger.failed.values()] == [(i, i + 1) for i in range(SIZE)]
+    assert ledger.done.keys() == {make_chunks(2)[1].id}
+
+
 def test_a_chunk_that_hangs_is_stopped_with_its_worker_and_found_down_to_its_entry(drive):
     release = threading.Event()
 
