@@ -1,0 +1,50 @@
+"""Events, models and campaigns that the runs share; all made here, in some seconds."""
+
+import pytest
+from models import write_model
+from runs import run
+
+import e2edist.demo.writer
+from e2edist.demo import make_events
+
+
+@pytest.fixture(scope="session")
+def _small_clusters():
+    """Let files of a few hundred events have many chunks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(e2edist.demo.writer, "CLUSTER", 50)
+        yield
+
+
+@pytest.fixture(scope="session")
+def events(tmp_path_factory, _small_clusters):
+    """Folder of 600 e/gamma events: 2 files of 6 clusters."""
+    folder = tmp_path_factory.mktemp("events")
+    make_events(folder, "eg", 600, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A model that fits the packaged tagger eg."""
+    return write_model(tmp_path_factory.mktemp("model") / "eg.onnx")
+
+
+@pytest.fixture
+def submit(tmp_path):
+    """Run ``python -m e2edist.submit`` with some arguments in `tmp_path`."""
+
+    def call(*arguments):
+        return run(arguments, tmp_path)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def campaign(tmp_path_factory, events, model):
+    """Folder of a finished campaign over `events`, one worker with one thread; don't write into it."""
+    cwd = tmp_path_factory.mktemp("campaign")
+    options = ("--workers", 1, "--threads", 1, "--chunk-events", 100)
+    done = run(("--input", events, "--model", model, "--output", "out", *options), cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    return cwd / "out"

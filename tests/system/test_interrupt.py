@@ -1,0 +1,73 @@
+"""Runs that are stopped: nobody stays behind, nothing is half there, and the same command goes on."""
+
+import os
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+from runs import TIMEOUT_S, drafts, parts, receipts, run, start, table
+
+#: A worker must notice in this time that its driver was killed.
+ORPHANS_S = 30
+
+
+def _options(events, model):
+    options = ("--workers", 1, "--threads", 1, "--chunk-events", 1)
+    return ("--input", events, "--model", model, "--output", "out", *options)
+
+
+def _until(true, seconds):
+    """Wait for `true()`; return what it gave last."""
+    deadline = time.monotonic() + seconds
+    while not (found := true()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+def _stopped(arguments, cwd, number, *, group, after):
+    """Start a run, send it a signal when `after()` is true; return code, stdout, stderr and workers."""
+    process = start(arguments, cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert _until(after, TIMEOUT_S)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        (os.killpg if group else os.kill)(process.pid, number)
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, out, err, workers
+
+
+def _all_gone(processes):
+    return all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in processes)
+
+
+STOPS = {
+    "term": (signal.SIGTERM, False, 130),
+    "kill": (signal.SIGKILL, False, -signal.SIGKILL),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", STOPS)
+def test_a_stopped_run_goes_on(way, campaign, events, model, tmp_path):
+    number, group, wanted = STOPS[way]
+    options, out = _options(events, model), tmp_path / "out"
+    code, said, err, workers = _stopped(options, tmp_path, number, group=group, after=lambda: parts(out))
+    assert code == wanted
+    assert workers
+    assert _until(lambda: _all_gone(workers), ORPHANS_S)
+    assert "Traceback" not in err
+    done = receipts(out)
+    assert 0 < len(done) < 12  # whole parts only: each has its receipt
+    if way != "kill":
+        assert err == ""
+        assert "the same command does the rest" in said
+    again = run(options, tmp_path)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert drafts(out) == []
+    # What was there was not made again, and nothing is missing or doubled.
+    assert [receipt for receipt in receipts(out) if receipt in done] == done
+    assert table(out).equals(table(campaign))
