@@ -65,6 +65,20 @@ def prepare(url: str, timeout_s: float) -> None:
     require(url)
     if scheme(url) in XROOTD:
         _bound_xrootd(timeout_s)
+    elif scheme(url) in HTTP:
+        _bound_http(timeout_s)
+
+
+@cache
+def _bound_http(timeout_s: float) -> None:
+    """Give fsspec's web client time limits, for uproot too: by default it bears minutes of silence.
+
+    What a user wrote in fsspec's own configuration wins.
+    """
+    limit = import_module("aiohttp").ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s)
+    config = import_module("fsspec.config").conf
+    for kind in HTTP:
+        config.setdefault(kind, {}).setdefault("client_kwargs", {}).setdefault("timeout", limit)
 
 
 @cache
@@ -84,9 +98,9 @@ def _bound_xrootd(timeout_s: float) -> None:
     put("StreamErrorWindow", 0)  # else a server that comes back is refused for 30 minutes
 
 
-def _url_to_fs(url: str, **options: Any) -> tuple[Any, str]:
+def _url_to_fs(url: str) -> tuple[Any, str]:
     """Return fsspec's file system and the path in it; imported late, it takes a while."""
-    found: tuple[Any, str] = import_module("fsspec.core").url_to_fs(url, **options)
+    found: tuple[Any, str] = import_module("fsspec.core").url_to_fs(url)
     return found
 
 
@@ -155,14 +169,8 @@ def connect(url: str, timeout_s: float) -> Remote:
     """
     prepare(url, timeout_s)
     path = local_path(url)
-    options: dict[str, Any] = {}
-    if scheme(url) in HTTP:
-        limit = import_module("aiohttp").ClientTimeout(
-            total=None, sock_connect=timeout_s, sock_read=timeout_s
-        )
-        options = {"client_kwargs": {"timeout": limit}}
     with guarded(url, "can't be reached"):
-        files, place = _url_to_fs(str(path) if path is not None else url, **options)
+        files, place = _url_to_fs(str(path) if path is not None else url)
         size = files.info(place).get("size")
     if size is None:
         raise InputError(url, "has no size, as its server says", "Copy it to a disk first.")

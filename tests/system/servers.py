@@ -93,7 +93,7 @@ class Web:
         self.folder = folder
         self.faults: list[str] = []
         self.ranges = True
-        self.answers = 0
+        self.closing = threading.Event()
         self.server = ThreadingHTTPServer((LOOPBACK, 0), partial(_Handler, self))
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
 
@@ -106,6 +106,7 @@ class Web:
         return self
 
     def __exit__(self, *_):
+        self.closing.set()
         self.server.shutdown()
         self.server.server_close()
         self.thread.join(10)
@@ -131,6 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         fault = self.web.faults.pop(0) if body and self.web.faults else ""
+        if fault == "silent":
+            self.web.closing.wait(30)
+            return
         if fault == "503":
             self.send_error(503)
             return
@@ -145,7 +149,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(stop - start))
         self.end_headers()
         if body:
-            self.web.answers += 1
             cut = (stop - start) // 2 if fault == "cut" else stop - start
             self.wfile.write(data[start : start + cut])
 

@@ -228,6 +228,15 @@ def test_a_mirror_takes_over_from_a_dead_web_server(web, events):
     assert same(read_input(dead, replace(OPTIONS, redirectors=(web.url,)), pick), events[1])
 
 
+def test_a_web_server_that_says_nothing_is_left_for_the_next_in_bounded_time(web, events):
+    started = time.monotonic()
+    with Web(events[0].parent) as silent:
+        silent.faults[:] = ["silent"] * 20
+        options = replace(OPTIONS, redirectors=(web.url,), tries=1)
+        assert same(read_input(f"{silent.url}/{events[0].name}", options, pick), events[1])
+    assert 1 < time.monotonic() - started < 20
+
+
 def test_a_page_that_is_missing_is_an_input_error(web):
     with pytest.raises(InputError, match=r"404|FileNotFoundError"):
         read_input(f"{web.url}/none.root", OPTIONS, pick)
