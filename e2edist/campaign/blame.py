@@ -124,7 +124,7 @@ class Blame:
         # A smaller range needs less memory and time: no use in trying the same again.
         smaller = isinstance(error, MemoryError | TimeoutError) and self._may_split(chunk, case)
         if case.attempts < ATTEMPTS and not smaller:
-            return Verdict(Action.AGAIN, reason, _PAUSE_S * 2**case.attempts)
+            return Verdict(Action.AGAIN, reason, _PAUSE_S * 2 ** (case.attempts - 1))
         if isinstance(error, OutputError):
             return Verdict(Action.STOP, reason)
         whole_file = isinstance(error, InputError) and not isinstance(error, EntriesError)

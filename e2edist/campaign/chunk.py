@@ -94,7 +94,7 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
     Returns
     -------
     dict
-        The receipt, as it stands in the footer of the part.
+        The receipt, as it stands in the footer of the part, and the part's size as ``bytes``.
 
     Raises
     ------
@@ -124,7 +124,8 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
         def receipt() -> Receipt:
             return _receipt(chunk, job, images, engine, clock, started)
 
-        return write_part(Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet", table, receipt)
+        path = Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet"
+        return write_part(path, table, receipt) | {"bytes": path.stat().st_size}
 
 
 def _warm_up(key: str, tagger: TaggerSpec, columns: Mapping[str, str]) -> None:

@@ -21,6 +21,7 @@ from .chunk import PREDICTIONS, Chunk, Receipt
 LEDGER = "ledger.jsonl"
 #: Attempts that a failure tells of.
 _TOLD = 8
+_NEEDED = {"id", "chunk", "fingerprint", "rows", "events", "status", "stages"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,10 @@ def _parts(folder: Path, fingerprint: str, known: dict[str, Receipt]) -> dict[st
     """Return the receipt of each part that is there: from the ledger, or else from its footer."""
     found = {}
     for path in (folder / PREDICTIONS).glob("*.parquet"):
-        receipt = known.get(path.stem) or _receipt_of(path)
+        receipt = known.get(path.stem)
+        # The ledger's copy is as good as the footer for a part that was not cut since: no need to open it.
+        if receipt is None or receipt.get("bytes") != path.stat().st_size:
+            receipt = _receipt_of(path)
         if receipt and receipt["fingerprint"] == fingerprint and receipt["id"] == path.stem:
             found[path.stem] = receipt
     return found
@@ -148,9 +152,10 @@ def _parts(folder: Path, fingerprint: str, known: dict[str, Receipt]) -> dict[st
 
 def _receipt_of(path: Path) -> Receipt | None:
     try:
-        return read_receipt(path)
+        receipt = read_receipt(path)
     except OutputError:
         return None
+    return receipt if receipt.keys() >= _NEEDED else None
 
 
 def _tiles(chunk: Chunk, receipts: list[Receipt]) -> list[Receipt]:
@@ -207,8 +212,7 @@ def _receipt_in(line: str) -> Receipt | None:
         receipt = json.loads(line)["done"]
     except (ValueError, KeyError, TypeError):
         return None
-    needed = {"id", "chunk", "fingerprint", "rows", "events", "status", "stages"}
-    return receipt if isinstance(receipt, dict) and needed <= receipt.keys() else None
+    return receipt if isinstance(receipt, dict) and receipt.keys() >= _NEEDED else None
 
 
 def _rewrite(ledger: Ledger) -> None:

@@ -94,10 +94,12 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
         return Campaign(spec, site, tagger, old, folder, resumed=True)
     if spec.mode == "resume":
         raise OutputError(str(folder), "has no plan to go on with", "Leave out --resume to start one.")
-    plan = make_plan(tagger, urls, format=spec.format, tree=spec.tree, max_bad_fraction=spec.max_bad_fraction)
-    wanted = spec.chunk_events or default_chunk_events(tagger, plan.events, _threads(site))
-    plan = plan.with_chunks(wanted)
-    _check_memory(plan, site)
+    clusters = make_plan(
+        tagger, urls, format=spec.format, tree=spec.tree, max_bad_fraction=spec.max_bad_fraction
+    )
+    wanted = spec.chunk_events or default_chunk_events(tagger, clusters.events, _threads(site))
+    plan = clusters.with_chunks(wanted)
+    _check_memory(clusters, plan, site)
     return Campaign(spec, site, tagger, plan, folder, resumed=False)
 
 
@@ -110,19 +112,37 @@ def _threads(site: SiteSpec) -> int:
     return sum((pool.workers or 1) * (pool.threads or cores) for pool in site.pools.values())
 
 
-def _check_memory(plan: Plan, site: SiteSpec) -> None:
-    """Refuse chunks that can't fit into the memory of a worker, and say which size would."""
-    largest = max((chunk.events for chunk in plan.chunks()), default=0)
+def _check_memory(clusters: Plan, plan: Plan, site: SiteSpec) -> None:
+    """Refuse chunks that can't fit into the memory of a worker, and say what would."""
     cores = len(os.sched_getaffinity(0))
+    largest = _largest(plan)
     for name, pool in site.pools.items():
         threads = pool.threads or cores
         have = pool.memory_gib * _GIB if pool.memory_gib else _physical_memory()
         need = largest * plan.event_bytes * _COPIES * threads
         if need > have:
-            fits = int(have / (plan.event_bytes * _COPIES * threads))
+            fits = _fitting(clusters, int(have / (plan.event_bytes * _COPIES * threads)))
             sizes = f"{need / _GIB:.1f} GiB in {threads} threads, it has {have / _GIB:.1f}"
             what = f"chunks of {largest} events need {sizes}"
-            raise ResourceError(f"pool {name}", what, f"Set --chunk-events {fits} or less, or fewer threads.")
+            todo = (
+                f"Set --chunk-events {fits} or less" if fits else "Its clusters are that large: more memory"
+            )
+            raise ResourceError(f"pool {name}", what, f"{todo}, or fewer threads.")
+
+
+def _largest(plan: Plan) -> int:
+    return max((chunk.events for chunk in plan.chunks()), default=0)
+
+
+def _fitting(clusters: Plan, limit: int) -> int:
+    """Return a chunk_events whose chunks, which end where clusters end, have `limit` events at most, or 0."""
+    wanted = limit
+    while wanted > 0:
+        over = _largest(clusters.with_chunks(wanted)) - limit
+        if over <= 0:
+            return wanted
+        wanted -= over
+    return 0
 
 
 def _physical_memory() -> int:

@@ -102,7 +102,7 @@ class DaskPool:
     @property
     def scheduler(self) -> str:
         """Address of the Dask scheduler, for others who want to attach."""
-        return str(self._client.scheduler.address)
+        return str(self._client.scheduler_info()["address"])
 
     def slots(self) -> int:
         """Return the threads of all workers; none while the scheduler can't be reached."""

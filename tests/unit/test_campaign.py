@@ -569,3 +569,50 @@ def test_nothing_done_is_an_empty_timing_table_with_all_columns(tmp_path):
     table = pq.read_table(tmp_path / TIMING)
     assert table.num_rows == 0
     assert {"chunk", "stage", "wall_ms", "cpu_ms", "items", "host", "device"} <= set(table.column_names)
+
+
+def test_a_part_that_was_cut_is_pending_though_the_ledger_knows_it(tmp_path, three):
+    part(tmp_path, three[0])
+    open_ledger(tmp_path, "print", three)
+    os.truncate(path_of(tmp_path, three[0]), 100)
+    assert open_ledger(tmp_path, "print", three).pending == three
+
+
+def test_parts_with_a_receipt_of_other_keys_do_not_count(tmp_path, three):
+    write_part(path_of(tmp_path, three[0]), pa.table({"entry": [1]}), lambda: {"id": three[0].id})
+    assert open_ledger(tmp_path, "print", three).pending == three
+
+
+@pytest.mark.parametrize("edges", [[0, 5, 30], [0, 30], [0, 10, 20, 25], [5, 30]])
+def test_a_plan_whose_edges_were_changed_is_refused(tmp_path, edges):
+    plan_of(0, 10, 20, 30).write(tmp_path)
+    content = json.loads((tmp_path / PLAN).read_text())
+    content["files"][0]["edges"] = edges
+    (tmp_path / PLAN).write_text(json.dumps(content))
+    with pytest.raises(OutputError):
+        read_plan(tmp_path)
+
+
+@pytest.mark.parametrize(("cluster", "works"), [(25, True), (60, False)])
+def test_too_little_memory_names_a_size_that_clusters_allow(small, tmp_path, cluster, works):
+    tagger, _ = small
+    folder = tmp_path / "t"
+    folder.mkdir()
+    file = write_tagger(folder / "t.toml", tagger.model.path, objects={"kinds": ["photon"]})
+    url = str(write_hits(tmp_path / "big.root", 100, cluster))
+
+    def plan(chunk_events, memory):
+        pool = {"memory_gib": memory, "threads": 3, "engine": "null"}
+        site = SiteSpec.model_validate({"name": "x", "pools": {"cpu": pool}})
+        out = str(tmp_path / "out")
+        spec = CampaignSpec(tagger=str(file), inputs=(url,), output=out, chunk_events=chunk_events)
+        return plan_campaign(spec, site).plan
+
+    memory = 40 * make_plan(tagger, [url]).event_bytes * 4 * 3 / 2**30
+    with pytest.raises(ResourceError) as caught:
+        plan(100, memory)
+    if not works:
+        assert caught.value.todo == "Its clusters are that large: more memory, or fewer threads."
+        return
+    number = int(caught.value.todo.split("--chunk-events ")[1].split()[0])
+    plan(number, memory)
