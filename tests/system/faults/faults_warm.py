@@ -1,0 +1,10 @@
+"""Imported by the fork server: all that a worker needs, kernels compiled, so that forking one is cheap."""
+
+import e2edist.engines.onnx
+import e2edist.formats._reader  # noqa: F401
+from e2edist.campaign.images import empty_batch, make_frames, make_images
+from e2edist.spec.tagger import load_tagger
+
+tagger = load_tagger("eg", None)
+batch = empty_batch(tagger.columns())
+make_images(batch, make_frames(batch, tagger), tagger)

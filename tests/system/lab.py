@@ -1,0 +1,158 @@
+"""Campaigns with faults: real runs of submit, whose processes do what `faults/sitecustomize.py` is told."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from runs import COMMAND, ROOT, TIMEOUT_S, drafts, table
+
+from e2edist.campaign.plan import read_plan
+from e2edist.campaign.verify import verify
+
+FAULTS = Path(__file__).with_name("faults")
+#: Entries of a chunk in these tests.
+CHUNK = 8
+
+
+def until(true, seconds=TIMEOUT_S):
+    """Wait for `true()` and return what it gave; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"nothing after {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+class Lab:
+    """A folder in which campaigns over one source meet faults; ends every process that it started."""
+
+    def __init__(self, folder, source, model):
+        self.folder, self.source, self.model = folder, source, model
+        self.out, self.marks = folder / "out", folder / "marks"
+        self.marks.mkdir(exist_ok=True)
+        self.started = []
+
+    def start(self, *options, faults=(), workers=1, threads=1, fork=False, env=None, site=None):
+        """Start a run; its output goes to a file, so that no full pipe stops it."""
+        spec = f"kind = 'local'\nworkers = {workers}\nthreads = {threads}\n{site or ''}"
+        (self.folder / "site.toml").write_text(f"name = 'lab'\n[pools.cpu]\n{spec}", encoding="utf-8")
+        inputs = ("--input", self.source, "--model", self.model, "--output", self.out)
+        line = [*COMMAND, "--site", "site.toml", *inputs, "--chunk-events", CHUNK, *options]
+        with (self.folder / f"said.{len(self.started)}").open("w") as said:
+            process = subprocess.Popen(
+                list(map(str, line)),
+                cwd=self.folder,
+                env=self.environment(faults, fork) | (env or {}),
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+            )
+        process.said = Path(said.name)
+        self.started.append(process)
+        return process
+
+    def environment(self, faults=(), fork=False):
+        path = os.pathsep.join([str(FAULTS), str(ROOT)])
+        found = os.environ | {"PYTHONPATH": path, "E2E_MARKS": str(self.marks), "COLUMNS": "200"}
+        found |= {"E2E_FORK": "1"} if fork else {}
+        return found | {"E2E_FAULTS": json.dumps(list(faults))}
+
+    def end(self, process, seconds=TIMEOUT_S):
+        """Wait for the end and return (code, what was said); nobody may stay behind."""
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"no end after {seconds} s: {process.said.read_text()}") from None
+        said = process.said.read_text()
+        assert "Traceback" not in said, said
+        until(lambda: not members(process.pid), 20)
+        return code, said
+
+    def run(self, *options, **how):
+        return self.end(self.start(*options, **how))
+
+    def hit(self, name):
+        return (self.marks / f"{name}.hit").exists()
+
+    def bad(self):
+        """Return (file, start, stop) of all rows of bad.parquet, sorted."""
+        rows = pq.read_table(self.out / "bad.parquet").to_pylist()
+        return sorted((Path(row["url"]).name, row["start"], row["stop"]) for row in rows)
+
+    def reasons(self):
+        return pq.read_table(self.out / "bad.parquet")["reason"].to_pylist()
+
+    def holds(self, clean, without=()):
+        """Check that the output is the clean table less the entries of `without`: (file, start, stop)."""
+        assert drafts(self.out) == []
+        plan, wanted = read_plan(self.out), clean
+        uuids = {Path(file.url).name: file.uuid for file in plan.files}
+        for name, start, stop in without:
+            inside = pc.and_(pc.greater_equal(wanted["entry"], start), pc.less(wanted["entry"], stop))
+            wanted = wanted.filter(pc.invert(pc.and_(pc.equal(wanted["uuid"], uuids[name]), inside)))
+        found = verify(self.out, plan)
+        assert not found.damaged
+        assert not found.foreign
+        assert sum(chunk.events for chunk in found.missing) == sum(stop - start for _, start, stop in without)
+        assert table(self.out).equals(wanted)
+
+    def completes(self, clean, *options, **how):
+        """Submit the same line again without faults: all of it must be there then."""
+        code, said = self.run(*options, **how)
+        assert code == 0, said
+        assert self.bad() == []
+        self.holds(clean)
+
+    def clear_up(self):
+        for process in self.started:
+            end_group(process.pid)
+            process.wait(10)
+
+
+def members(group):
+    """Return the living processes of a process group."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def end_group(group):
+    """Kill a process group that one of these tests started."""
+    for process in members(group):
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue
+
+
+@contextmanager
+def small_disk(folder, size):
+    """A RAM disk of `size` on `folder`."""
+    folder.mkdir(exist_ok=True)
+    mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def mount(*arguments):
+    subprocess.run(["mount", *map(str, arguments)], check=True, capture_output=True)
+
+
+def can_mount():
+    return os.geteuid() == 0 and shutil.which("mount") and sys.platform == "linux"
