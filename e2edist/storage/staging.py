@@ -20,7 +20,7 @@ from e2edist.errors import BranchError, E2EError, InputError, UnsplitError
 from ._cache import Cache, Copy, ScratchError
 from ._journal import Attempt, InputOptions, Journal, attempts_of
 from ._remote import connect, forget, prepare
-from .urls import local_path, replicas
+from .urls import host, local_path, replicas
 
 __all__ = ["Attempt", "InputOptions", "Source", "attempts_of", "open_input", "read_input", "stage"]
 
@@ -34,6 +34,9 @@ _ROUNDS = 5
 #: The file was read well and is not what it should be: no other server will tell otherwise.
 _VERDICTS = (BranchError, UnsplitError)
 _warned: set[str] = set()
+#: A server that failed is asked last for so many seconds: else every chunk waits for a dead one first.
+_SHUNNED_S = 300.0
+_failed_at: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,20 @@ def _places(url: str, options: InputOptions) -> list[str]:
     places = [place for place in replicas(url, options.redirectors) if local_path(place) is None]
     if not places:
         raise InputError(url, "there is no such file here", "Name redirectors in [inputs] of the site.")
-    return places
+    return sorted(places, key=_shunned)
+
+
+def _shunned(place: str) -> bool:
+    """Return whether this process lately tried the server of `place` in vain."""
+    return time.monotonic() - _failed_at.get(host(place), -_SHUNNED_S) < _SHUNNED_S
+
+
+def _blame(place: str, error: InputError, settled: set[str]) -> None:
+    """Note what a failed try says about a place."""
+    if error.__cause__ is None:  # the file was read and found wanting, and would be again
+        settled.add(place)
+    elif server := host(place):
+        _failed_at[server] = time.monotonic()
 
 
 def _tries(journal: Journal, options: InputOptions, settled: Container[str] = ()) -> Iterator[str]:
@@ -191,13 +207,14 @@ def _use_direct(journal: Journal, options: InputOptions, use: Callable[[str], T]
         try:
             with journal.attempt(place, "open"):
                 prepare(place, options.timeout_s)
-                return use(place)
+                answer = use(place)
+            _failed_at.pop(host(place), None)
+            return answer  # noqa: TRY300 what follows an error is another place
         except _VERDICTS as error:
             raise journal.error(error) from error.__cause__
         except InputError as error:
             last = error
-            if error.__cause__ is None:  # it was read and found wanting, and would be again
-                settled.add(place)
+            _blame(place, error, settled)
     assert last is not None  # noqa: S101 there is at least one place
     raise journal.error(last) from last.__cause__
 
@@ -243,8 +260,7 @@ def _fetch(journal: Journal, options: InputOptions, cache: Cache, name: str) -> 
                 return
         except InputError as error:
             last = error
-            if error.__cause__ is None:
-                settled.add(place)
+            _blame(place, error, settled)
     assert last is not None  # noqa: S101 there is at least one place
     raise journal.error(last) from last.__cause__
 

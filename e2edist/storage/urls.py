@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from e2edist.errors import InputError
 
@@ -27,6 +27,11 @@ def scheme(url: str) -> str:
     return "file" if url.lower().startswith("file:/") else ""
 
 
+def host(url: str) -> str:
+    """Return server and port in lower case, "" for a path; never fails, however odd the url."""
+    return url.partition("://")[2].partition("/")[0].lower() if scheme(url) else ""
+
+
 def local_path(url: str) -> Path | None:
     """Return the path of a local file, None for what needs a network.
 
@@ -45,9 +50,9 @@ def local_path(url: str) -> Path | None:
     rest = url[len("file:") :]
     if not rest.startswith("//"):
         return Path(unquote(rest))
-    host, slash, path = rest[2:].partition("/")
-    if host.lower() not in ("", "localhost") or not slash:
-        what = f"names the host {host!r}, and file:// is for this machine"
+    server, slash, path = rest[2:].partition("/")
+    if server.lower() not in ("", "localhost") or not slash:
+        what = f"names the host {server!r}, and file:// is for this machine"
         raise InputError(url, what, "Write file:///folder/name.root, or the path alone")
     return Path(unquote(f"/{path}"))
 
@@ -84,15 +89,15 @@ def _path(url: str) -> str:
 
 def _join(redirector: str, path: str) -> str:
     kind, _, rest = redirector.partition("://")
-    host, _, prefix = rest.partition("/")
+    server, _, prefix = rest.partition("/")
     prefix = prefix.strip("/")
     # XRootD: host//path; one slash alone would make the path a relative one.
     slash = "//" if kind.lower() in XROOTD else "/"
-    return f"{kind}://{host}{slash}{f'{prefix}/' if prefix else ''}{path.lstrip('/')}"
+    return f"{kind}://{server}{slash}{f'{prefix}/' if prefix else ''}{path.lstrip('/')}"
 
 
 def _canonical(url: str) -> tuple[str, str, str]:
     """Return what two names of one place have in common."""
     if not (kind := scheme(url)):
         return ("", "", url)
-    return (kind, urlsplit(url).netloc.lower(), _path(url))
+    return (kind, host(url), _path(url))

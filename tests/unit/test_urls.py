@@ -8,7 +8,7 @@ from e2edist.errors import InputError, SpecError
 from e2edist.spec._toml import parse
 from e2edist.spec.inputs import InputSpec
 from e2edist.storage.staging import InputOptions
-from e2edist.storage.urls import local_path, replicas, scheme
+from e2edist.storage.urls import host, local_path, replicas, scheme
 
 FNAL, CERN = "root://cmsxrootd.fnal.gov/", "root://xrootd-cms.infn.it"
 
@@ -109,3 +109,12 @@ def test_a_site_file_gives_the_options():
 def test_faults_of_a_site_file_are_named(fault):
     with pytest.raises(SpecError, match=next(iter(fault))):
         parse(InputSpec, fault, "site")
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [("root://Near:1094//a", "near:1094"), ("http://[::1", "[::1"), ("/a/b", ""), ("file:///a", "")],
+)
+def test_the_server_of_a_url_is_told_however_odd_it_is(url, name):
+    assert host(url) == name
+    assert replicas(url, ["root://far", "http://far"])[0] == url
