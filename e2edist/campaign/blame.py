@@ -41,6 +41,10 @@ _FINAL = (BranchError, UnsplitError, ChangedFileError, SpecError)
 _PAUSE_S = 0.5
 
 
+class SlowError(TimeoutError):
+    """A chunk ran for longer than it may; a timeout of a network is something else."""
+
+
 class Action(Enum):
     """What becomes of a chunk."""
 
@@ -63,9 +67,25 @@ class Verdict:
 
 @dataclass(slots=True)
 class Case:
-    """What is known against one chunk; halves inherit the root whose budget they spend."""
+    """What is known against one chunk.
+
+    Attributes
+    ----------
+    root : str
+        The planned chunk whose budget of halvings it spends.
+    tries : int
+        How often it may raise.
+    suspect : bool
+        It runs alone.
+    attempts, deaths, lone_deaths, drops : int
+        How often it raised; was there when a worker died; was all that ran there; was lost otherwise.
+    tried : list of str
+        What each of them ended with.
+    """
 
     root: str
+    tries: int = ATTEMPTS
+    suspect: bool = False
     attempts: int = 0
     deaths: int = 0
     lone_deaths: int = 0
@@ -105,8 +125,9 @@ class Blame:
         case.deaths += 1
         case.lone_deaths += alone
         reason = f"its worker died {case.deaths} times, {case.lone_deaths} times with nothing else running"
-        if case.deaths < DEATHS and not case.lone_deaths:
+        if case.deaths < DEATHS and not case.suspect:
             return Verdict(Action.AGAIN, reason)
+        case.suspect = True
         if not case.lone_deaths or (chunk.events <= 1 and case.lone_deaths < LONE_DEATHS):
             return Verdict(Action.ALONE, reason)
         if self._may_split(chunk, case):
@@ -122,8 +143,8 @@ class Blame:
         if isinstance(error, _FINAL):
             return Verdict(Action.FAIL, reason)
         # A smaller range needs less memory and time: no use in trying the same again.
-        smaller = isinstance(error, MemoryError | TimeoutError) and self._may_split(chunk, case)
-        if case.attempts < ATTEMPTS and not smaller:
+        smaller = isinstance(error, MemoryError | SlowError) and self._may_split(chunk, case)
+        if case.attempts < case.tries and not smaller:
             return Verdict(Action.AGAIN, reason, _PAUSE_S * 2 ** (case.attempts - 1))
         if isinstance(error, OutputError):
             return Verdict(Action.STOP, reason)
@@ -145,6 +166,6 @@ class Blame:
         self._splits[case.root] = self._splits.get(case.root, 0) + 1
         halves = chunk.halves()
         for half in halves:
-            attempts, deaths = (0, DEATHS) if alone else (ATTEMPTS - (1 if half.events > 1 else 2), 0)
-            self._cases[half.id] = Case(case.root, attempts, deaths)
+            tries = ATTEMPTS if alone else 1 if half.events > 1 else 2
+            self._cases[half.id] = Case(case.root, tries, suspect=alone)
         return halves

@@ -19,7 +19,7 @@ from threading import Event
 from e2edist.errors import CampaignError, E2EError
 from e2edist.pools import Outcome, Pool
 
-from .blame import Action, Blame
+from .blame import Action, Blame, SlowError
 from .chunk import Chunk, run_chunk
 from .ledger import Failure, Ledger
 
@@ -186,7 +186,7 @@ class Driver:
         chunk = flight.chunk
         if outcome.kind == "lost" and flight.late:
             what = f"it ran for more than {self._limits.chunk_s:.0f} s, so its worker was stopped"
-            outcome = Outcome(outcome.tag, "error", error=TimeoutError(what))
+            outcome = Outcome(outcome.tag, "error", error=SlowError(what))
         elif outcome.kind == "lost" and flight.bystander:
             what = "its worker was stopped because of another chunk"
             outcome = Outcome(outcome.tag, "lost", error=ConnectionError(what))

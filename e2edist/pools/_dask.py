@@ -31,8 +31,9 @@ SETTINGS = {
     "distributed.worker.profile.enabled": False,
     "distributed.comm.timeouts.connect": "60s",
     "distributed.admin.tick.limit": "1 hour",  # no warnings about what is meant to be slow
-    "distributed.logging": {"distributed": "error", "distributed.nanny": "critical"},
 }
+#: What they tell of chunks that raise and workers that die, the driver tells once and in our words.
+_HUSHED = ("distributed.scheduler", "distributed.nanny", "distributed.worker", "distributed.client")
 
 
 #: Closing waits so long for an answer; workers that hang are killed.
@@ -50,12 +51,19 @@ class _SetupPlugin(WorkerPlugin):
         self._setup = setup
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002
+        _hush()
         self._setup.function(*self._setup.arguments)
+
+
+def _hush() -> None:
+    for name in _HUSHED:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextmanager
 def settings() -> Iterator[None]:
     """Apply `SETTINGS` while a cluster starts."""
+    _hush()
     with dask.config.set(SETTINGS):
         yield
 
