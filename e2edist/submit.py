@@ -36,7 +36,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m e2edist.submit",
         description="Run an end-to-end tagger over ROOT files. Without inputs, run on demo events.",
         epilog="Run the same line again after any interruption: what is done stays done. "
-        "Exit codes: 0 all done, 1 some chunks failed, 2 something to fix first, 130 interrupted.",
+        "Exit codes: 0 all done, 1 some entries lost, 2 something to fix first, 130 interrupted.",
+        allow_abbrev=False,
     )
     p.add_argument("--site", default="local", help="name of a site, or a site's TOML file (default: local)")
     p.add_argument("--workflow", metavar="FILE", help="campaign as TOML; options below override it")
@@ -125,23 +126,25 @@ def _campaign(args: argparse.Namespace, console: Console) -> CampaignSpec:
         given["tagger"] = args.tagger or "eg"
         if args.inputs is None:
             given |= _demo(given["tagger"], args.output, console, write=not args.dry_run)
+        elif args.output is None:
+            raise SpecError("--output", "is missing", "Name the folder for the results.")
     return load_campaign(args.workflow, given)
 
 
 def _demo(tagger: str, output: str | None, console: Console, *, write: bool) -> dict[str, Any]:
     """Make the demo events where they are missing; return inputs and output."""
-    from e2edist.demo import make_events
+    from e2edist.demo import ensure_events
 
     if tagger not in DEMO_EVENTS:
         todo = f"Name ROOT files with --input; demo events exist for {', '.join(DEMO_EVENTS)}."
         raise SpecError("--input", f"is missing for tagger {tagger}", todo)
     folder = Path(DEMO_FOLDER) / f"{tagger}-events"
-    files = sorted(folder.glob("*.root"))
-    if not files and not write:
-        raise SpecError("--dry-run", "there are no demo events yet", "Run once without it, or name --input.")
-    if not files:
+    if not folder.is_dir():
+        if not write:
+            todo = "Run once without it, or name --input."
+            raise SpecError("--dry-run", "there are no demo events yet", todo)
         console.print(f"making {DEMO_EVENTS[tagger]} demo events in {folder}", highlight=False)
-        files = make_events(folder, tagger, DEMO_EVENTS[tagger], seed=2)
+    files = ensure_events(folder, tagger, DEMO_EVENTS[tagger], seed=2)
     return {"inputs": [str(file) for file in files], "output": output or str(Path(DEMO_FOLDER) / tagger)}
 
 
@@ -155,9 +158,9 @@ def _run(campaign: Campaign, console: Console) -> int:
             console.print(f"  from your own machine: {tunnel}", highlight=False, soft_wrap=True)
 
     stop, plan = Event(), campaign.plan
-    again = ", goes on where it stopped" if campaign.resumed else ""
+    again = ", as planned before" if campaign.resumed else ""
     console.print(f"{plan.events:,} events -> {campaign.folder}{again}", highlight=False, soft_wrap=True)
-    with _signals(stop), show_progress(console) as watch:
+    with _signals(stop), show_progress(console, campaign.tagger.name) as watch:
         result = run_campaign(campaign, watch, stop, ready)
     return _close(campaign, result, console)
 
@@ -175,15 +178,16 @@ def _close(campaign: Campaign, result: RunResult, console: Console) -> int:
     from e2edist.campaign.summary import summarise
     from e2edist.terminal import print_bad, print_summary, print_where
 
-    print_summary(console, summarise(result.ledger.done.values()), result.seconds, result.events)
-    print_bad(console, result.bad, result.bad_fraction)
-    print_where(console, campaign.folder)
     if not result.complete:
         console.print(
             f"stopped with {result.ledger.events_done:,} of {campaign.plan.events:,} events done: "
             "the same command does the rest",
             highlight=False,
         )
+    print_summary(console, summarise(result.ledger.done.values()), result.seconds, result.events)
+    print_bad(console, result.bad, result.bad_fraction)
+    print_where(console, campaign.folder)
+    if not result.complete:
         return _INTERRUPTED
     if result.bad_fraction > campaign.spec.max_bad_fraction:
         what = (
@@ -196,14 +200,15 @@ def _close(campaign: Campaign, result: RunResult, console: Console) -> int:
 
 @contextmanager
 def _signals(stop: Event) -> Iterator[None]:
-    """SIGINT and SIGTERM stop the campaign in good order, a second one at once."""
+    """SIGINT, SIGTERM and SIGHUP stop the campaign in good order, a second one at once."""
 
     def handle(number: int, frame: Any) -> None:  # noqa: ARG001
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

@@ -35,6 +35,8 @@ class _Rate:
 
     def text(self, progress: Progress) -> str:
         now, done = time.monotonic(), progress.events_done
+        if progress.done == progress.chunks and self._start is None:
+            return "all done before"
         if self._start is None:
             if not progress.workers:
                 return "waiting for workers"
@@ -48,7 +50,7 @@ class _Rate:
 
 
 @contextmanager
-def show_progress(console: Console) -> Iterator[Callable[[Progress], None]]:
+def show_progress(console: Console, title: str) -> Iterator[Callable[[Progress], None]]:
     """Give a callback for `run_campaign` that shows a bar on a terminal, else a line now and then."""
     rate = _Rate()
     if not console.is_terminal:
@@ -59,11 +61,11 @@ def show_progress(console: Console) -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("chunks  {task.fields[rate]}"),
+        TextColumn("chunks, {task.fields[rate]}, elapsed"),
         TimeElapsedColumn(),
     )
     with Bar(*columns, console=console) as bar:
-        task = bar.add_task("campaign", total=None, rate="")
+        task = bar.add_task(title, total=None, rate="")
 
         def update(progress: Progress) -> None:
             notes = f", {progress.failed} failed" if progress.failed else ""
@@ -95,19 +97,22 @@ def _plain(console: Console, rate: _Rate) -> Callable[[Progress], None]:
 
 
 def print_plan(console: Console, plan: Plan, pools: dict[str, str], folder: Path) -> None:
-    """Show what a campaign would do."""
-    table = Table("file", "format", "tree", "events", "chunks", title="plan", title_justify="left")
-    for file in plan.files[:50]:
+    """Show what a campaign would do, a line per file that is never wrapped."""
+
+    def line(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    for file in plan.files[:_SHOWN]:
         count = sum(1 for _ in file.chunks())
-        table.add_row(file.url, file.format, file.tree, f"{file.entries:,}", str(count))
-    if len(plan.files) > 50:
-        table.add_row(f"... and {len(plan.files) - 50} more", "", "", "", "")
-    console.print(table)
+        line(f"{file.url}: {file.format}, tree {file.tree}, {file.entries:,} events, {count} chunks")
+    if len(plan.files) > _SHOWN:
+        line(f"... and {len(plan.files) - _SHOWN} more files")
+    for url, why in plan.skipped[:_SHOWN]:
+        line(f"skipped {url}: {why}")
     for name, text in pools.items():
-        console.print(f"pool {name}: {text}", highlight=False)
-    chunks = len(plan.chunks())
-    console.print(f"{plan.events:,} events in {chunks} chunks -> {folder}", highlight=False, soft_wrap=True)
-    console.print(f"fingerprint {plan.fingerprint}", highlight=False, soft_wrap=True)
+        line(f"pool {name}: {text}")
+    line(f"{plan.events:,} events in {len(plan.chunks())} chunks -> {folder}")
+    line(f"fingerprint {plan.fingerprint}")
 
 
 def print_summary(console: Console, total: Summary, seconds: float, events: int) -> None:
@@ -156,14 +161,14 @@ def print_bad(console: Console, rows: list[dict[str, Any]], fraction: float) -> 
 
 def print_where(console: Console, folder: Path) -> None:
     """Say where the results lie, and how to read them."""
-    parts = folder / "predictions"
-    console.print(
-        f"predictions: {parts}/*.parquet   timing: {folder}/timing.parquet   read them with", soft_wrap=True
+    parts = str(folder / "predictions")
+    quoted = parts.replace("'", "''")
+    lines = (
+        f"timing       {folder}/timing.parquet",
+        f"predictions  {parts}/*.parquet, read them with",
+        f"  pyarrow  pyarrow.dataset.dataset({parts!r}).to_table()",
+        f"  DuckDB   FROM '{quoted}/*.parquet'",
+        f"  pandas   pandas.read_parquet({parts!r})",
     )
-    lines = {
-        "pyarrow": f'pyarrow.dataset.dataset("{parts}").to_table()',
-        "DuckDB": f"FROM '{parts}/*.parquet'",
-        "pandas": f'pandas.read_parquet("{parts}")',
-    }
-    for name, line in lines.items():
-        console.print(f"  {name:8} {line}", highlight=False, markup=False, soft_wrap=True)
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ import platform
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +23,7 @@ from e2edist.imaging.crops import blank, paint
 from e2edist.imaging.seeds import STATUSES
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.parts import checksum, write_part
+from e2edist.storage.staging import InputOptions, read_input
 
 from .clock import DET_FRAMES, EVENTSETUP, OUTPUT, SOURCE, Clock
 from .images import Images, empty_batch, make_frames, make_images, normalisation
@@ -76,6 +77,7 @@ class Job:
     folder: str
     pool: str
     engine: EngineOptions
+    inputs: InputOptions = field(default_factory=InputOptions)
 
 
 _jobs: dict[str, Job] = {}
@@ -111,7 +113,7 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
         engine = open_engine(tagger, job.engine)
         _warm_up(key, tagger, engine.columns)
     with clock.stage(SOURCE, chunk.events):
-        batch = _read(chunk, tagger)
+        batch = _read(chunk, job)
     with clock.stage(DET_FRAMES, chunk.events):
         frames = make_frames(batch, tagger)
     with clock.stage(tagger.frame_module):
@@ -139,10 +141,15 @@ def _warm_up(key: str, tagger: TaggerSpec, columns: Mapping[str, str]) -> None:
             _warm.add(key)
 
 
-def _read(chunk: Chunk, tagger: TaggerSpec) -> EventBatch:
-    planned = FileInfo(chunk.url, chunk.format, chunk.tree, chunk.uuid, chunk.size, chunk.entries, ())
-    with open_events(planned, tagger.columns(), tagger.objects.collections) as reader:
-        return reader.read(chunk.start, chunk.stop)
+def _read(chunk: Chunk, job: Job) -> EventBatch:
+    tagger = job.tagger
+
+    def read(path: str) -> EventBatch:
+        planned = FileInfo(path, chunk.format, chunk.tree, chunk.uuid, chunk.size, chunk.entries, ())
+        with open_events(planned, tagger.columns(), tagger.objects.collections) as reader:
+            return reader.read(chunk.start, chunk.stop)
+
+    return read_input(chunk.url, job.inputs, read)
 
 
 def predict(images: Images, engine: Engine, tagger: TaggerSpec, clock: Clock) -> dict[str, Array]:

@@ -220,5 +220,7 @@ def _receipt_in(line: str) -> Receipt | None:
 def _rewrite(ledger: Ledger) -> None:
     """Write the ledger anew: without cut lines, and with what only the parts knew."""
     lines = [json.dumps({"done": receipt}, separators=(",", ":")) for receipt in ledger.done.values()]
-    with publish(ledger.path) as draft:
-        draft.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    text = "".join(f"{line}\n" for line in lines).encode()
+    if not ledger.path.exists() or ledger.path.read_bytes() != text:
+        with publish(ledger.path) as draft:
+            draft.write_bytes(text)

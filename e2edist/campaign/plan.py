@@ -18,6 +18,7 @@ from e2edist.errors import E2EError, InputError, OutputError
 from e2edist.formats import FileInfo, open_events
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
+from e2edist.storage.staging import InputOptions, read_input
 
 from .chunk import PREDICTIONS, Chunk
 
@@ -137,6 +138,7 @@ def make_plan(
     format: str | None = None,  # noqa: A002
     tree: str | None = None,
     max_bad_fraction: float = 0.0,
+    inputs: InputOptions = InputOptions(),  # noqa: B008 - frozen
 ) -> Plan:
     """Open all files in parallel, check that the tagger's branches are there, and plan a chunk a cluster.
 
@@ -144,6 +146,8 @@ def make_plan(
     ----------
     max_bad_fraction : float
         Fraction of the files that may be unusable; they are noted as skipped.
+    inputs : InputOptions
+        Where else to look for remote files.
 
     Raises
     ------
@@ -151,14 +155,17 @@ def make_plan(
         Files can't be used: all of them are named. Or two of them are copies of one.
     """
 
+    def inspect(path: str) -> tuple[FileInfo, float]:
+        columns, collections = tagger.columns(), tagger.objects.collections
+        with open_events(path, columns, collections, format=format, tree=tree) as reader:
+            return reader.info, reader.bytes_per_event()
+
     def look(url: str) -> tuple[FileInfo, float] | E2EError:
         try:
-            with open_events(
-                url, tagger.columns(), tagger.objects.collections, format=format, tree=tree
-            ) as reader:
-                return reader.info, reader.bytes_per_event()
+            info, size = read_input(url, inputs.in_place(), inspect)
         except E2EError as error:
             return error
+        return replace(info, url=url), size
 
     with ThreadPoolExecutor(_OPENERS) as pool:
         looked = list(pool.map(look, urls))
@@ -229,22 +236,37 @@ def check_same(old: Plan, tagger: TaggerSpec, urls: Sequence[str], folder: Path)
         raise OutputError(str(folder), f"belongs to another plan: {'; '.join(parts)}", todo)
 
 
+def look_at_folder(folder: Path) -> None:
+    """Refuse an output folder that could not be used; writes nothing.
+
+    Raises
+    ------
+    OutputError
+        It is a file, can't be looked at, or holds something that is not a campaign's.
+    """
+    try:
+        names = {path.name for path in folder.iterdir()} - {PREDICTIONS} if folder.exists() else set()
+    except OSError as error:
+        what = "is a file, not a folder" if folder.is_file() else f"can't be used ({error.strerror})"
+        raise OutputError(str(folder), what, "Choose another --output.") from error
+    if PLAN not in names and any(not name.startswith(".") for name in names):
+        raise OutputError(str(folder), "holds other files and no plan", "Choose an empty --output.")
+
+
 def check_folder(folder: Path) -> None:
     """Make the output folder and see that it can be written.
 
     Raises
     ------
     OutputError
-        It can't be made or written, or holds something that is not a campaign's.
+        It can't be made or written, or `look_at_folder` refuses it.
     """
+    look_at_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        names = {path.name for path in folder.iterdir()} - {PREDICTIONS}
     except OSError as error:
         what = f"can't be made ({error.strerror})"
         raise OutputError(str(folder), what, "Choose another --output.") from error
-    if PLAN not in names and any(not name.startswith(".") for name in names):
-        raise OutputError(str(folder), "holds other files and no plan", "Choose an empty --output.")
     with publish(folder / ".writable") as draft:
         draft.touch()
     (folder / ".writable").unlink()

@@ -19,13 +19,23 @@ from e2edist.spec.campaign import CampaignSpec, expand_inputs
 from e2edist.spec.site import PoolSpec, SiteSpec
 from e2edist.spec.tagger import TaggerSpec, load_tagger
 from e2edist.storage.publish import sweep
+from e2edist.storage.staging import InputOptions
 
-from .bad import bad_fraction, bad_rows, write_bad
+from .bad import BAD, bad_fraction, bad_rows, write_bad
 from .chunk import PREDICTIONS, Job, prepare
 from .driver import Driver, Limits, Progress
 from .ledger import Ledger, open_ledger, remove_strangers
 from .lock import locked
-from .plan import Plan, check_folder, check_same, clear, default_chunk_events, make_plan, read_plan
+from .plan import (
+    Plan,
+    check_folder,
+    check_same,
+    clear,
+    default_chunk_events,
+    look_at_folder,
+    make_plan,
+    read_plan,
+)
 from .summary import write_timing
 
 _GIB = 1024**3
@@ -88,6 +98,7 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
         # On the CPU: whether the model fits the tagger does not depend on the device.
         make_engine(tagger, replace(_engine(spec, pool), provider="cpu"))
     urls, folder = expand_inputs(spec.inputs), Path(spec.output)
+    look_at_folder(folder)
     old = None if spec.mode == "fresh" else read_plan(folder)
     if old is not None:
         check_same(old, tagger, urls, folder)
@@ -95,7 +106,12 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
     if spec.mode == "resume":
         raise OutputError(str(folder), "has no plan to go on with", "Leave out --resume to start one.")
     clusters = make_plan(
-        tagger, urls, format=spec.format, tree=spec.tree, max_bad_fraction=spec.max_bad_fraction
+        tagger,
+        urls,
+        format=spec.format,
+        tree=spec.tree,
+        max_bad_fraction=spec.max_bad_fraction,
+        inputs=_inputs(site),
     )
     wanted = spec.chunk_events or default_chunk_events(tagger, clusters.events, _threads(site))
     plan = clusters.with_chunks(wanted)
@@ -105,6 +121,10 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
 
 def _engine(spec: CampaignSpec, pool: PoolSpec) -> EngineOptions:
     return EngineOptions(pool.engine, pool.provider, spec.batch or pool.batch)
+
+
+def _inputs(site: SiteSpec) -> InputOptions:
+    return InputOptions(**site.inputs.model_dump())
 
 
 def _threads(site: SiteSpec) -> int:
@@ -186,8 +206,9 @@ def run_campaign(
         seconds, complete = _drive(campaign, ledger, watch, stop, ready)
         remove_strangers(folder, ledger)
         rows = bad_rows(plan, ledger)
-        write_timing(folder, ledger.done.values())
-        write_bad(folder, rows)
+        if seconds or not (folder / BAD).exists():
+            write_timing(folder, ledger.done.values())
+            write_bad(folder, rows)
     events = ledger.events_done - before
     return RunResult(ledger, seconds, events, rows, bad_fraction(plan, ledger), complete)
 
@@ -241,7 +262,9 @@ def _pools(campaign: Campaign, ready: Callable[[Pool], None]) -> Iterator[dict[s
             key = f"{campaign.plan.fingerprint}:{name}"
             engine = _engine(campaign.spec, spec)
             folder = str(campaign.folder.absolute())
-            job = Job(campaign.tagger, campaign.plan.fingerprint, folder, name, engine)
+            job = Job(
+                campaign.tagger, campaign.plan.fingerprint, folder, name, engine, _inputs(campaign.site)
+            )
             if spec.tls and not spec.tls_folder:
                 spec = spec.model_copy(update={"tls_folder": str(Path(folder) / TLS)})
             pool = open_pool(name, spec, Setup(prepare, (key, job)))

@@ -66,7 +66,8 @@ def summarise(receipts: Iterable[Receipt]) -> Summary:
 
 def write_timing(folder: Path, receipts: Iterable[Receipt]) -> None:
     """Write ``timing.parquet``: one row per chunk and stage; cpu is that of the chunk's own thread."""
-    rows = [row for receipt in receipts for row in _rows(receipt)]
+    ordered = sorted(receipts, key=lambda receipt: str(receipt["id"]))
+    rows = [row for receipt in ordered for row in _rows(receipt)]
     table = pa.Table.from_pylist(rows, schema=pa.schema(_TIMING_COLUMNS))
     with publish(folder / TIMING) as draft:
         pq.write_table(table, draft, compression="zstd")

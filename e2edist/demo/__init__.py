@@ -73,6 +73,30 @@ def make_events(
     return paths
 
 
+def ensure_events(folder: Path, sample: str, events: int, seed: int) -> list[Path]:
+    """Return the files of `folder`, made by `make_events` if it is not there yet; whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If the folder can't be written.
+    """
+    from shutil import rmtree
+
+    from e2edist.errors import OutputError
+
+    draft = folder.with_name(f".{folder.name}.draft")
+    try:
+        if not folder.is_dir():
+            rmtree(draft, ignore_errors=True)
+            make_events(draft, sample, events, seed)
+            draft.rename(folder)
+    except OSError as error:
+        todo = "Change to a folder that you can write."
+        raise OutputError(str(folder), f"can't be written ({error.strerror})", todo) from error
+    return sorted(folder.glob("*.root"))
+
+
 def _clusters(sample: Any, key: tuple[int, int], start: int, stop: int) -> Iterator[Any]:
     """Yield (tables, event numbers) of events `start` to `stop` (half-open), a random stream per cluster."""
     import numpy as np

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from collections.abc import Mapping
@@ -31,6 +32,8 @@ _SETTINGS: dict[str, dict[str, str]] = {
 
 
 def _runtime() -> Any:
+    # Official builds report usage to their maker unless told not to before they are loaded.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from distributed import Client, LocalCluster
@@ -39,12 +42,15 @@ def make(name: str, spec: PoolSpec, setup: Setup) -> DaskPool:
     threads = spec.threads or max(1, len(os.sched_getaffinity(0)) // workers)
     security = make_certificates(Path(spec.tls_folder)) if spec.tls else None
     try:
-        with settings(), _sigint_blocked():
+        with settings(), _signals_blocked(), warnings.catch_warnings():
+            # Another campaign may take the port between our look and Dask's: any other one will do.
+            warnings.filterwarnings("ignore", message="Port .* is already in use")
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=threads,
                 memory_limit=f"{spec.memory_gib}GiB" if spec.memory_gib else 0,
                 host=_LOOPBACK,
+                silence_logs=logging.CRITICAL,
                 protocol="tls://" if spec.tls else "tcp://",
                 security=security,
                 dashboard_address=f"{_LOOPBACK}:{_free_port()}",
@@ -57,9 +63,11 @@ def make(name: str, spec: PoolSpec, setup: Setup) -> DaskPool:
 
 
 @contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Block SIGINT in all threads and processes started meanwhile: Ctrl-C is the driver's alone."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _signals_blocked() -> Iterator[None]:
+    """Block SIGINT and SIGTERM in what is started meanwhile: they are the driver's alone to answer."""
+    # Starting multiprocessing's tracker unblocks both in the thread that does it: start it before.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:

@@ -78,6 +78,8 @@ def _beside(folder: Path, key: str, value: Any) -> dict[str, Any]:
 def expand_inputs(patterns: tuple[str, ...]) -> list[str]:
     """Return the input files of patterns: urls, paths, globs, folders (their ``*.root``), ``.txt`` lists.
 
+    Lines of a list are relative to the list.
+
     Raises
     ------
     InputError
@@ -105,7 +107,8 @@ def _expand(pattern: str) -> list[str]:
     else:
         names = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
     if not names:
-        raise InputError(pattern, "no such file", "Name ROOT files, folders, globs or .txt lists.")
+        what = "holds no *.root files" if path.is_dir() else "no such file"
+        raise InputError(pattern, what, "Name ROOT files, folders, globs or .txt lists.")
     return [str(name.absolute()) for name in names]
 
 
@@ -116,7 +119,8 @@ def _expand_list(path: Path) -> list[str]:
     inner = [line for line in lines if line.endswith(_LIST_ENDING)]
     if inner:  # it could be the list itself
         raise InputError(str(path), f"names another list, {inner[0]}", "Name files, globs or folders.")
-    return [url for line in lines for url in _expand(line)]
+    here = [line if "://" in line else str(path.parent / Path(line).expanduser()) for line in lines]
+    return [url for line in here for url in _expand(line)]
 
 
 def _lines(path: Path) -> list[str]:

@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt
 from e2edist.errors import unknown_name
 
 from ._toml import Spec, parse, read_toml
+from .inputs import InputSpec
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -46,6 +47,8 @@ class SiteSpec(Spec):
     name: str
     description: str = ""
     pools: dict[str, PoolSpec] = Field(min_length=1)
+    #: how inputs are read: other servers, copies on the node's own disk
+    inputs: InputSpec = InputSpec()
 
     def with_pools(self, workers: dict[str, int], threads: int | None) -> SiteSpec:
         """Return the site with other numbers of workers, by pool, and of threads.

@@ -117,8 +117,25 @@ class OutputSpec(Spec):
     activation: Literal["none", "sigmoid", "softmax"] = "none"
 
 
+class ToleranceSpec(Spec):
+    """How far scores may be from the reference before ``validate`` fails the model.
+
+    Decides no number, so it is not in the fingerprint. The defaults leave float32 room for another order of
+    additions (measured on the demo taggers: below 1e-5) and none for TF32 or a changed weight.
+    """
+
+    #: largest difference of a score of one object
+    max_abs: Annotated[Finite, Field(ge=0)] = 1e-4
+    #: mean difference over the objects
+    max_mean: Annotated[Finite, Field(ge=0)] = 1e-5
+    #: smallest rank correlation (Spearman) over the objects
+    min_rank: Annotated[Finite, Field(ge=-1, le=1)] = 0.999
+    #: largest change of the area under the ROC curve, where truth is known
+    max_auc_shift: Annotated[Finite, Field(ge=0, le=1)] = 0.001
+
+
 class TaggerSpec(Spec):
-    """A tagger: everything that decides a number, so all of it but the texts is in the fingerprint."""
+    """A tagger: everything that decides a number, so all of it but texts and limits is in the fingerprint."""
 
     name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
     description: str = ""
@@ -131,6 +148,8 @@ class TaggerSpec(Spec):
     model: ModelSpec
     #: in the model's order; empty: every output of the model, columns named after it
     outputs: tuple[OutputSpec, ...] = ()
+    #: how far scores may be from the reference (`e2edist.validation`)
+    tolerance: ToleranceSpec = ToleranceSpec()
     #: CMSSW quality bits, one of which a track must have: 4 high purity, 0 all tracks
     track_quality: Annotated[int, Field(ge=0, le=255)] = 4
     #: factor on EE energies
@@ -178,7 +197,7 @@ class TaggerSpec(Spec):
 
     def identity(self) -> dict[str, Any]:
         """Return all that decides a number, as plain JSON values: the source of the fingerprint."""
-        content = self.model_dump(mode="json", exclude={"description", "chunk_events", "batch"})
+        content = self.model_dump(mode="json", exclude={"description", "tolerance", "chunk_events", "batch"})
         del content["model"]["path"]
         return content | {"imaging_version": IMAGING_VERSION, "geometry": GEOMETRY}
 

@@ -45,13 +45,16 @@ def _all_gone(processes):
 
 
 STOPS = {
+    "ctrl-c": (signal.SIGINT, True, 130),
+    "scancel": (signal.SIGTERM, True, 130),
     "term": (signal.SIGTERM, False, 130),
     "kill": (signal.SIGKILL, False, -signal.SIGKILL),
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("way", STOPS)
+@pytest.mark.parametrize(
+    "way", ["ctrl-c", *(pytest.param(way, marks=pytest.mark.slow) for way in ("scancel", "term", "kill"))]
+)
 def test_a_stopped_run_goes_on(way, campaign, events, model, tmp_path):
     number, group, wanted = STOPS[way]
     options, out = _options(events, model), tmp_path / "out"
@@ -70,4 +73,15 @@ def test_a_stopped_run_goes_on(way, campaign, events, model, tmp_path):
     assert drafts(out) == []
     # What was there was not made again, and nothing is missing or doubled.
     assert [receipt for receipt in receipts(out) if receipt in done] == done
+    assert table(out).equals(table(campaign))
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_the_workers_start(campaign, events, model, tmp_path):
+    options, out = _options(events, model), tmp_path / "out"
+    begun = (out / "plan.json").exists
+    code, _, err, workers = _stopped(options, tmp_path, signal.SIGINT, group=True, after=begun)
+    assert (code, err) == (130, "")
+    assert _until(lambda: _all_gone(workers), ORPHANS_S)
+    assert run(options, tmp_path).returncode == 0
     assert table(out).equals(table(campaign))
