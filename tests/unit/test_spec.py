@@ -35,6 +35,7 @@ FULL = {
     ],
     "model": {"path": "full.onnx", "sha256": SHA, "input": "images", "layout": "NHWC"},
     "outputs": [{"name": "a", "columns": ["x", "y"], "activation": "softmax"}],
+    "tolerance": {"max_abs": 0.5, "max_mean": 0.25, "min_rank": 0.75, "max_auc_shift": 0.125},
     "track_quality": 2,
     "endcap_factor": 1.5,
     "chunk_events": 123,
@@ -68,7 +69,16 @@ DECIDES = {
     "track_quality": 4,
     "endcap_factor": 1.25,
 }
-FREE = {"description": "other words", "chunk_events": 124, "batch": 5, "model.path": "elsewhere/full.onnx"}
+FREE = {
+    "description": "other words",
+    "chunk_events": 124,
+    "batch": 5,
+    "model.path": "elsewhere/full.onnx",
+    "tolerance.max_abs": 1.5,
+    "tolerance.max_mean": 1.25,
+    "tolerance.min_rank": 0.5,
+    "tolerance.max_auc_shift": 0.25,
+}
 #: Keys that only change together: seed method and crop frame.
 TOGETHER = {"seed.method", "crop.frame"}
 
