@@ -60,7 +60,12 @@ class BranchError(InputError):
 
 
 class EntriesError(InputError):
-    """A range of entries can't be read; the rest of the file may be fine."""
+    """A range of entries can't be read; the rest of the file may be fine.
+
+    `ranges` are the half-open ranges of entries whose baskets are bad, ascending; empty if unknown.
+    """
+
+    ranges: tuple[tuple[int, int], ...] = ()
 
 
 class UnsplitError(InputError):

@@ -51,6 +51,7 @@ class Action(Enum):
     AGAIN = "give it out again"
     ALONE = "run it alone"
     SPLIT = "halve it, run both halves like the whole"
+    CUT = "give up its bad baskets, run the rest"
     SPLIT_ALONE = "halve it, run each half alone"
     FAIL = "give it up"
     STOP = "stop the campaign"
@@ -81,6 +82,8 @@ class Case:
         How often it raised; was there when a worker died; was all that ran there; was lost otherwise.
     tried : list of str
         What each of them ended with.
+    ranges : tuple of (int, int)
+        Bad baskets that the last try found.
     """
 
     root: str
@@ -91,6 +94,7 @@ class Case:
     lone_deaths: int = 0
     drops: int = 0
     tried: list[str] = field(default_factory=list)
+    ranges: tuple[tuple[int, int], ...] = ()
 
 
 class Blame:
@@ -137,6 +141,8 @@ class Blame:
 
     def _raised(self, chunk: Chunk, case: Case, error: BaseException | None) -> Verdict:
         case.attempts += 1
+        ranges = error.ranges if isinstance(error, EntriesError) else ()
+        certain, case.ranges = bool(ranges) and ranges == case.ranges, ranges
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, ModelError):
             return Verdict(Action.STOP, reason)
@@ -150,8 +156,20 @@ class Blame:
             return Verdict(Action.STOP, reason)
         whole_file = isinstance(error, InputError) and not isinstance(error, EntriesError)
         if not whole_file and self._may_split(chunk, case):
-            return Verdict(Action.SPLIT, reason)
+            return Verdict(Action.CUT if certain else Action.SPLIT, reason)
         return Verdict(Action.FAIL, reason)
+
+    def cut(self, chunk: Chunk) -> tuple[list[Chunk], list[Chunk]]:
+        """Return what lies between the bad baskets of a chunk, and the baskets, which share its case."""
+        case = self.case(chunk)
+        self._splits[case.root] = self._splits.get(case.root, 0) + 1
+        bad = [chunk.part(max(a, chunk.start), min(b, chunk.stop)) for a, b in case.ranges]
+        edges = [chunk.start, *(edge for piece in bad for edge in (piece.start, piece.stop)), chunk.stop]
+        pairs = zip(edges[::2], edges[1::2], strict=True)
+        good = [chunk.part(start, stop) for start, stop in pairs if start < stop]
+        self._cases.update({piece.id: Case(case.root) for piece in good})
+        self._cases.update({piece.id: case for piece in bad})
+        return good, bad
 
     def _may_split(self, chunk: Chunk, case: Case) -> bool:
         spent, all_spent = self._splits.get(case.root, 0), sum(self._splits.values())

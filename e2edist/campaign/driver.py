@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Event
 
-from e2edist.errors import CampaignError, E2EError
+from e2edist.errors import CampaignError, E2EError, ResourceError
 from e2edist.pools import Outcome, Pool
 
 from .blame import Action, Blame, SlowError
@@ -122,6 +122,7 @@ class Driver:
         self._suspects: deque[Chunk] = deque()
         self._progress = Progress(0, 0)
         self._seen = time.monotonic()
+        self._longest_s = 0.0
 
     def run(self, chunks: Iterable[Chunk], progress: Progress) -> bool:
         """Run `chunks` until all ended or `stop` is set; return whether all ended.
@@ -145,7 +146,10 @@ class Driver:
         return not self._left()
 
     def _left(self) -> bool:
-        return bool(self._waiting or self._resting or self._suspects or self._flying())
+        return bool(self._pending())
+
+    def _pending(self) -> int:
+        return len(self._waiting) + len(self._resting) + len(self._suspects) + self._flying()
 
     def _flying(self) -> int:
         return sum(len(lane.flying) for lane in self._lanes)
@@ -155,11 +159,15 @@ class Driver:
         now = time.monotonic()
         for lane in self._lanes:
             lane.slots = lane.pool.slots()
+            lane.pool.expect(self._longest_s, self._pending())
             lane.stop_late(self._limits.chunk_s)
         self._progress.workers = sum(lane.slots for lane in self._lanes)
         self._progress.in_flight = self._flying()
         if self._progress.workers:
             self._seen = now
+        elif all(lane.pool.trouble for lane in self._lanes):
+            pools = "; ".join(f"pool {lane.pool.name}: {lane.pool.trouble}" for lane in self._lanes)
+            raise ResourceError("", pools, "What is done is kept; the same command does the rest.")
         elif now - self._seen > self._limits.stall_s:
             what = f"no worker for {self._limits.stall_s:.0f} s"
             raise CampaignError("", what, "What is done is kept; the same command does the rest.")
@@ -194,6 +202,8 @@ class Driver:
             self._punish(chunk, outcome, alone=flight.alone)
             return
         self._ledger.record_done(outcome.value)
+        took_s = sum(times[0] for times in outcome.value["stages"].values()) / 1e3
+        self._longest_s = max(self._longest_s, took_s)
         self._progress.done += 1
         self._progress.events_done += chunk.events
         log.info("done %s: %s rows on %s", chunk.id, outcome.value["rows"], outcome.value["host"])
@@ -209,6 +219,12 @@ class Driver:
             case Action.SPLIT:
                 self._waiting.extend(self._blame.halve(chunk, alone=False))
                 self._progress.chunks += 1
+            case Action.CUT:
+                good, bad = self._blame.cut(chunk)
+                self._waiting.extend(good)
+                self._progress.chunks += len(good) + len(bad) - 1
+                for piece in bad:
+                    self._fail(piece, verdict.reason)
             case Action.SPLIT_ALONE:
                 self._suspects.extend(self._blame.halve(chunk, alone=True))
                 self._progress.chunks += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -84,10 +85,34 @@ class Reader:
                 where, f"the tree has entries 0-{info.entries}", "The file is not the one planned"
             )
         self._check_memory(where, start, stop)
-        with guarded(where, "can't be read", _DAMAGED, EntriesError):
-            lists = read_leaves(self._opened.tree, self._leaves, start, stop)
-            tables = {source.table: source.build(lists) for source in self._binding.sources}
+        try:
+            with guarded(where, "can't be read", _DAMAGED, EntriesError):
+                lists = read_leaves(self._opened.tree, self._leaves, start, stop)
+                tables = {source.table: source.build(lists) for source in self._binding.sources}
+        except EntriesError as error:
+            error.ranges = self._bad_baskets(start, stop)
+            raise
         return EventBatch(start, stop, tables, **self._event_numbers(start, stop))
+
+    def _bad_baskets(self, start: int, stop: int) -> tuple[tuple[int, int], ...]:
+        """Return the ranges in ``start:stop`` of the baskets that can't be read, joined where they touch."""
+        bad: list[tuple[int, int]] = []
+        for one in self._leaves:
+            edges = [int(edge) for edge in self._opened.tree[one.name].entry_offsets]
+            for first, last in pairwise(edges):
+                low, high = max(first, start), min(last, stop)
+                try:
+                    if low < high:
+                        read_leaves(self._opened.tree, [one], low, high)
+                except Exception:  # as in `guarded`: no list of types would be complete
+                    bad.append((low, high))
+        joined: list[tuple[int, int]] = []
+        for low, high in sorted(bad):
+            if joined and low <= joined[-1][1]:
+                joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+            else:
+                joined.append((low, high))
+        return tuple(joined)
 
     def _event_numbers(self, start: int, stop: int) -> dict[str, Array | None]:
         """Return run, lumi and event as far as the file has them; they are never worth an error."""

@@ -1,6 +1,7 @@
 """Events, models and campaigns that the runs share; all made here, in some seconds."""
 
 import pytest
+from lab import chunky, clean, clean_folder, lab, source, tiny_model  # noqa: F401 fixtures
 from models import write_model
 from runs import run
 

@@ -13,14 +13,20 @@ from pathlib import Path
 import psutil
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
+from models import write_model
 from runs import COMMAND, ROOT, TIMEOUT_S, drafts, table
 
+import e2edist.demo.writer
 from e2edist.campaign.plan import read_plan
 from e2edist.campaign.verify import verify
+from e2edist.demo import make_events
 
 FAULTS = Path(__file__).with_name("faults")
 #: Entries of a chunk in these tests.
 CHUNK = 8
+#: Events of each of the two files.
+ENTRIES = 96
 
 
 def until(true, seconds=TIMEOUT_S):
@@ -41,17 +47,22 @@ class Lab:
         self.marks.mkdir(exist_ok=True)
         self.started = []
 
-    def start(self, *options, faults=(), workers=1, threads=1, fork=False, env=None, site=None):
+    def start(self, *options, faults=(), workers=1, threads=1, fork=False, env=None, site=""):
         """Start a run; its output goes to a file, so that no full pipe stops it."""
-        spec = f"kind = 'local'\nworkers = {workers}\nthreads = {threads}\n{site or ''}"
+        kind = "" if "kind" in site else "kind = 'local'\n"
+        spec = f"{kind}workers = {workers}\nthreads = {threads}\n{site}"
         (self.folder / "site.toml").write_text(f"name = 'lab'\n[pools.cpu]\n{spec}", encoding="utf-8")
         inputs = ("--input", self.source, "--model", self.model, "--output", self.out)
         line = [*COMMAND, "--site", "site.toml", *inputs, "--chunk-events", CHUNK, *options]
+        return self.launch(line, self.environment(faults, fork) | (env or {}))
+
+    def launch(self, line, env):
+        """Start a process in a group of its own, which ends with this lab at the latest."""
         with (self.folder / f"said.{len(self.started)}").open("w") as said:
             process = subprocess.Popen(
                 list(map(str, line)),
                 cwd=self.folder,
-                env=self.environment(faults, fork) | (env or {}),
+                env=env,
                 stdout=said,
                 stderr=said,
                 start_new_session=True,
@@ -156,3 +167,53 @@ def mount(*arguments):
 
 def can_mount():
     return os.geteuid() == 0 and shutil.which("mount") and sys.platform == "linux"
+
+
+@pytest.fixture(scope="session")
+def chunky():
+    """Return a function that makes files of clusters of some events."""
+
+    def make(folder, events, cluster, files=2, seed=1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(e2edist.demo.writer, "CLUSTER", cluster)
+            return make_events(folder, "eg", events, seed=seed, files=files)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory, chunky):
+    """Folder of two files a.root and b.root, each of 96 events in 12 chunks."""
+    folder = tmp_path_factory.mktemp("source")
+    for path, name in zip(chunky(folder, 2 * ENTRIES, CHUNK), ("a.root", "b.root"), strict=True):
+        path.rename(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "eg.onnx")
+
+
+@pytest.fixture(scope="session")
+def clean_folder(tmp_path_factory, source, tiny_model):
+    """Output of a campaign that met no fault; don't write into it."""
+    lab = Lab(tmp_path_factory.mktemp("clean"), source, tiny_model)
+    try:
+        code, said = lab.run()
+    finally:
+        lab.clear_up()
+    assert code == 0, said
+    return lab.out
+
+
+@pytest.fixture(scope="session")
+def clean(clean_folder):
+    return table(clean_folder)
+
+
+@pytest.fixture
+def lab(tmp_path, source, tiny_model):
+    one = Lab(tmp_path, source, tiny_model)
+    yield one
+    one.clear_up()

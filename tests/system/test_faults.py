@@ -11,67 +11,13 @@ import time
 
 import pytest
 import uproot
-from lab import CHUNK, Lab, can_mount, mount, small_disk, until
-from models import write_model
+from lab import CHUNK, ENTRIES, can_mount, mount, small_disk, until
 from runs import parts, receipts, table
 
-import e2edist.demo.writer
 from e2edist import aggregate
-from e2edist.demo import make_events
 
 slow = pytest.mark.slow
 both_threads = pytest.mark.parametrize("threads", [1, 2])
-ENTRIES = 96
-
-
-@pytest.fixture(scope="session")
-def chunky():
-    """Return a function that makes files of clusters of some events."""
-
-    def make(folder, events, cluster, files=2, seed=1):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(e2edist.demo.writer, "CLUSTER", cluster)
-            return make_events(folder, "eg", events, seed=seed, files=files)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def source(tmp_path_factory, chunky):
-    """Folder of two files a.root and b.root, each of 96 events in 12 chunks."""
-    folder = tmp_path_factory.mktemp("source")
-    for path, name in zip(chunky(folder, 2 * ENTRIES, CHUNK), ("a.root", "b.root"), strict=True):
-        path.rename(folder / name)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("model") / "eg.onnx")
-
-
-@pytest.fixture(scope="session")
-def clean_folder(tmp_path_factory, source, tiny_model):
-    """Output of a campaign that met no fault; don't write into it."""
-    lab = Lab(tmp_path_factory.mktemp("clean"), source, tiny_model)
-    try:
-        code, said = lab.run()
-    finally:
-        lab.clear_up()
-    assert code == 0, said
-    return lab.out
-
-
-@pytest.fixture(scope="session")
-def clean(clean_folder):
-    return table(clean_folder)
-
-
-@pytest.fixture
-def lab(tmp_path, source, tiny_model):
-    one = Lab(tmp_path, source, tiny_model)
-    yield one
-    one.clear_up()
 
 
 # ---- workers that die
