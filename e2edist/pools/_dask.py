@@ -155,7 +155,7 @@ class DaskPool:
 
     async def _kill(self, address: str, *, nanny: bool) -> None:
         function = _kill_worker if nanny else _exit
-        await self._client._run(function, workers=[address], nanny=nanny, wait=False, on_error="ignore")
+        await self._client._run(function, workers=[address], nanny=nanny, on_error="ignore")
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what ended, waiting at most `timeout` seconds for the first."""
