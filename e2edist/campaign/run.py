@@ -234,11 +234,18 @@ def _drive(
         return time.monotonic() - began, complete
 
 
+class _LogFile(logging.FileHandler):
+    """A log that a full disk silences: the driver's own error says it, without a traceback a line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Let go of a line that can't be written."""
+
+
 @contextmanager
 def _log_to(path: Path) -> Iterator[None]:
     """Append the driver's log, one line per chunk that ended, to a file of the campaign."""
     logger = logging.getLogger("e2edist")
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     level, spread = logger.level, logger.propagate
     logger.addHandler(handler)
