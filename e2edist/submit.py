@@ -86,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _submit(args: argparse.Namespace, console: Console) -> int:
     from e2edist.campaign.run import plan_campaign
+    from e2edist.pools import preview
     from e2edist.terminal import print_plan
 
     site = _site(args)
@@ -94,6 +95,9 @@ def _submit(args: argparse.Namespace, console: Console) -> int:
     if args.dry_run:
         pools = {name: f"{p.kind}, {p.engine} on {p.provider}" for name, p in site.pools.items()}
         print_plan(console, campaign.plan, pools, campaign.folder)
+        for name, pool in site.pools.items():
+            if text := preview(name, pool, campaign.folder.absolute()):
+                console.print(f"\njob of pool {name}:\n{text}", highlight=False, markup=False, soft_wrap=True)
         return 0
     return _run(campaign, console)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from e2edist.engines import EngineOptions, make_engine
 from e2edist.errors import OutputError, ResourceError
-from e2edist.pools import Pool, Setup, open_pool
+from e2edist.pools import Place, Pool, Setup, open_pool
 from e2edist.spec.campaign import CampaignSpec, expand_inputs
 from e2edist.spec.site import PoolSpec, SiteSpec
 from e2edist.spec.tagger import TaggerSpec, load_tagger
@@ -41,8 +41,6 @@ from .summary import write_timing
 _GIB = 1024**3
 #: One line per chunk that ended.
 LOG = "submit.log"
-#: Certificates of the campaign, for pools with tls.
-TLS = ".tls"
 #: A chunk is in memory compressed, decompressed, as columns and as frames: measured factor on its raw bytes.
 _COPIES = 4
 
@@ -263,18 +261,15 @@ def _log_to(path: Path) -> Iterator[None]:
 @contextmanager
 def _pools(campaign: Campaign, ready: Callable[[Pool], None]) -> Iterator[dict[str, Pool]]:
     pools: dict[str, Pool] = {}
+    folder = campaign.folder.absolute()
     with ExitStack() as stack:
-        for name, given in campaign.site.pools.items():
-            spec = given
+        place = Place(folder)
+        stack.callback(place.close)
+        for name, spec in campaign.site.pools.items():
             key = f"{campaign.plan.fingerprint}:{name}"
-            engine = _engine(campaign.spec, spec)
-            folder = str(campaign.folder.absolute())
-            job = Job(
-                campaign.tagger, campaign.plan.fingerprint, folder, name, engine, _inputs(campaign.site)
-            )
-            if spec.tls and not spec.tls_folder:
-                spec = spec.model_copy(update={"tls_folder": str(Path(folder) / TLS)})
-            pool = open_pool(name, spec, Setup(prepare, (key, job)))
+            engine, inputs = _engine(campaign.spec, spec), _inputs(campaign.site)
+            job = Job(campaign.tagger, campaign.plan.fingerprint, str(folder), name, engine, inputs)
+            pool = open_pool(name, spec, Setup(prepare, (key, job)), place)
             stack.callback(pool.close)
             pools[key] = pool
             ready(pool)

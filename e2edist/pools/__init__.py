@@ -1,12 +1,14 @@
 """Floor 3: where workers come from, one module each. Only this room knows Dask.
 
-A pool module has a function ``make(name, spec, setup) -> Pool``.
+A pool module has a function ``make(name, spec, setup, place) -> Pool``; one whose workers are batch jobs
+also ``preview(name, spec, folder) -> str``, the job's text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from e2edist.plugins import load
@@ -50,6 +52,13 @@ class Pool(Protocol):
     def dashboard(self) -> str:
         """Address of the Dask dashboard."""
 
+    @property
+    def trouble(self) -> str:
+        """Why there will be no more workers; empty while there may be."""
+
+    def expect(self, longest_s: float, left: int) -> None:
+        """Note how long a chunk may take, and how many chunks are not done."""
+
     def slots(self) -> int:
         """Return how many tasks can run at this moment: the threads of all workers that are there."""
 
@@ -69,7 +78,44 @@ class Pool(Protocol):
         """Stop all workers, whatever they are doing."""
 
 
-def open_pool(name: str, spec: PoolSpec, setup: Setup) -> Pool:
+class Place:
+    """Where the pools of one campaign meet: its folder, its certificates, its one scheduler.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the campaign; all nodes see it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._hub: Any = None
+
+    def tls_folder(self, spec: PoolSpec) -> Path:
+        """Return the folder of the campaign's certificates."""
+        return Path(spec.tls_folder) if spec.tls_folder else self.folder / ".tls"
+
+    def certificates(self, spec: PoolSpec) -> Any:
+        """Return the campaign's certificates, made where they are missing."""
+        from ._tls import make_certificates
+
+        return make_certificates(self.tls_folder(spec))
+
+    def hub(self, spec: PoolSpec) -> Any:
+        """Return the scheduler that pools of batch jobs share, started at the first call."""
+        from ._hub import Hub
+
+        if self._hub is None:
+            self._hub = Hub(self.tls_folder(spec), spec.job.interface)
+        return self._hub
+
+    def close(self) -> None:
+        """Stop the scheduler, once all pools are closed."""
+        if self._hub is not None:
+            self._hub.close()
+
+
+def open_pool(name: str, spec: PoolSpec, setup: Setup, place: Place) -> Pool:
     """Start the workers of a pool.
 
     Raises
@@ -79,5 +125,11 @@ def open_pool(name: str, spec: PoolSpec, setup: Setup) -> Pool:
     ResourceError
         The workers don't start.
     """
-    pool: Pool = load("pools", spec.kind).make(name, spec, setup)
+    pool: Pool = load("pools", spec.kind).make(name, spec, setup, place)
     return pool
+
+
+def preview(name: str, spec: PoolSpec, folder: Path) -> str:
+    """Return what a pool would give to its batch system, empty where there is none."""
+    module = load("pools", spec.kind)
+    return str(module.preview(name, spec, folder)) if hasattr(module, "preview") else ""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
@@ -45,9 +47,9 @@ _RESULT_S = 30
 class _SetupPlugin(WorkerPlugin):
     """Runs the setup in each worker, those that join or restart later too."""
 
-    name = "e2edist-setup"
-
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, pool: str, setup: Setup) -> None:
+        # One per pool: pools may share a scheduler, and a plugin replaces another of its name.
+        self.name = f"e2edist-setup-{pool}"
         self._setup = setup
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002
@@ -80,13 +82,21 @@ class DaskPool:
     setup : Setup
         Runs in each worker, those that join or restart later too.
     close : callable, optional
-        Called after the client is closed, to stop what the pool started.
+        Called before the client is closed, to stop what the pool started.
+    resource : str
+        Dask resource of its workers, where other pools share the scheduler: one per thread.
     """
 
     def __init__(
-        self, name: str, client: Client, setup: Setup, close: Callable[[], object] | None = None
+        self,
+        name: str,
+        client: Client,
+        setup: Setup,
+        close: Callable[[], object] | None = None,
+        resource: str = "",
     ) -> None:
         self.name = name
+        self._resource = resource
         self._client, self._close = client, close
         self._ended: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
         self._running: dict[str, Future[Any]] = {}
@@ -100,7 +110,15 @@ class DaskPool:
         """Give the setup to the scheduler, which gives it to workers; a restarted one must be told anew."""
         if self._line is not self._client.scheduler_comm:
             self._line = self._client.scheduler_comm
-            self._client.register_plugin(_SetupPlugin(self._setup))
+            self._client.register_plugin(_SetupPlugin(self.name, self._setup))
+
+    @property
+    def trouble(self) -> str:
+        """Why there will be no more workers; empty while there may be."""
+        return ""
+
+    def expect(self, longest_s: float, left: int) -> None:
+        """Note how long a chunk may take and how many are left: nothing to do for workers that stay."""
 
     @property
     def dashboard(self) -> str:
@@ -118,6 +136,8 @@ class DaskPool:
             return 0
         try:
             self._introduce()
+            if self._resource:
+                return int(self._client.run_on_scheduler(_threads_with, resource=self._resource))
             return sum(self._client.nthreads().values())
         except (OSError, TimeoutError) as error:
             log.warning("pool %s: its scheduler does not answer: %s", self.name, error)
@@ -126,7 +146,10 @@ class DaskPool:
     def submit(self, tag: str, function: Callable[..., Any], *arguments: Any) -> None:
         """Start a task; the key is new for each attempt, so that an old result never answers for it."""
         self._count += 1
-        future = self._client.submit(function, *arguments, key=f"{tag}-{self._count}", pure=False)
+        needs = {self._resource: 1} if self._resource else None
+        future = self._client.submit(
+            function, *arguments, key=f"{tag}-{self._count}", pure=False, resources=needs
+        )
         self._running[tag] = future
         self._stopped.discard(tag)
         future.add_done_callback(lambda ended: self._ended.put((tag, ended)))
@@ -191,6 +214,22 @@ async def _stop_worker(key: str, hard: bool, dask_scheduler: Any = None) -> tupl
     if hard:
         await dask_scheduler.remove_worker(worker.address, stimulus_id="e2edist-stop")
     return found
+
+
+def _threads_with(resource: str, dask_scheduler: Any = None) -> int:
+    return int(sum(worker.resources.get(resource, 0) for worker in dask_scheduler.workers.values()))
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Block SIGINT and SIGTERM in what is started meanwhile: they are the driver's alone to answer."""
+    # Starting multiprocessing's tracker unblocks both in the thread that does it: start it before.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _kill_worker(dask_worker: Any = None) -> None:

@@ -14,14 +14,14 @@ from distributed import Client
 from e2edist.errors import ResourceError, SpecError
 from e2edist.spec.site import PoolSpec
 
-from . import Setup
+from . import Place, Setup
 from ._dask import DaskPool, settings
 from ._tls import read_certificates
 
 _CONNECT_S = 30
 
 
-def make(name: str, spec: PoolSpec, setup: Setup) -> DaskPool:
+def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:  # noqa: ARG001
     """Connect to the scheduler at ``spec.scheduler`` (see `e2edist.pools`).
 
     Raises

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import socket
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
-from pathlib import Path
 
 from distributed import Client, LocalCluster
 
 from e2edist.errors import ResourceError
 from e2edist.spec.site import PoolSpec
 
-from . import Setup
-from ._dask import DaskPool, settings
-from ._tls import make_certificates
+from . import Place, Setup
+from ._dask import DaskPool, settings, signals_blocked
+from ._hub import dashboard_address
 
 _LOOPBACK = "127.0.0.1"
-_DASHBOARD_PORT = 8787
-
-
 #: Workers that don't end by themselves are killed after so long.
 _CLOSE_S = 10
 _START_S = 120
 
 
-def make(name: str, spec: PoolSpec, setup: Setup) -> DaskPool:
+def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:
     """Start worker processes that share nothing with the driver but loopback (see `e2edist.pools`).
 
     Raises
@@ -40,9 +31,9 @@ def make(name: str, spec: PoolSpec, setup: Setup) -> DaskPool:
     """
     workers = spec.workers or 1
     threads = spec.threads or max(1, len(os.sched_getaffinity(0)) // workers)
-    security = make_certificates(Path(spec.tls_folder)) if spec.tls else None
+    security = place.certificates(spec) if spec.tls else None
     try:
-        with settings(), _signals_blocked(), warnings.catch_warnings():
+        with settings(), signals_blocked(), warnings.catch_warnings():
             # Another campaign may take the port between our look and Dask's: any other one will do.
             warnings.filterwarnings("ignore", message="Port .* is already in use")
             cluster = LocalCluster(
@@ -53,32 +44,10 @@ def make(name: str, spec: PoolSpec, setup: Setup) -> DaskPool:
                 silence_logs=logging.CRITICAL,
                 protocol="tls://" if spec.tls else "tcp://",
                 security=security,
-                dashboard_address=f"{_LOOPBACK}:{_free_port()}",
+                dashboard_address=dashboard_address(),
             )
             client = Client(cluster, set_as_default=False)
             client.wait_for_workers(workers, timeout=_START_S)
     except (OSError, TimeoutError, RuntimeError) as error:
         raise ResourceError(f"pool {name}", f"{workers} local workers don't start: {error}") from error
     return DaskPool(name, client, setup, lambda: cluster.close(timeout=_CLOSE_S))
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Block SIGINT and SIGTERM in what is started meanwhile: they are the driver's alone to answer."""
-    # Starting multiprocessing's tracker unblocks both in the thread that does it: start it before.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _free_port() -> int:
-    """Return the dashboard's usual port, or 0 (any) where something else listens on it."""
-    with socket.socket() as probe:
-        try:
-            probe.bind((_LOOPBACK, _DASHBOARD_PORT))
-        except OSError:
-            return 0
-    return _DASHBOARD_PORT

@@ -12,6 +12,7 @@ from e2edist.errors import unknown_name
 
 from ._toml import Spec, parse, read_toml
 from .inputs import InputSpec
+from .jobs import ContainerSpec, JobSpec
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -39,6 +40,9 @@ class PoolSpec(Spec):
     provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
     #: images in one model call; 0: as the tagger says
     batch: NonNegativeInt = 0
+    #: kinds slurm and htcondor
+    job: JobSpec = JobSpec()
+    container: ContainerSpec = ContainerSpec()
 
 
 class SiteSpec(Spec):

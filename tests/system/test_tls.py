@@ -8,7 +8,7 @@ from distributed import Client
 from distributed.security import Security
 
 from e2edist.errors import SpecError
-from e2edist.pools import Setup, open_pool
+from e2edist.pools import Place, Setup, open_pool
 from e2edist.spec.site import PoolSpec
 
 
@@ -23,8 +23,8 @@ def _no_setup():
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("campaign") / ".tls"
-    spec = PoolSpec(workers=1, threads=1, tls=True, tls_folder=str(folder))
-    pool = open_pool("cpu", spec, Setup(_no_setup, ()))
+    spec = PoolSpec(workers=1, threads=1, tls=True)
+    pool = open_pool("cpu", spec, Setup(_no_setup, ()), Place(folder.parent))
     yield pool, folder
     pool.close()
 
@@ -59,7 +59,7 @@ def test_a_client_without_the_certificates_is_refused(secured, stranger):
 def test_a_second_driver_with_the_folder_may_attach(secured):
     pool, folder = secured
     spec = PoolSpec(kind="attach", scheduler=pool.scheduler, tls_folder=str(folder))
-    other = open_pool("again", spec, Setup(_no_setup, ()))
+    other = open_pool("again", spec, Setup(_no_setup, ()), Place(folder.parent))
     try:
         other.submit("two", _increment, 2)
         assert [outcome.value for outcome in other.wait(30)] == [3]
@@ -76,10 +76,11 @@ def test_a_key_that_others_may_read_is_refused(secured, tmp_path):
         copy.chmod(0o644)
     spec = PoolSpec(kind="attach", scheduler=pool.scheduler, tls_folder=str(tmp_path))
     with pytest.raises(SpecError, match=r"key\.pem: may be read by others\. Run chmod 600"):
-        open_pool("leaky", spec, Setup(_no_setup, ()))
+        open_pool("leaky", spec, Setup(_no_setup, ()), Place(tmp_path))
 
 
 def test_a_tls_address_without_certificates_says_what_is_missing(secured):
-    pool, _ = secured
+    pool, folder = secured
+    spec = PoolSpec(kind="attach", scheduler=pool.scheduler)
     with pytest.raises(SpecError, match="tls_folder is missing"):
-        open_pool("bare", PoolSpec(kind="attach", scheduler=pool.scheduler), Setup(_no_setup, ()))
+        open_pool("bare", spec, Setup(_no_setup, ()), Place(folder.parent))

@@ -1,0 +1,136 @@
+"""Pools of batch jobs: one scheduler for all of a campaign, a crew of jobs for each pool."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from distributed import Client
+
+from e2edist.spec.site import PoolSpec
+
+from . import Place, Setup
+from ._crew import Batch, Crew
+from ._dask import DaskPool
+
+log = logging.getLogger(__name__)
+
+
+class BatchPool(DaskPool):
+    """Workers that are batch jobs; only tasks that ask for the pool's own resource run on them."""
+
+    def __init__(
+        self, name: str, client: Client, setup: Setup, batch: Batch, spec: PoolSpec, dashboard: str
+    ) -> None:
+        super().__init__(name, client, setup, resource=resource_of(name))
+        self._crew = Crew(batch, spec.job, name, spec.workers or 1, self._joined, self._drain)
+        self._dashboard = dashboard
+        self._crew.start()
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the scheduler's dashboard, on loopback."""
+        return self._dashboard
+
+    @property
+    def trouble(self) -> str:
+        """Why there will be no more workers; empty while there may be."""
+        return self._crew.trouble
+
+    def expect(self, longest_s: float, left: int) -> None:
+        """Note how long a chunk may take, and how many are left: no job is submitted without need."""
+        self._crew.longest_s = longest_s
+        if not left:
+            self._crew.wanted = 0
+
+    def counts(self) -> dict[str, int]:
+        """Return how many jobs are queued, running, and joined as workers."""
+        return self._crew.counts()
+
+    def _joined(self) -> set[str]:
+        return set(self._client.run_on_scheduler(_names_with, resource=self._resource))
+
+    def _drain(self, names: list[str]) -> None:
+        addresses = self._client.run_on_scheduler(_addresses_of, names=names)
+        if addresses:
+            self._client.run(_give_up, self._resource, workers=addresses, on_error="ignore")
+
+    def close(self) -> None:
+        """Cancel the jobs, then let go of all tasks."""
+        self._crew.close()
+        super().close()
+
+
+def resource_of(pool: str) -> str:
+    """Return the name of the Dask resource of a pool's workers."""
+    return f"e2edist-{pool}"
+
+
+def _names_with(resource: str, dask_scheduler: Any = None) -> list[str]:
+    return [str(worker.name) for worker in dask_scheduler.workers.values() if resource in worker.resources]
+
+
+def _addresses_of(names: list[str], dask_scheduler: Any = None) -> list[str]:
+    return [address for address, worker in dask_scheduler.workers.items() if str(worker.name) in names]
+
+
+async def _give_up(resource: str, dask_worker: Any = None) -> None:
+    await dask_worker.set_resources(**{resource: 0})
+
+
+def job_settings(name: str, spec: PoolSpec, place: Place) -> dict[str, Any]:
+    """Return the arguments of a dask-jobqueue job that are the same for all batch systems."""
+    job = spec.job
+    threads = spec.threads or 1
+    return {
+        "cores": threads,
+        "memory": f"{spec.memory_gib or 2 * threads}GiB",
+        "processes": 1,
+        "nanny": True,
+        "death_timeout": job.death_timeout_s,
+        "local_directory": job.local_directory or None,
+        "log_directory": str(log_folder(spec, place)),
+        "job_script_prologue": list(job.prologue),
+        "job_directives_skip": list(job.skip),
+        "interface": job.interface or None,
+        "worker_extra_args": [
+            "--resources",
+            f"{resource_of(name)}={threads}",
+            "--no-dashboard",
+            *job.worker_args,
+        ],
+    }
+
+
+def log_folder(spec: PoolSpec, place: Place) -> Path:
+    """Return the folder of the jobs' logs."""
+    return Path(spec.job.log_directory) if spec.job.log_directory else place.folder / "logs"
+
+
+def tail_of(folder: Path, pattern: str, lines: int = 10) -> str:
+    """Return the last lines of the newest file of `folder` that matches `pattern`."""
+    found = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
+    if not found:
+        return ""
+    text = found[-1].read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return "\n".join(text[-lines:])
+
+
+def open_batch_pool(
+    name: str, spec: PoolSpec, setup: Setup, place: Place, make: Callable[[str, Any], Batch]
+) -> BatchPool:
+    """Start a pool on the campaign's one scheduler; `make` gets its address and security."""
+    hub = place.hub(spec)
+    batch = make(hub.address, hub.security)
+    return BatchPool(name, hub.connect(), setup, batch, spec, hub.dashboard)
+
+
+def preview_with(folder: Path, make: Callable[[Place, str], Batch], name: str) -> str:
+    """Return the job of a pool's first worker, with a place held for the address that only a run knows."""
+    # dask-jobqueue makes the folder of the logs; a preview leaves nothing behind.
+    with TemporaryDirectory() as draft:
+        text = make(Place(Path(draft)), "tls://SCHEDULER:PORT").script(f"{name}-0")
+        return text.replace(draft, str(folder))

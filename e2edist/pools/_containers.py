@@ -1,0 +1,69 @@
+"""Container runtimes: from an image to the command line that starts Python in it. Pure functions."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+
+from e2edist.spec.jobs import ContainerSpec
+
+
+def _options(flag: str, values: list[str]) -> list[str]:
+    return [part for value in values for part in (flag, shlex.quote(value))]
+
+
+def _env(spec: ContainerSpec) -> list[str]:
+    return [f"{name}={value}" for name, value in spec.env.items()]
+
+
+def _shifter(spec: ContainerSpec, *, gpu: bool) -> list[str]:
+    modules = spec.modules or (("gpu",) if gpu else ())
+    words = ["shifter", f"--image={shlex.quote(spec.image)}"]
+    words += [f"--module={','.join(modules)}"] if modules else []
+    words += [f"--volume={shlex.quote(bind)}" for bind in spec.binds]
+    return words + [f"--env={shlex.quote(item)}" for item in _env(spec)]
+
+
+def _podman_hpc(spec: ContainerSpec, *, gpu: bool) -> list[str]:
+    words = ["podman-hpc", "run", "--rm", *(["--gpu"] if gpu else []), "--net", "host", "--ipc=host"]
+    return [*words, *_options("-v", list(spec.binds)), *_options("-e", _env(spec)), shlex.quote(spec.image)]
+
+
+def _apptainer(spec: ContainerSpec, *, gpu: bool) -> list[str]:
+    # No --cleanenv: it would drop CUDA_VISIBLE_DEVICES.
+    words = ["apptainer", "exec", *(["--nv"] if gpu else [])]
+    return [
+        *words,
+        *_options("--bind", list(spec.binds)),
+        *_options("--env", _env(spec)),
+        shlex.quote(spec.image),
+    ]
+
+
+_PREFIXES: dict[str, Callable[..., list[str]]] = {
+    "shifter": _shifter,
+    "podman-hpc": _podman_hpc,
+    "apptainer": _apptainer,
+}
+
+
+def python_command(spec: ContainerSpec, *, gpu: bool) -> str:
+    """Return the shell words that start Python inside the container of `spec`.
+
+    Parameters
+    ----------
+    gpu : bool
+        Whether the container needs the host's GPU driver.
+    """
+    prefix = _PREFIXES.get(spec.runtime)
+    if prefix is not None:
+        return " ".join([*prefix(spec, gpu=gpu), spec.python or "python3"])
+    inside = spec.runtime != "none"
+    return spec.python or ("python3" if inside else shlex.quote(sys.executable))
+
+
+def htcondor_attributes(spec: ContainerSpec) -> dict[str, str]:
+    """Return the submit-file lines that let HTCondor start the container."""
+    name = {"htcondor-apptainer": "+ApptainerImage", "htcondor-singularity": "MY.SingularityImage"}
+    return {name[spec.runtime]: f'"{spec.image}"'} if spec.runtime in name else {}

@@ -1,0 +1,208 @@
+"""Keeping up the number of batch jobs: whoever is lost is replaced, whoever can't start stops the pool."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from threading import Event, Lock, Thread
+from typing import Protocol
+
+from e2edist.errors import ResourceError
+from e2edist.spec.jobs import JobSpec
+
+log = logging.getLogger(__name__)
+
+#: A batch system that does not answer in so many seconds is asked again later.
+_CALL_S = 60
+#: Cancelled jobs get so long to leave the queue.
+_LEAVE_S = 30
+
+
+class Batch(Protocol):
+    """A batch system: what slurm.py and htcondor.py know of theirs."""
+
+    def script(self, name: str) -> str:
+        """Return the job script or submit file of a worker."""
+
+    def submit(self, name: str) -> str:
+        """Submit the job of a worker; return its id."""
+
+    def states(self, ids: Iterable[str]) -> dict[str, str]:
+        """Return id -> queued, running or held (with the reason) of the jobs that are not gone."""
+
+    def cancel(self, ids: Iterable[str]) -> None:
+        """Cancel jobs; those that are gone do no harm."""
+
+    def log_tail(self, job: str) -> str:
+        """Return the last lines that a job wrote."""
+
+
+def call(*words: str, text: str | None = None) -> str:
+    """Run a command of a batch system and return what it printed.
+
+    Raises
+    ------
+    ResourceError
+        It is not there, fails, or does not answer.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603 - our own words
+            words, input=text, capture_output=True, text=True, timeout=_CALL_S, check=False
+        )
+    except FileNotFoundError as error:
+        todo = "Submit from a host of that batch system."
+        raise ResourceError(words[0], "there is no such command here", todo) from error
+    except subprocess.TimeoutExpired as error:
+        raise ResourceError(words[0], f"did not answer in {_CALL_S} s") from error
+    if done.returncode:
+        raise ResourceError(
+            words[0], f"failed ({done.returncode}): {done.stderr.strip() or done.stdout.strip()}"
+        )
+    return done.stdout
+
+
+@dataclass(slots=True)
+class _Member:
+    """A job and its worker."""
+
+    job: str
+    name: str
+    joined: bool = False
+    running_since: float | None = None
+    drained: bool = False
+
+
+@dataclass(slots=True)
+class Crew:
+    """The jobs of one pool, looked after by a thread of their own.
+
+    Attributes
+    ----------
+    batch : Batch
+    spec : JobSpec
+    prefix : str
+        Of worker names.
+    wanted : int
+        Workers while there is work.
+    joined : callable
+        Returns the names of the workers that the scheduler knows.
+    drain : callable
+        Takes names of workers that shall get no more tasks.
+    """
+
+    batch: Batch
+    spec: JobSpec
+    prefix: str
+    wanted: int
+    joined: Callable[[], set[str]]
+    drain: Callable[[list[str]], None]
+    trouble: str = ""
+    longest_s: float = 0.0
+    _members: list[_Member] = field(default_factory=list)
+    _count: int = 0
+    _failures: int = 0
+    _stop: Event = field(default_factory=Event)
+    _lock: Lock = field(default_factory=Lock)
+    _thread: Thread | None = None
+
+    def start(self) -> None:
+        """Submit the first jobs and start looking after them.
+
+        Raises
+        ------
+        ResourceError
+            The batch system refuses the first job.
+        """
+        self._submit()
+        self._thread = Thread(target=self._look_after, name=f"e2edist-{self.prefix}", daemon=True)
+        self._thread.start()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many jobs are queued, running, and joined as workers."""
+        with self._lock:
+            running = [m for m in self._members if m.running_since is not None]
+            joined = sum(m.joined for m in running)
+            return {"queued": len(self._members) - len(running), "running": len(running), "joined": joined}
+
+    def _look_after(self) -> None:
+        while not self._stop.is_set() and not self.trouble:
+            try:
+                self.look()
+            except (ResourceError, OSError, TimeoutError) as error:
+                log.warning("pool %s: %s", self.prefix, error)
+            self._stop.wait(self.spec.poll_s)
+
+    def look(self) -> None:
+        """Compare queue and scheduler with what should be; replace, drain, give up."""
+        with self._lock:
+            states = self.batch.states(member.job for member in self._members)
+            names, now = self.joined(), time.monotonic()
+            for member in list(self._members):
+                self._check(member, states.get(member.job), names, now)
+            if self._failures >= self.spec.start_failures:
+                self.batch.cancel(member.job for member in self._members)
+                self._members.clear()
+                return
+            while len(self._members) < self.wanted and self._count < self.wanted + self.spec.replacements:
+                self._submit()
+
+    def _check(self, member: _Member, state: str | None, names: set[str], now: float) -> None:
+        if member.name in names and not member.joined:
+            member.joined, self._failures = True, 0
+        if state is None or state.startswith("held"):
+            self._members.remove(member)
+            if state is not None:
+                self.batch.cancel([member.job])
+            if not member.joined:
+                self._start_failed(member, state)
+            else:
+                log.warning("pool %s: job %s of %s is gone", self.prefix, member.job, member.name)
+        elif state == "running":
+            if member.running_since is None:
+                member.running_since = now
+            self._check_walltime(member, now)
+        else:
+            # Requeued: its walltime begins anew.
+            member.running_since, member.drained = None, False
+
+    def _check_walltime(self, member: _Member, now: float) -> None:
+        """Let a worker finish what it has when the next chunk could outlive its job."""
+        ends = (member.running_since or now) + self.spec.walltime_min * 60
+        if not member.drained and member.joined and now + self.longest_s + 2 * self.spec.poll_s > ends:
+            member.drained = True
+            log.info("pool %s: %s gets no more chunks before its walltime", self.prefix, member.name)
+            self.drain([member.name])
+
+    def _start_failed(self, member: _Member, state: str | None) -> None:
+        self._failures += 1
+        tail = self.batch.log_tail(member.job) or "it wrote no log"
+        log.warning(
+            "pool %s: job %s ended before its worker joined (%s)", self.prefix, member.job, state or "gone"
+        )
+        if self._failures >= self.spec.start_failures:
+            why = state or "they end by themselves"
+            self.trouble = f"{self._failures} jobs in a row ended before their worker joined ({why}):\n{tail}"
+
+    def _submit(self) -> None:
+        name = f"{self.prefix}-{self._count}"
+        self._count += 1
+        job = self.batch.submit(name)
+        self._members.append(_Member(job, name))
+        log.info("pool %s: submitted job %s for %s", self.prefix, job, name)
+
+    def close(self) -> None:
+        """Cancel all jobs and wait until they have left the queue."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(_CALL_S)
+        ids = [member.job for member in self._members]
+        deadline = time.monotonic() + _LEAVE_S
+        try:
+            self.batch.cancel(ids)
+            while self.batch.states(ids) and time.monotonic() < deadline:
+                time.sleep(0.5)
+        except ResourceError as error:
+            log.warning("pool %s: its jobs may be in the queue still: %s", self.prefix, error)

@@ -1,0 +1,92 @@
+"""Workers as SLURM jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dask_jobqueue.slurm import SLURMJob
+
+from e2edist.spec.site import PoolSpec
+
+from . import Place, Setup
+from ._batch import BatchPool, job_settings, log_folder, open_batch_pool, preview_with, tail_of
+from ._containers import python_command
+from ._crew import call
+
+_QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
+_RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Slurm:
+    """SLURM as a batch system (see `Batch`)."""
+
+    pool: str
+    spec: PoolSpec
+    place: Place
+    address: str
+    security: Any
+
+    def script(self, name: str) -> str:
+        """Return the job script of a worker."""
+        spec, job = self.spec, self.spec.job
+        gpu = spec.provider != "cpu"
+        directives = list(job.directives)
+        if spec.container.runtime == "shifter":
+            directives.append(f"--image={spec.container.image}")
+        made = SLURMJob(
+            self.address,
+            name=name,
+            queue=job.queue or None,
+            account=job.account or None,
+            walltime=f"{job.walltime_min // 60:02d}:{job.walltime_min % 60:02d}:00",
+            job_name=f"e2edist-{self.pool}",
+            job_extra_directives=directives,
+            python=python_command(spec.container, gpu=gpu),
+            protocol=self.address.split("://", maxsplit=1)[0] + "://",
+            security=self.security,
+            **job_settings(self.pool, spec, self.place),
+        )
+        return str(made.job_script())
+
+    def submit(self, name: str) -> str:
+        """Submit the job of a worker."""
+        return call("sbatch", "--parsable", text=self.script(name)).strip().split(";")[0]
+
+    def states(self, ids: Iterable[str]) -> dict[str, str]:
+        """Return id -> state of the jobs that squeue still lists as alive."""
+        wanted = list(ids)
+        if not wanted:
+            return {}
+        # By user and filtered here: squeue -j fails as a whole when one of the ids is forgotten.
+        lines = call("squeue", "--me", "--noheader", "--format=%i %T").split("\n")
+        pairs = [line.split() for line in lines if len(line.split()) == 2]
+        states = {job: state for job, state in pairs if job in wanted}
+        queued = {job: "queued" for job, state in states.items() if state in _QUEUED}
+        return queued | {job: "running" for job, state in states.items() if state in _RUNNING}
+
+    def cancel(self, ids: Iterable[str]) -> None:
+        """Cancel jobs."""
+        wanted = list(ids)
+        if wanted:
+            call("scancel", "--quiet", *wanted)
+
+    def log_tail(self, job: str) -> str:
+        """Return the end of what a job wrote to stderr, or else to stdout."""
+        folder = log_folder(self.spec, self.place)
+        return tail_of(folder, f"e2edist-{self.pool}-{job}.err") or tail_of(
+            folder, f"e2edist-{self.pool}-{job}.out"
+        )
+
+
+def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> BatchPool:
+    """Submit the first jobs (see `e2edist.pools`)."""
+    return open_batch_pool(name, spec, setup, place, lambda a, s: Slurm(name, spec, place, a, s))
+
+
+def preview(name: str, spec: PoolSpec, folder: Path) -> str:
+    """Return the job script of the pool's first worker (see `e2edist.pools`)."""
+    return preview_with(folder, lambda place, address: Slurm(name, spec, place, address, None), name)
