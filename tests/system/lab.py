@@ -44,17 +44,21 @@ class Lab:
     def __init__(self, folder, source, model):
         self.folder, self.source, self.model = folder, source, model
         self.out, self.marks = folder / "out", folder / "marks"
-        self.marks.mkdir(exist_ok=True)
+        self.marks.mkdir(parents=True, exist_ok=True)
         self.started = []
 
     def start(self, *options, faults=(), workers=1, threads=1, fork=False, env=None, site=""):
         """Start a run; its output goes to a file, so that no full pipe stops it."""
+        line = [*COMMAND, *self.arguments(*options, workers=workers, threads=threads, site=site)]
+        return self.launch(line, self.environment(faults, fork) | (env or {}))
+
+    def arguments(self, *options, workers=1, threads=1, site=""):
+        """Write the site file and return the command line after the verb."""
         kind = "" if "kind" in site else "kind = 'local'\n"
         spec = f"{kind}workers = {workers}\nthreads = {threads}\n{site}"
         (self.folder / "site.toml").write_text(f"name = 'lab'\n[pools.cpu]\n{spec}", encoding="utf-8")
         inputs = ("--input", self.source, "--model", self.model, "--output", self.out)
-        line = [*COMMAND, "--site", "site.toml", *inputs, "--chunk-events", CHUNK, *options]
-        return self.launch(line, self.environment(faults, fork) | (env or {}))
+        return ["--site", "site.toml", *inputs, "--chunk-events", CHUNK, *options]
 
     def launch(self, line, env):
         """Start a process in a group of its own, which ends with this lab at the latest."""

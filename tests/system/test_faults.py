@@ -77,7 +77,7 @@ def test_of_200_chunks_with_one_that_crashes_only_its_entry_is_lost(lab, chunky,
     assert len(receipts(lab.out)) == 199 + 2  # 400-402 and 403-404 are what was left of the guilty one
     log = (lab.out / "submit.log").read_text()
     # The others: at most dragged along, never tried again for an error of theirs, never halved.
-    assert {line.split()[3].rpartition("Events-")[2] for line in log.splitlines() if "halve" in line} == {
+    assert {line.split()[4].rpartition("Events-")[2] for line in log.splitlines() if "halve" in line} == {
         "400-404:",
         "402-404:",
     }
@@ -259,7 +259,7 @@ def test_inputs_cut_replaced_or_deleted_midway_are_given_up_and_nothing_else(
 
 
 @slow
-@pytest.mark.parametrize("codec", ["ZLIB", "LZ4", "LZMA"])
+@pytest.mark.parametrize("codec", ["ZLIB", "LZ4"])
 def test_flipped_bits_cost_their_basket_and_nothing_else(lab, chunky, monkeypatch, codec):
     pack = getattr(uproot, codec)
     monkeypatch.setattr(uproot, "ZSTD", lambda _: pack(1))
@@ -269,7 +269,7 @@ def test_flipped_bits_cost_their_basket_and_nothing_else(lab, chunky, monkeypatc
     assert code == 0, said
     whole = table(lab.out)
     with uproot.open(path) as file:
-        branch = file["Events/EBRecHit_energy"]
+        branch = file["Events/EBRecHit_detid"]  # the energies are too random to be compressed
         place = branch.member("fBasketSeek")[5] + branch.member("fBasketBytes")[5] // 2
     shutil.copy(path, lab.folder / "sound.root")
     content = bytearray(path.read_bytes())

@@ -1,0 +1,62 @@
+"""Drivers that start in a moment: forked from this process, which has imported all that submit needs.
+
+Reads lines of JSON: {"argv", "cwd", "said", "clean"} forks a submit and answers its pid; {"wait": pid}
+waits for it and answers its exit code. Workers come from one fork server that all drivers share; how
+drivers and workers talk, die and notice each other's death is Dask's as ever.
+"""
+
+import json
+import os
+import sys
+import traceback
+from multiprocessing import forkserver
+
+import distributed.utils
+import faults_warm  # noqa: F401
+
+import e2edist.campaign.run
+import e2edist.campaign.summary
+import e2edist.pools.local
+import e2edist.terminal  # noqa: F401
+from e2edist import submit
+
+
+def _child(job):
+    """Become the driver; never return."""
+    code = 70
+    try:
+        os.setsid()
+        os.chdir(job["cwd"])
+        said = os.open(job["said"], os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o644)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+        # It is our parent's child, so we can't ask the kernel whether it lives.
+        forkserver._forkserver.ensure_running = lambda: None
+        code = submit.main(job["argv"])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main():
+    distributed.utils.get_mp_context()
+    forkserver.ensure_running()
+    print(forkserver._forkserver._forkserver_pid, flush=True)
+    for line in sys.stdin:
+        job = json.loads(line)
+        if "wait" in job:
+            _, status = os.waitpid(job["wait"], 0)
+            print(os.waitstatus_to_exitcode(status), flush=True)
+            continue
+        pid = os.fork()
+        if pid == 0:
+            _child(job)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    main()
