@@ -14,6 +14,7 @@ from enum import Enum
 from e2edist.errors import (
     BranchError,
     ChangedFileError,
+    E2EError,
     EntriesError,
     InputError,
     ModelError,
@@ -35,6 +36,9 @@ LONE_DEATHS = 2
 DROPS = 10
 #: Halvings spent on one planned chunk, and on a campaign; a single entry needs log2(chunk) of them.
 CHUNK_SPLITS, CAMPAIGN_SPLITS = 64, 2000
+#: So many planned chunks that fail of themselves while none succeeds stop the campaign: halving all of
+#: them down to entries would take for ever, and it is not the entries.
+HOPELESS = 5
 #: What the user must fix does not get better by trying again, nor in a smaller range.
 _FINAL = (BranchError, UnsplitError, ChangedFileError, SpecError)
 #: First pause before a chunk that raised is tried again, doubled each time: networks need a moment.
@@ -98,9 +102,11 @@ class Case:
 
 
 class Blame:
-    """The cases of one run."""
+    """The cases of one run; `hopeful` once a chunk of it is done."""
 
     def __init__(self) -> None:
+        self.hopeful = False
+        self._hopeless: set[str] = set()
         self._cases: dict[str, Case] = {}
         self._splits: dict[str, int] = {}
 
@@ -156,7 +162,10 @@ class Blame:
             return Verdict(Action.STOP, reason)
         whole_file = isinstance(error, InputError) and not isinstance(error, EntriesError)
         if not whole_file and self._may_split(chunk, case):
-            return Verdict(Action.CUT if certain else Action.SPLIT, reason)
+            if not isinstance(error, E2EError | MemoryError | SlowError) and not self.hopeful:
+                self._hopeless.add(case.root)
+            stop = len(self._hopeless) >= HOPELESS and not self.hopeful
+            return Verdict(Action.STOP if stop else Action.CUT if certain else Action.SPLIT, reason)
         return Verdict(Action.FAIL, reason)
 
     def cut(self, chunk: Chunk) -> tuple[list[Chunk], list[Chunk]]:

@@ -75,11 +75,7 @@ def _find_seeds(objects: Objects, frames: dict[str, Hits], tagger: TaggerSpec) -
 
 def normalisation(tagger: TaggerSpec) -> Normalisation:
     """Return what the tagger's training did to each channel."""
-    threshold, scale, offset = (
-        np.array([getattr(channel, name) for channel in tagger.channels], np.float32)
-        for name in ("threshold", "scale", "offset")
-    )
-    return Normalisation(threshold, scale, offset, tagger.model.layout == "NHWC")
+    return tagger.normalisation
 
 
 def empty_batch(columns: Columns) -> EventBatch:

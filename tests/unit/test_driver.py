@@ -34,7 +34,10 @@ class Worker:
 class ThreadWorkers:
     """A pool of workers of some threads each; `work` runs in place of the chunk's own function."""
 
-    name, dashboard = "test", ""
+    name, dashboard, trouble = "test", "", ""
+
+    def expect(self, longest_s, left):
+        self.left = left
 
     def __init__(self, work, workers=2, threads=2):
         self.workers, self.threads, self.work = [Worker(threads) for _ in range(workers)], threads, work
@@ -286,6 +289,29 @@ def test_an_error_that_passes_is_tried_again_and_leaves_no_trace(drive):
     assert progress.done == 4
 
 
+def test_chunks_that_all_raise_stop_the_campaign_before_they_are_halved_down_to_entries(drive):
+    def work(chunk):
+        raise AttributeError("no such thing")
+
+    with pytest.raises(CampaignError, match="none of 5 chunks could be done: AttributeError: no such thing"):
+        drive(work, make_chunks(1000))
+
+
+def test_bad_baskets_are_cut_out_as_a_whole_and_the_rest_is_done(drive):
+    def work(chunk):
+        bad = [(a, b) for a, b in ((3, 9), (14, 16)) if a < chunk.stop and b > chunk.start]
+        if bad:
+            error = EntriesError(chunk.url, "baskets are damaged")
+            error.ranges = tuple((max(a, chunk.start), min(b, chunk.stop)) for a, b in bad)
+            raise error
+        return receipt(chunk)
+
+    pool, ledger, _, _ = drive(work, make_chunks(4))
+    assert sorted((f.start, f.stop) for f in ledger.failed.values()) == [(3, 8), (8, 9), (14, 16)]
+    assert entries(ledger) == [*range(3), *range(9, 14), *range(16, 32)]
+    assert sum(pool.runs.values()) < 14
+
+
 def test_entries_that_can_not_be_read_are_given_up_and_their_neighbours_are_not(drive):
     def work(chunk):
         if holds(chunk, 9):
@@ -377,3 +403,21 @@ def test_the_log_has_a_line_for_each_chunk_that_ended(drive, caplog):
     ends = [r.getMessage() for r in caplog.records if r.getMessage().startswith(("done", "failed"))]
     assert len(ends) == 5
     assert sum("(a.root entries 0-8)" in line for line in ends) == 1
+
+
+# ---- portions
+
+
+def test_a_slow_pool_gets_parts_of_chunks_and_every_entry_is_done_once(drive):
+    def work(chunk):  # says that it takes 0.1 s an event
+        return receipt(chunk) | {"stages": {"source": (100.0 * chunk.events, 0.0, chunk.events)}}
+
+    limits = Limits(portion_s=(1.0, 3.0))
+    _, ledger, progress, ended = drive(work, make_chunks(10, 80), limits=limits, workers=1, threads=1)
+    sizes = [r["events"] for r in ledger.done.values()]
+    assert ended
+    assert entries(ledger) == list(range(800))
+    # the first one is taken whole, nothing being known; then 3 s of work, less towards the end
+    assert sizes[0] == 80
+    assert max(sizes[1:]) <= 45
+    assert progress.done == progress.chunks == len(sizes)

@@ -1,0 +1,65 @@
+"""How much of a chunk a pool gets: as much as keeps it busy for a while, less towards the end.
+
+A plan's chunks are cut for a typical pool. A slower pool gets the first part of one, the rest waits for
+whoever is free; and when little is left, chunks shrink so that all workers end at about the same time.
+Pieces are chunks like others: their parts tile the planned one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: A pool measures up after so many seconds of work; before, it gets whole chunks.
+_MEASURED_S = 2.0
+
+
+@dataclass(slots=True)
+class Pace:
+    """Measured speed of the threads of a pool.
+
+    Attributes
+    ----------
+    events : int
+        Done.
+    seconds : float
+        Wall seconds of their chunks, summed over threads, setting up left out.
+    """
+
+    events: int = 0
+    seconds: float = 0.0
+
+    def add(self, events: int, seconds: float) -> None:
+        """Note a finished chunk."""
+        self.events += events
+        self.seconds += seconds
+
+    @property
+    def rate(self) -> float:
+        """Events per second of one thread; 0 until measured."""
+        return self.events / self.seconds if self.seconds >= _MEASURED_S else 0.0
+
+
+def portion(have: int, rate: float, share: float, limits: tuple[float, float]) -> int:
+    """Return how many events of a chunk to give out.
+
+    Parameters
+    ----------
+    have : int
+        Events of the chunk, at least 1.
+    rate : float
+        Events per second of the thread that is to get it; 0 if unknown: it gets all.
+    share : float
+        Events that are left of the campaign, per thread of all pools.
+    limits : (float, float)
+        Seconds of work that a chunk should at least and at most be.
+
+    Returns
+    -------
+    int
+        Between 1 and `have`; all of it rather than leaving a rest of less than half a portion.
+    """
+    if rate <= 0:
+        return have
+    least, most = (max(1, int(rate * seconds)) for seconds in limits)
+    wanted = max(least, min(most, int(share)))
+    return have if have <= wanted * 1.5 else wanted

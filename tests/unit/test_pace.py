@@ -1,0 +1,45 @@
+"""How much of a chunk a pool is given."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from e2edist.campaign.pace import Pace, portion
+
+LIMITS = (5.0, 300.0)
+
+
+def test_a_pool_that_is_not_measured_gets_whole_chunks():
+    assert portion(10_000, 0.0, 1.0, LIMITS) == 10_000
+
+
+def test_a_slow_pool_gets_what_it_does_in_the_longest_time():
+    assert portion(10_000, 10.0, 1e9, LIMITS) == 3000
+
+
+def test_a_fast_pool_gets_the_whole_chunk():
+    assert portion(10_000, 1000.0, 1e9, LIMITS) == 10_000
+
+
+def test_towards_the_end_a_thread_gets_its_share_of_what_is_left():
+    assert portion(10_000, 100.0, 2000.0, LIMITS) == 2000
+
+
+def test_no_piece_is_shorter_than_the_least_time():
+    assert portion(10_000, 100.0, 3.0, LIMITS) == 500
+
+
+def test_a_short_rest_is_not_left_behind():
+    assert portion(700, 100.0, 500.0, LIMITS) == 700
+
+
+@given(st.integers(1, 10**7), st.floats(0, 1e6), st.floats(0, 1e9), st.floats(0.1, 10), st.floats(10, 1000))
+def test_a_portion_is_never_empty_nor_more_than_there_is(have, rate, share, least, most):
+    assert 1 <= portion(have, rate, share, (least, most)) <= have
+
+
+def test_pace_is_events_over_seconds_of_the_threads_together():
+    pace = Pace()
+    pace.add(100, 1.0)
+    assert pace.rate == 0  # too short to mean anything
+    pace.add(300, 1.0)
+    assert pace.rate == 200
