@@ -290,7 +290,7 @@ def test_an_error_that_passes_is_tried_again_and_leaves_no_trace(drive):
 
 
 def test_chunks_that_all_raise_stop_the_campaign_before_they_are_halved_down_to_entries(drive):
-    def work(chunk):
+    def work(_):
         raise AttributeError("no such thing")
 
     with pytest.raises(CampaignError, match="none of 5 chunks could be done: AttributeError: no such thing"):
