@@ -14,8 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
-from math import inf
 from threading import Event
 
 from e2edist.errors import CampaignError, E2EError, ResourceError
@@ -23,16 +21,11 @@ from e2edist.pools import Outcome, Pool
 
 from .blame import HOPELESS, Action, Blame, SlowError
 from .chunk import Chunk, run_chunk
-from .clock import EVENTSETUP
 from .ledger import Failure, Ledger
-from .pace import Pace, portion
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
-_GLANCE_S = 0.05
-#: With fewer chunks waiting than this, it is looked at how much work is left for each worker.
-_TAIL = 5000
 #: A worker that was told to stop and is still there after so long is stopped once more, harder.
 _STOP_S = 30.0
 
@@ -47,13 +40,10 @@ class Limits:
         A chunk in flight for longer is stopped with its worker and counts as tried.
     stall_s : float
         Without any worker for longer, the campaign stops; it can go on later.
-    portion_s : (float, float)
-        Work that a worker is given at least and at most at a time, where a planned chunk is larger.
     """
 
     chunk_s: float = 3600.0
     stall_s: float = 600.0
-    portion_s: tuple[float, float] = (5.0, 300.0)
 
 
 @dataclass(slots=True)
@@ -98,7 +88,6 @@ class _Lane:
     key: str
     flying: dict[str, _Flight] = field(default_factory=dict)
     slots: int = 0
-    pace: Pace = field(default_factory=Pace)
 
     def room(self) -> int:
         return self.slots - len(self.flying)
@@ -150,10 +139,8 @@ class Driver:
         while not self._stop.is_set() and self._left():
             self._look_round()
             self._fill()
-            # With several pools, none waits long for the results of another.
-            wait_s = _POLL_S if len(self._lanes) == 1 else _GLANCE_S
             for lane in self._lanes:
-                for outcome in lane.pool.wait(wait_s):
+                for outcome in lane.pool.wait(_POLL_S / len(self._lanes)):
                     self._settle(lane, outcome)
             self._watch(progress)
         return not self._left()
@@ -191,24 +178,12 @@ class Driver:
         """Give out chunks; suspects fly alone, once everything else has landed."""
         for lane in self._lanes:
             while self._waiting and lane.room() > 0:
-                self._give(lane, self._portion(lane, self._waiting.popleft()))
+                self._give(lane, self._waiting.popleft())
         others = self._waiting or self._resting or self._flying()
         if self._suspects and not others:
             for lane in self._lanes:
                 if lane.slots and not self._flying():
                     self._give(lane, self._suspects.popleft(), alone=True)
-
-    def _portion(self, lane: _Lane, chunk: Chunk) -> Chunk:
-        """Return as much of a chunk as this pool should get now; the rest is the next to be given out."""
-        left = chunk.events + sum(other.events for other in islice(self._waiting, _TAIL))
-        # Beyond the tail nothing shrinks, so that a campaign of a million chunks does not count them all.
-        share = left / max(1, self._progress.workers) if len(self._waiting) < _TAIL else inf
-        events = portion(chunk.events, lane.pace.rate, share, self._limits.portion_s) if chunk.events else 0
-        if events == chunk.events:
-            return chunk
-        self._waiting.appendleft(chunk.part(chunk.start + events, chunk.stop))
-        self._progress.chunks += 1
-        return chunk.part(chunk.start, chunk.start + events)
 
     def _give(self, lane: _Lane, chunk: Chunk, *, alone: bool = False) -> None:
         lane.flying[chunk.id] = _Flight(chunk, time.monotonic() + self._limits.chunk_s, alone)
@@ -228,10 +203,8 @@ class Driver:
             return
         self._ledger.record_done(outcome.value)
         self._blame.hopeful = True
-        stages = outcome.value["stages"]
-        took_s = sum(times[0] for times in stages.values()) / 1e3
+        took_s = sum(times[0] for times in outcome.value["stages"].values()) / 1e3
         self._longest_s = max(self._longest_s, took_s)
-        lane.pace.add(chunk.events, took_s - stages.get(EVENTSETUP, (0.0,))[0] / 1e3)
         self._progress.done += 1
         self._progress.events_done += chunk.events
         log.info("done %s: %s rows on %s", chunk.id, outcome.value["rows"], outcome.value["host"])
