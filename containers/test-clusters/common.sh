@@ -229,6 +229,13 @@ mend_node() { # NAME: undoes freeze and cut
     if [ -e "$base/run/subnet" ]; then ip link set "$(net_name "$1")" up; fi
 }
 
+give_up() { # the logs stay, for: logs
+    mapfile -t names < <(nodes_here)
+    [ ${#names[@]} = 0 ] || kill_node "${names[@]}"
+    LOG_LINES=15 show_logs >&2
+    die "$base did not come up"
+}
+
 take_down() {
     [ -d "$base/run" ] || return 0
     mapfile -t names < <(nodes_here)
