@@ -7,6 +7,7 @@ import platform
 import re
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -16,17 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from e2edist.engines import Engine, EngineOptions, open_engine
+from e2edist.engines import Engine, EngineOptions, open_engine, open_feed
 from e2edist.formats import FileInfo, open_events
 from e2edist.imaging.batch import Array, EventBatch
-from e2edist.imaging.crops import blank, paint
 from e2edist.imaging.seeds import STATUSES
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.parts import checksum, write_part
 from e2edist.storage.staging import InputOptions, read_input
 
 from .clock import DET_FRAMES, EVENTSETUP, OUTPUT, SOURCE, Clock
-from .images import Images, empty_batch, make_frames, make_images, normalisation
+from .images import Images, empty_batch, make_frames, make_images
 from .rows import make_table
 
 PREDICTIONS = "predictions"
@@ -90,6 +90,11 @@ def prepare(key: str, job: Job) -> None:
     _jobs[key] = job
 
 
+def job_of(key: str) -> Job:
+    """Return what `prepare` made known as `key`."""
+    return _jobs[key]
+
+
 def run_chunk(key: str, chunk: Chunk) -> Receipt:
     """Run one chunk of the job `key` and publish its part.
 
@@ -113,7 +118,7 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
         engine = open_engine(tagger, job.engine)
         _warm_up(key, tagger, engine.columns)
     with clock.stage(SOURCE, chunk.events):
-        batch = _read(chunk, job)
+        batch = read_chunk(chunk, job)
     with clock.stage(DET_FRAMES, chunk.events):
         frames = make_frames(batch, tagger)
     with clock.stage(tagger.frame_module):
@@ -141,7 +146,8 @@ def _warm_up(key: str, tagger: TaggerSpec, columns: Mapping[str, str]) -> None:
             _warm.add(key)
 
 
-def _read(chunk: Chunk, job: Job) -> EventBatch:
+def read_chunk(chunk: Chunk, job: Job) -> EventBatch:
+    """Return the events of a chunk, wherever its file can be read."""
     tagger = job.tagger
 
     def read(path: str) -> EventBatch:
@@ -154,20 +160,24 @@ def _read(chunk: Chunk, job: Job) -> EventBatch:
 
 def predict(images: Images, engine: Engine, tagger: TaggerSpec, clock: Clock) -> dict[str, Array]:
     """Return the score columns, each of shape (crops,), batch by batch with a padded tail."""
-    crops, rule, step = images.crops, normalisation(tagger), engine.batch
+    crops, step = images.crops, engine.batch
     scores = {name: np.empty(crops.objects, dtype) for name, dtype in engine.columns.items()}
     with clock.stage(tagger.frame_module, len(images.objects)):
-        dense = blank(step, crops, rule)
-    for start in range(0, crops.objects, step):
-        stop = min(start + step, crops.objects)
-        with clock.stage(tagger.frame_module):
-            paint(crops, start, stop, rule, dense)
-        with clock.stage(tagger.module, stop - start):
-            answer = engine.predict(dense)
-        with clock.stage(tagger.frame_module):
-            paint(crops, start, stop, rule, dense, clear=True)
-            for name, column in answer.items():
-                scores[name][start:stop] = column[: stop - start]
+        feed = open_feed(engine, crops, tagger.normalisation)
+    starts, loaded = range(0, crops.objects, step), 0
+    with closing(feed):
+        for done, start in enumerate(starts):
+            stop = min(start + step, crops.objects)
+            with clock.stage(tagger.frame_module):
+                # A feed with a second buffer makes the next batch while this one runs.
+                for i in range(loaded, min(done + feed.depth, len(starts))):
+                    feed.load(starts[i], min(starts[i] + step, crops.objects))
+                    loaded += 1
+            with clock.stage(tagger.module, stop - start):
+                answer = feed.result()
+            with clock.stage(tagger.frame_module):
+                for name, column in answer.items():
+                    scores[name][start:stop] = column[: stop - start]
     return scores
 
 

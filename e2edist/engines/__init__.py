@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import Protocol
+from typing import Literal, Protocol
 
 from e2edist.imaging.batch import Array
+from e2edist.imaging.crops import Crops, Normalisation
 from e2edist.plugins import load
+from e2edist.spec.site import PoolSpec
 from e2edist.spec.tagger import TaggerSpec
+
+from ._dense import DenseFeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,67 @@ class EngineOptions:
         Images per call; 0: as the tagger says. A model with a fixed batch has its own.
     threads : int
         Threads inside one call; the worker's threads come on top.
+    images : str
+        dense, or sparse: lists of pixels that become images on the device.
+    sessions : int
+        Sessions of a process, which its threads take in turn.
+    conv_search : str
+        How cuDNN chooses its convolutions.
+    tf32 : bool
+        Let a GPU round to 10 bits of mantissa; for comparing only.
+    profile : str
+        File of the tuning profile that chose these, for the receipts.
     """
 
     name: str = "onnx"
     provider: str = "cpu"
     batch: int = 0
     threads: int = 1
+    images: Literal["dense", "sparse"] = "dense"
+    sessions: int = 1
+    conv_search: Literal["heuristic", "exhaustive", "default"] = "heuristic"
+    tf32: bool = False
+    profile: str = ""
+
+
+def engine_options(pool: PoolSpec, batch: int = 0) -> EngineOptions:
+    """Return the options of a pool; `batch` 0: as the pool says."""
+    return EngineOptions(
+        name=pool.engine,
+        provider=pool.provider,
+        batch=batch or pool.batch,
+        threads=pool.intra_op or 1,
+        images="sparse" if pool.images == "sparse" else "dense",
+        sessions=pool.sessions or 1,
+        conv_search=pool.conv_search,
+        profile="" if pool.profile in {"auto", "none"} else pool.profile,
+    )
+
+
+class Feed(Protocol):
+    """Crops of one chunk on their way through an engine, for one thread.
+
+    Attributes
+    ----------
+    depth : int
+        So many batches may be loaded before the result of the first is asked for.
+    sent : int
+        Bytes of inputs so far.
+    """
+
+    @property
+    def depth(self) -> int: ...  # noqa: D102
+    @property
+    def sent(self) -> int: ...  # noqa: D102
+
+    def load(self, start: int, stop: int) -> None:
+        """Make the inputs of the crops start:stop, at most a batch."""
+
+    def result(self) -> dict[str, Array]:
+        """Return the score columns, each of shape (batch,), of the batch that was loaded first."""
+
+    def close(self) -> None:
+        """Let go of what it holds."""
 
 
 class Engine(Protocol):
@@ -92,3 +151,10 @@ def open_engine(tagger: TaggerSpec, options: EngineOptions) -> Engine:
         if key not in _open:
             _open[key] = make_engine(tagger, options)
         return _open[key]
+
+
+def open_feed(engine: Engine, crops: Crops, rule: Normalisation) -> Feed:
+    """Return the way of crops into an engine: its own method ``feed``, or else dense images."""
+    make = getattr(engine, "feed", None)
+    feed: Feed = make(crops, rule) if make else DenseFeed(engine, crops, rule)
+    return feed

@@ -40,6 +40,16 @@ class PoolSpec(Spec):
     provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"
     #: images in one model call; 0: as the tagger says
     batch: NonNegativeInt = 0
+    #: how images reach the model: dense, or as lists of pixels (sparse); auto: as the profile says, or dense
+    images: Literal["auto", "dense", "sparse"] = "auto"
+    #: threads inside one model call, on top of the worker's; 0: as the profile says, or 1
+    intra_op: NonNegativeInt = 0
+    #: model sessions of a worker, which its threads take in turn; 0: as the profile says, or 1
+    sessions: NonNegativeInt = 0
+    #: how cuDNN chooses its convolutions; exhaustive measures them all at each start
+    conv_search: Literal["heuristic", "exhaustive", "default"] = "heuristic"
+    #: tuning profile for what is left at 0 or auto: the one that fits (auto), none, or a file
+    profile: str = "auto"
     #: kinds slurm and htcondor
     job: JobSpec = JobSpec()
     container: ContainerSpec = ContainerSpec()

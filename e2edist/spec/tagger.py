@@ -12,10 +12,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from e2edist.errors import ModelError, nearest, unknown_name
 from e2edist.imaging.batch import OBJECT_KINDS, Columns
+from e2edist.imaging.crops import Normalisation
 from e2edist.imaging.geometry import BARREL_ETA, GEOMETRY
 from e2edist.imaging.layers import IMAGING_VERSION, LAYERS, FillOptions, columns_of
 
@@ -180,6 +182,15 @@ class TaggerSpec(Spec):
     def fill_options(self) -> FillOptions:
         """The options that layers are filled with."""
         return FillOptions(self.track_quality, self.endcap_factor)
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What the training did to each channel, and the layout that the model takes."""
+        threshold, scale, offset = (
+            np.array([getattr(channel, name) for channel in self.channels], np.float32)
+            for name in ("threshold", "scale", "offset")
+        )
+        return Normalisation(threshold, scale, offset, self.model.layout == "NHWC")
 
     @property
     def frame_module(self) -> str:

@@ -1,0 +1,148 @@
+"""ONNX Runtime sessions on the provider that was asked for, or an error with the reason."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from e2edist.errors import ModelError
+
+from . import EngineOptions, _device
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+#: Folder of engines that TensorRT built, else below ~/.cache.
+CACHE = "E2EDIST_CACHE"
+
+
+def runtime() -> Any:
+    """Return the module onnxruntime.
+
+    Raises
+    ------
+    ModelError
+        It is not installed.
+    """
+    # Official builds report usage to their maker unless told not to before they are loaded.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        todo = "Install the extra [cpu] or [gpu] of e2edist, never both: pip install 'e2edist[cpu]'."
+        raise ModelError("", "onnxruntime is not installed", todo) from error
+    return onnxruntime
+
+
+def open_session(model: str | bytes, path: str, options: EngineOptions) -> Any:
+    """Return a session on `options.provider`, whatever else this machine could run it on.
+
+    Parameters
+    ----------
+    model : str or bytes
+        The file, or its content.
+    path : str
+        The file, for errors.
+
+    Raises
+    ------
+    ModelError
+        The model does not load, or the provider can't be used here: says which of build, driver, device
+        and library is missing.
+    """
+    ort, provider = runtime(), PROVIDERS[options.provider]
+    if provider != PROVIDERS["cpu"]:
+        _check_device(provider, ort)
+    try:
+        session = ort.InferenceSession(
+            model, session_options(ort, options), providers=provider_settings(options, path)
+        )
+    except Exception as error:  # onnxruntime's errors have no common class of their own
+        raise ModelError(path, f"does not load: {first_line(error)}") from error
+    ran = session.get_providers()[0]
+    if ran != provider:  # none of the known reasons, and still it fell back
+        why, todo = _device.refusal(provider, ort)
+        raise ModelError(provider, why or f"the model would run on {ran}", todo)
+    return session
+
+
+def _check_device(provider: str, ort: Any) -> None:
+    why, todo = _device.refusal(provider, ort)
+    if why:
+        raise ModelError(provider, why, todo)
+
+
+def session_options(ort: Any, options: EngineOptions) -> Any:
+    """Return ONNX Runtime's settings of a session."""
+    settings = ort.SessionOptions()
+    # An explicit number: the runtime's own choice counts the cores of the node, not those of the job.
+    settings.intra_op_num_threads = options.threads
+    settings.inter_op_num_threads = 1
+    # Workers share cores: a thread that waits must not burn the one that another thread needs.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.log_severity_level = 3
+    return settings
+
+
+def provider_settings(options: EngineOptions, path: str) -> list[tuple[str, dict[str, str]]]:
+    """Return the providers of a session and their settings (lessons.md), the wanted one first."""
+    cuda = {
+        "use_tf32": str(int(options.tf32)),  # on by default on A100, and then scores differ from the CPU's
+        "cudnn_conv_algo_search": options.conv_search.upper(),  # EXHAUSTIVE searches anew for each shape
+        "arena_extend_strategy": "kSameAsRequested",  # several workers share a GPU's memory
+    }
+    if options.provider == "cpu":
+        return [(PROVIDERS["cpu"], {})]
+    if options.provider == "cuda":
+        return [(PROVIDERS["cuda"], cuda)]
+    # TensorRT reads this when it starts; onnxruntime has no setting for it.
+    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", str(int(options.tf32)))
+    cache = str(engine_folder(path))
+    trt = {
+        "trt_engine_cache_enable": "True",  # building takes minutes
+        "trt_engine_cache_path": cache,
+        "trt_timing_cache_enable": "True",
+        "trt_timing_cache_path": cache,
+        "trt_fp16_enable": "False",
+    }
+    return [(PROVIDERS["tensorrt"], trt), (PROVIDERS["cuda"], cuda)]
+
+
+def engine_folder(path: str) -> Path:
+    """Return the folder of TensorRT engines of a model on this machine's device and runtime.
+
+    They fit one kind of device, one release and one model only, so all three are in its name.
+    """
+    facts = _device.describe(PROVIDERS["tensorrt"], runtime())
+    with Path(path).open("rb") as stream:
+        model = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    kind = re.sub(r"\W+", "-", f"{facts['device']} {facts['build']}").strip("-")
+    base = Path(os.environ.get(CACHE) or Path.home() / ".cache" / "e2edist")
+    return base / "tensorrt" / kind / model
+
+
+@contextmanager
+def engines_locked(path: str, options: EngineOptions) -> Iterator[None]:
+    """Let one process of a node build TensorRT engines while the others wait to read them."""
+    if options.provider != "tensorrt":
+        yield
+        return
+    folder = engine_folder(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error, or its class."""
+    text = str(error).strip()
+    return text.splitlines()[0][:300] if text else type(error).__name__
