@@ -14,6 +14,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
+from math import inf
 from threading import Event
 
 from e2edist.errors import CampaignError, E2EError, ResourceError
@@ -21,11 +23,17 @@ from e2edist.pools import Outcome, Pool
 
 from .blame import HOPELESS, Action, Blame, SlowError
 from .chunk import Chunk, run_chunk
+from .clock import EVENTSETUP
 from .ledger import Failure, Ledger
+from .overlap import Overlap
+from .pace import Pace, portion
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
+_GLANCE_S = 0.05
+#: With fewer chunks waiting than this, it is looked at how much work is left for each worker.
+_TAIL = 5000
 #: A worker that was told to stop and is still there after so long is stopped once more, harder.
 _STOP_S = 30.0
 
@@ -40,10 +48,13 @@ class Limits:
         A chunk in flight for longer is stopped with its worker and counts as tried.
     stall_s : float
         Without any worker for longer, the campaign stops; it can go on later.
+    portion_s : (float, float)
+        Work that a worker is given at least and at most at a time, where a planned chunk is larger.
     """
 
     chunk_s: float = 3600.0
     stall_s: float = 600.0
+    portion_s: tuple[float, float] = (5.0, 300.0)
 
 
 @dataclass(slots=True)
@@ -88,9 +99,12 @@ class _Lane:
     key: str
     flying: dict[str, _Flight] = field(default_factory=dict)
     slots: int = 0
+    pace: Pace = field(default_factory=Pace)
+
+    comparing: bool = False
 
     def room(self) -> int:
-        return self.slots - len(self.flying)
+        return self.slots - len(self.flying) - self.comparing
 
     def stop_late(self, patience_s: float) -> None:
         """Stop the workers of chunks that fly for too long; what else they ran is no one's fault."""
@@ -113,10 +127,11 @@ class Driver:
         watch: Callable[[Progress], None],
         stop: Event,
         limits: Limits,
+        overlap: Overlap | None = None,
     ) -> None:
         self._lanes = [_Lane(pool, key) for key, pool in pools.items()]
         self._ledger, self._watch, self._stop, self._limits = ledger, watch, stop, limits
-        self._blame = Blame()
+        self._blame, self._overlap = Blame(), overlap or Overlap(0.0, dict.fromkeys(pools, ""))
         self._waiting: deque[Chunk] = deque()
         self._resting: list[tuple[float, str, Chunk]] = []
         self._suspects: deque[Chunk] = deque()
@@ -139,8 +154,10 @@ class Driver:
         while not self._stop.is_set() and self._left():
             self._look_round()
             self._fill()
+            # With several pools, none waits long for the results of another.
+            wait_s = _POLL_S if len(self._lanes) == 1 else _GLANCE_S
             for lane in self._lanes:
-                for outcome in lane.pool.wait(_POLL_S / len(self._lanes)):
+                for outcome in lane.pool.wait(wait_s):
                     self._settle(lane, outcome)
             self._watch(progress)
         return not self._left()
@@ -149,7 +166,8 @@ class Driver:
         return bool(self._pending())
 
     def _pending(self) -> int:
-        return len(self._waiting) + len(self._resting) + len(self._suspects) + self._flying()
+        comparing = sum(lane.comparing for lane in self._lanes)
+        return len(self._waiting) + len(self._resting) + len(self._suspects) + self._flying() + comparing
 
     def _flying(self) -> int:
         return sum(len(lane.flying) for lane in self._lanes)
@@ -177,19 +195,37 @@ class Driver:
     def _fill(self) -> None:
         """Give out chunks; suspects fly alone, once everything else has landed."""
         for lane in self._lanes:
+            if lane.room() > 0 and self._overlap.ask(lane.key, lane.pool):
+                lane.comparing = True
             while self._waiting and lane.room() > 0:
-                self._give(lane, self._waiting.popleft())
+                self._give(lane, self._portion(lane, self._waiting.popleft()))
         others = self._waiting or self._resting or self._flying()
         if self._suspects and not others:
             for lane in self._lanes:
                 if lane.slots and not self._flying():
                     self._give(lane, self._suspects.popleft(), alone=True)
 
+    def _portion(self, lane: _Lane, chunk: Chunk) -> Chunk:
+        """Return as much of a chunk as this pool should get now; the rest is the next to be given out."""
+        left = chunk.events + sum(other.events for other in islice(self._waiting, _TAIL))
+        # Beyond the tail nothing shrinks, so that a campaign of a million chunks does not count them all.
+        share = left / max(1, self._progress.workers) if len(self._waiting) < _TAIL else inf
+        events = portion(chunk.events, lane.pace.rate, share, self._limits.portion_s) if chunk.events else 0
+        if events == chunk.events:
+            return chunk
+        self._waiting.appendleft(chunk.part(chunk.start + events, chunk.stop))
+        self._progress.chunks += 1
+        return chunk.part(chunk.start, chunk.start + events)
+
     def _give(self, lane: _Lane, chunk: Chunk, *, alone: bool = False) -> None:
         lane.flying[chunk.id] = _Flight(chunk, time.monotonic() + self._limits.chunk_s, alone)
         lane.pool.submit(chunk.id, run_chunk, lane.key, chunk)
 
     def _settle(self, lane: _Lane, outcome: Outcome) -> None:
+        if self._overlap.owns(outcome.tag):
+            lane.comparing = False
+            self._overlap.settle(lane.key, lane.pool, outcome)
+            return
         flight = lane.flying.pop(outcome.tag)
         chunk = flight.chunk
         if outcome.kind == "lost" and flight.late:
@@ -203,8 +239,11 @@ class Driver:
             return
         self._ledger.record_done(outcome.value)
         self._blame.hopeful = True
-        took_s = sum(times[0] for times in outcome.value["stages"].values()) / 1e3
+        self._overlap.note(lane.key, chunk, outcome.value)
+        stages = outcome.value["stages"]
+        took_s = sum(times[0] for times in stages.values()) / 1e3
         self._longest_s = max(self._longest_s, took_s)
+        lane.pace.add(chunk.events, took_s - stages.get(EVENTSETUP, (0.0,))[0] / 1e3)
         self._progress.done += 1
         self._progress.events_done += chunk.events
         log.info("done %s: %s rows on %s", chunk.id, outcome.value["rows"], outcome.value["host"])

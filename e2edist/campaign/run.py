@@ -26,6 +26,7 @@ from .chunk import PREDICTIONS, Job, prepare
 from .driver import Driver, Limits, Progress
 from .ledger import Ledger, open_ledger, remove_strangers
 from .lock import locked
+from .overlap import Overlap
 from .plan import (
     Plan,
     check_folder,
@@ -228,7 +229,8 @@ def _drive(
     limits = Limits(spec.chunk_limit_min * 60, spec.stall_limit_min * 60)
     with _log_to(campaign.folder / LOG), _pools(campaign, ready) as pools:
         began = time.monotonic()
-        complete = Driver(pools, ledger, watch, stop, limits).run(pending, progress)
+        overlap = Overlap(campaign.tagger.tolerance.max_abs, _kinds(campaign))
+        complete = Driver(pools, ledger, watch, stop, limits, overlap).run(pending, progress)
         return time.monotonic() - began, complete
 
 
@@ -237,6 +239,12 @@ class _LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Let go of a line that can't be written."""
+
+
+def _kinds(campaign: Campaign) -> dict[str, str]:
+    """Return job key -> what runs the model there."""
+    pools, fingerprint = campaign.site.pools, campaign.plan.fingerprint
+    return {f"{fingerprint}:{name}": f"{pool.engine} {pool.provider}" for name, pool in pools.items()}
 
 
 @contextmanager
