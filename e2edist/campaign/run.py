@@ -12,11 +12,11 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from e2edist.engines import EngineOptions, make_engine
+from e2edist.engines import engine_options, make_engine
 from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import Place, Pool, Setup, open_pool
 from e2edist.spec.campaign import CampaignSpec, expand_inputs
-from e2edist.spec.site import PoolSpec, SiteSpec
+from e2edist.spec.site import SiteSpec
 from e2edist.spec.tagger import TaggerSpec, load_tagger
 from e2edist.storage.publish import sweep
 from e2edist.storage.staging import InputOptions
@@ -95,7 +95,7 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
     tagger = load_tagger(spec.tagger, spec.model)
     for pool in site.pools.values():
         # On the CPU: whether the model fits the tagger does not depend on the device.
-        make_engine(tagger, replace(_engine(spec, pool), provider="cpu"))
+        make_engine(tagger, replace(engine_options(pool, spec.batch), provider="cpu"))
     urls, folder = expand_inputs(spec.inputs), Path(spec.output)
     look_at_folder(folder)
     old = None if spec.mode == "fresh" else read_plan(folder)
@@ -116,10 +116,6 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
     plan = clusters.with_chunks(wanted)
     _check_memory(clusters, plan, site)
     return Campaign(spec, site, tagger, plan, folder, resumed=False)
-
-
-def _engine(spec: CampaignSpec, pool: PoolSpec) -> EngineOptions:
-    return EngineOptions(pool.engine, pool.provider, spec.batch or pool.batch)
 
 
 def _inputs(site: SiteSpec) -> InputOptions:
@@ -275,7 +271,7 @@ def _pools(campaign: Campaign, ready: Callable[[Pool], None]) -> Iterator[dict[s
         stack.callback(place.close)
         for name, spec in campaign.site.pools.items():
             key = f"{campaign.plan.fingerprint}:{name}"
-            engine, inputs = _engine(campaign.spec, spec), _inputs(campaign.site)
+            engine, inputs = engine_options(spec, campaign.spec.batch), _inputs(campaign.site)
             job = Job(campaign.tagger, campaign.plan.fingerprint, str(folder), name, engine, inputs)
             pool = open_pool(name, spec, Setup(prepare, (key, job)), place)
             stack.callback(pool.close)
