@@ -14,6 +14,23 @@ from typing import Any, Literal, Protocol
 from e2edist.plugins import load
 from e2edist.spec.site import PoolSpec
 
+from ._controller import ControllerJob, make_controller
+from ._queues import Queue, is_batch, queue_of
+
+__all__ = [
+    "ControllerJob",
+    "Outcome",
+    "Place",
+    "Pool",
+    "Queue",
+    "Setup",
+    "is_batch",
+    "make_controller",
+    "open_pool",
+    "preview",
+    "queue_of",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:

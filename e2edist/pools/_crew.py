@@ -40,7 +40,7 @@ class Batch(Protocol):
         """Return the last lines that a job wrote."""
 
 
-def call(*words: str, text: str | None = None) -> str:
+def call(*words: str, text: str | None = None, patience_s: float = _CALL_S) -> str:
     """Run a command of a batch system and return what it printed.
 
     Raises
@@ -50,13 +50,13 @@ def call(*words: str, text: str | None = None) -> str:
     """
     try:
         done = subprocess.run(  # noqa: S603 - our own words
-            words, input=text, capture_output=True, text=True, timeout=_CALL_S, check=False
+            words, input=text, capture_output=True, text=True, timeout=patience_s, check=False
         )
     except FileNotFoundError as error:
         todo = "Submit from a host of that batch system."
         raise ResourceError(words[0], "there is no such command here", todo) from error
     except subprocess.TimeoutExpired as error:
-        raise ResourceError(words[0], f"did not answer in {_CALL_S} s") from error
+        raise ResourceError(words[0], f"did not answer in {patience_s:.0f} s") from error
     if done.returncode:
         raise ResourceError(
             words[0], f"failed ({done.returncode}): {done.stderr.strip() or done.stdout.strip()}"

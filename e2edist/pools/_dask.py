@@ -130,6 +130,11 @@ class DaskPool:
         """Address of the Dask scheduler, for others who want to attach."""
         return str(self._client.scheduler_info()["address"])
 
+    def counts(self) -> dict[str, int]:
+        """Return how many workers are queued, running and joined: those of this kind are there or not."""
+        there = len(self._client.nthreads()) if self._client.status == "running" else 0
+        return {"queued": 0, "running": there, "joined": there}
+
     def slots(self) -> int:
         """Return the threads of all workers; none while the scheduler can't be reached."""
         if self._client.status != "running":

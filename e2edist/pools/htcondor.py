@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,9 +17,7 @@ from . import Place, Setup
 from ._batch import BatchPool, job_settings, log_folder, open_batch_pool, preview_with, tail_of
 from ._containers import htcondor_attributes, python_command
 from ._crew import call
-
-_HELD = 5
-_STATES = {1: "queued", 2: "running", 6: "running", 7: "running"}
+from ._queues import queue_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +58,11 @@ class HTCondor:
 
     def states(self, ids: Iterable[str]) -> dict[str, str]:
         """Return id -> state of the jobs that are in the queue."""
-        wanted = list(ids)
-        if not wanted:
-            return {}
-        attributes = "ClusterId,ProcId,JobStatus,HoldReason"
-        out = call("condor_q", *wanted, "-json", "-attributes", attributes)
-        jobs = json.loads(out) if out.strip() else []
-        found = {f"{job['ClusterId']}.{job['ProcId']}": _state(job) for job in jobs}
-        return {job: state for job, state in found.items() if state}
+        return queue_of("htcondor").states(ids)
 
     def cancel(self, ids: Iterable[str]) -> None:
         """Remove jobs; one that is gone is no fault."""
-        wanted = list(ids)
-        if wanted:
-            alive = self.states(wanted)
-            if alive:
-                call("condor_rm", *alive)
+        queue_of("htcondor").cancel(ids)
 
     def log_tail(self, job: str) -> str:
         """Return the end of what a job wrote to stderr, or else of HTCondor's own log of it."""
@@ -84,12 +70,6 @@ class HTCondor:
         return tail_of(folder, f"worker-{job}.err") or tail_of(
             folder, f"worker-{job.split('.', maxsplit=1)[0]}.log"
         )
-
-
-def _state(job: dict[str, Any]) -> str:
-    if job.get("JobStatus") == _HELD:
-        return f"held: {job.get('HoldReason', 'no reason given')}"
-    return _STATES.get(int(job.get("JobStatus", 0)), "")
 
 
 def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> BatchPool:

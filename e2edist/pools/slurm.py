@@ -15,9 +15,7 @@ from . import Place, Setup
 from ._batch import BatchPool, job_settings, log_folder, open_batch_pool, preview_with, tail_of
 from ._containers import python_command
 from ._crew import call
-
-_QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
-_RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"}
+from ._queues import queue_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +56,11 @@ class Slurm:
 
     def states(self, ids: Iterable[str]) -> dict[str, str]:
         """Return id -> state of the jobs that squeue still lists as alive."""
-        wanted = list(ids)
-        if not wanted:
-            return {}
-        # By user and filtered here: squeue -j fails as a whole when one of the ids is forgotten.
-        lines = call("squeue", "--me", "--noheader", "--format=%i %T").split("\n")
-        pairs = [line.split() for line in lines if len(line.split()) == 2]
-        states = {job: state for job, state in pairs if job in wanted}
-        queued = {job: "queued" for job, state in states.items() if state in _QUEUED}
-        return queued | {job: "running" for job, state in states.items() if state in _RUNNING}
+        return queue_of("slurm").states(ids)
 
     def cancel(self, ids: Iterable[str]) -> None:
         """Cancel jobs."""
-        wanted = list(ids)
-        if wanted:
-            call("scancel", "--quiet", *wanted)
+        queue_of("slurm").cancel(ids)
 
     def log_tail(self, job: str) -> str:
         """Return the end of what a job wrote to stderr, or else to stdout."""

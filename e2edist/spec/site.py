@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt
 from e2edist.errors import unknown_name
 
 from ._toml import Spec, parse, read_toml
+from .controller import ControllerSpec
 from .inputs import InputSpec
 from .jobs import ContainerSpec, JobSpec
 
@@ -63,6 +64,8 @@ class SiteSpec(Spec):
     pools: dict[str, PoolSpec] = Field(min_length=1)
     #: how inputs are read: other servers, copies on the node's own disk
     inputs: InputSpec = InputSpec()
+    #: where ``submit --detach`` runs
+    controller: ControllerSpec = ControllerSpec()
 
     def with_pools(self, workers: dict[str, int], threads: int | None) -> SiteSpec:
         """Return the site with other numbers of workers, by pool, and of threads.

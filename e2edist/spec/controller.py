@@ -1,0 +1,41 @@
+"""Where the controller of a detached campaign runs; nothing here decides a number."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+
+from ._toml import Spec
+from .jobs import ContainerSpec
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class ControllerSpec(Spec):
+    """The table ``[controller]``: what ``submit --detach`` makes of itself.
+
+    The controller holds scheduler and driver, and runs no chunk unless a pool is of kind ``local``.
+    """
+
+    #: process: in the background of this machine; slurm, htcondor: a batch job
+    kind: Literal["process", "slurm", "htcondor"] = "process"
+    #: minutes until the batch system ends it; submit again does the rest
+    walltime_min: PositiveInt = 1440
+    #: seconds before that end, at which it stops in good order and cancels its workers (SLURM)
+    notice_s: PositiveInt = 300
+    cores: PositiveInt = 2
+    memory_gib: Positive = 4.0
+    #: SLURM partition; empty where the site wants a QOS directive in its place
+    queue: str = ""
+    account: str = ""
+    #: HTCondor's RequestDisk
+    disk_gib: Positive = 1.0
+    #: SLURM: options behind #SBATCH
+    directives: tuple[str, ...] = ()
+    #: HTCondor: lines of the submit file, as { universe = "local" } to stay on the schedd's host
+    attributes: dict[str, str] = Field(default_factory=dict)
+    #: shell lines before the controller starts
+    prologue: tuple[str, ...] = ()
+    #: it must find the commands of the batch system inside, if its pools are batch jobs
+    container: ContainerSpec = ContainerSpec()
