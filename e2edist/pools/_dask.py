@@ -17,6 +17,8 @@ import dask
 from distributed import Client, Future, Worker, WorkerPlugin
 from distributed.scheduler import KilledWorker
 
+from e2edist.errors import ResourceError
+
 from . import Outcome, Setup
 
 log = logging.getLogger(__name__)
@@ -110,7 +112,14 @@ class DaskPool:
         """Give the setup to the scheduler, which gives it to workers; a restarted one must be told anew."""
         if self._line is not self._client.scheduler_comm:
             self._line = self._client.scheduler_comm
-            self._client.register_plugin(_SetupPlugin(self.name, self._setup))
+            try:
+                self._client.register_plugin(_SetupPlugin(self.name, self._setup))
+            except (OSError, TimeoutError):
+                raise
+            except Exception as error:  # whatever the workers raise on importing us
+                what = f"its workers can't be set up ({type(error).__name__}: {error})"
+                todo = "They need the same e2edist and the same Python as this process."
+                raise ResourceError(f"pool {self.name}", what, todo) from error
 
     @property
     def trouble(self) -> str:

@@ -27,7 +27,7 @@ class Cluster:
         self.site = f'kind = "attach"\nscheduler = "{self.address}"'
 
     def _environment(self, faults):
-        settings = {"SCHEDULER__ALLOWED_FAILURES": "0", "COMM__TIMEOUTS__TCP": "3s"}
+        settings = {"SCHEDULER__ALLOWED_FAILURES": "0", "COMM__TIMEOUTS__TCP": "12s"}
         settings |= {"SCHEDULER__WORK_STEALING": "False"}
         dask = {f"DASK_DISTRIBUTED__{key}": value for key, value in settings.items()}
         return self.lab.environment(faults, fork=True) | dask
@@ -50,7 +50,8 @@ class Cluster:
         line += ["--nthreads", threads, "--local-directory", self.lab.folder / "scratch"]
         line += ["--death-timeout", 60, "--memory-limit", 0]
         process = self.lab.launch([*inside, *line], self._environment(faults))
-        until(lambda: "Registered to" in process.said.read_text())
+        until(lambda: "Registered to" in process.said.read_text() or process.poll() is not None)
+        assert process.poll() is None, process.said.read_text()
         return process
 
 
