@@ -66,21 +66,22 @@ other_suite() { # SUITE apt-get-arguments...: apt with its own state, so nothing
         -o Debug::NoLocking=1 -o APT::Sandbox::User=root "$@" >&2
 }
 
-private_libc() { # LIBS PROGRAM...: programs of a newer suite load that suite's libraries from LIBS
-    local libs=$1 file
+private_libc() { # LIBS PROGRAM...: programs of a newer suite load its libraries from LIBS (A:B), its loader from B
+    local libs=$1 loader=${1##*:} file
     shift
     for file in "$@"; do
         patchelf --print-interpreter "$file" >/dev/null 2>&1 || continue
-        patchelf --force-rpath --set-interpreter "$libs/ld-linux-x86-64.so.2" --set-rpath "$libs" "$file"
+        patchelf --force-rpath --set-interpreter "$loader/ld-linux-x86-64.so.2" --set-rpath "$libs" "$file"
     done
 }
 
 # ---- base folder ---------------------------------------------------------------------------------------
 
 open_base() { # makes $base, and refuses one that somebody else may have prepared
-    mkdir -p -m 755 "$base"
+    mkdir -p "$base"
     [ -O "$base" ] && [ ! -L "$base" ] || die "$base belongs to somebody else; choose another with --base"
     mkdir -p "$base"/{etc,log,run,spool}
+    chmod 755 "$base"
 }
 
 free_port() { # prints a port that nobody listens on, below the ephemeral ones
@@ -95,8 +96,7 @@ free_port() { # prints a port that nobody listens on, below the ephemeral ones
 show_logs() { # [NAME]: the ends of all logs, or of the one named
     local file
     [ -d "$base/log" ] || die "no cluster at $base"
-    for file in "$base/log/"*"${1-}"*; do
-        [ -f "$file" ] || continue
+    find "$base/log" -type f -size +0 -path "$base/log/*${1-}*" | sort | while IFS= read -r file; do
         echo "==> $file"
         tail -n "${LOG_LINES:-60}" "$file"
     done
@@ -232,7 +232,7 @@ mend_node() { # NAME: undoes freeze and cut
 give_up() { # the logs stay, for: logs
     mapfile -t names < <(nodes_here)
     [ ${#names[@]} = 0 ] || kill_node "${names[@]}"
-    LOG_LINES=15 show_logs >&2
+    LOG_LINES=8 show_logs >&2
     die "$base did not come up"
 }
 
