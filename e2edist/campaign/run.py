@@ -24,6 +24,7 @@ from e2edist.storage.staging import InputOptions
 from .bad import BAD, bad_fraction, bad_rows, write_bad
 from .chunk import PREDICTIONS, Job, prepare
 from .driver import Driver, Limits, Progress
+from .heartbeat import beating
 from .ledger import Ledger, open_ledger, remove_strangers
 from .lock import locked
 from .overlap import Overlap
@@ -223,10 +224,14 @@ def _drive(
         return 0.0, True
     spec = campaign.spec
     limits = Limits(spec.chunk_limit_min * 60, spec.stall_limit_min * 60)
-    with _log_to(campaign.folder / LOG), _pools(campaign, ready) as pools:
+    with (
+        _log_to(campaign.folder / LOG),
+        beating(campaign.folder, campaign.site.pools, progress, watch, ready) as (note, met),
+        _pools(campaign, met) as pools,
+    ):
         began = time.monotonic()
         overlap = Overlap(campaign.tagger.tolerance.max_abs, _kinds(campaign))
-        complete = Driver(pools, ledger, watch, stop, limits, overlap).run(pending, progress)
+        complete = Driver(pools, ledger, note, stop, limits, overlap).run(pending, progress)
         return time.monotonic() - began, complete
 
 

@@ -76,6 +76,9 @@ class Pool(Protocol):
     def expect(self, longest_s: float, left: int) -> None:
         """Note how long a chunk may take, and how many chunks are not done."""
 
+    def counts(self) -> dict[str, int]:
+        """Return how many workers are queued, running and joined, for people."""
+
     def slots(self) -> int:
         """Return how many tasks can run at this moment: the threads of all workers that are there."""
 
@@ -123,7 +126,7 @@ class Place:
         from ._hub import Hub
 
         if self._hub is None:
-            self._hub = Hub(self.tls_folder(spec), spec.job.interface)
+            self._hub = Hub(self.tls_folder(spec), spec.job)
         return self._hub
 
     def close(self) -> None:

@@ -1,0 +1,155 @@
+"""What a running driver tells of itself: ``progress.json``, for whoever looks at the folder from afar."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import Any
+
+from e2edist.errors import E2EError
+from e2edist.pools import Pool
+from e2edist.spec.site import PoolSpec
+
+from .driver import Progress
+
+HEARTBEAT = "progress.json"
+#: Environment variable by which a detached controller knows its record.
+TOKEN = "E2EDIST_CONTROLLER"  # noqa: S105 - a name
+BEAT_S = 2.0
+#: "Now" is so many seconds.
+_NOW_S = 60.0
+
+Watch = Callable[[Progress], None]
+Ready = Callable[[Pool], None]
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Events per second: since the first worker, and lately. Earlier runs do not count."""
+
+    seen: deque[tuple[float, int]] = field(default_factory=deque)
+    first: tuple[float, int] | None = None
+
+    def note(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if self.first is None and progress.workers:
+            self.first = (now, progress.events_done)
+        self.seen.append((now, progress.events_done))
+        while len(self.seen) > 1 and now - self.seen[0][0] > _NOW_S:
+            self.seen.popleft()
+
+    def facts(self, progress: Progress) -> dict[str, Any]:
+        mean = self._since(self.first, progress)
+        lately = self._since(self.seen[0] if self.seen else None, progress)
+        left = progress.events - progress.events_done
+        eta = round(left / mean) if mean else None
+        return {"events_per_s": mean, "events_per_s_now": lately, "eta_s": eta}
+
+    @staticmethod
+    def _since(start: tuple[float, int] | None, progress: Progress) -> float | None:
+        if start is None or time.monotonic() - start[0] < 1:
+            return None
+        return round((progress.events_done - start[1]) / (time.monotonic() - start[0]), 3)
+
+
+class _Heart:
+    """Writes what it knows every two seconds, from a thread of its own: asking pools may take long."""
+
+    def __init__(self, folder: Path, specs: Mapping[str, PoolSpec], progress: Progress) -> None:
+        self._path, self._specs = folder / HEARTBEAT, specs
+        self._progress, self._pace = replace(progress), _Pace()
+        self._pools: dict[str, Pool] = {}
+        self._lock, self._stop = Lock(), Event()
+        self._thread = Thread(target=self._beat, name="e2edist-heartbeat", daemon=True)
+        self._origin = {
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "controller": os.environ.get(TOKEN, ""),
+            "started": round(time.time(), 3),
+        }
+
+    def note(self, progress: Progress) -> None:
+        with self._lock:
+            self._progress = replace(progress)
+            self._pace.note(progress)
+
+    def ready(self, pool: Pool) -> None:
+        with self._lock:
+            self._pools[pool.name] = pool
+
+    def start(self) -> None:
+        self._write("running", "")
+        self._thread.start()
+
+    def end(self, error: BaseException | None) -> None:
+        """Write the last word: done, stopped, or failed and why."""
+        self._stop.set()
+        self._thread.join(2 * BEAT_S)
+        p = self._progress
+        state = "done" if p.done + p.failed >= p.chunks else "stopped"
+        if isinstance(error, KeyboardInterrupt):
+            state, error = "stopped", None
+        said = str(error) if isinstance(error, E2EError) else repr(error)
+        self._write("failed" if error else state, said if error else "")
+
+    def _beat(self) -> None:
+        while not self._stop.wait(BEAT_S):
+            self._write("running", "")
+
+    def _write(self, state: str, error: str) -> None:
+        with self._lock:
+            progress, pools = self._progress, dict(self._pools)
+            counts = asdict(progress) | self._pace.facts(progress)
+        content = self._origin | {"state": state, "error": error, "updated": round(time.time(), 3)}
+        content |= counts | {"pools": {name: self._pool(name, pools.get(name)) for name in self._specs}}
+        draft = self._path.with_name(f".{HEARTBEAT}.draft")
+        # Not synced, and never a reason to stop: the next one comes in two seconds.
+        with suppress(OSError):
+            draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+            draft.replace(self._path)
+
+    def _pool(self, name: str, pool: Pool | None) -> dict[str, Any]:
+        spec = self._specs[name]
+        facts: dict[str, Any] = {
+            "kind": spec.kind,
+            "wanted": spec.workers or 1,
+            "dashboard": "",
+            "trouble": "",
+        }
+        if pool is None or self._stop.is_set():
+            return facts | {"queued": 0, "running": 0, "joined": 0}
+        with suppress(OSError, TimeoutError, RuntimeError):
+            facts |= {"dashboard": pool.dashboard, "trouble": pool.trouble} | pool.counts()
+        return facts
+
+
+@contextmanager
+def beating(
+    folder: Path, specs: Mapping[str, PoolSpec], progress: Progress, watch: Watch, ready: Ready
+) -> Iterator[tuple[Watch, Ready]]:
+    """Publish ``progress.json`` meanwhile; gives callbacks to use in place of `watch` and `ready`."""
+    heart = _Heart(folder, specs, progress)
+
+    def note(now: Progress) -> None:
+        heart.note(now)
+        watch(now)
+
+    def met(pool: Pool) -> None:
+        heart.ready(pool)
+        ready(pool)
+
+    heart.start()
+    try:
+        yield note, met
+    except BaseException as error:
+        heart.end(error)
+        raise
+    heart.end(None)
