@@ -12,6 +12,8 @@ from e2edist.errors import nearest
 VERBS = {
     "submit": "run a tagger over ROOT files",
     "aggregate": "check the output of a campaign",
+    "validate": "compare a model's scores over all ways to run it",
+    "convert": "make an ONNX file of a trained model, and validate it",
 }
 
 

@@ -1,0 +1,144 @@
+"""``python -m e2edist.convert SOURCE --tagger T --output M.onnx``: to ONNX, and validated at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2edist.errors import E2EError, ModelError, SpecError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from e2edist.validation.golden import Golden
+    from e2edist.validation.source import Reference
+
+_OBJECTS = 256
+_ENDING = ".onnx"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m e2edist.convert",
+        description="Make an ONNX file with a free batch of a trained model, save the scores that its own "
+        "framework gives golden objects beside it, and validate it against them.",
+        epilog="SOURCE: module:name of a torch model or of what makes one, TorchScript .pt, Keras .keras or "
+        ".h5, a SavedModel folder, a frozen graph .pb. Exit codes: 0 the ONNX file gives the same scores, "
+        "1 it does not, 2 something to fix first.",
+        allow_abbrev=False,
+    )
+    p.add_argument("source", metavar="SOURCE")
+    p.add_argument("--tagger", required=True, help="name of a tagger, or a tagger's TOML file")
+    p.add_argument("--output", type=Path, required=True, metavar="ONNX", help="file to write")
+    p.add_argument("--checkpoint", metavar="FILE", help="state_dict of module:name")
+    p.add_argument("--input", nargs="+", metavar="FILE", dest="files", help="ROOT files of golden objects")
+    p.add_argument("--objects", type=int, default=_OBJECTS, metavar="N", help=f"default: {_OBJECTS}")
+    p.add_argument("--reference", type=Path, metavar="FILE", help="saved scores, for a frozen graph")
+    p.add_argument("--inputs", default="", metavar="NAME:0", help="image input of a frozen graph")
+    p.add_argument("--outputs", default="", metavar="NAME:0", help="outputs of a frozen graph")
+    p.add_argument("--fp16", action="store_true", help="write ONNX.fp16.onnx too, if its scores hold")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb; return the exit code."""
+    args = parser().parse_args(argv)
+    from rich.console import Console
+
+    try:
+        return _convert(args, Console())
+    except E2EError as error:
+        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
+        return error.exit_code
+
+
+def _convert(args: argparse.Namespace, console: Console) -> int:
+    from e2edist.spec.tagger import load_tagger
+    from e2edist.validation.export import export
+    from e2edist.validation.frameworks import kind_of, score
+    from e2edist.validation.gate import examine
+    from e2edist.validation.report import report
+    from e2edist.validation.source import beside, save_reference
+    from e2edist.validation.variants import Asked
+
+    _check(args)
+    # Only images and columns are needed of the tagger: any readable file stands in for the model to be made.
+    tagger = load_tagger(args.tagger, os.devnull)
+    kind = kind_of(args.source)
+    made, golden = None, _golden(args)
+    if kind != "frozen":
+        made = score(args.source, args.checkpoint, tagger, golden)
+    draft = args.output.with_name(f".{args.output.name}.draft")
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        export(args.source, args.checkpoint, tagger, draft, {"inputs": args.inputs, "outputs": args.outputs})
+        draft.replace(args.output)
+    finally:
+        draft.unlink(missing_ok=True)
+    tagger = load_tagger(args.tagger, str(args.output))
+    console.print(f"{args.source} ({kind}) -> {args.output}", highlight=False, markup=False, soft_wrap=True)
+    near = beside(str(args.output))
+    near.unlink(missing_ok=True)  # of an earlier model of that name
+    if made is not None:
+        save_reference(near, tagger, made)
+    reference = made if made is not None else _saved(args, golden)
+    code = report(console, examine(tagger, golden if reference is None else None, reference, Asked()))
+    return code or (_half(args, console, golden, reference) if args.fp16 else 0)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.output.suffix != _ENDING:
+        raise SpecError("--output", f"{args.output} does not end with {_ENDING}", "Name an ONNX file.")
+    if args.objects < 2:
+        raise SpecError("--objects", f"{args.objects} can't be compared", "Take 2 or more.")
+
+
+def _golden(args: argparse.Namespace) -> Golden:
+    from e2edist.spec.campaign import expand_inputs
+    from e2edist.spec.tagger import load_tagger
+    from e2edist.validation.golden import from_demo, from_files
+
+    tagger = load_tagger(args.tagger, os.devnull)
+    if args.files is None:
+        return from_demo(tagger, args.objects)
+    return from_files(tagger, expand_inputs(tuple(args.files)), args.objects)
+
+
+def _saved(args: argparse.Namespace, golden: Golden) -> Reference | None:
+    from e2edist.spec.tagger import load_tagger
+    from e2edist.validation.source import load_reference
+
+    if args.reference is None:
+        return None
+    return load_reference(args.reference, load_tagger(args.tagger, str(args.output)), golden)
+
+
+def _half(args: argparse.Namespace, console: Console, golden: Golden, reference: Reference | None) -> int:
+    """Write the half-precision copy, and keep it only if its scores hold."""
+    from e2edist.spec.tagger import load_tagger
+    from e2edist.validation.gate import examine
+    from e2edist.validation.precision import to_half
+    from e2edist.validation.report import report
+    from e2edist.validation.variants import Asked
+
+    path = args.output.with_suffix(".fp16.onnx")
+    try:
+        path.write_bytes(to_half(str(args.output)).SerializeToString())
+    except OSError as error:
+        raise ModelError(str(path), f"can't be written ({error.strerror})") from error
+    tagger = load_tagger(args.tagger, str(path))
+    verdict = examine(tagger, golden if reference is None else None, reference, Asked())
+    code = report(console, verdict)
+    if code:
+        path.unlink()
+        console.print(f"{path} is not kept", highlight=False, markup=False, soft_wrap=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

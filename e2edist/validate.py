@@ -1,0 +1,159 @@
+"""``python -m e2edist.validate MODEL | --tagger T``: the same scores in every way a model may run, or not."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2edist.errors import E2EError, ModelError, SpecError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from e2edist.spec.tagger import TaggerSpec
+    from e2edist.validation.golden import Golden
+    from e2edist.validation.source import Reference
+
+#: Golden objects, unless the user wants others.
+_OBJECTS = 256
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m e2edist.validate",
+        description="Run golden objects through every way a model may be run, and compare the scores with "
+        "a reference: saved scores (MODEL with the ending .reference.npz is taken if it is there), the "
+        "source framework, or the plainest run of the model itself. Limits are [tolerance] of the tagger.",
+        epilog="Exit codes: 0 passed, 1 failed, 2 something to fix first. The verdict is kept beside the "
+        "model, or in the user's cache, and submit refuses a model that failed.",
+        allow_abbrev=False,
+    )
+    p.add_argument("model", nargs="?", metavar="MODEL", help="ONNX file (default: the tagger's own)")
+    p.add_argument("--tagger", help="name of a tagger, or a tagger's TOML file (default: found by the model)")
+    p.add_argument("--input", nargs="+", metavar="FILE", dest="inputs", help="ROOT files of golden objects")
+    p.add_argument("--format", help="edm or hits (default: seen from the file)")
+    p.add_argument("--tree", help="tree to read (default: the format's own)")
+    p.add_argument("--objects", type=int, default=_OBJECTS, metavar="N", help=f"default: {_OBJECTS}")
+    p.add_argument("--reference", type=Path, metavar="FILE", help="saved scores, .npz or .parquet")
+    p.add_argument("--source", metavar="S", help="model in its framework: module:name, TorchScript, Keras")
+    p.add_argument("--checkpoint", metavar="FILE", help="weights of --source module:name")
+    p.add_argument(
+        "--exact", action="store_true", help="reference: numpy in float64, operator by operator; slow"
+    )
+    p.add_argument("--save-reference", type=Path, metavar="FILE", help="write the reference's scores as .npz")
+    p.add_argument("--batch", type=int, default=0, metavar="N", help="images in one call (default: tagger's)")
+    p.add_argument("--fp16", action="store_true", help="hold a float16 copy to the tolerance too")
+    p.add_argument("--int8", action="store_true", help="hold an int8 copy (dynamic) to the tolerance too")
+    p.add_argument("--tf32", action="store_true", help="hold TF32 on a GPU to the tolerance too")
+    p.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there as well")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb; return the exit code."""
+    args = parser().parse_args(argv)
+    from rich.console import Console
+
+    try:
+        return _validate(args, Console())
+    except E2EError as error:
+        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
+        return error.exit_code
+
+
+def _validate(args: argparse.Namespace, console: Console) -> int:
+    from e2edist.validation.gate import examine
+    from e2edist.validation.report import report
+    from e2edist.validation.sessions import runtime
+    from e2edist.validation.variants import Asked
+
+    _check(args)
+    runtime()
+    try:
+        tagger, alone = _subject(args)
+    except ModelError as error:
+        if args.model is None or args.tagger is not None or not Path(args.model).is_file():
+            raise
+        console.print(f"refused: {error}", highlight=False, markup=False, soft_wrap=True)
+        return 1
+    golden, reference = _targets(args, tagger, alone=alone)
+    asked = Asked(args.batch, args.fp16, args.int8, args.tf32)
+    return report(console, examine(tagger, golden, reference, asked), args.json)
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.model is None and args.tagger is None:
+        raise SpecError("", "nothing to validate", "Name an ONNX file, or --tagger.")
+    if args.objects < 2:
+        raise SpecError("--objects", f"{args.objects} can't be compared", "Take 2 or more.")
+    if args.batch < 0:
+        raise SpecError("--batch", f"{args.batch} is no number of images", "Take 1 or more, 0: the tagger's.")
+    given = [name for name in ("reference", "source", "exact") if getattr(args, name)]
+    if len(given) > 1:
+        raise SpecError(" ".join(f"--{name}" for name in given), "are several references", "Leave one.")
+    if args.save_reference is not None and not {"source", "exact"} & set(given):
+        raise SpecError("--save-reference", "has nothing to save", "Name --source, or --exact.")
+    if args.checkpoint is not None and args.source is None:
+        raise SpecError("--checkpoint", "belongs to a model", "Name it with --source module:name.")
+
+
+def _subject(args: argparse.Namespace) -> tuple[TaggerSpec, bool]:
+    """Return the tagger with its model, and whether it is only a stand-in for a model without one."""
+    from e2edist.spec.tagger import load_tagger
+    from e2edist.validation.subject import packaged_tagger_of, stand_in
+
+    if args.tagger is not None:
+        return load_tagger(args.tagger, args.model), False
+    name = packaged_tagger_of(Path(args.model))
+    if name is not None:
+        return load_tagger(name, args.model), False
+    return stand_in(Path(args.model)), True
+
+
+def _targets(
+    args: argparse.Namespace, tagger: TaggerSpec, *, alone: bool
+) -> tuple[Golden | None, Reference | None]:
+    """Return golden objects, and the reference if there is one."""
+    from e2edist.validation.exact import score_exactly
+    from e2edist.validation.frameworks import score
+    from e2edist.validation.source import beside, load_reference, save_reference
+
+    golden = _golden(args, tagger, alone=alone)
+    if args.source is not None or args.exact:
+        made = (
+            score_exactly(tagger, golden)
+            if args.exact
+            else score(args.source, args.checkpoint, tagger, golden)
+        )
+        if args.save_reference is not None:
+            save_reference(args.save_reference, tagger, made)
+        return None, made
+    path = args.reference or beside(tagger.model.path)
+    if args.reference is None and not path.is_file():
+        return golden, None
+    reference = load_reference(path, tagger, golden)
+    same = reference.golden.keys or reference.golden is golden
+    return (None if same else golden), reference
+
+
+def _golden(args: argparse.Namespace, tagger: TaggerSpec, *, alone: bool) -> Golden:
+    from e2edist.spec.campaign import expand_inputs
+    from e2edist.validation.golden import from_demo, from_files, image_shape, random_images
+
+    if alone:
+        if args.inputs is not None:
+            raise SpecError("--input", "needs a tagger to make images with", "Name it with --tagger.")
+        # Foreign networks may be large: some images are enough for what can be said without a tagger.
+        return random_images(image_shape(tagger), min(args.objects, 16))
+    if args.inputs is None:
+        return from_demo(tagger, args.objects)
+    urls = expand_inputs(tuple(args.inputs))
+    return from_files(tagger, urls, args.objects, format=args.format, tree=args.tree)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Models in the framework that they were trained in: run in the verb's own process, never in a worker."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from e2edist.errors import ModelError
+from e2edist.imaging.batch import Array
+from e2edist.spec.tagger import TaggerSpec
+
+from .golden import Golden
+from .sessions import first_line
+from .source import Reference, as_columns
+
+#: What a source looks like, for the help of the verbs.
+FORMS = "module:name (a torch model, or what makes one), TorchScript .pt, Keras .keras/.h5, SavedModel folder"
+_TORCH_FILES = {".pt", ".pth", ".ts", ".torchscript", ".jit"}
+_KERAS_FILES = {".keras", ".h5", ".hdf5"}
+_STEP = 64
+
+
+def kind_of(source: str) -> str:
+    """Return torch, torchscript, keras, savedmodel or frozen.
+
+    Raises
+    ------
+    ModelError
+        None of these, or there is no such file.
+    """
+    path = Path(source)
+    if (path / "saved_model.pb").is_file():
+        return "savedmodel"
+    kinds = (
+        dict.fromkeys(_TORCH_FILES, "torchscript") | dict.fromkeys(_KERAS_FILES, "keras") | {".pb": "frozen"}
+    )
+    if path.suffix in kinds:
+        if not path.is_file():
+            raise ModelError(source, "there is no such file")
+        return kinds[path.suffix]
+    if ":" in source and not path.exists():
+        return "torch"
+    raise ModelError(source, "is not a source of a model", f"Name {FORMS}, or a frozen graph .pb.")
+
+
+def load_torch(source: str, checkpoint: str | None) -> Any:
+    """Return a torch module in evaluation mode: of ``module:name``, or of a TorchScript file.
+
+    Parameters
+    ----------
+    source : str
+        A name is a module, or a class or function without arguments that makes one. The current folder
+        is searched first.
+    checkpoint : str, optional
+        State of its weights, as ``torch.save(model.state_dict(), ...)`` or in a dict under ``state_dict``.
+
+    Raises
+    ------
+    ModelError
+        torch is missing, there is no such model, or the checkpoint is not its own.
+    """
+    torch = _import_torch(source)
+    if kind_of(source) == "torchscript":
+        if checkpoint is not None:
+            raise ModelError(source, "holds its weights itself", "Leave out --checkpoint.")
+        return _load_script(torch, source)
+    module = _make(source)
+    if not isinstance(module, torch.nn.Module):
+        raise ModelError(source, f"gives a {type(module).__name__}, not a torch.nn.Module")
+    if checkpoint is not None:
+        try:
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            module.load_state_dict(state.get("state_dict", state))
+        except Exception as error:  # unpickling and matching raise whatever they meet
+            what = f"is no checkpoint of {source}: {first_line(error)}"
+            raise ModelError(checkpoint, what, "Save model.state_dict() of that very class.") from error
+    return module.eval()
+
+
+def _import_torch(source: str) -> Any:
+    try:
+        return import_module("torch")
+    except ImportError as error:
+        todo = "Install it where you convert and validate, workers need none: pip install 'e2edist[train]'."
+        raise ModelError(source, "needs torch, which is not installed", todo) from error
+
+
+def _load_script(torch: Any, source: str) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch would rather have another format
+            return torch.jit.load(source, map_location="cpu").eval()
+    except Exception as error:  # as above
+        todo = "A checkpoint alone has no model: name module:name, and this file with --checkpoint."
+        raise ModelError(source, f"is no TorchScript file: {first_line(error)}", todo) from error
+
+
+def _make(source: str) -> Any:
+    place, _, name = source.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(import_module(place), name)
+        return found() if inspect.isclass(found) or inspect.isroutine(found) else found
+    except Exception as error:  # it is the user's own code
+        todo = "Name an importable module and a model in it, or a function without arguments that makes it."
+        raise ModelError(
+            source, f"gives no model: {type(error).__name__}: {first_line(error)}", todo
+        ) from error
+    finally:
+        sys.path.pop(0)
+
+
+def score(source: str, checkpoint: str | None, tagger: TaggerSpec, golden: Golden) -> Reference:
+    """Return the scores that the source framework gives the golden objects.
+
+    Raises
+    ------
+    ModelError
+        The framework is missing, or the model fails.
+    """
+    kind = kind_of(source)
+    if kind in ("torch", "torchscript"):
+        run, facts = _torch_runner(load_torch(source, checkpoint))
+    elif kind in ("keras", "savedmodel"):
+        run, facts = _keras_runner(source, kind)
+    else:
+        raise ModelError(source, "a frozen graph can't be run here", "Name its SavedModel, or saved scores.")
+    parts = []
+    try:
+        for start in range(0, len(golden), _STEP):
+            answers = run(golden.images[start : start + _STEP])
+            parts.append(as_columns(_in_order(answers, tagger), tagger))
+    except ModelError:
+        raise
+    except Exception as error:  # whatever the framework raises
+        raise ModelError(source, f"fails on images {golden.images.shape[1:]}: {first_line(error)}") from error
+    return Reference(golden, np.concatenate(parts), {"by": f"{Path(source).name}, {facts}"})
+
+
+def _torch_runner(module: Any) -> tuple[Callable[[Array], Any], str]:
+    torch = import_module("torch")
+
+    def run(images: Array) -> Any:
+        with torch.inference_mode():
+            answer = module(torch.from_numpy(images))
+        if isinstance(answer, Mapping):
+            return {name: value.numpy() for name, value in answer.items()}
+        return [value.numpy() for value in (answer if isinstance(answer, tuple | list) else (answer,))]
+
+    return run, f"torch {torch.__version__}"
+
+
+def _keras_runner(source: str, kind: str) -> tuple[Callable[[Array], Any], str]:
+    try:
+        tf = import_module("tensorflow")
+    except ImportError as error:
+        todo = "Install tensorflow in an environment of its own, and validate there."
+        raise ModelError(source, "needs tensorflow, which is not installed", todo) from error
+    try:
+        if kind == "keras":
+            model = tf.keras.models.load_model(source, compile=False)
+            return lambda images: _plain(model(images, training=False)), f"tensorflow {tf.__version__}"
+        signature = tf.saved_model.load(source).signatures["serving_default"]
+        name = next(iter(signature.structured_input_signature[1]))
+    except Exception as error:  # as above
+        raise ModelError(source, f"can't be loaded: {first_line(error)}") from error
+    return lambda images: _plain(signature(**{name: tf.constant(images)})), f"tensorflow {tf.__version__}"
+
+
+def _plain(answer: Any) -> Any:
+    if isinstance(answer, Mapping):
+        return {name: np.asarray(value) for name, value in answer.items()}
+    return [np.asarray(value) for value in (answer if isinstance(answer, tuple | list) else (answer,))]
+
+
+def _in_order(answers: Any, tagger: TaggerSpec) -> list[Array]:
+    """Return outputs in the tagger's order: by name where the framework names them so, else as they come."""
+    if isinstance(answers, Mapping):
+        names = [output.name for output in tagger.outputs]
+        return [answers[name] for name in names] if set(names) == set(answers) else list(answers.values())
+    return list(answers)

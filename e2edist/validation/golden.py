@@ -1,0 +1,165 @@
+"""Golden objects: a few hundred images on which every way to run a model must agree.
+
+They come through the product's own formats, layers, seeds, crops and normalisation, so that what is compared
+is what a campaign would compute.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from e2edist.campaign.images import make_frames, make_images
+from e2edist.demo import LABELS, make_events
+from e2edist.errors import InputError
+from e2edist.formats import open_events
+from e2edist.imaging.batch import OBJECT_KINDS, Array
+from e2edist.imaging.crops import Crops, dense
+from e2edist.spec.tagger import TaggerSpec
+
+#: (file uuid, entry, kind, place in its collection): what names an object, as in the parts of a campaign.
+Key = tuple[str, int, str, int]
+#: Events are made or read in steps of so many until there are objects enough.
+_STEP = 250
+#: After so many events without enough objects, take what there is.
+_MOST_EVENTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Images to compare on.
+
+    Attributes
+    ----------
+    images : float32, shape (objects, channels, n, n), or (objects, n, n, channels) for NHWC
+        Normalised, as the model takes them.
+    label : int32, shape (objects,)
+        Truth: 1, 0, or -1 where unknown.
+    keys : list of Key
+        Empty where the objects are of no file.
+    origin : str
+        Where they come from, for people.
+    crops : Crops, optional
+        The same images sparse and not normalised, where they are known in that form.
+    """
+
+    images: Array
+    label: Array
+    keys: list[Key]
+    origin: str
+    crops: Crops | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def from_files(
+    tagger: TaggerSpec,
+    urls: Sequence[str],
+    count: int,
+    *,
+    format: str | None = None,  # noqa: A002
+    tree: str | None = None,
+) -> Golden:
+    """Return the first `count` accepted objects of some files, fewer if there are no more.
+
+    Raises
+    ------
+    InputError
+        A file can't be read, or no object of them is accepted.
+    """
+    pieces: list[Crops] = []
+    labels: list[Array] = []
+    keys: list[Key] = []
+    for crops, label, names in _pieces(tagger, urls, format, tree):
+        pieces.append(crops)
+        labels.append(label)
+        keys += names
+        if len(keys) >= count:
+            break
+    if not keys:
+        what = f"no accepted object in {len(urls)} files"
+        raise InputError(urls[0] if urls else "", what, "Name files with objects that the tagger accepts.")
+    crops = first_crops(join_crops(pieces), count)
+    return from_crops(tagger, crops, np.concatenate(labels)[:count], f"{len(urls)} files", keys[:count])
+
+
+def _pieces(
+    tagger: TaggerSpec, urls: Sequence[str], form: str | None, tree: str | None
+) -> Iterator[tuple[Crops, Array, list[Key]]]:
+    for url in urls:
+        with open_events(url, tagger.columns(), tagger.objects.collections, format=form, tree=tree) as reader:
+            for start in range(0, min(reader.info.entries, _MOST_EVENTS), _STEP):
+                batch = reader.read(start, min(start + _STEP, reader.info.entries))
+                images = make_images(batch, make_frames(batch, tagger), tagger)
+                ok, objects = images.accepted, images.objects
+                names = zip(objects.event[ok], objects.kind[ok], objects.index[ok], strict=True)
+                uuid = reader.info.uuid
+                keys = [(uuid, start + int(e), OBJECT_KINDS[k], int(i)) for e, k, i in names]
+                yield images.crops, objects.label[ok].astype(np.int32), keys
+
+
+def from_demo(tagger: TaggerSpec, count: int, seed: int = 5) -> Golden:
+    """Return accepted objects of made-up events: of the tagger's own sample, or of one of its kind."""
+    sample = tagger.name if tagger.name in LABELS else ("eg" if tagger.crop.frame == "EB" else "qg")
+    with tempfile.TemporaryDirectory() as folder:
+        files = make_events(Path(folder), sample, max(2 * count, 8), seed, files=1)
+        found = from_files(tagger, [str(file) for file in files], count)
+    return Golden(found.images, found.label, [], f"demo events, {sample}", found.crops)
+
+
+def from_crops(
+    tagger: TaggerSpec, crops: Crops, label: Array, origin: str, keys: Sequence[Key] = ()
+) -> Golden:
+    """Return the golden objects of sparse crops, normalised and laid out as the tagger says."""
+    return Golden(dense(crops, tagger.normalisation), label, list(keys), origin, crops)
+
+
+def random_images(shape: Sequence[int], count: int, seed: int = 5) -> Golden:
+    """Return made-up images of any shape, 3 % of their pixels hit: for models that come without a tagger."""
+    rng = np.random.default_rng(seed)
+    hit = rng.random((count, *shape)) < 0.03
+    images = (rng.exponential(1.0, hit.shape) * hit).astype(np.float32)
+    return Golden(images, np.full(count, -1, np.int32), [], "random sparse images")
+
+
+def image_shape(tagger: TaggerSpec) -> tuple[int, int, int]:
+    """Return the shape of one image as the model takes it."""
+    c, n = len(tagger.channels), tagger.crop.size
+    return (c, n, n) if tagger.model.layout == "NCHW" else (n, n, c)
+
+
+def join_crops(pieces: Sequence[Crops]) -> Crops:
+    """Return several lists of crops of one shape as one."""
+    offsets = [np.zeros(1, np.int64)]
+    for piece in pieces:
+        offsets.append(piece.offsets[1:] + offsets[-1][-1])
+    pixel = np.concatenate([piece.pixel for piece in pieces])
+    value = np.concatenate([piece.value for piece in pieces])
+    return Crops(np.concatenate(offsets), pixel, value, pieces[0].channels, pieces[0].size)
+
+
+def first_crops(crops: Crops, count: int) -> Crops:
+    """Return the first `count` crops."""
+    offsets = crops.offsets[: min(count, crops.objects) * crops.channels + 1]
+    end = int(offsets[-1])
+    return Crops(offsets, crops.pixel[:end], crops.value[:end], crops.channels, crops.size)
+
+
+def reorder_channels(crops: Crops, order: Sequence[int]) -> Crops:
+    """Return crops whose channel c is channel ``order[c]`` of `crops`."""
+    area, pieces = crops.size**2, []
+    sizes = np.diff(crops.offsets).reshape(-1, crops.channels)[:, list(order)]
+    for o in range(crops.objects):
+        for c, source in enumerate(order):
+            k = o * crops.channels + source
+            part = slice(crops.offsets[k], crops.offsets[k + 1])
+            pieces.append((crops.pixel[part] + (c - source) * area, crops.value[part]))
+    offsets = np.concatenate([[0], np.cumsum(sizes.ravel())])
+    nothing = [(np.empty(0, np.int32), np.empty(0, np.float32))]
+    pixel, value = (np.concatenate(column) for column in zip(*(pieces or nothing), strict=True))
+    return Crops(offsets, pixel.astype(np.int32), value, len(order), crops.size)

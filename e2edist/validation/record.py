@@ -1,0 +1,87 @@
+"""Verdicts, kept as JSON: beside the model where that folder is the user's, else in the user's cache.
+
+The name holds the tagger's fingerprint, which covers the sha256 of the model: another model, or another
+normalisation, has another verdict, or none yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from e2edist.errors import OutputError
+from e2edist.spec.tagger import TaggerSpec
+from e2edist.storage.publish import publish
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A verdict as it was written.
+
+    Attributes
+    ----------
+    passed : bool
+    faults : tuple of str
+        Why not; empty if passed.
+    when : str
+        ISO date, UTC.
+    path : Path
+    """
+
+    passed: bool
+    faults: tuple[str, ...]
+    when: str
+    path: Path
+
+
+def cache_folder() -> Path:
+    """Return where verdicts of models lie whose own folder is not the user's."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "e2edist" / "verdicts"
+
+
+def _places(tagger: TaggerSpec) -> tuple[Path, Path]:
+    model, key = Path(tagger.model.path), tagger.fingerprint()[:16]
+    return model.with_name(f"{model.name}.{key}.verdict.json"), cache_folder() / f"{key}.verdict.json"
+
+
+def write_record(tagger: TaggerSpec, content: dict[str, Any]) -> Path:
+    """Write a verdict where `find_record` looks for it, and return its path.
+
+    Raises
+    ------
+    OutputError
+        Neither place can be written.
+    """
+    near, far = _places(tagger)
+    content = {"version": _VERSION, "fingerprint": tagger.fingerprint(), **content}
+    ours = near.parent.is_relative_to(Path(str(files("e2edist"))))
+    for path in (far,) if ours or not os.access(near.parent, os.W_OK) else (near, far):
+        try:
+            with publish(path) as draft:
+                draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        except OutputError:
+            if path == far:
+                raise
+        else:
+            # The latest word counts: an older verdict in the other place must not speak.
+            (far if path == near else near).unlink(missing_ok=True)
+            return path
+    raise AssertionError("unreachable")
+
+
+def find_record(tagger: TaggerSpec) -> Record | None:
+    """Return the verdict on a tagger with its model, none if there is none that can be read."""
+    for path in _places(tagger):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if (content["version"], content["fingerprint"]) == (_VERSION, tagger.fingerprint()):
+                return Record(bool(content["passed"]), tuple(content["faults"]), str(content["when"]), path)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None

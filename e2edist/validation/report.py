@@ -1,0 +1,79 @@
+"""A verdict on the terminal and on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from e2edist.storage.publish import publish
+
+from .gate import Row, Verdict
+from .record import write_record
+from .static import OK
+
+
+def report(console: Console, verdict: Verdict, copy: Path | None = None) -> int:
+    """Show a verdict, keep it where ``submit`` finds it, and return the exit code: 1 if it is a failure.
+
+    Raises
+    ------
+    OutputError
+        It can't be written.
+    """
+    print_verdict(console, verdict)
+    content = verdict.content()
+    path = write_record(verdict.tagger, content)
+    if copy is not None:
+        with publish(copy) as draft:
+            draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    console.print(f"kept in {path}", highlight=False, markup=False, soft_wrap=True)
+    return 1 if verdict.faults or verdict.unmet else 0
+
+
+def print_verdict(console: Console, verdict: Verdict) -> None:
+    """Show static checks, variants, and the verdict with its reasons."""
+    checks = Table("check", "found", "", title=verdict.tagger.model.path, title_justify="left")
+    for check in verdict.checks:
+        checks.add_row(
+            check.name, check.found, "" if check.verdict == OK else f"{check.verdict}: {check.why}"
+        )
+    if verdict.checks:
+        console.print(checks, highlight=False, markup=False)
+    if verdict.rows:
+        _print_rows(console, verdict)
+    for name, (low, high, area) in verdict.columns.items():
+        known = "" if area is None else f", AUC {area:.4f}"
+        console.print(f"{name}: {low:.6g} to {high:.6g}{known}", highlight=False, markup=False)
+    if all(low == high for low, high, _ in verdict.columns.values()) and verdict.columns:
+        console.print("note: every object has the same score", highlight=False)
+    faults = verdict.faults
+    for line in (*faults, *verdict.unmet):
+        console.print(f"FAIL {line}", highlight=False, markup=False, soft_wrap=True)
+    limits = ", ".join(f"{name} {value:g}" for name, value in verdict.tagger.tolerance.model_dump().items())
+    word = "failed" if faults else "passed"
+    console.print(f"validation of {verdict.tagger.name} {word} ({limits})", highlight=False, soft_wrap=True)
+
+
+def _print_rows(console: Console, verdict: Verdict) -> None:
+    for line in verdict.against:
+        console.print(f"against {line}", highlight=False, markup=False, soft_wrap=True)
+    table = Table("variant", "max|d|", "mean|d|", "rank", "AUC shift", "s", "verdict")
+    for row in verdict.rows:
+        table.add_row(row.name, *_numbers(row), f"{row.seconds:.1f}", row.word)
+    console.print(table, highlight=False, markup=False)
+    for row in verdict.rows:
+        if row.faults and row.word in ("no", "not run"):
+            text = f"{row.name}: {row.word}: {'; '.join(row.faults)}"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _numbers(row: Row) -> tuple[str, str, str, str]:
+    found = row.difference
+    if found is None:
+        return ("", "", "", "")
+    rank = "" if found.rank is None else f"{found.rank:.6f}"
+    shift = "" if found.auc_shift is None else f"{found.auc_shift:.1e}"
+    return (f"{found.max_abs:.1e}", f"{found.mean_abs:.1e}", rank, shift)

@@ -1,0 +1,183 @@
+"""Reference scores: kept in a file beside the model, or made by the framework that the model comes from."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from e2edist.errors import InputError, SpecError
+from e2edist.imaging.batch import Array
+from e2edist.imaging.crops import Crops
+from e2edist.spec.tagger import TaggerSpec
+from e2edist.storage.publish import publish
+
+from .golden import Golden, from_crops, reorder_channels
+from .static import weight_prints
+
+#: What a saved reference beside ``m.onnx`` is called: ``m.reference.npz``.
+ENDING = ".reference.npz"
+_KEYS = "it needs scores, and images or the sparse crops that e2edist writes"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Scores that are taken for right.
+
+    Attributes
+    ----------
+    golden : Golden
+        The objects.
+    scores : float64, shape (objects, columns)
+        As the tagger's columns, activations applied.
+    facts : mapping of str to str
+        What made them: ``by``, versions.
+    weights : tuple of str
+        `static.weight_prints` of the model that has them, where that is known.
+    """
+
+    golden: Golden
+    scores: Array
+    facts: Mapping[str, str]
+    weights: tuple[str, ...] = ()
+
+
+def beside(model: str) -> Path:
+    """Return where the reference of an ONNX file is looked for."""
+    return Path(model).with_suffix(ENDING)
+
+
+def save_reference(path: Path, tagger: TaggerSpec, reference: Reference) -> None:
+    """Write golden objects as sparse crops with the names of their layers, and their scores.
+
+    Raises
+    ------
+    OutputError
+        The file can't be written.
+    """
+    crops = reference.golden.crops
+    if crops is None:
+        raise ValueError("only sparse golden objects can be saved")
+    content: dict[str, Any] = {
+        "offsets": crops.offsets.astype(np.int32),
+        "steps": np.diff(crops.pixel, prepend=np.int32(0)),  # towers are runs of pixels: steps pack well
+        "value": crops.value,
+        "size": crops.size,
+        "layers": [channel.layer for channel in tagger.channels],
+        "label": reference.golden.label.astype(np.int8),
+        "scores": reference.scores,
+        "facts": json.dumps(dict(reference.facts)),
+        "weights": list(weight_prints(tagger.model.path)),
+    }
+    with publish(path) as draft, draft.open("wb") as stream:
+        np.savez_compressed(stream, **content)
+
+
+def load_reference(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Reference:
+    """Return the reference of a file.
+
+    Parameters
+    ----------
+    path : Path
+        ``.parquet``: rows as in the parts of a campaign (uuid, entry, kind, object, scores) for objects of
+        `golden`. ``.npz``: ``scores`` (objects, columns), with the crops that `save_reference` writes, or
+        ``images`` as the model takes them, or neither, in the order of `golden`.
+    golden : Golden, optional
+        Objects of the user's files.
+
+    Raises
+    ------
+    InputError
+        Not such a file, or it does not fit the tagger or the golden objects.
+    """
+    if path.suffix == ".parquet":
+        return _from_table(path, tagger, golden)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            content = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(str(path), f"can't be read as a reference ({error})", f"As .npz {_KEYS}.") from error
+    if "scores" not in content:
+        raise InputError(str(path), f"is no reference: {_KEYS}")
+    scores = np.asarray(content["scores"], np.float64)
+    facts = json.loads(str(content["facts"])) if "facts" in content else {"by": path.name}
+    found = _objects(path, tagger, golden, content)
+    scores = scores.reshape(len(scores), -1)
+    if len(scores) != len(found):
+        raise InputError(str(path), f"has scores of {len(scores)} objects, there are {len(found)}")
+    return Reference(found, scores, facts, tuple(map(str, content.get("weights", ()))))
+
+
+def _objects(path: Path, tagger: TaggerSpec, golden: Golden | None, content: dict[str, Array]) -> Golden:
+    objects = len(np.atleast_1d(content["scores"]))
+    label = content.get("label", np.full(objects, -1, np.int32)).astype(np.int32)
+    if "images" in content:
+        return Golden(content["images"].astype(np.float32), label, [], path.name)
+    if "steps" not in content:
+        if golden is None:
+            todo = "Name the files of its objects with --input, or store the images too."
+            raise InputError(str(path), "has scores and no images", todo)
+        return golden
+    layers, wanted = [str(name) for name in content["layers"]], [c.layer for c in tagger.channels]
+    if missing := sorted(set(wanted) - set(layers)):
+        raise InputError(str(path), f"has no layer {', '.join(missing)}; it has {', '.join(layers)}")
+    size = int(content["size"])
+    if size != tagger.crop.size:
+        raise InputError(str(path), f"has crops of {size} pixels, the tagger of {tagger.crop.size}")
+    pixel = np.cumsum(content["steps"], dtype=np.int32)
+    crops = Crops(content["offsets"].astype(np.int64), pixel, content["value"], len(layers), size)
+    # By name, so that a tagger whose channels are in another order than the model's is found out.
+    crops = reorder_channels(crops, [layers.index(name) for name in wanted])
+    return from_crops(tagger, crops, label, path.name)
+
+
+def _from_table(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Reference:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if golden is None or not golden.keys:
+        raise InputError(str(path), "is a table of scores by object", "Name the objects' files with --input.")
+    try:
+        table = pq.read_table(path, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(str(path), f"can't be read as Parquet ({error})") from error
+    named = [column for output in tagger.outputs for column in output.columns]
+    keys = ("uuid", "entry", "kind", "object")
+    if missing := sorted({*keys, *named} - set(table.column_names)):
+        raise InputError(
+            str(path), f"has no column {', '.join(missing)}", "Name rows as in a campaign's parts."
+        )
+    if not named:
+        raise SpecError("tagger", "names no score columns", "Name them under [[outputs]].")
+    rows = zip(*(table[name].to_pylist() for name in (*keys, *named)), strict=True)
+    known = {row[:4]: row[4:] for row in rows if None not in row}
+    take = [i for i, key in enumerate(golden.keys) if key in known]
+    if not take:
+        raise InputError(str(path), "has scores of none of the objects", "Take it from the files of --input.")
+    scores = np.array([known[golden.keys[i]] for i in take], np.float64)
+    some = Golden(golden.images[take], golden.label[take], [golden.keys[i] for i in take], golden.origin)
+    return Reference(some, scores, {"by": path.name})
+
+
+def as_columns(answers: Sequence[Array], tagger: TaggerSpec) -> Array:
+    """Return outputs, in the tagger's order, as score columns: float64, shape (objects, columns)."""
+    activations = [output.activation for output in tagger.outputs] or ["none"] * len(answers)
+    if len(activations) != len(answers):
+        what = f"the model gives {len(answers)} outputs, the tagger names {len(activations)}"
+        raise SpecError("outputs", what, "Correct [[outputs]] of the tagger file.")
+    parts = []
+    for answer, activation in zip(answers, activations, strict=True):
+        x = np.asarray(answer, np.float64).reshape(len(answer), -1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if activation == "sigmoid":
+                x = 1 / (1 + np.exp(-x))
+            elif activation == "softmax":
+                x = np.exp(x - x.max(axis=1, keepdims=True))
+                x = x / x.sum(axis=1, keepdims=True)
+        parts.append(x)
+    return np.concatenate(parts, axis=1)

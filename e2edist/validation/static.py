@@ -1,0 +1,201 @@
+"""What can be said about an ONNX file without running it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from e2edist.errors import ModelError
+
+OK: Final = "ok"
+NOTE: Final = "note"
+FAIL: Final = "fail"
+#: Domains of operators that every official build of ONNX Runtime knows.
+_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
+_RUNTIME_DOMAINS = {"com.microsoft", "com.microsoft.nchwc"}
+_RANDOM = {
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+}
+#: Older opsets had other meanings for some operators, and less testing in today's runtimes.
+_OLD_OPSET = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One static check: what was looked at, what was found, and whether that is in order."""
+
+    name: str
+    found: str
+    verdict: Literal["ok", "note", "fail"]
+    why: str = ""
+
+
+def check_file(path: str, sha256: str) -> list[Check]:
+    """Return the static checks of an ONNX file.
+
+    Raises
+    ------
+    ModelError
+        The file can't be read as ONNX.
+    """
+    size = Path(path).stat().st_size
+    found = [Check("sha256", sha256, OK), Check("size", f"{size:,} bytes", OK)]
+    try:
+        import onnx
+    except ImportError:
+        why = "install e2edist[validate] to look at opset, operators, axes and weights"
+        return [*found, Check("graph", "not looked at", NOTE, why)]
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's errors differ between its versions
+        raise ModelError(path, "is not an ONNX file, or is damaged", "Export it again.") from error
+    if not model.graph.node and not model.graph.output:
+        raise ModelError(path, "is not an ONNX file: it has no graph", "Export it again.")
+    return [
+        *found,
+        _opset(model),
+        _domains(model),
+        *_axes(model),
+        _weights(model),
+        _external(model),
+        *_notes(model),
+    ]
+
+
+def _opset(model: Any) -> Check:
+    version = next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 0)
+    made = f"{version}, IR {model.ir_version}, by {model.producer_name or 'unknown'} {model.producer_version}"
+    if version < _OLD_OPSET:
+        return Check("opset", made.strip(), NOTE, f"older than {_OLD_OPSET}: export it anew if you can")
+    return Check("opset", made.strip(), OK)
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+                yield from _graphs(inner)
+
+
+def _nodes(model: Any) -> Iterator[Any]:
+    for graph in (*_graphs(model.graph), *model.functions):
+        yield from graph.node
+
+
+def _domains(model: Any) -> Check:
+    own = {function.domain for function in model.functions}
+    used = {node.domain for node in _nodes(model)} - _DOMAINS - own
+    foreign = sorted(used - _RUNTIME_DOMAINS)
+    if foreign:
+        kinds = sorted({node.op_type for node in _nodes(model) if node.domain in foreign})
+        why = f"{', '.join(kinds[:5])} of no official build"
+        return Check("operators", f"custom domain {', '.join(foreign)}", FAIL, why)
+    if used:
+        return Check("operators", ", ".join(sorted(used)), NOTE, "only ONNX Runtime knows them")
+    return Check("operators", "standard", OK)
+
+
+def _axes(model: Any) -> Iterator[Check]:
+    stored = {tensor.name for tensor in model.graph.initializer}
+    for item in model.graph.input:
+        if item.name in stored:
+            continue
+        dims = [d.dim_value if d.HasField("dim_value") else (d.dim_param or "?") for d in _shape(item)]
+        text = f"{item.name} {dims}"
+        if len(dims) == 4 and any(isinstance(d, str) for d in dims[1:]):
+            yield Check("axes", text, NOTE, "a free image axis: a wrong layout is not refused when loading")
+        elif dims and isinstance(dims[0], int):
+            yield Check("axes", text, NOTE, f"fixed batch of {dims[0]}")
+        else:
+            yield Check("axes", text, OK)
+
+
+def _shape(item: Any) -> Any:
+    return item.type.tensor_type.shape.dim
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    for graph in _graphs(model.graph):
+        yield from graph.initializer
+    for node in _nodes(model):
+        yield from (attribute.t for attribute in node.attribute if attribute.HasField("t"))
+
+
+def _weights(model: Any) -> Check:
+    import numpy as np
+    from onnx import numpy_helper
+
+    count, bad = 0, []
+    for tensor in _tensors(model):
+        if tensor.external_data:
+            continue
+        values = numpy_helper.to_array(tensor)
+        count += values.size
+        # Lower bounds and masks are rightly infinite: only what is applied as a weight is looked at.
+        if values.dtype.kind == "f" and values.size > 1 and not np.isfinite(values).all():
+            bad.append(tensor.name or "a constant")
+    if bad:
+        return Check("weights", f"{count:,} numbers", FAIL, f"NaN or infinity in {', '.join(bad[:5])}")
+    return Check("weights", f"{count:,} numbers, all finite", OK)
+
+
+def weight_prints(path: str) -> tuple[str, ...]:
+    """Return shape and digest of every float32 weight tensor of an ONNX file, sorted; none without onnx."""
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError:
+        return ()
+    tensors = [t for t in onnx.load(path).graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
+    prints = []
+    for tensor in tensors:
+        digest = hashlib.blake2b(numpy_helper.to_array(tensor).astype("<f4").tobytes(), digest_size=8)
+        prints.append(f"{'x'.join(map(str, tensor.dims))}:{digest.hexdigest()}")
+    return tuple(sorted(prints))
+
+
+def check_weights(path: str, wanted: Sequence[str]) -> Check | None:
+    """Return whether a model has the weights that a reference was made with; None if that can't be told.
+
+    One weight in a network may move no score of some dozens of objects: it is noticed here. A model with
+    weights of other shapes (fused, half precision) is left to its scores.
+    """
+    have = weight_prints(path)
+    shapes = [[item.partition(":")[0] for item in prints] for prints in (have, wanted)]
+    if not have or not wanted or shapes[0] != shapes[1]:
+        return None
+    differ = len(set(wanted) - set(have))
+    text = f"{len(have)} tensors"
+    if differ:
+        return Check("reference's", text, FAIL, f"{differ} weight tensors are not those of the reference")
+    return Check("reference's", f"{text}, the same", OK)
+
+
+def _external(model: Any) -> Check:
+    files = sorted({e.value for t in _tensors(model) for e in t.external_data if e.key == "location"})
+    if files:
+        why = "its sha256 does not cover them: save the model as one file"
+        return Check("external data", ", ".join(files[:5]), FAIL, why)
+    return Check("external data", "none", OK)
+
+
+def _notes(model: Any) -> Iterator[Check]:
+    kinds = {node.op_type for node in _nodes(model)}
+    if random := sorted(kinds & _RANDOM):
+        yield Check("randomness", ", ".join(random), FAIL, "the same image would get other scores each time")
+    training = [
+        node.op_type
+        for node in _nodes(model)
+        if any(a.name == "training_mode" and a.i for a in node.attribute)
+    ]
+    if training:
+        yield Check("training mode", ", ".join(sorted(set(training))), FAIL, "export it for inference")
