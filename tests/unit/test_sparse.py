@@ -1,0 +1,215 @@
+"""Images that a graph makes from lists of pixels: the same scores as dense ones, and few bytes."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models import JETS, write_model, write_tagger
+
+from e2edist.engines import EngineOptions, _cuda, _slots, _sparse, make_engine, open_feed
+from e2edist.errors import ModelError
+from e2edist.imaging.crops import Crops, dense
+from e2edist.spec.tagger import load_tagger
+
+CHANNELS = [
+    {"layer": "EB_energy", "threshold": 0.2, "scale": 0.02, "offset": -0.3},
+    {"layer": "EB_time", "threshold": 0.0, "scale": -1.7, "offset": 0.0},
+    {"layer": "EB_energy", "threshold": 1e-3, "scale": 25.0, "offset": 1.5},
+]
+
+
+def random_crops(objects, channels=3, size=32, seed=0, most=60):
+    """Return crops with up to `most` pixels a channel, of either sign, around every threshold, some empty."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, most + 1, (objects, channels)) * rng.integers(0, 2, (objects, channels))
+    pixel = [
+        c * size**2 + rng.permutation(size**2)[: counts[o, c]]
+        for o in range(objects)
+        for c in range(channels)
+    ]
+    offsets = np.concatenate([[0], np.cumsum(counts.ravel())])
+    value = rng.normal(0, 1, offsets[-1]) ** 3
+    flat = np.concatenate([np.zeros(0), *pixel]).astype(np.int32)
+    return Crops(offsets.astype(np.int64), flat, value.astype(np.float32), channels, size)
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Return a function that writes a model of some opset and its tagger, and loads the tagger."""
+
+    def build(opset=17, changes=None, **model):
+        write_model(tmp_path / "m.onnx", **{"channels": 3} | model)
+        if opset != 17:
+            old = onnx.load(tmp_path / "m.onnx")
+            old.opset_import[0].version, old.ir_version = opset, 5
+            onnx.save(old, tmp_path / "m.onnx")
+        layout = {"model": {"layout": model.get("layout", "NCHW")}, "channels": CHANNELS}
+        return load_tagger(str(write_tagger(tmp_path / "t.toml", "m.onnx", **layout | (changes or {}))))
+
+    return build
+
+
+def scores_of(engine, crops, rule):
+    """Return the columns of all crops, and the bytes that were sent."""
+    parts = []
+    with closing(open_feed(engine, crops, rule)) as feed:
+        for start in range(0, crops.objects, engine.batch):
+            stop = min(start + engine.batch, crops.objects)
+            feed.load(start, stop)
+            parts.append({k: v[: stop - start].copy() for k, v in feed.result().items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in engine.columns}, feed.sent
+
+
+def both(tagger, crops, **options):
+    for images in ("dense", "sparse"):
+        yield scores_of(
+            make_engine(tagger, EngineOptions(images=images, **options)), crops, tagger.normalisation
+        )
+
+
+def assert_same(tagger, crops, **options):
+    (full, _), (lists, _) = both(tagger, crops, **options)
+    assert full.keys() == lists.keys()
+    for name, column in full.items():
+        np.testing.assert_array_equal(lists[name], column)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("opset", [9, 10, 11, 13, 15, 16, 17])
+def test_scores_are_those_of_dense_images_for_both_layouts_and_every_opset(build, layout, opset):
+    tagger = build(opset, layout=layout)
+    assert_same(tagger, random_crops(19, seed=opset), batch=4)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_models_of_other_floats_get_the_same_images(build, dtype, layout):
+    assert_same(build(dtype=dtype, layout=layout), random_crops(9))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [{"batch": 4}, {"outputs": {"a": 2, "b": 0}}, {"twist": "logits"}, {"input_name": "e2e image:0"}],
+)
+def test_fixed_batches_several_outputs_and_odd_names_are_no_matter(build, model):
+    assert_same(build(**model), random_crops(9))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 40), st.sampled_from([1, 2, 60, 900]), st.integers(1, 9))
+def test_scores_are_the_same_for_any_occupancy_and_batch(tmp_path_factory, seed, objects, most, batch):
+    folder = tmp_path_factory.mktemp("any")
+    write_model(folder / "m.onnx", channels=3)
+    tagger = load_tagger(str(write_tagger(folder / "t.toml", "m.onnx", channels=CHANNELS)))
+    assert_same(tagger, random_crops(objects, seed=seed, most=most), batch=batch)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("opset", [10, 17])
+def test_the_graph_makes_the_images_of_crops_dense_bit_for_bit(build, layout, opset):
+    import onnxruntime
+
+    tagger, crops = build(layout=layout), random_crops(5, seed=3)
+    target, rule = _sparse.Target("image", "float32", 5, 3, 32), tagger.normalisation
+    model = onnx.helper.make_model(
+        _sparse._graph(target, rule, opset), opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=6
+    )
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    slot = _slots.ListLoader(crops, rule, adds=opset >= 16)
+    rack = _slots.Rack(onnxruntime, [session], "cpu")
+    held = rack.take(slot.inputs(0, 5))
+    slot.fill(held, 0, 5)
+    np.testing.assert_array_equal(held.run()[0], dense(crops, rule))
+
+
+def test_models_older_than_opset_9_are_refused_with_what_to_set(build):
+    with pytest.raises(ModelError, match=r"m\.onnx: sparse images need opset 9 or newer, it has 8.*dense"):
+        make_engine(build(8), EngineOptions(images="sparse"))
+
+
+def test_a_batch_with_more_pixels_than_an_index_can_tell_is_refused(build):
+    with pytest.raises(ModelError, match=r"more than 2\^31 pixels"):
+        make_engine(build(), EngineOptions(images="sparse", batch=10**6))
+
+
+def test_lists_are_padded_to_few_lengths_and_by_a_quarter_at_most():
+    lengths = [_sparse.length(count) for count in range(100_000)]
+    assert all(size >= count for count, size in enumerate(lengths))
+    assert all(size <= 1.25 * count for count, size in enumerate(lengths) if count > 256)
+    assert len(set(lengths)) < 40
+
+
+def test_a_feed_keeps_its_buffers_and_answers_in_order(build):
+    tagger, crops = build(), random_crops(24)
+    engine = make_engine(tagger, EngineOptions(images="sparse", batch=8))
+    expected, _ = scores_of(engine, crops, tagger.normalisation)
+    loader = _slots.ListLoader(crops, tagger.normalisation, adds=True)
+    feed = _slots.SlotFeed(engine._rack, loader, engine._answer, depth=2)
+    feed.load(0, 8)
+    feed.load(8, 16)
+    first = feed.result()["modelOutput"].copy()
+    feed.load(16, 24)
+    found = np.concatenate([first, *(feed.result()["modelOutput"].copy() for _ in range(2))])
+    feed.close()
+    np.testing.assert_array_equal(found, expected["modelOutput"])
+
+
+@pytest.mark.parametrize("images", ["dense", "sparse"])
+@pytest.mark.parametrize("sessions", [1, 3])
+def test_threads_and_several_sessions_give_the_scores_of_one(build, images, sessions):
+    tagger = build()
+    crops = [random_crops(20, seed=seed) for seed in range(12)]
+    one = make_engine(tagger, EngineOptions())
+    alone = [scores_of(one, c, tagger.normalisation)[0]["modelOutput"] for c in crops]
+    engine = make_engine(tagger, EngineOptions(images=images, sessions=sessions))
+    with ThreadPoolExecutor(4) as pool:
+        shared = pool.map(lambda c: scores_of(engine, c, tagger.normalisation)[0]["modelOutput"], crops)
+    np.testing.assert_array_equal(list(shared), alone)
+
+
+def test_dense_slots_as_on_a_gpu_are_wiped_between_batches(build):
+    # What a CUDA provider uses for dense images, here with the CPU's memory as the device.
+    tagger, crops = build(), random_crops(30)
+    engine = make_engine(tagger, EngineOptions(batch=4))
+    expected, _ = scores_of(engine, crops, tagger.normalisation)
+    loader = _slots.ImageLoader(crops, tagger.normalisation, "modelInput", (4, 3, 32, 32))
+    found = []
+    with closing(_slots.SlotFeed(engine._rack, loader, engine._answer, depth=2)) as feed:
+        for start in range(0, 30, 4):
+            feed.load(start, min(start + 4, 30))
+            found.append(feed.result()["modelOutput"].copy())
+    np.testing.assert_array_equal(np.concatenate(found)[:30], expected["modelOutput"])
+
+
+def test_pinned_buffers_begin_on_a_page_and_pinning_without_a_driver_is_only_slower():
+    array = _cuda.page_aligned((3, 5), "float32")
+    assert array.ctypes.data % 4096 == 0
+    assert (array.shape, array.dtype, array.sum()) == ((3, 5), np.float32, 0)
+    assert _cuda.pin(array) in (True, False)
+
+
+@pytest.mark.parametrize("name", ["eg", "qg", "top", "tau"])
+def test_the_demo_taggers_score_real_events_alike_and_jets_need_a_twentieth_of_the_bytes(data, name):
+    from e2edist.campaign.images import make_frames, make_images
+    from e2edist.formats import open_events
+
+    tagger = load_tagger(name)
+    for file in ("given_1.root", "given_2.root"):  # 659 events
+        with open_events(str(data / "edm" / file), tagger.columns(), tagger.objects.collections) as reader:
+            batch = reader.read(0, reader.info.entries)
+        crops = make_images(batch, make_frames(batch, tagger), tagger).crops
+        assert crops.objects > 300
+        (full, sent), (lists, short) = both(tagger, crops)
+        for column in full:
+            np.testing.assert_array_equal(lists[column], full[column])
+        assert sent > (4 if name == "eg" else 20) * short
+
+
+def test_jets_of_the_demo_size_are_the_same_too(build):
+    tagger = build(changes=JETS | {"channels": [{"layer": "ECAL_energy"}] * 3}, size=125)
+    assert_same(tagger, random_crops(10, size=125, most=3000), batch=3)
