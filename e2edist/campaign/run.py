@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -240,6 +240,11 @@ class _LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Let go of a line that can't be written."""
+
+    def close(self) -> None:
+        """Let go of lines that are not written yet, too."""
+        with suppress(OSError):
+            super().close()
 
 
 def _kinds(campaign: Campaign) -> dict[str, str]:

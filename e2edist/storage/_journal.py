@@ -89,7 +89,8 @@ class Journal:
             where = where if self.url in where else where.replace(one.url, self.url)
         where = where if self.url in where else self.url
         told = (type(last) if isinstance(last, InputError) else InputError)(where, what, last.todo)
-        vars(told)["attempts"] = tuple(self.attempts)
+        # Whatever else the last error knows, as the bad baskets of an EntriesError, goes along.
+        vars(told).update(vars(last) | vars(told) | {"attempts": tuple(self.attempts)})
         return told
 
     @staticmethod

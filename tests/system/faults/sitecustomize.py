@@ -58,7 +58,7 @@ def strike(point):
             _do(fault)
 
 
-def _bomb(fault):  # noqa: ARG001
+def _bomb(fault):
     eaten = []
     while True:
         eaten.append(bytearray(os.urandom(1 << 20)) * 32)
@@ -155,7 +155,7 @@ PATCHES = {
 class _Finder:
     """Patches modules of the product right after they are imported."""
 
-    def find_spec(self, name, path=None, target=None):  # noqa: ARG002
+    def find_spec(self, name, path=None, target=None):
         if name not in PATCHES:
             return None
         patch = PATCHES.pop(name)
