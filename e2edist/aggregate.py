@@ -75,6 +75,9 @@ def _show(found: Verdict, plan: Plan, console: Console) -> None:
         f"{found.parts:,} good parts, {found.rows:,} rows, {found.events:,} of {plan.events:,} events",
         highlight=False,
     )
+    if found.given_up or plan.skipped:
+        skipped = f", {len(plan.skipped)} files were skipped" if plan.skipped else ""
+        console.print(f"{found.given_up:,} events were given up{skipped}: see bad.parquet", highlight=False)
     lines = [f"missing {chunk.url} entries {chunk.start}-{chunk.stop}" for chunk in found.missing[:_SHOWN]]
     lines += [f"damaged {path}: {why}" for path, why in found.damaged[:_SHOWN]]
     lines += [f"foreign {path}: {why}" for path, why in found.foreign[:_SHOWN]]

@@ -69,3 +69,12 @@ def write_bad(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
     table = pa.Table.from_pylist(list(rows), schema=pa.schema(_COLUMNS))
     with publish(folder / BAD) as draft:
         pq.write_table(table, draft, compression="zstd")
+
+
+def read_bad(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of ``bad.parquet``; none where there is no such file, or it can't be read."""
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(folder / BAD).to_pylist()
+    except (OSError, pa.ArrowException):
+        return []
+    return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import resource
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -194,6 +195,8 @@ def _receipt(chunk: Chunk, job: Job, images: Images, engine: Engine, clock: Cloc
         "started": round(started, 3),
         "host": platform.node(),
         "pid": os.getpid(),
+        # High-water mark of the whole worker: its threads share what is counted.
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "pool": job.pool,
         "engine": dict(engine.facts) | {"batch": str(engine.batch)},
         "versions": _versions(),

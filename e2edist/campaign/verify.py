@@ -5,10 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from e2edist.errors import OutputError
 from e2edist.storage.parts import verify_part
 
+from .bad import read_bad
 from .chunk import PREDICTIONS, Chunk, Receipt
 from .plan import Plan
 
@@ -23,8 +25,10 @@ class Verdict:
     ----------
     parts, rows, events : int
         Of good parts that belong to the plan and do not overlap.
+    given_up : int
+        Events that ``bad.parquet`` lists, and no part covers.
     missing : list of Chunk
-        Planned entries that no good part covers.
+        Planned entries that no good part covers, and that were not given up.
     damaged : list of (Path, str)
         Parts that can't be read or differ from their receipts.
     foreign : list of (Path, str)
@@ -34,13 +38,14 @@ class Verdict:
     parts: int = 0
     rows: int = 0
     events: int = 0
+    given_up: int = 0
     missing: list[Chunk] = field(default_factory=list)
     damaged: list[tuple[Path, str]] = field(default_factory=list)
     foreign: list[tuple[Path, str]] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
-        """Whether the predictions folder holds each planned entry exactly once, and nothing else."""
+        """Whether the folder holds each planned entry once, but for those given up, and nothing else."""
         return not (self.missing or self.damaged or self.foreign)
 
 
@@ -58,7 +63,27 @@ def verify(folder: Path, plan: Plan) -> Verdict:
             else:
                 good.append((path, result))
     _cover(found, plan, good)
+    _forgive(found, read_bad(folder))
     return found
+
+
+def _forgive(found: Verdict, bad: list[dict[str, Any]]) -> None:
+    """Take what was given up, and is listed, out of what is missing."""
+    ranges: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for row in bad:
+        if row["uuid"] is not None:
+            ranges.setdefault((row["uuid"], row["tree"]), []).append((row["start"], row["stop"]))
+    missing = found.missing
+    found.missing = []
+    for chunk in missing:
+        at = chunk.start
+        for start, stop in sorted(ranges.get((chunk.uuid, chunk.tree), [])):
+            first, last = max(start, at), min(stop, chunk.stop)
+            if first < last:
+                found.missing += [chunk.part(at, first)] if at < first else []
+                found.given_up += last - first
+                at = last
+        found.missing += [chunk.part(at, chunk.stop)] if at < chunk.stop or not chunk.events else []
 
 
 def _look(path: Path) -> Receipt | str:

@@ -1,0 +1,103 @@
+"""`aggregate --verify`: what is missing, damaged or foreign in a campaign's output is found."""
+
+from dataclasses import asdict
+
+import pyarrow as pa
+import pytest
+
+from e2edist.aggregate import main
+from e2edist.campaign.bad import write_bad
+from e2edist.campaign.chunk import PREDICTIONS
+from e2edist.campaign.plan import Plan, PlannedFile
+from e2edist.campaign.verify import verify
+from e2edist.storage.parts import write_part
+
+UUID = "a" * 32
+
+
+@pytest.fixture
+def plan():
+    file = PlannedFile("a.root", "hits", "Events", UUID, 100, 30, (0, 10, 20, 30))
+    return Plan({"name": "x"}, (file,), 8.0)
+
+
+def put(folder, plan, chunk, **changes):
+    table = pa.table({"entry": list(range(chunk.start, chunk.stop))})
+    proof = {"id": chunk.id, "chunk": asdict(chunk), "fingerprint": plan.fingerprint, "rows": chunk.events}
+    path = folder / PREDICTIONS / f"{chunk.id}.parquet"
+    write_part(path, table, lambda: proof | {"events": chunk.events} | changes)
+    return path
+
+
+@pytest.fixture
+def whole(tmp_path, plan):
+    plan.write(tmp_path)
+    return [put(tmp_path, plan, chunk) for chunk in plan.chunks()]
+
+
+def test_a_whole_campaign_is_good(tmp_path, plan, whole):
+    found = verify(tmp_path, plan)
+    assert (found.good, found.parts, found.rows, found.events) == (True, 3, 30, 30)
+
+
+def test_pieces_of_a_chunk_are_as_good_as_the_chunk(tmp_path, plan, whole):
+    whole[1].unlink()
+    for piece in plan.chunks()[1].halves():
+        put(tmp_path, plan, piece)
+    assert verify(tmp_path, plan).good
+
+
+def test_a_deleted_part_is_missing(tmp_path, plan, whole):
+    whole[1].unlink()
+    found = verify(tmp_path, plan)
+    assert [(chunk.start, chunk.stop) for chunk in found.missing] == [(10, 20)]
+
+
+def test_entries_that_were_given_up_are_counted_and_not_missing(tmp_path, plan, whole):
+    whole[1].unlink()
+    put(tmp_path, plan, plan.chunks()[1].part(10, 14))
+    put(tmp_path, plan, plan.chunks()[1].part(15, 20))
+    row = {"url": "a.root", "uuid": UUID, "tree": "Events", "start": 14, "stop": 15, "events": 1}
+    write_bad(tmp_path, [row | {"fraction": 1 / 30, "reason": "x", "attempts": 3, "tried": []}])
+    found = verify(tmp_path, plan)
+    assert (found.good, found.given_up, found.events) == (True, 1, 29)
+
+
+def test_a_part_beside_its_own_pieces_is_foreign(tmp_path, plan, whole):
+    put(tmp_path, plan, plan.chunks()[1].part(12, 15))
+    found = verify(tmp_path, plan)
+    assert not found.good
+    assert (found.events, len(found.foreign)) == (30, 1)
+
+
+def test_a_part_of_another_plan_is_foreign(tmp_path, plan, whole):
+    put(tmp_path, plan, plan.chunks()[0], fingerprint="other")
+    found = verify(tmp_path, plan)
+    assert len(found.foreign) == len(found.missing) == 1
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_flipped_byte_is_damage_or_changes_nothing_that_is_read(tmp_path, plan, whole, fraction):
+    content = bytearray(whole[2].read_bytes())
+    content[int(len(content) * fraction)] ^= 0x10
+    whole[2].write_bytes(content)
+    found = verify(tmp_path, plan)
+    assert found.good or [path for path, _ in (*found.damaged, *found.foreign)] == [whole[2]]
+
+
+def test_the_verb_says_what_is_wrong_and_discards_it_on_request(tmp_path, plan, whole, capsys):
+    whole[0].write_bytes(b"PAR1")
+    assert main([str(tmp_path), "--verify"]) == 1
+    assert whole[0].exists()
+    assert main([str(tmp_path), "--verify", "--discard"]) == 1
+    assert not whole[0].exists()
+    put(tmp_path, plan, plan.chunks()[0])
+    assert main([str(tmp_path), "--verify"]) == 0
+    said = capsys.readouterr()
+    assert f"damaged {whole[0]}" in said.out
+    assert "1 ranges missing, 1 parts damaged, 0 foreign" in said.err
+
+
+def test_a_folder_without_a_campaign_is_the_users_mistake(tmp_path, capsys):
+    assert main([str(tmp_path), "--verify"]) == 2
+    assert "holds no campaign" in capsys.readouterr().err
