@@ -114,13 +114,17 @@ alive() { # NAME: a zombie counts as gone, and so does a process that took over 
 }
 
 start_node() { # NAME COMMAND...: runs COMMAND in the node; its PID 1 lives until the node is killed
-    local name=$1 enter=()
+    local name=$1 enter=() as_root=()
     shift
     alive "$name" && return 0
     [ ! -e "/run/netns/$(net_name "$name")" ] || enter=(nsenter "--net=/run/netns/$(net_name "$name")")
+    is_root || as_root=(--user --map-root-user)
     # shellcheck disable=SC2016  # the inner shell expands
-    E2EDIST_TEST_NODE=$base:$name setsid "${enter[@]}" unshare --pid --fork --kill-child --uts --mount-proc \
-        --propagation slave bash -c 'hostname "$0"; "$@" & while :; do wait; sleep 1; done' "$name" "$@" \
+    E2EDIST_TEST_NODE=$base:$name setsid "${enter[@]}" unshare "${as_root[@]}" --pid --fork --kill-child --uts \
+        --mount-proc --propagation slave bash -c '
+            hostname "$1"
+            for file in hosts resolv.conf; do [ ! -e "$0/etc/$file" ] || mount --bind "$0/etc/$file" "/etc/$file"; done
+            "${@:2}" & while :; do wait; sleep 1; done' "$base" "$name" "$@" \
         </dev/null >>"$base/log/$name.out" 2>&1 &
     echo $! >"$base/run/$name.pid"
 }
@@ -161,6 +165,13 @@ nodes_here() { # names of all nodes that were started
     return 0
 }
 
+# shellcheck disable=SC2154  # set by the scripts
+each_node() { # COMMAND...: called with NAME and INDEX
+    local n
+    for n in $(seq 1 "$nodes"); do "$@" "cpu$n" "$n"; done
+    for n in $(seq 1 "$gpu_nodes"); do "$@" "gpu$n" $((nodes + n)); done
+}
+
 # ---- networks: one bridge per cluster, one namespace and address per node ----------------------------------
 
 net_name() { echo "e2e$(cat "$base/run/subnet" 2>/dev/null || echo none)-$1"; }
@@ -193,6 +204,14 @@ make_net() { # NAME INDEX
     ip -n "$name" addr add "$(node_ip "$2")/24" dev eth0
     ip -n "$name" link set eth0 up
     ip -n "$name" route add default via "$(head_ip)"
+}
+
+host_line() { echo "$(node_ip "$2") $1"; }
+
+write_hosts() { # the nodes see these in place of this machine's files; a lost network has no name server either
+    mkdir -p "$base/etc"
+    { echo "$(head_ip) head"; each_node host_line; cat /etc/hosts; } >"$base/etc/hosts"
+    if [ -e "$base/run/subnet" ]; then : >"$base/etc/resolv.conf"; fi
 }
 
 remove_nets() {
