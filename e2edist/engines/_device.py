@@ -96,7 +96,6 @@ def _library_refusal(provider: str, runtime: Any) -> tuple[str, str] | None:
     return None
 
 
-@cache
 def preload(runtime: Any) -> str:
     """Load the CUDA and cuDNN libraries that pip installed; return what onnxruntime says about it."""
     said = io.StringIO()

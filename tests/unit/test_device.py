@@ -1,0 +1,143 @@
+"""Why a GPU can't be used, in one sentence; a driver that we play stands in for what is not here."""
+
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from e2edist.engines import EngineOptions, _cuda, _device, _session
+from e2edist.engines._cuda import Device, DriverError
+
+CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
+A100 = Device("NVIDIA A100-SXM4-40GB", "GPU-1", 80, "580.65", 13000)
+
+
+def runtime(tmp_path, release="1.31.1"):
+    """Return what stands in for onnxruntime-gpu; its provider libraries are not there."""
+    return SimpleNamespace(
+        __version__=release,
+        __file__=str(tmp_path / "__init__.py"),
+        get_available_providers=lambda: [TENSORRT, CUDA, "CPUExecutionProvider"],
+        preload_dlls=lambda: print("Failed to load libcublas"),
+    )
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """Let the driver show a device, or raise."""
+
+    def show(device):
+        def find(index=0):
+            if isinstance(device, Exception):
+                raise device
+            return device
+
+        monkeypatch.setattr(_cuda, "find_device", find)
+
+    return show
+
+
+@pytest.mark.parametrize(
+    ("release", "cuda", "oldest"),
+    [("1.23.0", 12, 60), ("1.26.1", 12, 60), ("1.28.0", 13, 75), ("1.31.1", 13, 75), ("2.0", 13, 75)],
+)
+def test_what_a_build_needs_follows_the_table(release, cuda, oldest):
+    assert _device.needs(release) == (cuda, oldest)
+
+
+@pytest.mark.parametrize(
+    ("device", "release", "why"),
+    [
+        (
+            DriverError("libcuda.so.1: cannot open"),
+            "1.31.1",
+            r"no NVIDIA driver.*libcuda\.so\.1 .*provider = ",
+        ),
+        (
+            DriverError("the driver shows 0 devices"),
+            "1.31.1",
+            r"no usable GPU: the driver shows 0 devices.*job",
+        ),
+        (Device("Tesla P100", "GPU-1", 60, "580.65", 13000), "1.31.1", r"P100 .*6\.0.*from 7\.5 on.*1\.26"),
+        (
+            Device("Tesla K80", "GPU-1", 37, "535.1", 12020),
+            "1.26.0",
+            r"K80 .*3\.7.*from 6\.0 on.*another GPU",
+        ),
+        (
+            Device("A100", "GPU-1", 80, "535.1", 12020),
+            "1.31.1",
+            r"535\.1 runs CUDA 12\.2.*needs 13.*driver 580",
+        ),
+        (A100, "1.31.1", r"a library of CUDAExecutionProvider is missing: .*providers_cuda.*pip install"),
+    ],
+)
+def test_each_thing_that_is_missing_is_named_with_what_to_do(
+    tmp_path, driver, monkeypatch, device, release, why
+):
+    monkeypatch.setattr(_cuda, "MODULE", tmp_path / "none")
+    driver(device)
+    what, todo = _device.refusal(CUDA, runtime(tmp_path, release))
+    assert re.search(why, f"{what}. {todo}"), (what, todo)
+
+
+def test_a_container_that_hides_the_driver_is_told_from_a_machine_without_one(tmp_path, driver, monkeypatch):
+    module = tmp_path / "version"
+    module.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19\n")
+    monkeypatch.setattr(_cuda, "MODULE", module)
+    driver(DriverError("libcuda.so.1: cannot open shared object file"))
+    what, todo = _device.refusal(CUDA, runtime(tmp_path))
+    assert "535.104.05 is on this host" in what
+    assert "--nv" in todo
+
+
+def test_hidden_devices_are_told_with_the_variable_that_hides_them(tmp_path, driver, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "10000")
+    driver(DriverError("the driver shows 0 devices"))
+    assert "CUDA_VISIBLE_DEVICES='10000'" in _device.refusal(CUDA, runtime(tmp_path))[0]
+
+
+def test_a_receipt_tells_device_uuid_driver_and_build(tmp_path, driver):
+    driver(A100)
+    facts = _device.describe(CUDA, runtime(tmp_path))
+    assert (facts["device"], facts["uuid"], facts["driver"]) == (A100.name, "GPU-1", "580.65")
+    assert "1.31.1" in facts["build"]
+
+
+def test_on_a_cpu_it_tells_the_model_of_the_processor(tmp_path):
+    facts = _device.describe("CPUExecutionProvider", runtime(tmp_path))
+    assert facts["device"]
+    assert "uuid" not in facts
+
+
+def test_settings_of_a_gpu_are_those_that_were_found_to_be_sound(tmp_path, driver, monkeypatch):
+    driver(A100)
+    ((name, cuda),) = _session.provider_settings(EngineOptions(provider="cuda"), "m.onnx")
+    assert name == CUDA
+    assert cuda["use_tf32"] == "0"
+    assert cuda["cudnn_conv_algo_search"] == "HEURISTIC"
+    assert cuda["arena_extend_strategy"] == "kSameAsRequested"
+    monkeypatch.setenv("E2EDIST_CACHE", str(tmp_path))
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    monkeypatch.setattr(_session, "runtime", lambda: runtime(tmp_path))
+    (tmp_path / "m.onnx").write_bytes(b"model")
+    options = EngineOptions(provider="tensorrt")
+    first, second = _session.provider_settings(options, str(tmp_path / "m.onnx"))
+    assert (first[0], second) == (TENSORRT, (CUDA, cuda))
+    assert first[1]["trt_engine_cache_path"].startswith(str(tmp_path / "tensorrt" / "NVIDIA-A100-SXM4-40GB"))
+
+
+def test_engines_of_tensorrt_are_built_by_one_process_at_a_time(tmp_path, driver, monkeypatch):
+    driver(A100)
+    monkeypatch.setenv("E2EDIST_CACHE", str(tmp_path))
+    monkeypatch.setattr(_session, "runtime", lambda: runtime(tmp_path))
+    (tmp_path / "m.onnx").write_bytes(b"model")
+    options = EngineOptions(provider="tensorrt")
+    code = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'w'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    with _session.engines_locked(str(tmp_path / "m.onnx"), options):
+        (lock,) = tmp_path.rglob(".lock")
+        other = [sys.executable, "-c", code, str(lock)]
+        assert subprocess.run(other, check=False, capture_output=True).returncode != 0
+    assert subprocess.run(other, check=False).returncode == 0
