@@ -114,6 +114,10 @@ class Blame:
         """Return the case of a chunk, a new one at first."""
         return self._cases.setdefault(chunk.id, Case(chunk.id))
 
+    def knows(self, chunk: Chunk) -> bool:
+        """Return whether there is a case: such a chunk stays as it is, or its tries would not add up."""
+        return chunk.id in self._cases
+
     def judge(self, chunk: Chunk, outcome: Outcome, *, alone: bool) -> Verdict:
         """Return what to do with a chunk whose task raised or was lost.
 

@@ -211,7 +211,7 @@ class Driver:
         # Beyond the tail nothing shrinks, so that a campaign of a million chunks does not count them all.
         share = left / max(1, self._progress.workers) if len(self._waiting) < _TAIL else inf
         events = portion(chunk.events, lane.pace.rate, share, self._limits.portion_s) if chunk.events else 0
-        if events == chunk.events:
+        if events == chunk.events or self._blame.knows(chunk):
             return chunk
         self._waiting.appendleft(chunk.part(chunk.start + events, chunk.stop))
         self._progress.chunks += 1
