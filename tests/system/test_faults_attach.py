@@ -36,7 +36,12 @@ class Cluster:
         line = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard", "--host", self.host]
         process = self.lab.launch([*line, "--port", self.address.rpartition(":")[2]], self._environment(()))
         until(lambda: "Scheduler at" in process.said.read_text())
+        self.scheduler = process
         return process
+
+    def known(self):
+        """Return how many workers the scheduler has ever seen."""
+        return self.scheduler.said.read_text().count("Register worker")
 
     def start_worker(self, faults=(), threads=1, inside=()):
         line = [
@@ -49,8 +54,9 @@ class Cluster:
         ]
         line += ["--nthreads", threads, "--local-directory", self.lab.folder / "scratch"]
         line += ["--death-timeout", 60, "--memory-limit", 0]
+        before = self.known()
         process = self.lab.launch([*inside, *line], self._environment(faults))
-        until(lambda: "Registered to" in process.said.read_text() or process.poll() is not None)
+        until(lambda: self.known() > before or process.poll() is not None)
         assert process.poll() is None, process.said.read_text()
         return process
 
