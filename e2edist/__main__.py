@@ -11,6 +11,8 @@ from e2edist.errors import nearest
 #: Verb -> what it does.
 VERBS = {
     "submit": "run a tagger over ROOT files",
+    "status": "say how far a campaign is",
+    "cancel": "stop a campaign and its jobs",
     "aggregate": "check the output of a campaign",
     "validate": "compare a model's scores over all ways to run it",
     "convert": "make an ONNX file of a trained model, and validate it",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import resource
 import time
 from collections.abc import Mapping
@@ -26,11 +25,13 @@ from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.parts import checksum, write_part
 from e2edist.storage.staging import InputOptions, read_input
 
+from . import names
 from .clock import DET_FRAMES, EVENTSETUP, OUTPUT, SOURCE, Clock
 from .images import Images, empty_batch, make_frames, make_images
+from .quality import measure
 from .rows import make_table
 
-PREDICTIONS = "predictions"
+PREDICTIONS = names.PREDICTIONS
 #: Plain facts about a finished chunk: what the part's footer and the ledger hold.
 Receipt = dict[str, Any]
 
@@ -51,8 +52,7 @@ class Chunk:
     @property
     def id(self) -> str:
         """Name of the part: safe in any file system, the same for the same entries of the same file."""
-        tree = re.sub(r"[^A-Za-z0-9]+", "_", self.tree)
-        return f"{self.uuid}-{tree}-{self.start}-{self.stop}"
+        return names.chunk_id(self.uuid, self.tree, self.start, self.stop)
 
     @property
     def events(self) -> int:
@@ -128,9 +128,10 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
     scores = predict(images, engine, tagger, clock)
     with clock.stage(OUTPUT, len(images.objects)):
         table = make_table(chunk.uuid, batch, images, scores, engine.columns)
+        quality = measure(scores, images.crops, tagger)
 
         def receipt() -> Receipt:
-            return _receipt(chunk, job, images, engine, clock, started)
+            return _receipt(chunk, job, images, engine, clock, started) | {"quality": quality}
 
         path = Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet"
         return write_part(path, table, receipt) | {"bytes": path.stat().st_size}

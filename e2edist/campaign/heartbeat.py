@@ -12,13 +12,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from e2edist.errors import E2EError
-from e2edist.pools import Pool
-from e2edist.spec.site import PoolSpec
 
-from .driver import Progress
+if TYPE_CHECKING:
+    from e2edist.pools import Pool
+    from e2edist.spec.site import PoolSpec
+
+    from .driver import Progress
+
+    Watch = Callable[[Progress], None]
+    Ready = Callable[[Pool], None]
 
 HEARTBEAT = "progress.json"
 #: Environment variable by which a detached controller knows its record.
@@ -26,9 +31,6 @@ TOKEN = "E2EDIST_CONTROLLER"  # noqa: S105 - a name
 BEAT_S = 2.0
 #: "Now" is so many seconds.
 _NOW_S = 60.0
-
-Watch = Callable[[Progress], None]
-Ready = Callable[[Pool], None]
 
 
 @dataclass(slots=True)

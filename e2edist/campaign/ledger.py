@@ -16,9 +16,10 @@ from e2edist.errors import OutputError
 from e2edist.storage.parts import read_receipt
 from e2edist.storage.publish import publish, sweep
 
+from . import names
 from .chunk import PREDICTIONS, Chunk, Receipt
 
-LEDGER = "ledger.jsonl"
+LEDGER = names.LEDGER
 #: Attempts that a failure tells of.
 _TOLD = 8
 _NEEDED = {"id", "chunk", "fingerprint", "rows", "events", "status", "stages"}

@@ -9,6 +9,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
@@ -19,6 +20,43 @@ LOCK = ".lock"
 #: of another host that was not touched for long is taken for dead.
 _BEAT_S = 30.0
 _STALE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The driver that holds a folder's lock; `here`: on this host."""
+
+    host: str
+    pid: int
+    here: bool
+
+
+def look_at_lock(folder: Path) -> Holder | None:
+    """Return who works on a campaign, as far as can be seen without touching the lock.
+
+    A driver of this host must live and have the lock open; one of another host must have touched it lately.
+    """
+    path = folder / LOCK
+    try:
+        with path.open("rb") as stream:
+            found, age = _holder(stream.fileno()), time.time() - os.fstat(stream.fileno()).st_mtime
+    except OSError:
+        return None
+    if found is None or not isinstance(found["pid"], int):
+        return None
+    holder = Holder(str(found["host"]), found["pid"], found["host"] == platform.node())
+    alive = _has_open(holder.pid, path) if holder.here else age < _STALE_S
+    return holder if alive else None
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    """Return whether a process has a file open; of another user's process it is only known that it lives."""
+    try:
+        return any(fd.samefile(path) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.exists())
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 @contextmanager

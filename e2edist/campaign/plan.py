@@ -20,9 +20,10 @@ from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 from e2edist.storage.staging import InputOptions, read_input
 
+from . import names
 from .chunk import PREDICTIONS, Chunk
 
-PLAN = "plan.json"
+PLAN = names.PLAN
 _VERSION = 1
 #: Opening files waits for disks and networks, not for cores.
 _OPENERS = 16
@@ -274,7 +275,7 @@ def check_folder(folder: Path) -> None:
 
 def clear(folder: Path) -> None:
     """Remove a campaign from its folder: plan first, so that what a crash leaves is never taken for one."""
-    for name in (PLAN, "ledger.jsonl", "timing.parquet", "bad.parquet"):
+    for name in (PLAN, names.LEDGER, "timing.parquet", "bad.parquet", "progress.json", "controller.json"):
         (folder / name).unlink(missing_ok=True)
     for part in (folder / PREDICTIONS).glob("*.parquet"):
         part.unlink(missing_ok=True)

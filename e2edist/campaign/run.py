@@ -21,6 +21,7 @@ from e2edist.spec.tagger import TaggerSpec, load_tagger
 from e2edist.storage.publish import sweep
 from e2edist.storage.staging import InputOptions
 
+from . import names
 from .bad import BAD, bad_fraction, bad_rows, write_bad
 from .chunk import PREDICTIONS, Job, prepare
 from .driver import Driver, Limits, Progress
@@ -41,8 +42,7 @@ from .plan import (
 from .summary import write_timing
 
 _GIB = 1024**3
-#: One line per chunk that ended.
-LOG = "submit.log"
+LOG = names.LOG
 #: A chunk is in memory compressed, decompressed, as columns and as frames: measured factor on its raw bytes.
 _COPIES = 4
 

@@ -1,0 +1,160 @@
+"""How far a campaign is, from plan and ledger, without reading the receipts: fast at 100,000 chunks."""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from e2edist.errors import OutputError
+
+from .names import LEDGER, PLAN, PREDICTIONS, chunk_id
+
+_DONE = b'{"done":{"id":"'
+_COUNTS = re.compile(rb'"rows":(\d+),"events":(\d+)[,}]')
+#: Entries of one file, half-open, by the beginning of their ids.
+_Ranges = dict[str, list[tuple[int, int]]]
+
+
+@dataclass(slots=True)
+class Glance:
+    """Counts of one plan.
+
+    Attributes
+    ----------
+    files, chunks, events : int
+        As planned.
+    ended : int
+        Planned chunks of which every entry is done or given up.
+    parts : int
+        Published parts; chunks that were cut in pieces have several.
+    events_done, events_failed, rows : int
+    failed : list of dict
+        Entries that were given up, as in the ledger.
+    skipped : int
+        Input files that could not be planned.
+    """
+
+    fingerprint: str
+    tagger: str
+    files: int
+    chunks: int
+    events: int
+    skipped: int
+    ended: int = 0
+    parts: int = 0
+    events_done: int = 0
+    rows: int = 0
+    failed: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def events_failed(self) -> int:
+        """Entries that were given up."""
+        return sum(item["stop"] - item["start"] for item in self.failed)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every chunk has ended."""
+        return self.ended == self.chunks
+
+
+def glance(folder: Path) -> Glance | None:
+    """Return the counts of a campaign's folder, or None if it has no plan.
+
+    Where the ledger is lost, parts are counted by their names; their rows are not known then.
+
+    Raises
+    ------
+    OutputError
+        The plan can't be read.
+    """
+    path = folder / PLAN
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = _planned(content)
+        edges = {_head(file): tuple(file["edges"]) for file in content["files"]}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(str(path), f"can't be read ({error})", "Name the folder of a campaign.") from error
+    ranges: _Ranges = {}
+    done = _done_and_failed(folder, found)
+    for name, (rows, events) in done.items():
+        head, start, stop = name.rsplit("-", 2)
+        ranges.setdefault(head, []).append((int(start), int(stop)))
+        found.rows += rows
+        found.events_done += events
+    found.parts = len(done)
+    for item in found.failed:
+        head = item["id"].rsplit("-", 2)[0]
+        ranges.setdefault(head, []).append((item["start"], item["stop"]))
+    found.ended = sum(_ended(edges[head], pieces) for head, pieces in ranges.items() if head in edges)
+    return found
+
+
+def _planned(content: dict[str, Any]) -> Glance:
+    files = content["files"]
+    chunks = sum(max(1, len(file["edges"]) - 1) for file in files)
+    events = sum(file["entries"] for file in files)
+    tagger = str(content["tagger"].get("name", ""))
+    return Glance(content["fingerprint"], tagger, len(files), chunks, events, skipped=len(content["skipped"]))
+
+
+def _head(file: dict[str, Any]) -> str:
+    """Return the beginning that the ids of a file's chunks share."""
+    return chunk_id(file["uuid"], file["tree"], 0, 0).removesuffix("-0-0")
+
+
+def _done_and_failed(folder: Path, found: Glance) -> dict[str, tuple[int, int]]:
+    """Return part -> rows, events; failures go into `found`."""
+    done: dict[str, tuple[int, int]] = {}
+    failed: dict[str, dict[str, Any]] = {}
+    path = folder / LEDGER
+    if not path.exists():
+        return {path.stem: (0, _events(path.stem)) for path in (folder / PREDICTIONS).glob("*.parquet")}
+    with path.open("rb") as stream:
+        # A line without an end is being written, or was cut.
+        for line in (line for line in stream if line.endswith(b"\n")):
+            end = line.find(b'"', len(_DONE))
+            counts = _COUNTS.search(line, end) if line.startswith(_DONE) else None
+            if counts:
+                done[line[len(_DONE) : end].decode()] = int(counts[1]), int(counts[2])
+            else:
+                failed.update((item["id"], item) for item in _failure(line))
+    found.failed = [item for name, item in failed.items() if name not in done]
+    return done
+
+
+def _events(name: str) -> int:
+    _, start, stop = name.rsplit("-", 2)
+    return int(stop) - int(start)
+
+
+def _failure(line: bytes) -> Iterator[dict[str, Any]]:
+    try:
+        item = json.loads(line)["failed"]
+        if isinstance(item["id"], str) and isinstance(item["stop"] - item["start"], int):
+            yield item
+    except (ValueError, KeyError, TypeError):
+        return
+
+
+def _ended(edges: tuple[int, ...], pieces: list[tuple[int, int]]) -> int:
+    """Return how many of a file's chunks `pieces` cover."""
+    planned = list(pairwise(edges)) if len(edges) > 1 else [(0, 0)]
+    whole = set(pieces)
+    ended = [place in whole for place in planned]
+    covered = [0] * len(planned)
+    for start, stop in whole:
+        at = bisect_right(edges, start) - 1
+        if 0 <= at < len(planned):
+            covered[at] += stop - start
+    return sum(
+        done or 0 < stop - start <= sum_
+        for done, (start, stop), sum_ in zip(ended, planned, covered, strict=True)
+    )

@@ -1,0 +1,18 @@
+"""Names in a campaign's folder. Imports nothing, so that looking at a folder takes no time."""
+
+from __future__ import annotations
+
+import re
+
+PLAN = "plan.json"
+#: What is done, what was given up: one JSON object a line.
+LEDGER = "ledger.jsonl"
+#: Folder of the parts.
+PREDICTIONS = "predictions"
+#: One line per chunk that ended.
+LOG = "submit.log"
+
+
+def chunk_id(uuid: str, tree: str, start: int, stop: int) -> str:
+    """Return the name of a part: safe in any file system, the same for the same entries of a file."""
+    return f"{uuid}-{re.sub(r'[^A-Za-z0-9]+', '_', tree)}-{start}-{stop}"

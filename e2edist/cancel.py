@@ -1,0 +1,58 @@
+"""``python -m e2edist.cancel DIR``: end a campaign that runs, here or as a batch job, in good order."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from e2edist.errors import E2EError
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m e2edist.cancel",
+        description="Stop the controller of a campaign and all of its jobs. What is done is kept: the same "
+        "submit does the rest.",
+        epilog="Exit codes: 0 nothing runs any more, 2 it can't be ended from here.",
+    )
+    p.add_argument("folder", type=Path, metavar="DIR", help="output folder of a campaign")
+    p.add_argument(
+        "--timeout-s",
+        type=float,
+        default=120.0,
+        metavar="S",
+        help="time for an end in good order; then it is ended in any case (default: 120)",
+    )
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb; return the exit code."""
+    args = parser().parse_args(argv)
+    from rich.console import Console
+
+    console = Console()
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    try:
+        from e2edist.control.state import look
+        from e2edist.control.stop import cancel
+
+        acted = cancel(args.folder, args.timeout_s, say)
+        counts = look(args.folder, ask_queue=False).counts
+    except E2EError as error:
+        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
+        return error.exit_code
+    if not acted:
+        say("nothing runs")
+    say(f"{counts.events_done:,} of {counts.events:,} events are done and kept")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

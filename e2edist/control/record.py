@@ -1,0 +1,91 @@
+"""``controller.json``: where the controller of a detached campaign was sent, so that others find it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from e2edist.errors import OutputError
+from e2edist.storage.publish import publish
+
+RECORD = "controller.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """A controller that was started or submitted.
+
+    Attributes
+    ----------
+    kind : str
+        process, slurm or htcondor.
+    id : str
+        Process or job number.
+    host : str
+        Where it was submitted; for a process, where it runs.
+    token : str
+        What the controller writes into its heartbeat, to be known by.
+    born : int
+        Start of the process in ticks of its host, as its number may be another's later; 0 for jobs.
+    submitted : float
+        Seconds since 1970.
+    log : str
+        What it prints.
+    cancelled : bool
+        Whether it was told to end.
+    """
+
+    kind: str
+    id: str
+    host: str
+    token: str
+    born: int
+    submitted: float
+    log: str
+    cancelled: bool = False
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        words = {"process": "process", "slurm": "SLURM job", "htcondor": "HTCondor job"}
+        return f"{words.get(self.kind, self.kind)} {self.id}"
+
+    @property
+    def process_lives(self) -> bool:
+        """Whether it is a process of this host that runs."""
+        return self.kind == "process" and self.host == platform.node() and birth(self.id) == self.born
+
+    def write(self, folder: Path) -> None:
+        """Write ``controller.json``."""
+        with publish(folder / RECORD) as draft:
+            draft.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+
+
+def read_record(folder: Path) -> Controller | None:
+    """Return the controller of a folder, or None if it never had one.
+
+    Raises
+    ------
+    OutputError
+        The record can't be read.
+    """
+    path = folder / RECORD
+    try:
+        return Controller(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise OutputError(str(path), f"can't be read ({error})", "Remove it if nothing runs.") from error
+
+
+def birth(pid: int | str) -> int:
+    """Return when a process of this host started, in ticks since boot; 0 if it is gone or a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    # The name, in brackets, may hold spaces and brackets; the state comes behind it.
+    fields = text.rpartition(")")[2].split()
+    return 0 if fields[0] == "Z" else int(fields[19])

@@ -1,0 +1,108 @@
+"""What a person sees of a campaign's state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from .state import State
+
+#: Rows of a table that may be long.
+_SHOWN = 10
+
+
+def show(console: Console, folder: Path, state: State) -> None:
+    """Print state, counts, rates, pools and losses, and what can be done next."""
+    rows = Table.grid(padding=(0, 2))
+    for name, text in _facts(folder, state):
+        rows.add_row(name, text)
+    console.print(rows, highlight=False, markup=False)
+    if state.under_way and state.heart:
+        _show_pools(console, state)
+    _show_failed(console, state)
+    for line in _next(folder, state):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _facts(folder: Path, state: State) -> Iterator[tuple[str, str]]:
+    counts = state.counts
+    yield "campaign", f"{folder} (tagger {counts.tagger}, {counts.files:,} files)"
+    yield "state", " ".join(_state(state))
+    parts = f" ({counts.parts:,} parts)" if counts.parts != counts.ended - len(counts.failed) else ""
+    yield "chunks", f"{counts.ended:,} of {counts.chunks:,} ended{parts}"
+    share = f", {counts.events_done / counts.events:.1%}" if counts.events else ""
+    yield "events", f"{counts.events_done:,} of {counts.events:,} done{share}; {counts.rows:,} objects"
+    if counts.failed or counts.skipped:
+        lost = f"{counts.events_failed:,} events in {len(counts.failed):,} ranges"
+        yield "lost", f"{lost}, {counts.skipped:,} files skipped"
+    if state.state == "running":
+        yield "rate", _rate(state)
+    if state.controller:
+        yield "log", state.controller.log
+
+
+def _state(state: State) -> Iterator[str]:
+    yield state.state
+    if state.controller and state.state in ("queued", "starting", "running", "finishing"):
+        yield f"as {state.controller.name}"
+    if state.holder:
+        yield f"on {state.holder.host} (pid {state.holder.pid})"
+    if state.state == "running":
+        yield f"for {_span(time.time() - state.heart['started'])}"
+    if state.why:
+        yield f"- {state.why}"
+    if state.silent_s:
+        yield f"- SILENT for {_span(state.silent_s)}"
+
+
+def _span(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _rate(state: State) -> str:
+    heart = state.heart
+    if heart.get("events_per_s") is None:
+        return "waiting for workers" if not heart.get("workers") else "-- events/s, ETA --"
+    eta = _span(heart["eta_s"]) if heart.get("eta_s") is not None else "--"
+    now = heart.get("events_per_s_now") or 0.0
+    return f"{now:,.0f} events/s now, {heart['events_per_s']:,.0f} mean, ETA {eta}"
+
+
+def _show_pools(console: Console, state: State) -> None:
+    table = Table("pool", "kind", "wanted", "queued", "running", "joined", "dashboard")
+    troubles = []
+    for name, pool in state.heart.get("pools", {}).items():
+        numbers = [str(pool.get(key, "")) for key in ("wanted", "queued", "running", "joined")]
+        table.add_row(name, str(pool.get("kind", "")), *numbers, str(pool.get("dashboard", "")))
+        if pool.get("trouble"):
+            troubles.append(f"pool {name}: {pool['trouble']}")
+    console.print(table)
+    for line in troubles:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _show_failed(console: Console, state: State) -> None:
+    failed = state.counts.failed
+    if not failed:
+        return
+    table = Table("file", "entries", "attempts", "reason", title="lost", title_justify="left")
+    for item in sorted(failed, key=lambda f: f["start"] - f["stop"])[:_SHOWN]:
+        place = f"{item['start']}-{item['stop']}"
+        table.add_row(str(item["url"]), place, str(item["attempts"]), str(item["reason"]))
+    if len(failed) > _SHOWN:
+        table.add_row(f"... and {len(failed) - _SHOWN} more", "", "", "")
+    console.print(table)
+
+
+def _next(folder: Path, state: State) -> Iterator[str]:
+    if state.under_way:
+        yield f"cancel  python -m e2edist.cancel {folder}"
+    elif state.state in ("planned", "stopped", "failed", "died"):
+        yield "the same submit does the rest; what is done is kept"
+    elif state.counts.failed:
+        yield "the same submit tries again what was lost"

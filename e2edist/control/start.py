@@ -1,0 +1,125 @@
+"""Detaching: the plan is frozen here, the campaign runs in a process or a job that outlives this one."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from e2edist.campaign.heartbeat import TOKEN
+from e2edist.campaign.lock import locked, look_at_lock
+from e2edist.campaign.plan import check_folder, clear
+from e2edist.campaign.run import Campaign
+from e2edist.errors import OutputError, ResourceError
+from e2edist.pools import is_batch, make_controller, queue_of
+from e2edist.spec.controller import ControllerSpec
+
+from .record import Controller, birth, read_record
+
+#: A controller on this machine that has not taken the folder after so long is left to itself.
+_START_S = 60.0
+_LOG = "controller.log"
+#: Ours alone: what the plan is for is decided here, the controller only goes on with it.
+_OURS = {"--detach", "--fresh", "--resume"}
+
+
+def controller_arguments(argv: Sequence[str]) -> list[str]:
+    """Return the arguments of ``python`` for the controller of ``submit`` with `argv`."""
+    return ["-m", "e2edist.submit", *(word for word in argv if word not in _OURS), "--resume"]
+
+
+def preview_controller(spec: ControllerSpec, folder: Path, argv: Sequence[str]) -> str:
+    """Return what the batch system would be given; empty for a process."""
+    job = make_controller(spec, folder.absolute(), controller_arguments(argv), {TOKEN: "TOKEN"})
+    return job.text() if is_batch(spec.kind) else ""
+
+
+def detach(campaign: Campaign, argv: Sequence[str]) -> Controller:
+    """Freeze the plan and start the controller that runs it.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        Of ``submit``: the controller is the same command without ``--detach``.
+
+    Raises
+    ------
+    OutputError
+        The folder can't be written, or a controller is there already.
+    ResourceError
+        The batch system refuses, or the process ended at once.
+    """
+    folder, spec = campaign.folder.absolute(), campaign.site.controller
+    _refuse_second(folder)
+    _freeze(campaign)
+    token = uuid4().hex
+    arguments = controller_arguments(argv)
+    if spec.kind == "process":
+        return _spawn(folder, arguments, token)
+    job = make_controller(spec, folder, arguments, {TOKEN: token})
+    number = job.submit()
+    record = Controller(spec.kind, number, platform.node(), token, 0, time.time(), str(job.log))
+    record.write(folder)
+    return record
+
+
+def _refuse_second(folder: Path) -> None:
+    old = read_record(folder)
+    if old is None or old.cancelled:
+        return
+    batch = is_batch(old.kind) and queue_of(old.kind).states([old.id])
+    if batch or old.process_lives:
+        todo = "Wait for it, or run python -m e2edist.cancel."
+        raise OutputError(str(folder), f"has a controller already: {old.name}", todo)
+
+
+def _freeze(campaign: Campaign) -> None:
+    folder = campaign.folder
+    check_folder(folder)
+    with locked(folder):
+        if campaign.spec.mode == "fresh":
+            clear(folder)
+        if not campaign.resumed:
+            campaign.plan.write(folder)
+
+
+def _spawn(folder: Path, arguments: list[str], token: str) -> Controller:
+    log = folder / _LOG
+    with log.open("ab") as stream:
+        # A session of its own: no terminal that closes takes it along.
+        process = subprocess.Popen(  # noqa: S603 - our own words
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | {TOKEN: token},
+        )
+    born = birth(process.pid)
+    record = Controller("process", str(process.pid), platform.node(), token, born, time.time(), str(log))
+    record.write(folder)
+    _await(process, folder, log)
+    return record
+
+
+def _await(process: subprocess.Popen[bytes], folder: Path, log: Path) -> None:
+    """Wait until the controller has taken the folder, so that what stops it at once is seen at once."""
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        holder = look_at_lock(folder)
+        if holder is not None and holder.pid == process.pid:
+            break
+        code = process.poll()
+        if code:
+            said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-5:]
+            raise ResourceError("controller", f"ended with code {code}:\n" + "\n".join(said))
+        if code == 0:
+            break
+        time.sleep(0.05)
+    # It outlives us, and is nobody's to wait for.
+    process.returncode = 0

@@ -1,0 +1,176 @@
+"""What can be said of a campaign from its folder, and from the queue where its controller is a job."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from e2edist.campaign.glance import Glance, glance
+from e2edist.campaign.heartbeat import BEAT_S, HEARTBEAT
+from e2edist.campaign.lock import Holder, look_at_lock
+from e2edist.errors import E2EError, OutputError
+from e2edist.pools import is_batch, queue_of
+
+from .record import Controller, read_record
+
+#: A heartbeat that is older is worth a word.
+SILENT_S = 15 * BEAT_S
+#: States in which a controller is there or will be.
+UNDER_WAY = ("queued", "starting", "running", "finishing")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A campaign as it stands.
+
+    Attributes
+    ----------
+    state : str
+        planned: never started. queued: the controller waits for its turn. starting, running, finishing: a
+        driver is there. done: every chunk has ended. stopped: in good order. failed: by an error.
+        died: the driver was killed.
+    why : str
+        What is known besides.
+    counts : Glance
+    heart : dict
+        ``progress.json`` of the latest run, empty before the first.
+    controller : Controller or None
+        Only if the latest run is or was its own.
+    holder : Holder or None
+        Who works on it now.
+    """
+
+    state: str
+    why: str
+    counts: Glance
+    heart: dict[str, Any] = field(default_factory=dict)
+    controller: Controller | None = None
+    holder: Holder | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a driver works on it, or will without anybody's doing."""
+        return self.state in UNDER_WAY
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since a running driver last said something, beyond what is usual; else 0."""
+        silent = time.time() - float(self.heart.get("updated", 0))
+        return silent if self.state == "running" and silent > SILENT_S else 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it."""
+        counts = asdict(self.counts) | {
+            "events_failed": self.counts.events_failed,
+            "complete": self.counts.complete,
+        }
+        return {
+            "state": self.state,
+            "why": self.why,
+            "under_way": self.under_way,
+            "counts": counts,
+            "heartbeat": self.heart or None,
+            "silent_s": round(self.silent_s, 1),
+            "controller": asdict(self.controller) if self.controller else None,
+            "driver": asdict(self.holder) if self.holder else None,
+        }
+
+
+def look(folder: Path, *, ask_queue: bool = True) -> State:
+    """Return how a campaign stands.
+
+    Parameters
+    ----------
+    ask_queue : bool
+        Whether to ask the batch system for a controller that is not seen to run.
+
+    Raises
+    ------
+    OutputError
+        The folder holds no campaign, or what it holds can't be read.
+    """
+    # The driver first: one that ends while we read must not pass for one that died half-way.
+    holder, heart, record = look_at_lock(folder), _heart(folder), read_record(folder)
+    counts = glance(folder)
+    if counts is None:
+        raise OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
+    if record is not None and not _is_latest(record, heart):
+        record = None
+    if record is not None and heart.get("controller") != record.token:
+        heart = {}  # of an earlier run
+    if holder is not None:
+        return State(*_held(holder, heart), counts, heart, record, holder)
+    return State(*_free(counts, heart, record, ask_queue=ask_queue), counts, heart, record)
+
+
+def _heart(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / HEARTBEAT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and {"state", "started", "updated"} <= found.keys() else {}
+
+
+def _is_latest(record: Controller, heart: dict[str, Any]) -> bool:
+    """Return whether the last run was the controller's; a plain submit may have followed it."""
+    return heart.get("controller") == record.token or heart.get("started", 0.0) < record.submitted
+
+
+def _held(holder: Holder, heart: dict[str, Any]) -> tuple[str, str]:
+    if (heart.get("host"), heart.get("pid")) != (holder.host, holder.pid):
+        return "starting", ""
+    return ("running", "") if heart["state"] == "running" else ("finishing", "")
+
+
+def _free(
+    counts: Glance, heart: dict[str, Any], record: Controller | None, *, ask_queue: bool
+) -> tuple[str, str]:
+    """Return state and reason of a campaign that nobody works on."""
+    if record is not None and not heart:
+        waiting = _waiting(record, ask_queue=ask_queue)
+        if waiting:
+            return waiting
+    if counts.complete:
+        return "done", ""
+    if record is not None and record.cancelled:
+        return "stopped", "cancelled"
+    if record is not None and not heart:
+        return "failed", f"{record.name} ended before it began:\n{_tail(Path(record.log))}"
+    if not heart:
+        return ("stopped", "") if counts.parts or counts.failed else ("planned", "")
+    return _last_words(heart)
+
+
+def _last_words(heart: dict[str, Any]) -> tuple[str, str]:
+    if heart["state"] == "failed":
+        return "failed", str(heart.get("error", ""))
+    if heart["state"] == "running":
+        where = f"pid {heart.get('pid')} on {heart.get('host')}"
+        return "died", f"its driver ({where}) was killed, or its host is gone"
+    return "stopped", ""
+
+
+def _waiting(record: Controller, *, ask_queue: bool) -> tuple[str, str] | None:
+    """Return what a controller that has not begun waits for, or None if it is gone."""
+    if not is_batch(record.kind):
+        return ("starting", "") if record.process_lives else None
+    if not ask_queue:
+        return "queued", "as far as is known: its queue was not asked"
+    try:
+        state = queue_of(record.kind).states([record.id]).get(record.id)
+    except E2EError as error:
+        return "queued", f"as far as is known: {error}"
+    if state == "running":
+        return "starting", ""
+    return ("queued", "" if state == "queued" else state) if state else None
+
+
+def _tail(path: Path, lines: int = 10) -> str:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        text = []
+    return "\n".join(text[-lines:]) or "it wrote no log"

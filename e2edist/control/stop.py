@@ -1,0 +1,162 @@
+"""Ending a campaign from outside: first politely, then not, and never with jobs left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from e2edist.campaign.lock import look_at_lock
+from e2edist.campaign.names import LOG
+from e2edist.errors import OutputError, ResourceError
+from e2edist.pools import is_batch, queue_of
+
+from .record import Controller, birth
+from .state import State, look
+
+_POLL_S = 0.25
+#: A process that was asked twice, and jobs that were cancelled, get so long.
+_HARDER_S = 15.0
+_LEAVE_S = 60.0
+_SUBMITTED = re.compile(r"pool (\S+): submitted job (\S+) for ")
+
+Say = Callable[[str], None]
+
+
+def cancel(folder: Path, timeout_s: float, say: Say) -> bool:
+    """End whatever works on a campaign; return whether anything did.
+
+    Parameters
+    ----------
+    timeout_s : float
+        Time for an end in good order, in seconds.
+    say : callable
+        Is told each step, as a line.
+
+    Raises
+    ------
+    OutputError
+        No campaign is there, or its driver runs on a host that can't be reached from here.
+    ResourceError
+        The batch system does not answer, or something is still there after all.
+    """
+    folder = folder.absolute()
+    found = look(folder)
+    record = found.controller
+    if record is not None and found.under_way:
+        replace(record, cancelled=True).write(folder)
+    if record is not None and is_batch(record.kind) and _in_queue(record):
+        _stop_job(folder, record, timeout_s, say)
+        acted = True
+    elif found.holder is not None:
+        _refuse_elsewhere(found)
+        _stop_process(folder, found.holder.pid, timeout_s, say, leader=_is_leader(record))
+        acted = True
+    elif record is not None and record.process_lives:
+        _stop_process(folder, int(record.id), timeout_s, say, leader=True)
+        acted = True
+    else:
+        acted = False
+    return _sweep_jobs(folder, found, say) or acted
+
+
+def _in_queue(record: Controller) -> bool:
+    return bool(queue_of(record.kind).states([record.id]))
+
+
+def _is_leader(record: Controller | None) -> bool:
+    return record is not None and record.process_lives
+
+
+def _refuse_elsewhere(found: State) -> None:
+    holder = found.holder
+    if holder is not None and not holder.here:
+        who = f"is run by pid {holder.pid} on {holder.host}"
+        raise OutputError("the campaign", who, f"Run python -m e2edist.cancel on {holder.host}.")
+
+
+def _until(true: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (reached := true()) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return reached
+
+
+def _stop_job(folder: Path, record: Controller, timeout_s: float, say: Say) -> None:
+    queue = queue_of(record.kind)
+    say(f"asked {record.name} to stop")
+    queue.stop(record.id)
+
+    def ended() -> bool:
+        return not _in_queue(record)
+
+    if not _until(ended, timeout_s):
+        say(f"{record.name} is still there after {timeout_s:.0f} s: removed")
+        queue.cancel([record.id])
+        if not _until(ended, _LEAVE_S):
+            raise ResourceError(record.name, "does not leave the queue", "Ask the site's support.")
+    # Its last words reach this host's view of the folder a little later.
+    _until(lambda: look_at_lock(folder) is None, 4 * _POLL_S)
+
+
+def _stop_process(folder: Path, pid: int, timeout_s: float, say: Say, *, leader: bool) -> None:
+    born = birth(pid)
+    say(f"asked process {pid} to stop")
+
+    def ended() -> bool:
+        return birth(pid) != born
+
+    def send(number: int) -> None:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+        except PermissionError as error:
+            todo = "Ask its owner."
+            raise OutputError(str(folder), f"pid {pid} is another user's", todo) from error
+
+    send(signal.SIGTERM)
+    if _until(ended, timeout_s):
+        return
+    say(f"process {pid} is still there after {timeout_s:.0f} s: asked to stop at once")
+    send(signal.SIGTERM)
+    if _until(ended, _HARDER_S):
+        return
+    say(f"process {pid} was killed")
+    send(signal.SIGKILL)
+    if leader:  # its own session: workers of this machine go with it
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+    if not _until(ended, _HARDER_S):
+        raise ResourceError(f"process {pid}", "can't be killed", "It may hang in a file system.")
+
+
+def _sweep_jobs(folder: Path, found: State, say: Say) -> bool:
+    """Cancel worker jobs that a driver left behind; return whether there were any."""
+    kinds = {name: pool.get("kind", "") for name, pool in found.heart.get("pools", {}).items()}
+    swept = False
+    for kind in sorted({kind for kind in kinds.values() if is_batch(kind)}):
+        queue = queue_of(kind)
+        left = queue.states(job for pool, job in _submitted(folder) if kinds.get(pool) == kind)
+        if not left:
+            continue
+        swept = True
+        say(f"cancelled {len(left)} worker jobs that were left: {', '.join(sorted(left))}")
+        queue.cancel(left)
+        if not _until(lambda queue=queue, left=left: not queue.states(left), _LEAVE_S):  # type: ignore[misc]
+            raise ResourceError(kind, "worker jobs don't leave the queue", f"Look at {', '.join(left)}.")
+    return swept
+
+
+def _submitted(folder: Path) -> list[tuple[str, str]]:
+    """Return pool and id of every worker job that the driver's log tells of."""
+    try:
+        with (folder / LOG).open(encoding="utf-8", errors="replace") as lines:
+            return [(m[1], m[2]) for m in map(_SUBMITTED.search, lines) if m]
+    except OSError:
+        return []

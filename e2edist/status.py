@@ -1,0 +1,64 @@
+"""``python -m e2edist.status DIR``: how far a campaign is, from its folder alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2edist.errors import E2EError
+
+if TYPE_CHECKING:
+    from e2edist.control.state import State
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m e2edist.status",
+        description="Say how a campaign stands: running here, elsewhere or in a batch job, done, stopped.",
+        epilog="Exit codes: 0 under way, or done without loss; 1 entries were lost, or it stopped before "
+        "its end; 2 something to fix first, or no campaign there.",
+    )
+    p.add_argument("folder", type=Path, metavar="DIR", help="output folder of a campaign")
+    p.add_argument("--json", action="store_true", help="print all that is known as one JSON object")
+    p.add_argument("--offline", action="store_true", help="from disk alone: ask no batch system")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb; return the exit code."""
+    args = parser().parse_args(argv)
+    from rich.console import Console
+
+    try:
+        from e2edist.control.state import look
+
+        state = look(args.folder, ask_queue=not args.offline)
+    except E2EError as error:
+        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
+        return error.exit_code
+    if args.json:
+        sys.stdout.write(json.dumps(state.facts() | {"exit_code": exit_code(state)}, indent=1) + "\n")
+    else:
+        from e2edist.control.screen import show
+
+        show(Console(), args.folder, state)
+    return exit_code(state)
+
+
+def exit_code(state: State) -> int:
+    """Return 0 under way or done, 1 lost or stopped, 2 failed by an error that somebody must fix."""
+    if state.under_way:
+        return 0
+    if state.state == "failed":
+        return 2
+    lost = state.counts.failed or state.counts.skipped
+    return 1 if lost or not state.counts.complete else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
