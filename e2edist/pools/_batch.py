@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import secrets
+import shlex
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from distributed import Client
@@ -15,8 +17,12 @@ from e2edist.spec.site import PoolSpec
 from . import Place, Setup
 from ._crew import Batch, Crew
 from ._dask import DaskPool
+from ._tls import worker_options
 
 log = logging.getLogger(__name__)
+
+#: Stands in previews for the address that only a run knows.
+NO_ADDRESS = "tls://SCHEDULER:PORT"
 
 
 class BatchPool(DaskPool):
@@ -26,7 +32,10 @@ class BatchPool(DaskPool):
         self, name: str, client: Client, setup: Setup, batch: Batch, spec: PoolSpec, dashboard: str
     ) -> None:
         super().__init__(name, client, setup, resource=resource_of(name))
-        self._crew = Crew(batch, spec.job, name, spec.workers or 1, self._joined, self._drain)
+        jobs = -(-(spec.workers or 1) // spec.job.workers_per_job)
+        self._crew = Crew(batch, spec.job, name, jobs, self._joined, self._drain)
+        # A job that outlived an earlier run must not have the name of one of ours.
+        self._crew.run = secrets.token_hex(2)
         self._dashboard = dashboard
         self._crew.start()
 
@@ -51,7 +60,8 @@ class BatchPool(DaskPool):
         return self._crew.counts()
 
     def _joined(self) -> set[str]:
-        return set(self._client.run_on_scheduler(_names_with, resource=self._resource))
+        names = self._client.run_on_scheduler(_names_with, resource=self._resource)
+        return {job_of(name) for name in names}
 
     def _drain(self, names: list[str]) -> None:
         addresses = self._client.run_on_scheduler(_addresses_of, names=names)
@@ -64,6 +74,11 @@ class BatchPool(DaskPool):
         super().close()
 
 
+def job_of(worker: str) -> str:
+    """Return the name of the job of a worker: workers that share a job are NAME.0, NAME.1 ..."""
+    return worker.split(".", maxsplit=1)[0]
+
+
 def resource_of(pool: str) -> str:
     """Return the name of the Dask resource of a pool's workers."""
     return f"e2edist-{pool}"
@@ -74,15 +89,22 @@ def _names_with(resource: str, dask_scheduler: Any = None) -> list[str]:
 
 
 def _addresses_of(names: list[str], dask_scheduler: Any = None) -> list[str]:
-    return [address for address, worker in dask_scheduler.workers.items() if str(worker.name) in names]
+    workers = dask_scheduler.workers
+    return [address for address, worker in workers.items() if job_of(str(worker.name)) in names]
 
 
 async def _give_up(resource: str, dask_worker: Any = None) -> None:
     await dask_worker.set_resources(**{resource: 0})
 
 
-def job_settings(name: str, spec: PoolSpec, place: Place) -> dict[str, Any]:
-    """Return the arguments of a dask-jobqueue job that are the same for all batch systems."""
+def job_settings(name: str, spec: PoolSpec, certificates: Path) -> dict[str, Any]:
+    """Return the arguments of a dask-jobqueue job that are the same for all batch systems.
+
+    Parameters
+    ----------
+    certificates : Path
+        Their folder, as the job sees it.
+    """
     job = spec.job
     threads = spec.threads or 1
     return {
@@ -92,14 +114,15 @@ def job_settings(name: str, spec: PoolSpec, place: Place) -> dict[str, Any]:
         "nanny": True,
         "death_timeout": job.death_timeout_s,
         "local_directory": job.local_directory or None,
-        "log_directory": str(log_folder(spec, place)),
         "job_script_prologue": list(job.prologue),
         "job_directives_skip": list(job.skip),
         "interface": job.interface or None,
         "worker_extra_args": [
             "--resources",
-            f"{resource_of(name)}={threads}",
+            shlex.quote(f"{resource_of(name)}={threads}"),
             "--no-dashboard",
+            # Here and not as dask-jobqueue's security, which quotes nothing.
+            *worker_options(certificates),
             *job.worker_args,
         ],
     }
@@ -107,7 +130,9 @@ def job_settings(name: str, spec: PoolSpec, place: Place) -> dict[str, Any]:
 
 def log_folder(spec: PoolSpec, place: Place) -> Path:
     """Return the folder of the jobs' logs."""
-    return Path(spec.job.log_directory) if spec.job.log_directory else place.folder / "logs"
+    if not spec.job.log_directory:
+        return place.folder / "logs"
+    return Path(os.path.expandvars(spec.job.log_directory)).expanduser()
 
 
 def tail_of(folder: Path, pattern: str, lines: int = 10) -> str:
@@ -120,17 +145,8 @@ def tail_of(folder: Path, pattern: str, lines: int = 10) -> str:
 
 
 def open_batch_pool(
-    name: str, spec: PoolSpec, setup: Setup, place: Place, make: Callable[[str, Any], Batch]
+    name: str, spec: PoolSpec, setup: Setup, place: Place, make: Callable[[str], Batch]
 ) -> BatchPool:
-    """Start a pool on the campaign's one scheduler; `make` gets its address and security."""
+    """Start a pool on the campaign's one scheduler; `make` gets its address."""
     hub = place.hub(spec)
-    batch = make(hub.address, hub.security)
-    return BatchPool(name, hub.connect(), setup, batch, spec, hub.dashboard)
-
-
-def preview_with(folder: Path, make: Callable[[Place, str], Batch], name: str) -> str:
-    """Return the job of a pool's first worker, with a place held for the address that only a run knows."""
-    # dask-jobqueue makes the folder of the logs; a preview leaves nothing behind.
-    with TemporaryDirectory() as draft:
-        text = make(Place(Path(draft)), "tls://SCHEDULER:PORT").script(f"{name}-0")
-        return text.replace(draft, str(folder))
+    return BatchPool(name, hub.connect(), setup, make(hub.address), spec, hub.dashboard)

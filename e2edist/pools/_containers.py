@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable
 
-from e2edist.spec.jobs import ContainerSpec
+from e2edist.spec.jobs import ContainerSpec, JobSpec
 
 
 def _options(flag: str, values: list[str]) -> list[str]:
@@ -27,6 +27,8 @@ def _shifter(spec: ContainerSpec, *, gpu: bool) -> list[str]:
 
 def _podman_hpc(spec: ContainerSpec, *, gpu: bool) -> list[str]:
     words = ["podman-hpc", "run", "--rm", *(["--gpu"] if gpu else []), "--net", "host", "--ipc=host"]
+    # Unlike the others it passes no variable on by itself.
+    words += ["-e", "CUDA_VISIBLE_DEVICES"] if gpu else []
     return [*words, *_options("-v", list(spec.binds)), *_options("-e", _env(spec)), shlex.quote(spec.image)]
 
 
@@ -61,6 +63,21 @@ def python_command(spec: ContainerSpec, *, gpu: bool) -> str:
         return " ".join([*prefix(spec, gpu=gpu), spec.python or "python3"])
     inside = spec.runtime != "none"
     return spec.python or ("python3" if inside else shlex.quote(sys.executable))
+
+
+def worker_command(container: ContainerSpec, job: JobSpec, name: str, *, gpu: bool) -> str:
+    """Return the shell words that stand before ``-m distributed.cli.dask_worker`` in a job.
+
+    The worker takes the place of the job's shell, so that it gets the batch system's signals and can
+    hand back its chunks. Several workers in a job get their names and GPUs in a shell of each.
+    """
+    python = python_command(container, gpu=gpu)
+    if job.visible_gpus:
+        python = f"env CUDA_VISIBLE_DEVICES={job.visible_gpus} {python}"
+    if not job.launcher:
+        return f"exec {python}"
+    each = f'exec {python} "$@" --name "$0.$SLURM_PROCID"'
+    return f"exec {job.launcher} sh -c {shlex.quote(each)} {shlex.quote(name)}"
 
 
 def htcondor_attributes(spec: ContainerSpec) -> dict[str, str]:

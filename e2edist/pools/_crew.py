@@ -31,7 +31,7 @@ class Batch(Protocol):
         """Submit the job of a worker; return its id."""
 
     def states(self, ids: Iterable[str]) -> dict[str, str]:
-        """Return id -> queued, running or held (with the reason) of the jobs that are not gone."""
+        """Return id -> queued, running, ending or held (with the reason) of the jobs that are not gone."""
 
     def cancel(self, ids: Iterable[str]) -> None:
         """Cancel jobs; those that are gone do no harm."""
@@ -91,6 +91,8 @@ class Crew:
         Returns the names of the workers that the scheduler knows.
     drain : callable
         Takes names of workers that shall get no more tasks.
+    run : str
+        Part of worker names, to tell them from those of other runs.
     """
 
     batch: Batch
@@ -99,14 +101,19 @@ class Crew:
     wanted: int
     joined: Callable[[], set[str]]
     drain: Callable[[list[str]], None]
+    run: str = ""
     trouble: str = ""
     longest_s: float = 0.0
     _members: list[_Member] = field(default_factory=list)
     _count: int = 0
+    _most: int = 0
     _failures: int = 0
     _stop: Event = field(default_factory=Event)
     _lock: Lock = field(default_factory=Lock)
     _thread: Thread | None = None
+
+    def __post_init__(self) -> None:
+        self._most = self.wanted + self.spec.replacements
 
     def start(self) -> None:
         """Submit the first jobs and start looking after them.
@@ -146,16 +153,18 @@ class Crew:
                 self.batch.cancel(member.job for member in self._members)
                 self._members.clear()
                 return
-            while len(self._members) < self.wanted and self._count < self.wanted + self.spec.replacements:
+            while len(self._members) < self.wanted and self._count < self._most:
                 self._submit()
+            if self.wanted and not self._members:
+                self.trouble = f"all of its jobs are gone, and {self.spec.replacements} were replaced already"
 
     def _check(self, member: _Member, state: str | None, names: set[str], now: float) -> None:
         if member.name in names and not member.joined:
             member.joined, self._failures = True, 0
         if state is None or state.startswith("held"):
-            self._members.remove(member)
             if state is not None:
                 self.batch.cancel([member.job])
+            self._members.remove(member)
             if not member.joined:
                 self._start_failed(member, state)
             else:
@@ -164,9 +173,9 @@ class Crew:
             if member.running_since is None:
                 member.running_since = now
             self._check_walltime(member, now)
-        else:
-            # Requeued: its walltime begins anew.
-            member.running_since, member.drained = None, False
+        elif state == "queued" and member.running_since is not None:
+            # Requeued: its walltime begins anew, and it can fail to start anew.
+            member.running_since, member.drained, member.joined = None, False, False
 
     def _check_walltime(self, member: _Member, now: float) -> None:
         """Let a worker finish what it has when the next chunk could outlive its job."""
@@ -187,7 +196,7 @@ class Crew:
             self.trouble = f"{self._failures} jobs in a row ended before their worker joined ({why}):\n{tail}"
 
     def _submit(self) -> None:
-        name = f"{self.prefix}-{self._count}"
+        name = "-".join(part for part in (self.prefix, self.run, str(self._count)) if part)
         self._count += 1
         job = self.batch.submit(name)
         self._members.append(_Member(job, name))
@@ -198,11 +207,18 @@ class Crew:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(_CALL_S)
-        ids = [member.job for member in self._members]
+        ids, cancelled, why = [member.job for member in self._members], False, "they do not leave it"
         deadline = time.monotonic() + _LEAVE_S
-        try:
-            self.batch.cancel(ids)
-            while self.batch.states(ids) and time.monotonic() < deadline:
-                time.sleep(0.5)
-        except ResourceError as error:
-            log.warning("pool %s: its jobs may be in the queue still: %s", self.prefix, error)
+        while ids and time.monotonic() < deadline:
+            try:
+                if not cancelled:
+                    self.batch.cancel(ids)
+                    cancelled = True
+                if set(self.batch.states(ids).values()) <= {"ending"}:
+                    return
+            except ResourceError as error:
+                why = str(error)
+            time.sleep(0.5)
+        if ids:
+            jobs = ", ".join(ids)
+            log.warning("pool %s: jobs %s may be in the queue still: %s", self.prefix, jobs, why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from distributed import Client, LocalCluster
 from distributed.utils import get_ip, get_ip_interface
 
 from e2edist.errors import ResourceError
+from e2edist.spec.jobs import JobSpec
 
 from ._dask import settings, signals_blocked
 from ._tls import make_certificates
@@ -28,6 +30,20 @@ def dashboard_address() -> str:
     return f"{_LOOPBACK}:{_DASHBOARD_PORT}"
 
 
+def _port(host: str, ports: tuple[int, int] | None) -> int:
+    """Return a free port of a range, drawn by chance as others choose there too; 0 where any will do."""
+    if ports is None:
+        return 0
+    for port in random.sample(range(ports[0], ports[1] + 1), ports[1] + 1 - ports[0]):
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+        return port
+    raise OSError(f"no free port in {ports[0]}-{ports[1]}")
+
+
 class Hub:
     """A scheduler without workers, reached over TLS by whoever has the campaign's certificates.
 
@@ -35,16 +51,17 @@ class Hub:
     ----------
     folder : Path
         Of the certificates; all nodes must see it.
-    interface : str
-        Network interface to listen on; empty: that of the default route.
+    job : JobSpec
+        Says on which network interface and ports.
 
     Raises
     ------
     ResourceError
-        It does not start, or there is no such interface.
+        It does not start, or there is no such interface, or no free port.
     """
 
-    def __init__(self, folder: Path, interface: str) -> None:
+    def __init__(self, folder: Path, job: JobSpec) -> None:
+        interface = job.scheduler_interface or job.interface
         try:
             host = get_ip_interface(interface) if interface else get_ip()
             self.security: Any = make_certificates(folder)
@@ -52,12 +69,15 @@ class Hub:
                 self._cluster = LocalCluster(
                     n_workers=0,
                     host=host,
+                    scheduler_port=_port(host, job.scheduler_ports),
                     protocol="tls://",
                     security=self.security,
                     dashboard_address=dashboard_address(),
                 )
         except (OSError, ValueError, RuntimeError) as error:
-            raise ResourceError("scheduler", f"does not start: {error}", "Set job.interface.") from error
+            raise ResourceError(
+                "scheduler", f"does not start: {error}", "Set job.interface or job.scheduler_ports."
+            ) from error
 
     @property
     def address(self) -> str:

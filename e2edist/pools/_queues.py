@@ -12,7 +12,20 @@ from e2edist.errors import unknown_name
 from ._crew import call
 
 _SLURM_QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
-_SLURM_RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"}
+_SLURM_RUNNING = {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"}
+#: It may be gone soon, or be queued anew.
+_SLURM_ENDING = "COMPLETING"
+#: Reasons for which a queued job waits for ever.
+_SLURM_STUCK = {
+    "BadConstraints",
+    "DependencyNeverSatisfied",
+    "InvalidAccount",
+    "InvalidQOS",
+    "JobHeldAdmin",
+    "JobHeldUser",
+    "PartitionTimeLimit",
+    "launch failed requeued held",
+}
 _CONDOR_HELD = 5
 _CONDOR = {1: "queued", 2: "running", 6: "running", 7: "running"}
 
@@ -24,7 +37,8 @@ class Queue:
     Attributes
     ----------
     states : callable
-        Takes job ids; returns id -> queued, running or held (with the reason) of those that are not gone.
+        Takes job ids; returns id -> queued, running, ending or held (with the reason) of those that are
+        not gone.
     stop : callable
         Takes a job id; asks the job's own process to end in good order.
     cancel : callable
@@ -41,11 +55,18 @@ def _slurm_states(ids: Iterable[str]) -> dict[str, str]:
     if not wanted:
         return {}
     # By user and filtered here: squeue -j fails as a whole when one of the ids is forgotten.
-    lines = call("squeue", "--me", "--noheader", "--format=%i %T").split("\n")
-    pairs = [line.split() for line in lines if len(line.split()) == 2]
-    states = {job: state for job, state in pairs if job in wanted}
-    queued = {job: "queued" for job, state in states.items() if state in _SLURM_QUEUED}
-    return queued | {job: "running" for job, state in states.items() if state in _SLURM_RUNNING}
+    lines = call("squeue", "--me", "--noheader", "--format=%i|%T|%r").splitlines()
+    rows = [line.strip().split("|", maxsplit=2) for line in lines]
+    found = {row[0]: _slurm_state(*row[1:]) for row in rows if len(row) == 3 and row[0] in wanted}
+    return {job: state for job, state in found.items() if state}
+
+
+def _slurm_state(state: str, reason: str) -> str:
+    if state in _SLURM_QUEUED:
+        return f"held: {reason}" if reason in _SLURM_STUCK else "queued"
+    if state == _SLURM_ENDING:
+        return "ending"
+    return "running" if state in _SLURM_RUNNING else ""
 
 
 def _slurm_stop(job: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from distributed.security import Security
@@ -12,6 +13,17 @@ from e2edist.errors import SpecError
 _FILES = ("ca.pem", "key.pem", "cert.pem")
 
 
+def certificate_files(folder: Path) -> list[Path]:
+    """Return the paths of the certificates in a folder, there or not."""
+    return [folder / name for name in _FILES]
+
+
+def worker_options(folder: Path) -> list[str]:
+    """Return the options that give ``dask worker`` the certificates of `folder`, as shell words."""
+    ca, key, cert = (shlex.quote(str(path)) for path in certificate_files(folder))
+    return ["--tls-ca-file", ca, "--tls-cert", cert, "--tls-key", key]
+
+
 def make_certificates(folder: Path) -> Security:
     """Make a key and a self-signed certificate in `folder` (0700, files 0600), and return them.
 
@@ -19,7 +31,7 @@ def make_certificates(folder: Path) -> Security:
     starts anew. All hosts of the campaign must see the folder.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    paths = [folder / name for name in _FILES]
+    paths = certificate_files(folder)
     if not all(path.is_file() for path in paths):
         made = Security.temporary()
         content = {
@@ -43,7 +55,7 @@ def read_certificates(folder: Path) -> Security:
     SpecError
         A file is missing, or others may read the key.
     """
-    ca, key, cert = (folder / name for name in _FILES)
+    ca, key, cert = certificate_files(folder)
     for path in (ca, key, cert):
         if not path.is_file():
             raise SpecError(str(path), "is not there", "A TLS folder holds ca.pem, key.pem and cert.pem.")

@@ -6,18 +6,18 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dask_jobqueue.htcondor import HTCondorJob
 
-from e2edist.errors import ResourceError
+from e2edist.errors import ResourceError, SpecError
 from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup
-from ._batch import BatchPool, job_settings, log_folder, open_batch_pool, preview_with, tail_of
-from ._containers import htcondor_attributes, python_command
+from ._batch import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of
+from ._containers import htcondor_attributes, worker_command
 from ._crew import call
 from ._queues import queue_of
+from ._tls import certificate_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +28,53 @@ class HTCondor:
     spec: PoolSpec
     place: Place
     address: str
-    security: Any
 
     def script(self, name: str) -> str:
-        """Return the submit file of a worker."""
-        spec, job = self.spec, self.spec.job
-        attributes = {"request_gpus": str(job.gpus)} if job.gpus else {}
-        # A job that its node loses must not come back by itself: the crew replaces it.
-        attributes |= {"+MaxRuntime": str(job.walltime_min * 60)} | htcondor_attributes(spec.container)
-        made = HTCondorJob(
-            self.address,
-            name=name,
-            disk=f"{job.disk_gib}GiB",
-            job_extra_directives=attributes | job.attributes,
-            python=python_command(spec.container, gpu=spec.provider != "cpu"),
-            protocol=self.address.split("://", maxsplit=1)[0] + "://",
-            security=self.security,
-            **job_settings(self.pool, spec, self.place),
-        )
+        """Return the submit file of a worker.
+
+        Raises
+        ------
+        SpecError
+            The pool's settings are not for HTCondor.
+        """
+        spec, job, where = self.spec, self.spec.job, f"pool {self.pool}"
+        if job.launcher:
+            raise SpecError(where, "job.launcher is for SLURM", "Let each job hold one worker.")
+        folder = Path() if job.ship_certificates else self.place.tls_folder(spec)
+        settings = job_settings(self.pool, spec, folder)
+        settings["job_script_prologue"] = [_literal(line) for line in job.prologue]
+        try:
+            made = HTCondorJob(
+                self.address,
+                name=name,
+                disk=f"{job.disk_gib}GiB",
+                job_extra_directives=self._attributes() | job.attributes,
+                python=_literal(worker_command(spec.container, job, name, gpu=spec.provider != "cpu")),
+                protocol=self.address.split("://", maxsplit=1)[0] + "://",
+                **settings,
+            )
+        except KeyError as error:
+            raise SpecError(where, f"job.skip names {error}, which is not written") from error
         return str(made.job_script())
+
+    def _attributes(self) -> dict[str, str]:
+        spec, job = self.spec, self.spec.job
+        lines = {"batch_name": f"e2edist-{self.pool}", "+MaxRuntime": str(job.walltime_min * 60)}
+        log = log_folder(spec, self.place) / f"e2edist-{self.pool}-$(ClusterId)"
+        lines |= {"output": f"{log}.out", "error": f"{log}.err", "log": f"{log}.log"}
+        # Workers end by being removed: what was not streamed is lost then.
+        lines |= {"stream_output": "True", "stream_error": "True"}
+        lines |= {"request_gpus": str(job.gpus)} if job.gpus else {}
+        if job.ship_certificates:
+            files = ",".join(map(str, certificate_files(self.place.tls_folder(spec))))
+            lines |= {"should_transfer_files": "YES", "transfer_input_files": files}
+            lines["transfer_output_files"] = '""'
+        return lines | htcondor_attributes(spec.container)
 
     def submit(self, name: str) -> str:
         """Submit the job of a worker."""
-        out = call("condor_submit", "-", text=self.script(name))
+        log_folder(self.spec, self.place).mkdir(parents=True, exist_ok=True)
+        out = call("condor_submit", *self.spec.job.submit_args, "-", text=self.script(name))
         found = re.search(r"submitted to cluster (\d+)", out)
         if found is None:
             raise ResourceError("condor_submit", f"named no cluster: {out.strip()}")
@@ -67,16 +91,20 @@ class HTCondor:
     def log_tail(self, job: str) -> str:
         """Return the end of what a job wrote to stderr, or else of HTCondor's own log of it."""
         folder = log_folder(self.spec, self.place)
-        return tail_of(folder, f"worker-{job}.err") or tail_of(
-            folder, f"worker-{job.split('.', maxsplit=1)[0]}.log"
-        )
+        log = f"e2edist-{self.pool}-{job.split('.', maxsplit=1)[0]}"
+        return tail_of(folder, f"{log}.err") or tail_of(folder, f"{log}.out") or tail_of(folder, f"{log}.log")
+
+
+def _literal(text: str) -> str:
+    """Keep HTCondor from taking shell text as macros of the submit file."""
+    return text.replace("$", "$(DOLLAR)")
 
 
 def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> BatchPool:
     """Submit the first jobs (see `e2edist.pools`)."""
-    return open_batch_pool(name, spec, setup, place, lambda a, s: HTCondor(name, spec, place, a, s))
+    return open_batch_pool(name, spec, setup, place, lambda address: HTCondor(name, spec, place, address))
 
 
 def preview(name: str, spec: PoolSpec, folder: Path) -> str:
     """Return the submit file of the pool's first worker (see `e2edist.pools`)."""
-    return preview_with(folder, lambda place, address: HTCondor(name, spec, place, address, None), name)
+    return HTCondor(name, spec, Place(folder), NO_ADDRESS).script(f"{name}-0")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dask_jobqueue.slurm import SLURMJob
 
 from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup
-from ._batch import BatchPool, job_settings, log_folder, open_batch_pool, preview_with, tail_of
-from ._containers import python_command
+from ._batch import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of
+from ._containers import worker_command
 from ._crew import call
 from ._queues import queue_of
 
@@ -26,15 +26,16 @@ class Slurm:
     spec: PoolSpec
     place: Place
     address: str
-    security: Any
 
     def script(self, name: str) -> str:
         """Return the job script of a worker."""
         spec, job = self.spec, self.spec.job
-        gpu = spec.provider != "cpu"
-        directives = list(job.directives)
+        # Not by dask-jobqueue, which does not quote the folder.
+        log = log_folder(spec, self.place) / f"e2edist-{self.pool}-%j"
+        directives = [f"--error={shlex.quote(f'{log}.err')}", f"--output={shlex.quote(f'{log}.out')}"]
         if spec.container.runtime == "shifter":
             directives.append(f"--image={spec.container.image}")
+            directives += [f"--module={','.join(spec.container.modules)}"] if spec.container.modules else []
         made = SLURMJob(
             self.address,
             name=name,
@@ -42,17 +43,18 @@ class Slurm:
             account=job.account or None,
             walltime=f"{job.walltime_min // 60:02d}:{job.walltime_min % 60:02d}:00",
             job_name=f"e2edist-{self.pool}",
-            job_extra_directives=directives,
-            python=python_command(spec.container, gpu=gpu),
+            job_extra_directives=[*directives, *job.directives],
+            python=worker_command(spec.container, job, name, gpu=spec.provider != "cpu"),
             protocol=self.address.split("://", maxsplit=1)[0] + "://",
-            security=self.security,
-            **job_settings(self.pool, spec, self.place),
+            **job_settings(self.pool, spec, self.place.tls_folder(spec)),
         )
         return str(made.job_script())
 
     def submit(self, name: str) -> str:
         """Submit the job of a worker."""
-        return call("sbatch", "--parsable", text=self.script(name)).strip().split(";")[0]
+        log_folder(self.spec, self.place).mkdir(parents=True, exist_ok=True)
+        said = call("sbatch", "--parsable", *self.spec.job.submit_args, text=self.script(name))
+        return said.strip().split(";")[0]
 
     def states(self, ids: Iterable[str]) -> dict[str, str]:
         """Return id -> state of the jobs that squeue still lists as alive."""
@@ -72,9 +74,9 @@ class Slurm:
 
 def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> BatchPool:
     """Submit the first jobs (see `e2edist.pools`)."""
-    return open_batch_pool(name, spec, setup, place, lambda a, s: Slurm(name, spec, place, a, s))
+    return open_batch_pool(name, spec, setup, place, lambda address: Slurm(name, spec, place, address))
 
 
 def preview(name: str, spec: PoolSpec, folder: Path) -> str:
     """Return the job script of the pool's first worker (see `e2edist.pools`)."""
-    return preview_with(folder, lambda place, address: Slurm(name, spec, place, address, None), name)
+    return Slurm(name, spec, Place(folder), NO_ADDRESS).script(f"{name}-0")

@@ -40,10 +40,17 @@ class ContainerSpec(Spec):
 
 
 class JobSpec(Spec):
-    """The table ``[pools.NAME.job]``: one batch job holds one worker."""
+    """The table ``[pools.NAME.job]``: how the workers of a pool become batch jobs."""
 
     #: minutes until the batch system ends the job; no chunk is given out that can't end before
     walltime_min: PositiveInt = 60
+    #: workers of one job; more than one need a launcher
+    workers_per_job: PositiveInt = 1
+    #: SLURM: what starts the workers of a job side by side, as "srun --ntasks-per-node=4"
+    launcher: str = ""
+    #: shell text that each worker takes as its CUDA_VISIBLE_DEVICES before Python starts, as
+    #: "$((3-SLURM_LOCALID))"; empty: what the batch system sets
+    visible_gpus: str = ""
     #: SLURM partition; empty where the site wants a QOS directive in its place
     queue: str = ""
     account: str = ""
@@ -57,6 +64,10 @@ class JobSpec(Spec):
     attributes: dict[str, str] = Field(default_factory=dict)
     #: parts of generated SLURM lines, or keys of generated HTCondor lines, that the site does not want
     skip: tuple[str, ...] = ()
+    #: more options of sbatch or condor_submit, as -spool
+    submit_args: tuple[str, ...] = ()
+    #: HTCondor: the campaign's certificates travel with the job, as nodes don't see the output folder
+    ship_certificates: bool = False
     #: shell lines before the worker starts
     prologue: tuple[str, ...] = ()
     #: more options of ``dask worker``, as --worker-port
@@ -65,8 +76,12 @@ class JobSpec(Spec):
     local_directory: str = "/tmp"  # noqa: S108 - a node's own disk
     #: folder for the jobs' logs, seen by submit too; empty: logs in the output folder
     log_directory: str = ""
-    #: network interface that workers reach the scheduler by; empty: the host's own name
+    #: network interface of workers and scheduler; empty: that of the default route
     interface: str = ""
+    #: network interface of the scheduler where its host names it otherwise; empty: `interface`
+    scheduler_interface: str = ""
+    #: first and last port that the scheduler may use, any free one of them; none: any
+    scheduler_ports: tuple[PositiveInt, PositiveInt] | None = None
     #: seconds between two looks at the queue
     poll_s: Positive = 10.0
     #: seconds after which a worker that finds no scheduler ends its job
@@ -75,3 +90,9 @@ class JobSpec(Spec):
     start_failures: PositiveInt = 3
     #: jobs in place of lost ones, in all
     replacements: NonNegativeInt = 1000
+
+    @model_validator(mode="after")
+    def _launched(self) -> JobSpec:
+        if self.workers_per_job > 1 and not self.launcher:
+            raise ValueError(f"launcher: missing for {self.workers_per_job} workers in a job")
+        return self

@@ -1,0 +1,96 @@
+"""The jobs of every pool of every packaged site, as they are submitted: a change shows as a difference.
+
+After a wanted change write them anew, and read the difference before you commit it:
+
+    E2EDIST_GOLDEN=write python -m pytest tests/golden
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from e2edist.pools import preview
+from e2edist.spec.site import load_site, site_folder
+
+FOLDER = Path(__file__).with_name("jobs")
+#: In place of the campaign's folder.
+OUTPUT = Path("/OUTPUT")
+
+
+def pools(kind=None):
+    """Return (site, pool, spec) of all pools that are batch jobs."""
+    sites = [load_site(path.stem) for path in sorted(site_folder().glob("*.toml"))]
+    found = [(site.name, name, spec) for site in sites for name, spec in site.pools.items()]
+    return [(s, n, p) for s, n, p in found if p.kind in ({kind} if kind else {"slurm", "htcondor"})]
+
+
+def names(kind=None):
+    return [pytest.param(s, n, p, id=f"{s}-{n}") for s, n, p in pools(kind)]
+
+
+def text(name, spec, folder=OUTPUT):
+    return preview(name, spec, folder).replace(shlex.quote(sys.executable), "PYTHON")
+
+
+def unquoted(words):
+    """Undo HTCondor's doubling of quotes."""
+    return words.replace("''", "'").replace('""', '"')
+
+
+@pytest.mark.parametrize(("site", "name", "spec"), names())
+def test_jobs_are_as_written_down(site, name, spec, monkeypatch):
+    monkeypatch.setenv("USER", "USER")
+    path = FOLDER / f"{site}.{name}.txt"
+    if os.environ.get("E2EDIST_GOLDEN") == "write":
+        path.write_text(text(name, spec), encoding="utf-8")
+    assert text(name, spec) == path.read_text(encoding="utf-8")
+
+
+def test_no_job_is_written_down_that_nobody_submits():
+    assert {path.name for path in FOLDER.iterdir()} == {f"{s}.{n}.txt" for s, n, _ in pools()}
+
+
+@pytest.mark.parametrize(("site", "name", "spec"), names("slurm"))
+def test_job_scripts_are_shell(site, name, spec):
+    said = subprocess.run(["bash", "-n"], input=text(name, spec), capture_output=True, text=True, check=True)
+    assert said.stderr == ""
+
+
+@pytest.mark.parametrize(("site", "name", "spec"), names("htcondor"))
+def test_submit_files_are_what_htcondor_understands(site, name, spec):
+    """HTCondor's own parser, from PyPI's bindings."""
+    if "htcondor" in os.environ.get("E2EDIST_REQUIRE", "").split(","):
+        import htcondor2  # its absence is a failure then
+    else:
+        htcondor2 = pytest.importorskip("htcondor2", reason="no HTCondor bindings: pip install htcondor")
+    submit = htcondor2.Submit(text(name, spec))
+    assert submit.getQArgs() == ""
+    assert submit.expand("executable") == "/bin/sh"
+    words = (
+        re.fullmatch(r"\"-c '(.*)'\"", submit.expand("arguments"))[1].replace("''", "'").replace('""', '"')
+    )
+    line = shlex.split(words)
+    assert line[0] == "exec"
+    assert line[line.index("--name") + 1] == f"{name}-0"
+    assert "$(" not in submit.expand("error").replace("$(ClusterId)", "")
+    gpus = spec.job.gpus
+    assert submit.get("request_gpus") == (str(gpus) if gpus else None)
+    for key, value in spec.job.attributes.items():
+        assert submit.expand(key) == value
+
+
+def test_a_folder_with_spaces_and_quotes_stays_one_word():
+    folder = Path("/my data/Ünï's")
+    for _, name, spec in pools():
+        if spec.job.ship_certificates:
+            continue
+        said = preview(name, spec, folder)
+        if spec.kind == "htcondor":
+            said = unquoted(re.search(r"Arguments = \"-c '(.*)'\"", said)[1])
+        words = shlex.split(said, comments=True)
+        assert words[words.index("--tls-key") + 1] == f"{folder}/.tls/key.pem"
