@@ -1,0 +1,127 @@
+"""From a container to the words that start Python in it: exact, as a shell gets them."""
+
+import shlex
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from e2edist.pools._containers import htcondor_attributes, python_command, worker_command
+from e2edist.spec.jobs import ContainerSpec, JobSpec
+
+ODD = "/da ta/o'x"
+WORDS = {
+    "none": [sys.executable],
+    "shifter": [
+        "shifter",
+        "--image=docker:r/e:1",
+        "--module=gpu,cvmfs",
+        f"--volume={ODD}:/in",
+        "--env=A=b $c",
+        "python3",
+    ],
+    "podman-hpc": [
+        *("podman-hpc", "run", "--rm", "--gpu", "--net", "host", "--ipc=host"),
+        *("-e", "CUDA_VISIBLE_DEVICES", "-v", f"{ODD}:/in", "-e", "A=b $c", "docker:r/e:1", "python3"),
+    ],
+    "apptainer": [
+        *("apptainer", "exec", "--nv", "--bind", f"{ODD}:/in", "--env", "A=b $c", "docker:r/e:1", "python3"),
+    ],
+    "htcondor-apptainer": ["python3"],
+    "htcondor-singularity": ["python3"],
+}
+
+
+def _spec(runtime, **changes):
+    full = {"binds": (f"{ODD}:/in",), "env": {"A": "b $c"}, "modules": ("gpu", "cvmfs")}
+    return ContainerSpec(runtime=runtime, image="docker:r/e:1", **full | changes)
+
+
+@pytest.mark.parametrize("runtime", WORDS)
+def test_the_words_are_those_of_the_runtime(runtime):
+    command = python_command(_spec(runtime), gpu=True)
+    assert shlex.split(command) == WORDS[runtime]
+
+
+@pytest.mark.parametrize("runtime", ["shifter", "podman-hpc", "apptainer"])
+def test_a_shell_takes_nothing_apart(runtime, tmp_path):
+    """A real shell runs the line; the runtime is a stand-in that prints its words."""
+    words = WORDS[runtime]
+    program = tmp_path / words[0]
+    program.write_text("#!/bin/sh\nprintf '%s\\0' \"$@\"\n", encoding="utf-8")
+    program.chmod(0o755)
+    line = python_command(_spec(runtime), gpu=True)
+    said = subprocess.run(
+        ["/bin/sh", "-c", line], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split("\0")[:-1] == words[1:]
+
+
+@pytest.mark.parametrize("runtime", ["shifter", "podman-hpc", "apptainer"])
+def test_without_a_gpu_none_is_asked_for(runtime):
+    line = python_command(_spec(runtime, modules=()), gpu=False)
+    assert not {"--gpu", "--nv", "--module=gpu", "CUDA_VISIBLE_DEVICES"} & set(shlex.split(line))
+    assert "--cleanenv" not in line
+
+
+def test_shifter_takes_the_gpu_module_by_itself():
+    assert "--module=gpu " in python_command(_spec("shifter", modules=()), gpu=True)
+
+
+def test_another_python_inside():
+    assert python_command(_spec("apptainer", python="/opt/v/bin/python"), gpu=False).endswith(
+        " /opt/v/bin/python"
+    )
+    assert python_command(ContainerSpec(python="module-python"), gpu=False) == "module-python"
+
+
+def test_htcondor_starts_its_own_containers():
+    assert htcondor_attributes(_spec("htcondor-apptainer")) == {"+ApptainerImage": '"docker:r/e:1"'}
+    assert htcondor_attributes(_spec("htcondor-singularity")) == {"MY.SingularityImage": '"docker:r/e:1"'}
+    assert htcondor_attributes(_spec("apptainer")) == {}
+
+
+def test_a_runtime_without_an_image_is_refused():
+    with pytest.raises(ValidationError, match="image: missing for runtime shifter"):
+        ContainerSpec(runtime="shifter")
+
+
+def test_several_workers_without_a_launcher_are_refused():
+    with pytest.raises(ValidationError, match="launcher: missing for 4 workers in a job"):
+        JobSpec(workers_per_job=4)
+
+
+#: Stands for srun: starts what it is given twice, as tasks 0 and 1.
+LAUNCHER = """#!/bin/sh
+for task in 0 1; do SLURM_LOCALID=$task SLURM_PROCID=$task "$@"; done
+"""
+#: Stands for Python: prints its GPU and its words.
+PYTHON = """#!/bin/sh
+echo "$CUDA_VISIBLE_DEVICES: $*"
+"""
+
+
+def _run(line, folder):
+    for name, text in (("launch", LAUNCHER), ("py thon", PYTHON)):
+        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).chmod(0o755)
+    done = subprocess.run(["/bin/bash", "-c", line], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_each_worker_of_a_job_gets_its_name_and_its_gpu_before_python_starts(tmp_path):
+    job = JobSpec(workers_per_job=2, launcher="./launch", visible_gpus="$((3-SLURM_LOCALID))")
+    container = ContainerSpec(python=shlex.quote("./py thon"))
+    line = worker_command(container, job, "gpu-7", gpu=True) + " -m dask_worker --name gpu-7 'a b'"
+    assert _run(line, tmp_path) == [
+        "3: -m dask_worker --name gpu-7 a b --name gpu-7.0",
+        "2: -m dask_worker --name gpu-7 a b --name gpu-7.1",
+    ]
+
+
+def test_one_worker_takes_the_place_of_the_shell(tmp_path):
+    job = JobSpec(visible_gpus="GPU-$((1+1))")
+    line = worker_command(ContainerSpec(python="./py*"), job, "gpu-7", gpu=True)
+    assert _run(f"{line} -m x; echo never", tmp_path) == ["GPU-2: -m x"]
+    assert worker_command(ContainerSpec(python="p"), JobSpec(), "w", gpu=False) == "exec p"

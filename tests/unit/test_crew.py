@@ -1,0 +1,367 @@
+"""The crew of a pool, look by look, over a batch system that does what the test says."""
+
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from e2edist.errors import ResourceError
+from e2edist.pools import _crew
+from e2edist.pools._crew import Crew, call
+from e2edist.spec.jobs import JobSpec
+
+
+class Scripted:
+    """Jobs that are queued, running or gone as the test says; `out` while it does not answer."""
+
+    def __init__(self):
+        self.jobs, self.submitted, self.cancelled = {}, [], []
+        self.out = self.sticky = False
+
+    def _ask(self):
+        if self.out:
+            raise ResourceError("squeue", "did not answer in 60 s")
+
+    def script(self, name):
+        return name
+
+    def submit(self, name):
+        self._ask()
+        self.submitted.append(name)
+        job = str(len(self.submitted))
+        self.jobs[job] = "queued"
+        return job
+
+    def states(self, ids):
+        self._ask()
+        return {job: self.jobs[job] for job in ids if job in self.jobs}
+
+    def cancel(self, ids):
+        self._ask()
+        for job in ids:
+            self.cancelled.append(job)
+            if not self.sticky:
+                self.jobs.pop(job, None)
+
+    def log_tail(self, job):
+        return f"last lines of {job}"
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr(_crew, "time", made)
+    return made
+
+
+@pytest.fixture
+def stage(clock):
+    """Return (make, batch, names that the scheduler knows, names that were drained)."""
+    batch, names, drained = Scripted(), set(), []
+
+    def make(wanted=2, **spec):
+        job = JobSpec(**{"poll_s": 1.0, "walltime_min": 60, "start_failures": 3} | spec)
+        return Crew(batch, job, "gpu", wanted, lambda: set(names), drained.extend)
+
+    return make, batch, names, drained
+
+
+def _all_run(batch, names):
+    for job in batch.jobs:
+        batch.jobs[job] = "running"
+        names.add(batch.submitted[int(job) - 1])
+
+
+def test_jobs_are_submitted_up_to_what_is_wanted_and_counted(stage):
+    make, batch, names, _ = stage
+    crew = make(3)
+    crew.look()
+    assert batch.submitted == ["gpu-0", "gpu-1", "gpu-2"]
+    assert crew.counts() == {"queued": 3, "running": 0, "joined": 0}
+    batch.jobs["2"] = "running"
+    crew.look()
+    assert crew.counts() == {"queued": 2, "running": 1, "joined": 0}
+    _all_run(batch, names)
+    crew.look()
+    assert crew.counts() == {"queued": 0, "running": 3, "joined": 3}
+    assert len(batch.submitted) == 3
+
+
+def test_names_tell_runs_apart(stage):
+    make, batch, _, _ = stage
+    crew = make(1)
+    crew.run = "a1b2"
+    crew.look()
+    assert batch.submitted == ["gpu-a1b2-0"]
+
+
+def test_a_lost_job_is_replaced(stage):
+    make, batch, names, _ = stage
+    crew = make()
+    crew.look()
+    _all_run(batch, names)
+    crew.look()
+    del batch.jobs["1"]
+    crew.look()
+    assert batch.submitted == ["gpu-0", "gpu-1", "gpu-2"]
+    assert crew.trouble == ""
+
+
+def test_nothing_is_replaced_when_no_work_is_left(stage):
+    make, batch, names, _ = stage
+    crew = make()
+    crew.look()
+    _all_run(batch, names)
+    crew.look()
+    crew.wanted = 0
+    batch.jobs.clear()
+    crew.look()
+    assert len(batch.submitted) == 2
+    assert crew.trouble == ""
+
+
+def test_replacements_have_an_end_that_is_told(stage):
+    make, batch, names, _ = stage
+    crew = make(1, replacements=2)
+    for _ in range(4):
+        crew.look()
+        _all_run(batch, names)
+        crew.look()
+        batch.jobs.clear()
+    crew.look()
+    assert len(batch.submitted) == 3
+    assert crew.trouble == "all of its jobs are gone, and 2 were replaced already"
+
+
+def test_jobs_that_end_before_they_join_stop_the_pool_with_the_last_lines(stage):
+    make, batch, _, _ = stage
+    crew = make(2)
+    crew.look()
+    for _ in range(2):
+        batch.jobs.pop(min(batch.jobs, key=int))
+        crew.look()
+        assert crew.trouble == ""
+    batch.jobs.pop("3")
+    crew.look()
+    assert crew.trouble == (
+        "3 jobs in a row ended before their worker joined (they end by themselves):\nlast lines of 3"
+    )
+    # The one that still waited can't start either.
+    assert batch.jobs == {}
+    assert crew.counts() == {"queued": 0, "running": 0, "joined": 0}
+
+
+def test_a_worker_that_joins_clears_the_record(stage):
+    make, batch, names, _ = stage
+    crew = make(1, start_failures=2)
+    for _ in range(3):
+        crew.look()
+        batch.jobs.clear()
+        crew.look()
+        _all_run(batch, names)
+        crew.look()
+        batch.jobs.clear()
+    assert crew.trouble == ""
+
+
+def test_held_jobs_are_removed_and_their_reason_is_told(stage):
+    make, batch, _, _ = stage
+    crew = make(1, start_failures=2)
+    crew.look()
+    batch.jobs["1"] = "held: no such image"
+    crew.look()
+    assert batch.cancelled == ["1"]
+    assert batch.submitted == ["gpu-0", "gpu-1"]
+    batch.jobs["2"] = "held: no such image"
+    crew.look()
+    assert crew.trouble.startswith("2 jobs in a row ended before their worker joined (held: no such image)")
+
+
+def test_a_held_job_that_can_not_be_removed_now_is_removed_later(stage, monkeypatch):
+    make, batch, names, _ = stage
+    crew = make(1)
+    crew.look()
+    _all_run(batch, names)
+    crew.look()
+    batch.jobs["1"] = "held: by somebody"
+    with monkeypatch.context() as patch:
+
+        def refuse(ids):
+            raise ResourceError("condor_rm", "did not answer")
+
+        patch.setattr(batch, "cancel", refuse)
+        with pytest.raises(ResourceError):
+            crew.look()
+    crew.look()
+    assert "1" not in batch.jobs
+    assert batch.submitted == ["gpu-0", "gpu-1"]
+
+
+def test_a_requeued_job_is_kept_and_its_walltime_begins_anew(stage, clock):
+    make, batch, names, drained = stage
+    crew = make(1)
+    crew.look()
+    _all_run(batch, names)
+    crew.look()
+    clock.now += 3000
+    batch.jobs["1"] = "ending"  # between two runs
+    crew.look()
+    batch.jobs["1"] = "queued"
+    names.clear()
+    crew.look()
+    assert crew.counts() == {"queued": 1, "running": 0, "joined": 0}
+    clock.now += 3000
+    _all_run(batch, names)
+    crew.look()
+    clock.now += 3000
+    crew.look()
+    assert drained == []
+    clock.now += 700
+    crew.look()
+    assert drained == ["gpu-0"]
+    assert len(batch.submitted) == 1
+
+
+def test_a_requeued_job_that_can_not_start_any_more_counts(stage):
+    make, batch, names, _ = stage
+    crew = make(1, start_failures=1)
+    crew.look()
+    _all_run(batch, names)
+    crew.look()
+    batch.jobs["1"] = "queued"
+    names.clear()
+    crew.look()
+    batch.jobs.clear()
+    crew.look()
+    assert "1 jobs in a row" in crew.trouble
+
+
+def test_a_worker_is_drained_once_when_a_chunk_could_outlive_its_job(stage, clock):
+    make, batch, names, drained = stage
+    crew = make(1, walltime_min=10)
+    crew.longest_s = 100.0
+    crew.look()
+    _all_run(batch, names)
+    crew.look()
+    for seconds, wanted in ((490, []), (20, ["gpu-0"]), (20, ["gpu-0"])):
+        clock.now += seconds
+        crew.look()
+        assert drained == wanted
+
+
+def test_a_batch_system_that_does_not_answer_is_asked_again(stage):
+    make, batch, names, _ = stage
+    crew = make()
+    crew.look()
+    _all_run(batch, names)
+    crew.look()
+    batch.out = True
+    with pytest.raises(ResourceError):
+        crew.look()
+    assert crew.counts() == {"queued": 0, "running": 2, "joined": 2}
+    batch.out = False
+    crew.look()
+    assert len(batch.submitted) == 2
+    assert crew.trouble == ""
+
+
+def test_closing_cancels_all_and_waits_until_they_left(stage):
+    make, batch, _, _ = stage
+    crew = make(3)
+    crew.look()
+    batch.jobs["2"] = "running"
+    crew.close()
+    assert sorted(batch.cancelled) == ["1", "2", "3"]
+    assert batch.jobs == {}
+
+
+def test_closing_tries_again_while_the_batch_system_does_not_answer(stage, clock, monkeypatch):
+    make, batch, _, _ = stage
+    crew = make(1)
+    crew.look()
+    batch.out = True
+    began = clock.now
+
+    def sleep(seconds):
+        clock.now += seconds
+        batch.out = clock.now < began + 10
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    crew.close()
+    assert batch.jobs == {}
+
+
+def test_closing_says_which_jobs_may_stay_behind(stage, caplog):
+    make, batch, _, _ = stage
+    crew = make(2)
+    crew.look()
+    batch.sticky = True
+    crew.close()
+    assert sorted(batch.cancelled) == ["1", "2"]  # asked once, not every time
+    assert "jobs 1, 2 may be in the queue still: they do not leave it" in caplog.text
+
+
+def test_jobs_that_are_being_cleaned_up_are_not_waited_for(stage, clock):
+    make, batch, _, _ = stage
+    crew = make(1)
+    crew.look()
+    batch.sticky, batch.jobs["1"] = True, "ending"
+    began = clock.now
+    crew.close()
+    assert clock.now == began
+
+
+def test_the_first_refusal_is_an_error_and_later_ones_are_not():
+    batch, names = Scripted(), set()
+    crew = Crew(batch, JobSpec(poll_s=0.01), "gpu", 2, lambda: names, lambda _: None)
+    batch.out = True
+    with pytest.raises(ResourceError):
+        crew.start()
+    batch.out = False
+    crew.start()
+    try:
+        _until(lambda: len(batch.submitted) == 2)
+        batch.out = True
+        time.sleep(0.05)
+        batch.out = False
+        del batch.jobs["1"]
+        _until(lambda: len(batch.submitted) == 3)
+    finally:
+        crew.close()
+    assert batch.jobs == {}
+
+
+def _until(true):
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_commands_that_fail_say_what_they_said(monkeypatch):
+    with pytest.raises(ResourceError, match="there is no such command here"):
+        call("e2edist-no-such-command")
+    line = "import sys; sys.exit('Batch job submission failed: Invalid account')"
+    with pytest.raises(ResourceError, match=re.escape("failed (1): Batch job submission failed")):
+        call(sys.executable, "-c", line)
+    assert call(sys.executable, "-c", "print(input())", text="given").strip() == "given"
+
+    def slow(*words, **options):
+        raise subprocess.TimeoutExpired(words, options["timeout"])
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    with pytest.raises(ResourceError, match="squeue: did not answer in 60 s"):
+        call("squeue")
