@@ -58,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--stall-limit-min", type=float, metavar="MIN", help="give up without any worker for longer"
     )
+    p.add_argument("--reference", metavar="DIR", help="an earlier --output: warn where scores or inputs drift")
+    p.add_argument("--max-drift", type=float, metavar="PSI", help="drift from --reference that is a failure")
     mode = p.add_mutually_exclusive_group()
     mode.add_argument(
         "--resume", dest="mode", action="store_const", const="resume", help="only go on, never start"
@@ -65,18 +67,22 @@ def parser() -> argparse.ArgumentParser:
     mode.add_argument(
         "--fresh", dest="mode", action="store_const", const="fresh", help="forget what --output holds"
     )
+    p.add_argument(
+        "--detach", action="store_true", help="run in the background, or as a job: see [controller] of a site"
+    )
     p.add_argument("--dry-run", action="store_true", help="print the plan, run nothing, write nothing")
     return p
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = parser().parse_args(words)
     from rich.console import Console
 
     console = Console()
     try:
-        return _submit(args, console)
+        return _submit(args, words, console)
     except E2EError as error:
         Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
         return error.exit_code
@@ -84,22 +90,51 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
 
 
-def _submit(args: argparse.Namespace, console: Console) -> int:
+def _submit(args: argparse.Namespace, words: list[str], console: Console) -> int:
+    from e2edist.campaign.quality import read_quality
     from e2edist.campaign.run import plan_campaign
-    from e2edist.pools import preview
-    from e2edist.terminal import print_plan
 
     site = _site(args)
     spec = _campaign(args, console)
+    if spec.reference:
+        read_quality(Path(spec.reference))  # refused before any work is done
     campaign = plan_campaign(spec, site)
     if args.dry_run:
-        pools = {name: f"{p.kind}, {p.engine} on {p.provider}" for name, p in site.pools.items()}
-        print_plan(console, campaign.plan, pools, campaign.folder)
-        for name, pool in site.pools.items():
-            if text := preview(name, pool, campaign.folder.absolute()):
-                console.print(f"\njob of pool {name}:\n{text}", highlight=False, markup=False, soft_wrap=True)
+        _preview(campaign, words if args.detach else None, console)
         return 0
-    return _run(campaign, console)
+    return _detach(campaign, words, console) if args.detach else _run(campaign, console)
+
+
+def _preview(campaign: Campaign, words: list[str] | None, console: Console) -> None:
+    """Show the plan and all jobs; with `words`, the command line, that of the controller too."""
+    from e2edist.control.start import preview_controller
+    from e2edist.pools import preview
+    from e2edist.terminal import print_plan
+
+    site, folder = campaign.site, campaign.folder
+    pools = {name: f"{p.kind}, {p.engine} on {p.provider}" for name, p in site.pools.items()}
+    print_plan(console, campaign.plan, pools, folder)
+    jobs = {f"pool {name}": preview(name, pool, folder.absolute()) for name, pool in site.pools.items()}
+    if words is not None:
+        jobs["the controller"] = preview_controller(site.controller, folder, words)
+    for name, text in jobs.items():
+        if text:
+            console.print(f"\njob of {name}:\n{text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _detach(campaign: Campaign, words: list[str], console: Console) -> int:
+    from e2edist.control.start import detach
+
+    controller, folder = detach(campaign, words), campaign.folder
+    plan = campaign.plan
+    for line in (
+        f"{plan.events:,} events in {len(plan.chunks()):,} chunks -> {folder}",
+        f"detached as {controller.name}, log {controller.log}",
+        f"  look    python -m e2edist.status {folder}",
+        f"  cancel  python -m e2edist.cancel {folder}",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return 0
 
 
 def _site(args: argparse.Namespace) -> SiteSpec:
@@ -179,8 +214,9 @@ def _tunnel(dashboard: str) -> str:
 
 
 def _close(campaign: Campaign, result: RunResult, console: Console) -> int:
+    from e2edist.campaign.quality import refuse_drift, review
     from e2edist.campaign.summary import summarise
-    from e2edist.terminal import print_bad, print_summary, print_where
+    from e2edist.terminal import print_bad, print_quality, print_summary, print_where
 
     if not result.complete:
         console.print(
@@ -188,8 +224,11 @@ def _close(campaign: Campaign, result: RunResult, console: Console) -> int:
             "the same command does the rest",
             highlight=False,
         )
-    print_summary(console, summarise(result.ledger.done.values()), result.seconds, result.events)
+    total = summarise(result.ledger.done.values())
+    drifts = review(campaign.folder, total.quality, total.warnings, campaign.spec.reference)
+    print_summary(console, total, result.seconds, result.events)
     print_bad(console, result.bad, result.bad_fraction)
+    print_quality(console, total.warnings)
     print_where(console, campaign.folder)
     if not result.complete:
         return _INTERRUPTED
@@ -199,6 +238,7 @@ def _close(campaign: Campaign, result: RunResult, console: Console) -> int:
         )
         todo = "bad.parquet lists them; the same command tries them again."
         raise CampaignError(str(campaign.folder), what, todo)
+    refuse_drift(campaign.folder, drifts, campaign.spec.max_drift)
     return 0
 
 

@@ -51,7 +51,8 @@ def _state(state: State) -> Iterator[str]:
     if state.controller and state.state in ("queued", "starting", "running", "finishing"):
         yield f"as {state.controller.name}"
     if state.holder:
-        yield f"on {state.holder.host} (pid {state.holder.pid})"
+        own = state.controller is not None and state.controller.id == str(state.holder.pid)
+        yield f"on {state.holder.host}" if own else f"on {state.holder.host} (pid {state.holder.pid})"
     if state.state == "running":
         yield f"for {_span(time.time() - state.heart['started'])}"
     if state.why:
