@@ -58,7 +58,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--stall-limit-min", type=float, metavar="MIN", help="give up without any worker for longer"
     )
-    p.add_argument("--reference", metavar="DIR", help="an earlier --output: warn where scores or inputs drift")
+    p.add_argument(
+        "--reference", metavar="DIR", help="an earlier --output: warn of scores and inputs that drift"
+    )
     p.add_argument("--max-drift", type=float, metavar="PSI", help="drift from --reference that is a failure")
     mode = p.add_mutually_exclusive_group()
     mode.add_argument(

@@ -159,6 +159,18 @@ def print_bad(console: Console, rows: list[dict[str, Any]], fraction: float) -> 
     console.print(table)
 
 
+def print_quality(console: Console, warnings: list[str]) -> None:
+    """Show what looks wrong with scores and inputs; nothing if nothing does."""
+    if not warnings:
+        return
+    table = Table(title="data quality: worth a look", title_justify="left", show_header=False)
+    for line in warnings[:_SHOWN]:
+        table.add_row(line)
+    if len(warnings) > _SHOWN:
+        table.add_row(f"... and {len(warnings) - _SHOWN} more, see quality.json")
+    console.print(table)
+
+
 def print_where(console: Console, folder: Path) -> None:
     """Say where the results lie, and how to read them."""
     parts = str(folder / "predictions")

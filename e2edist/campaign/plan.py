@@ -275,7 +275,8 @@ def check_folder(folder: Path) -> None:
 
 def clear(folder: Path) -> None:
     """Remove a campaign from its folder: plan first, so that what a crash leaves is never taken for one."""
-    for name in (PLAN, names.LEDGER, "timing.parquet", "bad.parquet", "progress.json", "controller.json"):
+    tables = ("timing.parquet", "bad.parquet", "quality.json")
+    for name in (PLAN, names.LEDGER, *tables, "progress.json", "controller.json"):
         (folder / name).unlink(missing_ok=True)
     for part in (folder / PREDICTIONS).glob("*.parquet"):
         part.unlink(missing_ok=True)

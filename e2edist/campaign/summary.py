@@ -15,6 +15,7 @@ from e2edist.storage.publish import publish
 
 from .chunk import Receipt
 from .clock import StageTimes, add_times
+from .quality import Quality, add_quality, warnings
 
 TIMING = "timing.parquet"
 _TIMING_COLUMNS: dict[str, pa.DataType] = {
@@ -43,6 +44,10 @@ class Summary:
         Objects by status.
     stages : dict
         Stage -> (wall ms, cpu ms, items), summed over chunks.
+    quality : dict
+        Counts and histograms of scores and inputs (`e2edist.campaign.quality`).
+    warnings : list of str
+        What looks wrong with them.
     """
 
     chunks: int = 0
@@ -50,17 +55,22 @@ class Summary:
     objects: int = 0
     status: Counter[str] = field(default_factory=Counter)
     stages: StageTimes = field(default_factory=dict)
+    quality: Quality = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 def summarise(receipts: Iterable[Receipt]) -> Summary:
     """Add up receipts."""
-    total = Summary()
+    total, parts = Summary(), []
     for receipt in receipts:
+        parts.append(receipt.get("quality", {}))  # older parts have none
         total.chunks += 1
         total.events += receipt["events"]
         total.objects += receipt["rows"]
         total.status.update(receipt["status"])
         total.stages = add_times(total.stages, {name: tuple(t) for name, t in receipt["stages"].items()})
+        total.quality = add_quality(total.quality, parts[-1])
+    total.warnings = warnings(total.quality, parts)
     return total
 
 

@@ -42,6 +42,10 @@ class CampaignSpec(Spec):
     chunk_limit_min: Annotated[float, Field(gt=0)] = 60.0
     #: minutes without any worker after which the campaign stops
     stall_limit_min: Annotated[float, Field(gt=0)] = 10.0
+    #: output folder of an earlier campaign, to see whether scores or inputs drift from it
+    reference: str | None = None
+    #: drift (population stability index) of any score or input that is a failure; none: only warned of
+    max_drift: Annotated[float, Field(gt=0)] | None = None
 
 
 def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:
@@ -56,7 +60,7 @@ def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:
     if workflow is not None:
         path = Path(workflow)
         content = read_toml(path)
-        for key in ("inputs", "output", "model"):
+        for key in ("inputs", "output", "model", "reference"):
             content.update(_beside(path.parent, key, content.get(key)))
         if str(content.get("tagger", "")).endswith(".toml"):
             content.update(_beside(path.parent, "tagger", content["tagger"]))

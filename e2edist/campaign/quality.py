@@ -1,0 +1,227 @@
+"""Data quality: what scores and inputs look like, part by part, and whether they drift from a reference.
+
+A part's receipt holds counts only (NaN, infinities, fixed bins) and extremes, so that parts add up exactly
+in any order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from e2edist.errors import CampaignError, InputError, OutputError
+from e2edist.imaging.batch import Array
+from e2edist.imaging.crops import Crops
+from e2edist.spec.tagger import TaggerSpec
+from e2edist.storage.parts import read_receipt
+from e2edist.storage.publish import publish
+
+#: What a campaign's scores and inputs look like, in its folder.
+QUALITY = "quality.json"
+#: {"scores": {column: Table}, "inputs": {layer: {"pixels": Table, "sum": Table}}}
+Quality = dict[str, Any]
+#: {"n", "nan", "inf": int, "min", "max": float or None, "bins": {number of the bin: int}}
+Table = dict[str, Any]
+
+_LARGE = [1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0, 30.0, 50.0, 100.0, 1e3]
+#: Fixed edges, for probabilities, logits and masses alike; bin i is edges[i - 1] <= x < edges[i].
+SCORE_EDGES = np.array([*(-x for x in reversed(_LARGE)), *np.arange(0, 1, 0.03125), *_LARGE])
+#: Non-zero pixels of a crop in one channel: half powers of two.
+PIXEL_EDGES = np.unique(np.round(2 ** (np.arange(35) / 2)))
+_SIZES = 10.0 ** (np.arange(-4, 17) / 4)
+#: Sum of a crop's pixels in one channel, before normalisation: four bins a decade on either side of zero.
+SUM_EDGES = np.concatenate([-_SIZES[::-1], [0.0], _SIZES])
+#: A score that is the same for at least so many objects is called constant.
+_FEW = 20
+#: Groups of bins that a population stability index compares.
+_GROUPS = 10
+#: A population stability index above this is worth a look, as is the custom.
+DRIFT = 0.1
+
+
+def table_of(values: Array, edges: Array) -> Table:
+    """Return counts and extremes of some values of any numeric type."""
+    x = np.asarray(values, np.float64)
+    finite = x[np.isfinite(x)]
+    nan = int(np.isnan(x).sum())
+    number, count = np.unique(np.searchsorted(edges, finite, side="right"), return_counts=True)
+    return {
+        "n": len(x),
+        "nan": nan,
+        "inf": len(x) - len(finite) - nan,
+        "min": float(finite.min()) if len(finite) else None,
+        "max": float(finite.max()) if len(finite) else None,
+        "bins": {str(i): int(n) for i, n in zip(number, count, strict=True)},
+    }
+
+
+def measure(scores: Mapping[str, Array], crops: Crops, tagger: TaggerSpec) -> Quality:
+    """Return the quality of one chunk.
+
+    Parameters
+    ----------
+    scores : mapping of str to array, shape (crops,)
+    """
+    inputs = {}
+    pixels = np.diff(crops.offsets).reshape(-1, crops.channels)
+    running = np.concatenate([[0.0], np.cumsum(crops.value, dtype=np.float64)])
+    sums = np.diff(running[crops.offsets]).reshape(-1, crops.channels)
+    for c, name in enumerate(_channel_names(tagger)):
+        sizes = table_of(pixels[:, c], PIXEL_EDGES)
+        inputs[name] = {"pixels": sizes, "sum": table_of(_rounded(sums[:, c]), SUM_EDGES)}
+    return {"scores": {name: table_of(x, SCORE_EDGES) for name, x in scores.items()}, "inputs": inputs}
+
+
+def _rounded(sums: Array) -> Array:
+    """Round what is left of a difference of large sums: an empty crop sums up to zero."""
+    return np.asarray(np.round(sums, 6))
+
+
+def _channel_names(tagger: TaggerSpec) -> list[str]:
+    layers = [channel.layer for channel in tagger.channels]
+    return [name if layers.count(name) == 1 else f"{name}#{i}" for i, name in enumerate(layers)]
+
+
+def add_tables(a: Table, b: Table) -> Table:
+    """Return the table of both together; exact, associative and commutative."""
+    bins = dict(a["bins"])
+    for number, count in b["bins"].items():
+        bins[number] = bins.get(number, 0) + count
+    low = [t["min"] for t in (a, b) if t["min"] is not None]
+    high = [t["max"] for t in (a, b) if t["max"] is not None]
+    sums = {key: a[key] + b[key] for key in ("n", "nan", "inf")}
+    ordered = dict(sorted(bins.items(), key=lambda item: int(item[0])))
+    return sums | {"min": min(low, default=None), "max": max(high, default=None), "bins": ordered}
+
+
+def add_quality(a: Quality, b: Quality) -> Quality:
+    """Return the quality of both together; exact, associative and commutative. {} is neutral."""
+    if "bins" in a and "bins" in b:
+        return add_tables(a, b)
+    names = dict.fromkeys([*a, *b])
+    return {n: add_quality(a[n], b[n]) if n in a and n in b else a.get(n, b.get(n)) for n in names}
+
+
+def read_quality(folder: Path) -> Quality:
+    """Return the quality of a campaign, from the receipts of its parts.
+
+    Raises
+    ------
+    InputError
+        The folder has no parts that tell theirs.
+    """
+    total: Quality = {}
+    for path in sorted((folder / "predictions").glob("*.parquet")):
+        try:
+            total = add_quality(total, read_receipt(path).get("quality", {}))
+        except OutputError as error:
+            raise InputError(str(path), error.what, "Name a campaign that verify finds whole.") from error
+    if not total:
+        todo = "A reference is the --output folder of an earlier run of this version or a newer one."
+        raise InputError(str(folder), "has no parts that tell their data quality", todo)
+    return total
+
+
+def tables(quality: Quality) -> dict[str, Table]:
+    """Return all tables by a name for people, scores first."""
+    found = {f"score {name}": table for name, table in quality.get("scores", {}).items()}
+    for layer, both in quality.get("inputs", {}).items():
+        found |= {f"input {layer}, {kind}": table for kind, table in both.items()}
+    return found
+
+
+def drift(quality: Quality, reference: Quality) -> dict[str, float]:
+    """Return the population stability index of each table that both have."""
+    ours, theirs = tables(quality), tables(reference)
+    found = {name: stability_index(ours[name], theirs[name]) for name in ours if name in theirs}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def stability_index(table: Table, reference: Table) -> float | None:
+    """Return the PSI: sum of (p - q) ln(p / q) over groups of bins that each hold a tenth of the reference.
+
+    What two samples of one distribution are expected to give, (groups - 1)(1/n + 1/m), is taken off, so that
+    small samples are no false alarm. None where one of them is empty.
+    """
+    names = sorted({*table["bins"], *reference["bins"]}, key=int)
+    q = np.array([reference["bins"].get(name, 0) for name in names], np.float64)
+    p = np.array([table["bins"].get(name, 0) for name in names], np.float64)
+    if not q.sum() or not p.sum():
+        return None
+    group = np.minimum((np.cumsum(q) - q) * _GROUPS // q.sum(), _GROUPS - 1)
+    # Where the reference has nothing at all, below and above, groups of their own.
+    group[np.cumsum(q) == 0] = -1
+    group[np.cumsum(q[::-1])[::-1] == 0] = _GROUPS
+    group = np.unique(group, return_inverse=True)[1]
+    count = int(group.max()) + 1
+    parts = [np.bincount(group, weights=x, minlength=count) + 0.5 for x in (p, q)]
+    a, b = (part / part.sum() for part in parts)
+    expected = (count - 1) * (1 / p.sum() + 1 / q.sum())
+    return float(max(0.0, ((a - b) * np.log(a / b)).sum() - expected))
+
+
+def warnings(
+    quality: Quality, parts: Iterable[Quality] = (), drifts: Mapping[str, float] | None = None
+) -> list[str]:
+    """Return what a person should look at, a clause each."""
+    said = []
+    for name, table in tables(quality).items():
+        if table["nan"] or table["inf"]:
+            said.append(f"{name}: {table['nan']:,} NaN and {table['inf']:,} infinite of {table['n']:,}")
+        if _constant(table):
+            said.append(f"{name}: always {table['min']:g}, in {table['n']:,} objects")
+    once = [name for part in parts for name, table in tables(part).items() if _constant(table)]
+    odd = [name for name in dict.fromkeys(once) if not _constant(tables(quality)[name])]
+    said += [f"{name}: constant in {once.count(name)} parts" for name in odd if name.startswith("score ")]
+    worst = sorted((drifts or {}).items(), key=lambda item: -item[1])
+    return said + [f"{name}: drifted from the reference, PSI {x:.2f}" for name, x in worst if x > DRIFT]
+
+
+def _constant(table: Table) -> bool:
+    return bool(table["n"] >= _FEW and table["min"] == table["max"] is not None)
+
+
+def write_quality(folder: Path, quality: Quality, said: list[str], drifts: Mapping[str, float]) -> None:
+    """Write ``quality.json``: histograms with their edges, warnings, drift."""
+    edges = {"scores": SCORE_EDGES, "pixels": PIXEL_EDGES, "sum": SUM_EDGES}
+    content = {
+        "warnings": said,
+        "drift": {name: round(value, 6) for name, value in drifts.items()},
+        "edges": {name: values.tolist() for name, values in edges.items()},
+        **quality,
+    }
+    with publish(folder / QUALITY) as draft:
+        draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def review(folder: Path, quality: Quality, said: list[str], reference: str | None) -> dict[str, float]:
+    """Compare a campaign with its reference, add to what is `said`, write ``quality.json``.
+
+    Returns
+    -------
+    dict of str to float
+        Drift of each score and input that both have; empty without a reference.
+    """
+    drifts = drift(quality, read_quality(Path(reference))) if reference else {}
+    said += [line for line in warnings({}, (), drifts) if line not in said]
+    write_quality(folder, quality, said, drifts)
+    return drifts
+
+
+def refuse_drift(folder: Path, drifts: Mapping[str, float], most: float | None) -> None:
+    """Fail a campaign that drifted too far from its reference; its results stay.
+
+    Raises
+    ------
+    CampaignError
+        Names all that drifted further than `most`.
+    """
+    far = {name: value for name, value in drifts.items() if most is not None and value > most}
+    if far:
+        named = ", ".join(f"{name} by {value:.2f}" for name, value in sorted(far.items()))
+        what = f"drifted further from the reference than {most:g}: {named}"
+        raise CampaignError(str(folder), what, "All results are written; see quality.json.")

@@ -1,0 +1,48 @@
+"""Data quality of real runs: in the receipts, in quality.json, against a reference."""
+
+import json
+
+import pytest
+from models import write_model
+from runs import receipts, table
+
+from e2edist.campaign import quality as dq
+
+
+def test_receipts_hold_small_histograms_that_add_up_to_the_campaign(campaign):
+    total = {}
+    for receipt in receipts(campaign):
+        assert len(json.dumps(receipt["quality"])) < 6000
+        total = dq.add_quality(total, receipt["quality"])
+    scored = table(campaign).filter(table(campaign)["status"].to_numpy() == "ok")
+    found = total["scores"]["electron"]
+    assert found == dq.table_of(scored["electron"].to_numpy(), dq.SCORE_EDGES)
+    assert total["inputs"]["EB_energy"]["pixels"]["n"] == scored.num_rows
+    kept = json.loads((campaign / "quality.json").read_text(encoding="utf-8"))
+    assert {"scores": kept["scores"], "inputs": kept["inputs"]} == total == dq.read_quality(campaign)
+    assert kept["drift"] == {}
+
+
+def test_the_same_run_does_not_drift_and_another_model_does(submit, events, model, campaign, tmp_path):
+    common = ("--input", events, "--workers", 1, "--threads", 1, "--reference", campaign)
+    same = submit(*common, "--model", model, "--output", "same", "--max-drift", 0.1)
+    assert (same.returncode, same.stderr) == (0, "")
+    assert "drifted" not in same.stdout
+    other = write_model(tmp_path / "other.onnx", seed=5)
+    failed = submit(*common, "--model", other, "--output", "other", "--max-drift", 0.1)
+    assert failed.returncode == 1
+    assert "score electron: drifted from the reference, PSI" in failed.stdout
+    assert "drifted further from the reference than 0.1: score electron by" in failed.stderr
+    drift = json.loads((tmp_path / "other" / "quality.json").read_text(encoding="utf-8"))["drift"]
+    assert drift["score electron"] > 0.1
+    assert drift["input EB_energy, sum"] == 0
+
+
+@pytest.mark.parametrize("place", ["nowhere", "."])
+def test_a_reference_that_is_none_is_refused_before_anything_is_written(
+    submit, events, model, tmp_path, place
+):
+    done = submit("--input", events, "--model", model, "--output", "out", "--reference", place)
+    assert done.returncode == 2
+    assert "has no parts that tell their data quality" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,102 @@
+"""Data quality: exact sums of parts, and drift that is seen where there is some, only there."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from e2edist.campaign import quality as dq
+from e2edist.errors import CampaignError, InputError
+
+EDGES = (dq.SCORE_EDGES, dq.PIXEL_EDGES, dq.SUM_EDGES)
+numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)
+
+
+@pytest.mark.parametrize("edges", EDGES)
+def test_edges_ascend_and_make_64_bins_at_most(edges):
+    assert (np.diff(edges) > 0).all()
+    assert len(edges) + 1 <= 64
+
+
+@given(st.lists(st.lists(numbers, max_size=20), min_size=3, max_size=3))
+def test_tables_of_parts_add_up_to_that_of_all_in_any_order(parts):
+    a, b, c = (dq.table_of(np.array(part, np.float32), dq.SCORE_EDGES) for part in parts)
+    whole = dq.table_of(np.array([x for part in parts for x in part], np.float32), dq.SCORE_EDGES)
+    assert dq.add_tables(dq.add_tables(a, b), c) == whole
+    assert dq.add_tables(a, dq.add_tables(b, c)) == whole
+    assert dq.add_tables(c, dq.add_tables(b, a)) == whole
+    assert json.loads(json.dumps(whole)) == whole
+
+
+@given(st.lists(numbers, max_size=50))
+def test_every_value_is_counted_once(values):
+    table = dq.table_of(np.array(values, np.float32), dq.SCORE_EDGES)
+    assert table["nan"] + table["inf"] + sum(table["bins"].values()) == len(values) == table["n"]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int64", "float16"])
+def test_scores_of_any_type_have_a_table(dtype):
+    table = dq.table_of(np.array([0, 1, 1]).astype(dtype), dq.SCORE_EDGES)
+    assert (table["n"], table["min"], table["max"]) == (3, 0, 1)
+
+
+def beta(a, b, count, seed):
+    return dq.table_of(np.random.default_rng(seed).beta(a, b, count), dq.SCORE_EDGES)
+
+
+@pytest.mark.parametrize("count", [100, 1000, 20_000])
+def test_samples_of_one_distribution_do_not_drift(count):
+    indices = [dq.stability_index(beta(2, 3, count, s), beta(2, 3, 5000, 100 + s)) for s in range(30)]
+    assert np.mean(indices) < 0.05
+    assert sum(index > dq.DRIFT for index in indices) <= 1
+
+
+@pytest.mark.parametrize(("a", "b"), [(3, 2), (2, 5), (20, 30)])
+def test_another_distribution_drifts(a, b):
+    assert dq.stability_index(beta(a, b, 1000, 1), beta(2, 3, 5000, 2)) > 2 * dq.DRIFT
+
+
+def test_scores_where_the_reference_has_none_are_drift_too():
+    reference = dq.table_of(np.full(1000, 0.5), dq.SCORE_EDGES)
+    for value in (0.0, 0.51, 0.7, 5.0, -4.0):
+        index = dq.stability_index(dq.table_of(np.full(1000, value), dq.SCORE_EDGES), reference)
+        assert (index > 1) == (value != 0.51), value
+    assert dq.stability_index(reference, reference) == 0
+    assert dq.stability_index(dq.table_of(np.zeros(0), dq.SCORE_EDGES), reference) is None
+
+
+def whole(scores):
+    return {"scores": {"s": dq.table_of(np.asarray(scores), dq.SCORE_EDGES)}, "inputs": {}}
+
+
+def test_warnings_name_what_is_wrong():
+    good = whole(np.linspace(0, 1, 50))
+    assert dq.warnings(good, [good]) == []
+    broken = whole([*np.linspace(0, 1, 50), np.nan, np.inf, -np.inf])
+    assert dq.warnings(broken) == ["score s: 1 NaN and 2 infinite of 53"]
+    stuck = whole([0.25] * 30)
+    assert dq.warnings(stuck) == ["score s: always 0.25, in 30 objects"]
+    both = dq.add_quality(good, stuck)
+    assert dq.warnings(both, [good, stuck]) == ["score s: constant in 1 parts"]
+    assert dq.warnings(good, (), {"score s": 0.31, "input x, sum": 0.05}) == [
+        "score s: drifted from the reference, PSI 0.31"
+    ]
+
+
+def test_nothing_is_neutral():
+    one = whole([0.1, 0.2])
+    assert dq.add_quality({}, one) == one == dq.add_quality(one, {})
+
+
+def test_a_folder_without_quality_is_refused_as_a_reference(tmp_path):
+    with pytest.raises(InputError, match=r"has no parts that tell their data quality.*--output"):
+        dq.read_quality(tmp_path)
+
+
+def test_drift_beyond_the_limit_fails_and_names_what_drifted(tmp_path):
+    dq.refuse_drift(tmp_path, {"score s": 0.3}, None)
+    dq.refuse_drift(tmp_path, {"score s": 0.3}, 0.3)
+    with pytest.raises(CampaignError, match=r"further from the reference than 0\.2: score s by 0\.30\."):
+        dq.refuse_drift(tmp_path, {"score s": 0.3, "input x, sum": 0.1}, 0.2)
