@@ -77,7 +77,7 @@ def glance(folder: Path) -> Glance | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = _planned(content)
-        edges = {_head(file): tuple(file["edges"]) for file in content["files"]}
+        edges = {_head(file): file["edges"] for file in content["files"]}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -144,10 +144,12 @@ def _failure(line: bytes) -> Iterator[dict[str, Any]]:
         return
 
 
-def _ended(edges: tuple[int, ...], pieces: list[tuple[int, int]]) -> int:
+def _ended(edges: list[int], pieces: list[tuple[int, int]]) -> int:
     """Return how many of a file's chunks `pieces` cover."""
-    planned = list(pairwise(edges)) if len(edges) > 1 else [(0, 0)]
     whole = set(pieces)
+    if edges and 0 < edges[-1] == sum(stop - start for start, stop in whole):
+        return len(edges) - 1
+    planned = list(pairwise(edges)) if len(edges) > 1 else [(0, 0)]
     ended = [place in whole for place in planned]
     covered = [0] * len(planned)
     for start, stop in whole:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 PLAN = "plan.json"
 #: What is done, what was given up: one JSON object a line.
@@ -15,4 +16,9 @@ LOG = "submit.log"
 
 def chunk_id(uuid: str, tree: str, start: int, stop: int) -> str:
     """Return the name of a part: safe in any file system, the same for the same entries of a file."""
-    return f"{uuid}-{re.sub(r'[^A-Za-z0-9]+', '_', tree)}-{start}-{stop}"
+    return f"{uuid}-{_plain(tree)}-{start}-{stop}"
+
+
+@cache
+def _plain(tree: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", tree)
