@@ -228,7 +228,8 @@ def _copied(lab, source, names):
         shutil.copy(source / old, lab.source / name)
 
 
-@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=slow)])
+@slow
+@both_threads
 def test_inputs_cut_replaced_or_deleted_midway_are_given_up_and_nothing_else(
     lab, chunky, source, clean, threads
 ):
@@ -327,7 +328,7 @@ def test_a_clock_that_jumps_changes_nothing(lab, clean, jump):
     [
         (signal.SIGKILL, 1, -signal.SIGKILL),
         pytest.param(signal.SIGINT, 1, 130, marks=slow),
-        (signal.SIGINT, 2, 130),
+        pytest.param(signal.SIGINT, 2, 130, marks=slow),
         pytest.param(signal.SIGTERM, 1, 130, marks=slow),
     ],
     ids=["SIGKILL", "SIGINT", "SIGINT twice", "SIGTERM"],
@@ -347,6 +348,7 @@ def test_a_driver_that_is_stopped_leaves_whole_parts_and_no_process(lab, clean, 
     assert {path: path.stat().st_mtime_ns for path in before} == before  # nothing was made twice
 
 
+@slow
 def test_a_second_submit_is_refused_with_host_and_pid_and_a_dead_ones_lock_is_taken(lab, clean):
     go = lab.folder / "go"
     hold = {"name": "hold", "at": "read", "do": "wait", "file": "a.root", "entry": 0, "until": str(go)}
