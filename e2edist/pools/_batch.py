@@ -33,7 +33,7 @@ class BatchPool(DaskPool):
     ) -> None:
         super().__init__(name, client, setup, resource=resource_of(name))
         jobs = -(-(spec.workers or 1) // spec.job.workers_per_job)
-        self._crew = Crew(batch, spec.job, name, jobs, self._joined, self._drain)
+        self._crew = Crew(batch, spec.job, name, jobs, self._joined, self._drain, self._drop)
         # A job that outlived an earlier run must not have the name of one of ours.
         self._crew.run = secrets.token_hex(2)
         self._dashboard = dashboard
@@ -60,8 +60,17 @@ class BatchPool(DaskPool):
         return self._crew.counts()
 
     def _joined(self) -> set[str]:
-        names = self._client.run_on_scheduler(_names_with, resource=self._resource)
+        names, stranded = self._client.run_on_scheduler(_names_and_stranded, resource=self._resource)
+        self._hand_back(stranded)
         return {job_of(name) for name in names}
+
+    def _drop(self, names: list[str]) -> None:
+        self._hand_back(self._client.run_on_scheduler(_remove_workers, names=names))
+
+    def _hand_back(self, keys: list[str]) -> None:
+        """Let tasks come back as lost: another pool may have room when this one has no workers."""
+        for future in [future for future in self._running.copy().values() if future.key in keys]:
+            future.cancel()
 
     def _drain(self, names: list[str]) -> None:
         addresses = self._client.run_on_scheduler(_addresses_of, names=names)
@@ -84,8 +93,22 @@ def resource_of(pool: str) -> str:
     return f"e2edist-{pool}"
 
 
-def _names_with(resource: str, dask_scheduler: Any = None) -> list[str]:
-    return [str(worker.name) for worker in dask_scheduler.workers.values() if resource in worker.resources]
+def _names_and_stranded(resource: str, dask_scheduler: Any = None) -> tuple[list[str], list[str]]:
+    """Return the names of a pool's workers, and the keys of its tasks that no worker has."""
+    workers = dask_scheduler.workers.values()
+    names = [str(worker.name) for worker in workers if resource in worker.resources]
+    waiting = dask_scheduler.unrunnable
+    return names, [task.key for task in waiting if resource in (task.resource_restrictions or ())]
+
+
+async def _remove_workers(names: list[str], dask_scheduler: Any = None) -> list[str]:
+    """Let go of the workers of jobs, blaming no task; return the keys of what they ran."""
+    workers = dask_scheduler.workers
+    addresses = [address for address, worker in workers.items() if job_of(str(worker.name)) in names]
+    keys = [task.key for address in addresses for task in workers[address].processing]
+    for address in addresses:
+        await dask_scheduler.remove_worker(address, stimulus_id="e2edist-gone", safe=True)
+    return keys
 
 
 def _addresses_of(names: list[str], dask_scheduler: Any = None) -> list[str]:

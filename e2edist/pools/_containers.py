@@ -69,15 +69,17 @@ def worker_command(container: ContainerSpec, job: JobSpec, name: str, *, gpu: bo
     """Return the shell words that stand before ``-m distributed.cli.dask_worker`` in a job.
 
     The worker takes the place of the job's shell, so that it gets the batch system's signals and can
-    hand back its chunks. Several workers in a job get their names and GPUs in a shell of each.
+    hand back its chunks. Several workers in a job get their names and GPUs in a shell of each. `name` is
+    shell text too.
     """
     python = python_command(container, gpu=gpu)
     if job.visible_gpus:
         python = f"env CUDA_VISIBLE_DEVICES={job.visible_gpus} {python}"
     if not job.launcher:
         return f"exec {python}"
+    # The last of several --name counts.
     each = f'exec {python} "$@" --name "$0.$SLURM_PROCID"'
-    return f"exec {job.launcher} sh -c {shlex.quote(each)} {shlex.quote(name)}"
+    return f"exec {job.launcher} sh -c {shlex.quote(each)} {name}"
 
 
 def htcondor_attributes(spec: ContainerSpec) -> dict[str, str]:

@@ -91,6 +91,9 @@ class Crew:
         Returns the names of the workers that the scheduler knows.
     drain : callable
         Takes names of workers that shall get no more tasks.
+    drop : callable
+        Takes names of workers whose jobs are gone, whatever the scheduler believes: a node that hangs
+        or is cut off keeps its connection for long.
     run : str
         Part of worker names, to tell them from those of other runs.
     """
@@ -101,6 +104,7 @@ class Crew:
     wanted: int
     joined: Callable[[], set[str]]
     drain: Callable[[list[str]], None]
+    drop: Callable[[list[str]], None]
     run: str = ""
     trouble: str = ""
     longest_s: float = 0.0
@@ -167,8 +171,9 @@ class Crew:
             self._members.remove(member)
             if not member.joined:
                 self._start_failed(member, state)
-            else:
-                log.warning("pool %s: job %s of %s is gone", self.prefix, member.job, member.name)
+                return
+            log.warning("pool %s: job %s of %s is %s", self.prefix, member.job, member.name, state or "gone")
+            self.drop([member.name])
         elif state == "running":
             if member.running_since is None:
                 member.running_since = now
@@ -176,6 +181,8 @@ class Crew:
         elif state == "queued" and member.running_since is not None:
             # Requeued: its walltime begins anew, and it can fail to start anew.
             member.running_since, member.drained, member.joined = None, False, False
+            log.warning("pool %s: job %s of %s was requeued", self.prefix, member.job, member.name)
+            self.drop([member.name])
 
     def _check_walltime(self, member: _Member, now: float) -> None:
         """Let a worker finish what it has when the next chunk could outlive its job."""

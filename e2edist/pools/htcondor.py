@@ -43,13 +43,15 @@ class HTCondor:
         folder = Path() if job.ship_certificates else self.place.tls_folder(spec)
         settings = job_settings(self.pool, spec, folder)
         settings["job_script_prologue"] = [_literal(line) for line in job.prologue]
+        # A job that was put back into the queue must not be taken for its former self.
+        worker = _literal(f"{name}.$(date +%s)")
         try:
             made = HTCondorJob(
                 self.address,
-                name=name,
+                name=worker,
                 disk=f"{job.disk_gib}GiB",
                 job_extra_directives=self._attributes() | job.attributes,
-                python=_literal(worker_command(spec.container, job, name, gpu=spec.provider != "cpu")),
+                python=_literal(worker_command(spec.container, job, worker, gpu=spec.provider != "cpu")),
                 protocol=self.address.split("://", maxsplit=1)[0] + "://",
                 **settings,
             )

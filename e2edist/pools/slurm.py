@@ -30,6 +30,8 @@ class Slurm:
     def script(self, name: str) -> str:
         """Return the job script of a worker."""
         spec, job = self.spec, self.spec.job
+        # A job that was requeued must not be taken for its former self, should the scheduler still know that.
+        worker = f"{name}.${{SLURM_RESTART_COUNT:-0}}"
         # Not by dask-jobqueue, which does not quote the folder.
         log = log_folder(spec, self.place) / f"e2edist-{self.pool}-%j"
         directives = [f"--error={shlex.quote(f'{log}.err')}", f"--output={shlex.quote(f'{log}.out')}"]
@@ -38,13 +40,13 @@ class Slurm:
             directives += [f"--module={','.join(spec.container.modules)}"] if spec.container.modules else []
         made = SLURMJob(
             self.address,
-            name=name,
+            name=worker,
             queue=job.queue or None,
             account=job.account or None,
             walltime=f"{job.walltime_min // 60:02d}:{job.walltime_min % 60:02d}:00",
             job_name=f"e2edist-{self.pool}",
             job_extra_directives=[*directives, *job.directives],
-            python=worker_command(spec.container, job, name, gpu=spec.provider != "cpu"),
+            python=worker_command(spec.container, job, worker, gpu=spec.provider != "cpu"),
             protocol=self.address.split("://", maxsplit=1)[0] + "://",
             **job_settings(self.pool, spec, self.place.tls_folder(spec)),
         )

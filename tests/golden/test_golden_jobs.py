@@ -76,7 +76,7 @@ def test_submit_files_are_what_htcondor_understands(site, name, spec):
     )
     line = shlex.split(words)
     assert line[0] == "exec"
-    assert line[line.index("--name") + 1] == f"{name}-0"
+    assert line[line.index("--name") + 1] == f"{name}-0.$(date"
     assert "$(" not in submit.expand("error").replace("$(ClusterId)", "")
     gpus = spec.job.gpus
     assert submit.get("request_gpus") == (str(gpus) if gpus else None)
