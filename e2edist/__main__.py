@@ -13,6 +13,7 @@ VERBS = {
     "submit": "run a tagger over ROOT files",
     "status": "say how far a campaign is",
     "cancel": "stop a campaign and its jobs",
+    "doctor": "check that a site can run campaigns",
     "aggregate": "check the output of a campaign",
     "validate": "compare a model's scores over all ways to run it",
     "convert": "make an ONNX file of a trained model, and validate it",

@@ -70,6 +70,7 @@ class _Heart:
         self._progress, self._pace = replace(progress), _Pace()
         self._pools: dict[str, Pool] = {}
         self._lock, self._stop = Lock(), Event()
+        self._last: dict[str, Any] = {}
         self._thread = Thread(target=self._beat, name="e2edist-heartbeat", daemon=True)
         self._origin = {
             "host": platform.node(),
@@ -111,12 +112,18 @@ class _Heart:
             progress, pools = self._progress, dict(self._pools)
             counts = asdict(progress) | self._pace.facts(progress)
         content = self._origin | {"state": state, "error": error, "updated": round(time.time(), 3)}
-        content |= counts | {"pools": {name: self._pool(name, pools.get(name)) for name in self._specs}}
+        content |= counts | {"pools": self._look_at(pools)}
         draft = self._path.with_name(f".{HEARTBEAT}.draft")
         # Not synced, and never a reason to stop: the next one comes in two seconds.
         with suppress(OSError):
             draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
             draft.replace(self._path)
+
+    def _look_at(self, pools: dict[str, Pool]) -> dict[str, Any]:
+        """Return what is known of each pool; at the end, what was last known before they were closed."""
+        if not self._stop.is_set():
+            self._last = {name: self._pool(name, pools.get(name)) for name in self._specs}
+        return self._last
 
     def _pool(self, name: str, pool: Pool | None) -> dict[str, Any]:
         spec = self._specs[name]
@@ -126,7 +133,7 @@ class _Heart:
             "dashboard": "",
             "trouble": "",
         }
-        if pool is None or self._stop.is_set():
+        if pool is None:
             return facts | {"queued": 0, "running": 0, "joined": 0}
         with suppress(OSError, TimeoutError, RuntimeError):
             facts |= {"dashboard": pool.dashboard, "trouble": pool.trouble} | pool.counts()

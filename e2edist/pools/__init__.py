@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from e2edist.plugins import load
 from e2edist.spec.site import PoolSpec
 
+from ._containers import python_command
 from ._controller import ControllerJob, make_controller
 from ._queues import Queue, is_batch, queue_of
 
@@ -28,6 +29,7 @@ __all__ = [
     "make_controller",
     "open_pool",
     "preview",
+    "python_command",
     "queue_of",
 ]
 

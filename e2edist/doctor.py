@@ -1,0 +1,94 @@
+"""``python -m e2edist.doctor --site X``: whether a site can run campaigns, and if not, why and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2edist.errors import E2EError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from e2edist.health import Finding
+
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m e2edist.doctor",
+        description="Check batch system, images, folders, network and clock of a site, and run one demo "
+        "chunk on one worker of each of its pools.",
+        epilog="Exit codes: 0 all is well, 1 warnings only, 2 something must be fixed first.",
+    )
+    p.add_argument("--site", default="local", help="name of a site, or a site's TOML file (default: local)")
+    p.add_argument("--tagger", default="eg", help="tagger of the demo chunk (default: eg)")
+    p.add_argument("--model", metavar="ONNX", help="in place of the tagger's own model")
+    p.add_argument(
+        "--output", type=Path, default=Path(), metavar="DIR", help="folder that a campaign would write to"
+    )
+    p.add_argument("--no-run", action="store_true", help="leave out the demo chunks: nothing is submitted")
+    p.add_argument(
+        "--timeout-s",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="patience with each pool's demo chunk, its time in the queue included (default: 600)",
+    )
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb; return the exit code."""
+    args = parser().parse_args(argv)
+    from rich.console import Console
+
+    console = Console()
+    worst = 0
+    try:
+        for finding in _findings(args):
+            _say(console, finding)
+            worst = max(worst, ["ok", "warn", "fail"].index(finding.level))
+    except E2EError as error:
+        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return worst
+
+
+def _findings(args: argparse.Namespace) -> Iterator[Finding]:
+    from e2edist.health.batch import check_batch
+    from e2edist.health.images import check_images
+    from e2edist.health.place import check_folders, check_gpus, check_network
+    from e2edist.health.trial import run_trials
+    from e2edist.spec.site import load_site
+
+    site = load_site(args.site)
+    yield from check_folders(site, args.output)
+    yield from check_network(site)
+    yield from check_gpus(site)
+    yield from check_batch(site, args.output.absolute())
+    yield from check_images(site)
+    if not args.no_run:
+        yield from run_trials(site, args.tagger, args.model, args.output, args.timeout_s)
+
+
+def _say(console: Console, finding: Finding) -> None:
+    from rich.text import Text
+
+    line = Text(f"{finding.level:5}", style=_STYLES[finding.level])
+    line.append(f"{finding.topic:18} ", style="bold" if finding.level != "ok" else "")
+    line.append(finding.text, style="none")
+    console.print(line, soft_wrap=True, highlight=False)
+    if finding.todo:
+        console.print(f"     -> {finding.todo}", soft_wrap=True, highlight=False, markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""Batch systems: whether their commands are here, answer, and would take our jobs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from e2edist.errors import E2EError
+from e2edist.pools import preview
+from e2edist.spec.site import PoolSpec, SiteSpec
+
+from . import Finding, ask
+
+_COMMANDS = {
+    "slurm": ("sbatch", "squeue", "scancel"),
+    "htcondor": ("condor_submit", "condor_q", "condor_rm"),
+}
+_ANSWER = {"slurm": ("squeue", "--me", "--noheader"), "htcondor": ("condor_q", "-totals")}
+_TRY = {
+    "slurm": ("sbatch", "--test-only"),
+    "htcondor": ("condor_submit", "-dry-run", "/dev/null", "-"),
+}
+
+
+def check_batch(site: SiteSpec, folder: Path) -> Iterator[Finding]:
+    """Look at the batch systems of all pools and of the controller; `folder` is the campaign's."""
+    pools = {name: pool for name, pool in site.pools.items() if pool.kind in _COMMANDS}
+    working = set()
+    for kind in sorted({pool.kind for pool in pools.values()} | {site.controller.kind} & set(_COMMANDS)):
+        finding = _commands(kind)
+        yield finding
+        if finding.level != "fail":
+            working.add(kind)
+    for name, pool in pools.items():
+        if pool.kind in working:
+            yield _job(name, pool, folder)
+
+
+def _commands(kind: str) -> Finding:
+    missing = [name for name in _COMMANDS[kind] if shutil.which(name) is None]
+    if missing:
+        todo = "Run it on a login node of the site, or load the site's module."
+        return Finding("fail", kind, f"there is no {', '.join(missing)} here", todo)
+    said = ask(_ANSWER[kind])
+    if said.code:
+        return Finding("fail", kind, said.last, "Ask the site whether its batch system is up.")
+    level = "ok" if said.seconds < 10 else "warn"
+    todo = "" if level == "ok" else "Raise job.poll_s, so that the queue is asked less often."
+    return Finding(level, kind, f"answers in {said.seconds:.1f} s", todo)  # type: ignore[arg-type]
+
+
+def _job(name: str, pool: PoolSpec, folder: Path) -> Finding:
+    """Give a pool's job to the batch system for judging only."""
+    topic, account = f"job of {name}", pool.job.account
+    try:
+        said = ask(_TRY[pool.kind], preview(name, pool, folder))
+    except E2EError as error:
+        return Finding("fail", topic, str(error), "Correct the site file.")
+    told = f"account {account}" if account else "no account given"
+    if said.code == 0:
+        when = said.last.removeprefix("sbatch: ") if pool.kind == "slurm" else "it would be taken"
+        return Finding("ok", topic, f"{told}; {when}")
+    unnamed = not account and "account" in said.out.lower()
+    todo = f"Set {'account' if unnamed else 'queue, account and directives'} in [pools.{name}.job]."
+    return Finding("fail", topic, f"{told}; refused: {said.last}", todo)

@@ -1,0 +1,116 @@
+"""One chunk of demo events on one worker of each pool: the only check that proves anything."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Timer
+from typing import TYPE_CHECKING, Any
+
+from e2edist.campaign.heartbeat import HEARTBEAT
+from e2edist.campaign.run import RunResult, plan_campaign, run_campaign
+from e2edist.demo import LABELS, make_events
+from e2edist.errors import E2EError
+from e2edist.spec.campaign import CampaignSpec
+from e2edist.spec.site import SiteSpec
+
+from . import Finding
+from .images import ours
+from .place import nearest
+
+if TYPE_CHECKING:
+    from e2edist.campaign.driver import Progress
+
+_EVENTS = 40
+
+
+@dataclass(slots=True)
+class _Watch:
+    """When the first worker was there."""
+
+    began: float = field(default_factory=time.monotonic)
+    joined_s: float | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        if self.joined_s is None and progress.workers:
+            self.joined_s = time.monotonic() - self.began
+
+
+def run_trials(
+    site: SiteSpec, tagger: str, model: str | None, output: Path, timeout_s: float
+) -> Iterator[Finding]:
+    """Run a chunk on a worker of each pool in turn, in a hidden folder beside the output that is removed."""
+    if tagger not in LABELS:
+        text = f"there are no demo events for tagger {tagger}"
+        yield Finding("warn", "demo", text, f"Try one of {', '.join(LABELS)}.")
+        return
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".e2edist-doctor-", dir=nearest(output)))
+    except OSError as error:
+        yield Finding("fail", "demo", f"no folder for it ({error.strerror})", "See output.")
+        return
+    try:
+        events = make_events(folder / "events", tagger, _EVENTS, seed=3, files=1)
+        for name in site.pools:
+            inputs, place = tuple(map(str, events)), str(folder / name)
+            spec = CampaignSpec(tagger=tagger, model=model, inputs=inputs, output=place)
+            yield _trial(name, _alone(site, name), spec, timeout_s)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alone(site: SiteSpec, name: str) -> SiteSpec:
+    pool = site.pools[name].model_copy(update={"workers": 1})
+    return site.model_copy(update={"pools": {name: pool}})
+
+
+def _trial(name: str, site: SiteSpec, spec: CampaignSpec, timeout_s: float) -> Finding:
+    topic, stop, watch = f"demo on {name}", Event(), _Watch()
+    timer = Timer(timeout_s, stop.set)
+    timer.daemon = True
+    timer.start()
+    try:
+        result = run_campaign(plan_campaign(spec, site), watch, stop, lambda _: None)
+    except E2EError as error:
+        return Finding("fail", topic, f"{error.where}: {error.what}".removeprefix(": "), error.todo)
+    finally:
+        timer.cancel()
+    if not result.complete:
+        return _unfinished(topic, name, spec, watch, timeout_s)
+    if result.bad:
+        return Finding("fail", topic, f"its chunk failed: {result.bad[0]['reason']}", "See the reason.")
+    return _finished(topic, result, watch)
+
+
+def _finished(topic: str, result: RunResult, watch: _Watch) -> Finding:
+    receipt: dict[str, Any] = next(iter(result.ledger.done.values()))
+    engine = receipt["engine"]
+    device = engine.get("device", "") or engine.get("provider", "")
+    text = f"{result.events} events on {receipt['host']} ({device}) in {result.seconds:.1f} s"
+    text += f", first worker after {watch.joined_s:.1f} s" if watch.joined_s is not None else ""
+    theirs, mine = receipt["versions"]["python"], ours()["python"]
+    if theirs.split(".")[:2] != mine.split(".")[:2]:
+        todo = "Use the same Python inside and outside."
+        return Finding("fail", topic, f"{text}; Python {theirs} there, {mine} here", todo)
+    return Finding("ok", topic, text)
+
+
+def _unfinished(topic: str, name: str, spec: CampaignSpec, watch: _Watch, timeout_s: float) -> Finding:
+    limit = f"after {timeout_s:.0f} s"
+    if watch.joined_s is not None:
+        text = f"a worker came, its chunk was not done {limit}"
+        return Finding("fail", topic, text, "Raise --timeout-s, or look at the pool's logs.")
+    pool: dict[str, Any] = {}
+    with suppress(OSError, ValueError, KeyError):
+        pool = json.loads((Path(spec.output) / HEARTBEAT).read_text(encoding="utf-8"))["pools"][name]
+    if pool.get("running"):
+        todo = "Workers don't reach the scheduler: set interface, worker_args and ports as the site allows."
+        return Finding("fail", topic, f"its job runs, but no worker had come {limit}", todo)
+    todo = "Raise --timeout-s, or name a queue that starts sooner."
+    return Finding("warn", topic, f"its job was still queued {limit}", todo)
