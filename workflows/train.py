@@ -33,10 +33,15 @@ from e2edist.imaging import crops as cropping
 from e2edist.imaging import layers, seeds
 from e2edist.imaging.batch import EventBatch
 from e2edist.spec.tagger import TaggerSpec, load_tagger
+from e2edist.validation.exact import score_exactly
+from e2edist.validation.golden import from_demo
+from e2edist.validation.source import beside, save_reference
 
 Array = NDArray[Any]
 #: tagger -> (training events, epochs): some minutes on two cores.
 SIZES = {"eg": (40_000, 10), "qg": (10_000, 8), "top": (5_000, 8), "tau": (5_000, 8)}
+#: Golden objects of the reference that is saved beside the model: less than 50 kB for all of them.
+REFERENCE = {"eg": 48, "qg": 20, "top": 20, "tau": 20}
 OPSET = 17
 
 
@@ -231,6 +236,14 @@ def auc(scores: Array, label: Array) -> float:
     return float((rank[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
+def write_reference(tagger: TaggerSpec) -> Path:
+    """Save what onnx.reference, in float64 and without ONNX Runtime, gives some demo objects."""
+    path = beside(tagger.model.path)
+    golden = from_demo(tagger, REFERENCE[tagger.name], seed=6)
+    save_reference(path, tagger, score_exactly(tagger, golden))
+    return path
+
+
 def arguments(words: list[str]) -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -239,6 +252,9 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="of torch; one is quickest on a busy machine")
+    parser.add_argument(
+        "--reference-only", action="store_true", help="train nothing: make the reference of --out"
+    )
     parser.add_argument("--out", type=Path, help="ONNX file; default: <tagger>.onnx")
     args = parser.parse_args(words)
     events, epochs = SIZES[args.tagger]
@@ -250,6 +266,9 @@ def arguments(words: list[str]) -> argparse.Namespace:
 def main(words: list[str]) -> None:
     """Generate, train, export, and measure the exported file on held-out events."""
     args = arguments(words)
+    if args.reference_only:
+        print(write_reference(load_tagger(args.tagger, str(args.out))))
+        return
     torch.set_num_threads(args.threads)
     start = time.perf_counter()
     # Only the images are needed of the tagger: any readable file stands in for the model to be made.
@@ -264,6 +283,7 @@ def main(words: list[str]) -> None:
     names = {"tagger": args.tagger, "label_1": LABELS[args.tagger][0], "label_0": LABELS[args.tagger][1]}
     numbers = {"seed": args.seed, "events": args.events, "epochs": args.epochs, "auc": f"{area:.4f}"}
     describe(args.out, names | {key: str(value) for key, value in numbers.items()})
+    print(f"reference scores: {write_reference(load_tagger(args.tagger, str(args.out)))}")
     digest = hashlib.sha256(args.out.read_bytes()).hexdigest()
     print(f"{args.tagger}: held-out AUC {area:.4f} (ONNX Runtime), {args.out.stat().st_size} bytes")
     print(f"{args.out} sha256 {digest}, {time.perf_counter() - start:.0f} s in all")
