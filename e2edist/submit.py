@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=int, metavar="N", help="threads of each worker")
     p.add_argument("--chunk-events", type=int, metavar="N", help="events of a chunk, about")
     p.add_argument("--batch", type=int, metavar="N", help="images in one model call")
+    p.add_argument(
+        "--accept-failed-validation",
+        action="store_true",
+        default=None,
+        help="run a model that failed validate; plan and receipts say so",
+    )
     p.add_argument("--max-bad-fraction", type=float, metavar="X", help="fraction of events that may be lost")
     p.add_argument("--chunk-limit-min", type=float, metavar="MIN", help="stop a chunk that runs for longer")
     p.add_argument(
@@ -95,12 +102,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _submit(args: argparse.Namespace, words: list[str], console: Console) -> int:
     from e2edist.campaign.quality import read_quality
     from e2edist.campaign.run import plan_campaign
+    from e2edist.validation.record import admit
 
     site = _site(args)
     spec = _campaign(args, console)
     if spec.reference:
         read_quality(Path(spec.reference))  # refused before any work is done
     campaign = plan_campaign(spec, site)
+    said = admit(campaign.tagger, accept=spec.accept_failed_validation)
+    campaign = replace(campaign, validation=said)
     if args.dry_run:
         _preview(campaign, words if args.detach else None, console)
         return 0

@@ -79,6 +79,7 @@ class Job:
     pool: str
     engine: EngineOptions
     inputs: InputOptions = field(default_factory=InputOptions)
+    validation: str = ""
 
 
 _jobs: dict[str, Job] = {}
@@ -199,6 +200,7 @@ def _receipt(chunk: Chunk, job: Job, images: Images, engine: Engine, clock: Cloc
         # High-water mark of the whole worker: its threads share what is counted.
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "pool": job.pool,
+        "validation": job.validation,
         "engine": dict(engine.facts) | {"batch": str(engine.batch)},
         "versions": _versions(),
     }

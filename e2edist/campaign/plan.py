@@ -66,12 +66,15 @@ class Plan:
         Largest uncompressed bytes per event that a chunk reads, of all files.
     skipped : tuple of (str, str)
         Inputs that could not be planned, and why; only with leave to lose some.
+    validation : str
+        What validation had said of the model; decides no number.
     """
 
     tagger: dict[str, Any]
     files: tuple[PlannedFile, ...]
     event_bytes: float
     skipped: tuple[tuple[str, str], ...] = ()
+    validation: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -83,7 +86,10 @@ class Plan:
     @property
     def checksum(self) -> str:
         """sha256 over the whole plan: a chunk edge moved by hand would count events twice."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        content = asdict(self)
+        if not self.validation:  # plans of before had none
+            del content["validation"]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -120,7 +126,8 @@ def read_plan(folder: Path) -> Plan | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         files = tuple(PlannedFile(**{**file, "edges": tuple(file["edges"])}) for file in content["files"])
         skipped = tuple((url, why) for url, why in content["skipped"])
-        plan = Plan(content["tagger"], files, content["event_bytes"], skipped)
+        said = content.get("validation", "")
+        plan = Plan(content["tagger"], files, content["event_bytes"], skipped, said)
         proofs = (content["version"], content["fingerprint"], content["checksum"])
         intact = proofs == (_VERSION, plan.fingerprint, plan.checksum)
     except FileNotFoundError:

@@ -57,6 +57,7 @@ class Campaign:
     plan: Plan
     folder: Path
     resumed: bool
+    validation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ def run_campaign(
         if campaign.spec.mode == "fresh":
             clear(folder)
         if not campaign.resumed:
-            plan.write(folder)
+            replace(plan, validation=campaign.validation).write(folder)
         sweep(folder)
         sweep(folder / PREDICTIONS)
         ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
@@ -282,7 +283,8 @@ def _pools(campaign: Campaign, ready: Callable[[Pool], None]) -> Iterator[dict[s
         for name, spec in campaign.site.pools.items():
             key = f"{campaign.plan.fingerprint}:{name}"
             engine, inputs = engine_options(spec, campaign.spec.batch), _inputs(campaign.site)
-            job = Job(campaign.tagger, campaign.plan.fingerprint, str(folder), name, engine, inputs)
+            who = (campaign.tagger, campaign.plan.fingerprint, str(folder), name)
+            job = Job(*who, engine, inputs, campaign.validation)
             pool = open_pool(name, spec, Setup(prepare, (key, job)), place)
             stack.callback(pool.close)
             pools[key] = pool

@@ -36,6 +36,8 @@ class CampaignSpec(Spec):
     batch: NonNegativeInt = 0
     #: auto: go on with the folder's plan, or start one; resume: only go on; fresh: forget the old one
     mode: Literal["auto", "resume", "fresh"] = "auto"
+    #: run a model that failed ``validate`` all the same; plan and receipts say so
+    accept_failed_validation: bool = False
     #: fraction of the events that may be lost without an exit code of 1
     max_bad_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     #: minutes after which a chunk in flight is stopped with its worker

@@ -126,7 +126,7 @@ class ToleranceSpec(Spec):
     order of additions (measured on the demo taggers, all CPU variants against float64: below 1e-6).
     """
 
-    #: largest difference of a score of one object
+    #: largest difference of a score of one object; of columns beyond 1, in units of their largest score
     max_abs: Annotated[Finite, Field(ge=0)] = 1e-4
     #: mean difference over the objects
     max_mean: Annotated[Finite, Field(ge=0)] = 1e-5

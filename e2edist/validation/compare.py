@@ -9,6 +9,9 @@ import numpy as np
 from e2edist.imaging.batch import Array
 from e2edist.spec.tagger import ToleranceSpec
 
+#: Differences up to 8 units in the last place of a float32 say nothing about the order of objects.
+_ROUNDING = 2.0**-20
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -17,7 +20,8 @@ class Difference:
     Attributes
     ----------
     max_abs, mean_abs : float
-        Largest and mean difference; inf where a score isn't finite.
+        Largest and mean difference; inf where a score isn't finite. Of a column with scores beyond 1, a
+        mass in GeV say, in units of its largest.
     rank : float, optional
         Spearman's rank correlation; none where scores don't differ between objects.
     auc_shift : float, optional
@@ -62,7 +66,10 @@ def compare(scores: Array, reference: Array, label: Array) -> Difference:
         return Difference(
             np.inf, np.inf, None, None, broken or int(np.count_nonzero(~np.isfinite(reference)))
         )
-    apart = np.abs(scores.astype(np.float64) - reference.astype(np.float64))
+    scale = np.maximum(1.0, np.abs(reference).max(axis=0, initial=0.0))
+    apart = np.abs(scores.astype(np.float64) - reference.astype(np.float64)) / scale
+    # Objects that differ by no more than rounding have no order that could be wrong.
+    scores = np.where(apart <= _ROUNDING, reference, scores)
     pairs = list(zip(scores.T, reference.T, strict=True))
     ranks = [rank for one, other in pairs if (rank := spearman(one, other)) is not None]
     shifts = [shift for one, other in pairs if (shift := _auc_shift(one, other, label)) is not None]

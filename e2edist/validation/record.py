@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from e2edist.errors import OutputError
+from e2edist.errors import ModelError, OutputError
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 
@@ -85,3 +85,25 @@ def find_record(tagger: TaggerSpec) -> Record | None:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
+
+
+def admit(tagger: TaggerSpec, *, accept: bool) -> str:
+    """Return what is to be noted about the validation of a tagger that is about to run.
+
+    Raises
+    ------
+    ModelError
+        It failed, and that is not accepted.
+    """
+    record = find_record(tagger)
+    if record is None:
+        return "none"
+    if record.passed:
+        return f"passed {record.when}"
+    why = "; ".join(record.faults)
+    if not accept:
+        todo = "Correct it and validate again, or say --accept-failed-validation."
+        more = f" and {len(record.faults) - 1} more" if len(record.faults) > 1 else ""
+        what = f"failed validation on {record.when}: {record.faults[0]}{more}" if record.faults else "failed"
+        raise ModelError(tagger.model.path, f"{what} ({record.path})", todo)
+    return f"failed {record.when}, accepted: {why}"

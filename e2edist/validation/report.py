@@ -14,6 +14,9 @@ from .gate import Row, Verdict
 from .record import write_record
 from .static import OK
 
+#: Score columns that are shown.
+_SHOWN = 8
+
 
 def report(console: Console, verdict: Verdict, copy: Path | None = None) -> int:
     """Show a verdict, keep it where ``submit`` finds it, and return the exit code: 1 if it is a failure.
@@ -44,9 +47,11 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
         console.print(checks, highlight=False, markup=False)
     if verdict.rows:
         _print_rows(console, verdict)
-    for name, (low, high, area) in verdict.columns.items():
+    for name, (low, high, area) in list(verdict.columns.items())[:_SHOWN]:
         known = "" if area is None else f", AUC {area:.4f}"
         console.print(f"{name}: {low:.6g} to {high:.6g}{known}", highlight=False, markup=False)
+    if len(verdict.columns) > _SHOWN:
+        console.print(f"... and {len(verdict.columns) - _SHOWN} columns more", highlight=False)
     if all(low == high for low, high, _ in verdict.columns.values()) and verdict.columns:
         console.print("note: every object has the same score", highlight=False)
     faults = verdict.faults
