@@ -15,10 +15,14 @@ from . import Place, Setup
 from ._dask import DaskPool, settings, signals_blocked
 from ._hub import dashboard_address
 
+log = logging.getLogger(__name__)
+
 _LOOPBACK = "127.0.0.1"
 #: Workers that don't end by themselves are killed after so long.
 _CLOSE_S = 10
 _START_S = 120
+#: A worker that dies while it starts (memory is short for a moment) is worth another start.
+_STARTS = 3
 
 
 def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:
@@ -32,22 +36,27 @@ def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:
     workers = spec.workers or 1
     threads = spec.threads or max(1, len(os.sched_getaffinity(0)) // workers)
     security = place.certificates(spec) if spec.tls else None
-    try:
-        with settings(), signals_blocked(), warnings.catch_warnings():
-            # Another campaign may take the port between our look and Dask's: any other one will do.
-            warnings.filterwarnings("ignore", message="Port .* is already in use")
-            cluster = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=threads,
-                memory_limit=f"{spec.memory_gib}GiB" if spec.memory_gib else 0,
-                host=_LOOPBACK,
-                silence_logs=logging.CRITICAL,
-                protocol="tls://" if spec.tls else "tcp://",
-                security=security,
-                dashboard_address=dashboard_address(),
-            )
-            client = Client(cluster, set_as_default=False)
-            client.wait_for_workers(workers, timeout=_START_S)
-    except (OSError, TimeoutError, RuntimeError) as error:
-        raise ResourceError(f"pool {name}", f"{workers} local workers don't start: {error}") from error
+    options = {
+        "n_workers": workers,
+        "threads_per_worker": threads,
+        "memory_limit": f"{spec.memory_gib}GiB" if spec.memory_gib else 0,
+        "host": _LOOPBACK,
+        "silence_logs": logging.CRITICAL,
+        "protocol": "tls://" if spec.tls else "tcp://",
+        "security": security,
+    }
+    for left in reversed(range(_STARTS)):
+        try:
+            with settings(), signals_blocked(), warnings.catch_warnings():
+                # Another campaign may take the port between our look and Dask's: any other one will do.
+                warnings.filterwarnings("ignore", message="Port .* is already in use")
+                cluster = LocalCluster(**options, dashboard_address=dashboard_address())
+                client = Client(cluster, set_as_default=False)
+                client.wait_for_workers(workers, timeout=_START_S)
+                break
+        except (OSError, TimeoutError, RuntimeError) as error:
+            what = f"{workers} local workers don't start: {error}"
+            if not left:
+                raise ResourceError(f"pool {name}", what) from error
+            log.warning("pool %s: %s", name, what)
     return DaskPool(name, client, setup, lambda: cluster.close(timeout=_CLOSE_S))
