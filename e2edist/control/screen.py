@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.table import Table
@@ -42,6 +43,8 @@ def _facts(folder: Path, state: State) -> Iterator[tuple[str, str]]:
         yield "lost", f"{lost}, {counts.skipped:,} files skipped"
     if state.state == "running":
         yield "rate", _rate(state)
+    if state.state == "running":
+        yield from _dashboard(state)
     if state.controller:
         yield "log", state.controller.log
 
@@ -74,12 +77,21 @@ def _rate(state: State) -> str:
     return f"{now:,.0f} events/s now, {heart['events_per_s']:,.0f} mean, ETA {eta}"
 
 
+def _dashboard(state: State) -> Iterator[tuple[str, str]]:
+    found = dict.fromkeys(str(pool.get("dashboard", "")) for pool in state.heart.get("pools", {}).values())
+    for address in filter(None, found):
+        parts = urlsplit(address)
+        yield "dashboard", address
+        if state.holder and not state.holder.here and parts.hostname == "127.0.0.1":
+            yield "", f"by ssh -N -L {parts.port}:127.0.0.1:{parts.port} {state.holder.host}"
+
+
 def _show_pools(console: Console, state: State) -> None:
-    table = Table("pool", "kind", "wanted", "queued", "running", "joined", "dashboard")
+    table = Table("pool", "kind", "wanted", "queued", "running", "joined")
     troubles = []
     for name, pool in state.heart.get("pools", {}).items():
         numbers = [str(pool.get(key, "")) for key in ("wanted", "queued", "running", "joined")]
-        table.add_row(name, str(pool.get("kind", "")), *numbers, str(pool.get("dashboard", "")))
+        table.add_row(name, str(pool.get("kind", "")), *numbers)
         if pool.get("trouble"):
             troubles.append(f"pool {name}: {pool['trouble']}")
     console.print(table)

@@ -163,8 +163,8 @@ def _waiting(record: Controller, *, ask_queue: bool) -> tuple[str, str] | None:
         state = queue_of(record.kind).states([record.id]).get(record.id)
     except E2EError as error:
         return "queued", f"as far as is known: {error}"
-    if state == "running":
-        return "starting", ""
+    if state in ("running", "ending"):
+        return ("starting" if state == "running" else "finishing"), ""
     return ("queued", "" if state == "queued" else state) if state else None
 
 

@@ -71,7 +71,7 @@ def _slurm_state(state: str, reason: str) -> str:
 
 def _slurm_stop(job: str) -> None:
     # To the batch shell alone, which became the controller by exec; a job that waits is removed.
-    if _slurm_states([job]).get(job) == "queued":
+    if _slurm_states([job]).get(job, "").startswith(("queued", "held")):
         _slurm_cancel([job])
     else:
         call("scancel", "--quiet", "--batch", "--signal=TERM", job)

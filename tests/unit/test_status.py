@@ -1,0 +1,283 @@
+"""What is said of a campaign's folder, whatever state it is in, and how fast."""
+
+import json
+import os
+import platform
+import re
+import time
+
+import pytest
+
+from e2edist.campaign.glance import glance
+from e2edist.campaign.heartbeat import beating
+from e2edist.campaign.lock import locked, look_at_lock
+from e2edist.campaign.names import chunk_id
+from e2edist.control.record import Controller, birth, read_record
+from e2edist.control.state import look
+from e2edist.errors import OutputError
+from e2edist.spec.site import PoolSpec
+from e2edist.status import exit_code, main
+
+TREE = "Events"
+DEAD = 2**22 + 1  # no process has this number
+
+
+def write_plan(folder, *edges, skipped=()):
+    folder.mkdir(exist_ok=True)
+    files = [
+        {"url": f"/data/{i}.root", "tree": TREE, "uuid": f"u{i}", "entries": e[-1], "edges": list(e)}
+        for i, e in enumerate(edges)
+    ]
+    content = {"fingerprint": "f", "tagger": {"name": "eg"}, "files": files, "skipped": list(skipped)}
+    (folder / "plan.json").write_text(json.dumps(content))
+
+
+def done(file, start, stop):
+    name = chunk_id(f"u{file}", TREE, start, stop)
+    place = {"url": f"/data/{file}.root", "start": start, "stop": stop, "entries": 9}
+    receipt = {"id": name, "chunk": place, "rows": 2 * (stop - start), "events": stop - start, "status": {}}
+    return json.dumps({"done": receipt}, separators=(",", ":")) + "\n"
+
+
+def failed(file, start, stop):
+    name = chunk_id(f"u{file}", TREE, start, stop)
+    item = {"id": name, "url": f"/data/{file}.root", "start": start, "stop": stop, "attempts": 3}
+    return json.dumps({"failed": item | {"reason": "bad basket"}}, separators=(",", ":")) + "\n"
+
+
+def write_ledger(folder, *lines):
+    (folder / "ledger.jsonl").write_text("".join(lines))
+
+
+def write_heart(folder, **changes):
+    now = time.time()
+    heart = {"host": platform.node(), "pid": DEAD, "controller": "", "started": now, "updated": now}
+    (folder / "progress.json").write_text(json.dumps(heart | {"state": "running"} | changes))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_plan(tmp_path / "out", (0, 10, 20), (0, 30), (0,))
+    return tmp_path / "out"
+
+
+def test_an_untouched_plan_has_ended_nothing(folder):
+    found = glance(folder)
+    assert (found.files, found.chunks, found.events) == (3, 4, 50)
+    assert (found.ended, found.parts, found.events_done, found.rows) == (0, 0, 0, 0)
+    assert not found.complete
+    assert look(folder).state == "planned"
+
+
+def test_pieces_count_when_they_cover_their_chunk(folder):
+    write_ledger(folder, done(0, 0, 5), done(0, 5, 10), done(0, 10, 14), done(1, 0, 30))
+    found = glance(folder)
+    assert (found.ended, found.parts, found.events_done, found.rows) == (2, 4, 44, 88)
+
+
+def test_a_whole_ledger_is_complete_even_with_an_empty_file(folder):
+    lines = [done(0, 0, 10), done(0, 10, 20), done(1, 0, 30), done(2, 0, 0)]
+    write_ledger(folder, *lines[:3])
+    assert not glance(folder).complete
+    write_ledger(folder, *lines)
+    assert glance(folder).complete
+
+
+def test_a_receipt_that_came_twice_counts_once_and_a_cut_line_not_at_all(folder):
+    write_ledger(folder, done(0, 0, 10), done(0, 0, 10), done(1, 0, 30)[:-1])
+    assert glance(folder).events_done == 10
+
+
+def test_what_was_given_up_and_then_done_is_not_lost(folder):
+    write_ledger(folder, failed(0, 0, 10), failed(1, 0, 30), done(0, 0, 10), "{not json}\n", "[1]\n")
+    found = glance(folder)
+    assert [item["reason"] for item in found.failed] == ["bad basket"]
+    assert (found.events_failed, found.events_done, found.ended) == (30, 10, 2)
+
+
+def test_a_lost_ledger_is_made_up_for_by_the_names_of_the_parts(folder):
+    (folder / "predictions").mkdir()
+    (folder / "predictions" / f"{chunk_id('u1', TREE, 0, 30)}.parquet").touch()
+    assert (glance(folder).events_done, glance(folder).ended) == (30, 1)
+
+
+def test_a_folder_without_a_plan_or_with_a_torn_one_is_refused(tmp_path, capsys):
+    with pytest.raises(OutputError, match="holds no campaign"):
+        look(tmp_path)
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(OutputError, match="can't be read"):
+        look(tmp_path)
+    assert main([str(tmp_path)]) == 2
+    assert "can't be read" in capsys.readouterr().err
+
+
+def test_the_lock_is_seen_while_it_is_held_and_only_then(folder):
+    assert look_at_lock(folder) is None
+    with locked(folder):
+        holder = look_at_lock(folder)
+        assert (holder.pid, holder.host, holder.here) == (os.getpid(), platform.node(), True)
+        assert look(folder).state == "starting"
+        write_heart(folder, pid=os.getpid())
+        assert look(folder).state == "running"
+        write_heart(folder, pid=os.getpid(), state="done")
+        assert look(folder).state == "finishing"
+    assert look_at_lock(folder) is None
+
+
+def test_the_lock_of_a_dead_process_or_of_one_that_took_its_number_is_free(folder):
+    for pid in (DEAD, os.getpid()):  # ours lives, and has not got this lock open
+        (folder / ".lock").write_text(json.dumps({"host": platform.node(), "pid": pid}))
+        assert look_at_lock(folder) is None
+
+
+def test_the_lock_of_another_host_holds_while_it_is_fresh(folder):
+    lock = folder / ".lock"
+    lock.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    write_heart(folder, host="elsewhere", pid=1, updated=time.time() - 60)
+    state = look(folder)
+    assert (state.state, state.holder.here) == ("running", False)
+    assert 59 < state.silent_s < 70
+    os.utime(lock, (0, time.time() - 400))
+    assert look(folder).state == "died"
+
+
+@pytest.mark.parametrize(
+    ("heart", "ledger", "state", "code"),
+    [
+        ({"state": "running"}, "part", "died", 1),
+        ({"state": "stopped"}, "part", "stopped", 1),
+        ({"state": "failed", "error": "disk full"}, "part", "failed", 2),
+        ({"state": "done"}, "all", "done", 0),
+        ({"state": "done"}, "lossy", "done", 1),
+        (None, "part", "stopped", 1),
+        (None, "all", "done", 0),
+    ],
+)
+def test_state_and_exit_code_of_a_campaign_that_nobody_works_on(folder, heart, ledger, state, code):
+    lines = {
+        "part": [done(1, 0, 30)],
+        "all": [done(0, 0, 10), done(0, 10, 20), done(1, 0, 30), done(2, 0, 0)],
+        "lossy": [done(0, 0, 10), done(0, 10, 20), failed(1, 0, 30), done(2, 0, 0)],
+    }
+    write_ledger(folder, *lines[ledger])
+    if heart is not None:
+        write_heart(folder, **heart)
+    found = look(folder)
+    assert (found.state, exit_code(found)) == (state, code)
+    assert found.why == heart.get("error", found.why) if heart else True
+
+
+def _controller(folder, **changes):
+    given = {"kind": "process", "id": str(DEAD), "host": platform.node(), "token": "t", "born": 1}
+    given |= {"submitted": time.time(), "log": str(folder / "controller.log")} | changes
+    record = Controller(**given)
+    record.write(folder)
+    return record
+
+
+def test_a_controller_that_ended_before_it_began_is_told_with_its_log(folder):
+    record = _controller(folder)
+    assert read_record(folder) == record
+    (folder / "controller.log").write_text("ModuleNotFoundError: no e2edist\n")
+    found = look(folder)
+    assert found.state == "failed"
+    assert "no e2edist" in found.why
+    _controller(folder, cancelled=True)
+    assert look(folder).state == "stopped"
+
+
+def test_a_controller_that_lives_and_has_not_begun_is_starting(folder):
+    _controller(folder, id=str(os.getpid()), born=birth(os.getpid()))
+    assert look(folder).state == "starting"
+
+
+def test_a_later_run_of_another_kind_makes_the_controller_history(folder):
+    _controller(folder, submitted=time.time() - 100)
+    write_heart(folder, state="stopped")
+    found = look(folder)
+    assert (found.state, found.controller) == ("stopped", None)
+
+
+def _batch(tmp_path, monkeypatch, text):
+    command = tmp_path / "bin" / "squeue"
+    command.parent.mkdir(exist_ok=True)
+    command.write_text(f"#!/bin/sh\n{text}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(command.parent), prepend=":")
+
+
+@pytest.mark.parametrize(
+    ("squeue", "state"),
+    [
+        ("echo '7|PENDING|Priority'", "queued"),
+        ("echo '7|RUNNING|None'", "starting"),
+        ("echo '8|RUNNING|None'", "failed"),
+        ("echo down >&2; exit 1", "queued"),
+    ],
+)
+def test_a_controller_job_is_looked_up_in_its_queue(folder, tmp_path, monkeypatch, squeue, state):
+    _batch(tmp_path, monkeypatch, squeue)
+    _controller(folder, kind="slurm", id="7")
+    assert look(folder).state == state
+    assert look(folder, ask_queue=False).state == "queued"
+
+
+def test_the_heartbeat_says_how_it_ended(folder):
+    from e2edist.campaign.driver import Progress
+
+    def heart():
+        return json.loads((folder / "progress.json").read_text())
+
+    specs = {"cpu": PoolSpec(workers=3)}
+    seen = []
+    with beating(folder, specs, Progress(4, 50), seen.append, seen.append) as (watch, _):
+        assert heart()["state"] == "running"
+        watch(Progress(4, 50, done=4, events_done=50, workers=1))
+    assert (heart()["state"], heart()["done"], heart()["pools"]["cpu"]["wanted"]) == ("done", 4, 3)
+    assert len(seen) == 1
+    with beating(folder, specs, Progress(4, 50), seen.append, seen.append):
+        pass
+    assert heart()["state"] == "stopped"
+    with (
+        pytest.raises(OutputError),
+        beating(folder, specs, Progress(4, 50), seen.append, seen.append),
+    ):
+        raise OutputError("x", "is full")
+    assert (heart()["state"], heart()["error"]) == ("failed", "x: is full")
+
+
+def test_the_screen_and_the_json_agree(folder, capsys):
+    write_ledger(folder, done(0, 0, 10), failed(1, 0, 30))
+    assert main([str(folder)]) == 1
+    text = capsys.readouterr().out
+    assert "2 of 4 ended" in text
+    assert "10 of 50 done" in text
+    assert "bad basket" in text
+    assert "the same submit does the rest" in text
+    assert main([str(folder), "--json"]) == 1
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["counts"]["ended"], facts["counts"]["events_done"]) == (2, 10)
+    assert (facts["state"], facts["exit_code"]) == ("stopped", 1)
+
+
+def test_a_hundred_thousand_chunks_take_less_than_a_second_of_this_process(tmp_path):
+    edges = tuple(range(0, 101_000, 1000))
+    write_plan(tmp_path, *[edges] * 1000)
+    pad = ',"pad":"' + "x" * 900 + '"}'
+    with (tmp_path / "ledger.jsonl").open("w") as stream:
+        for file in range(1000):
+            lines = (done(file, start, start + 1000) for start in edges[:-1])
+            stream.writelines(line.replace("}}\n", "}" + pad + "}\n", 1) for line in lines)
+    began = time.process_time()
+    found = look(tmp_path)
+    took = time.process_time() - began
+    assert (found.state, found.counts.ended, found.counts.events_done) == ("done", 100_000, 100_000_000)
+    assert took < 1.0
+
+
+def test_ids_of_plan_and_ledger_are_the_chunks_own():
+    from e2edist.campaign.chunk import Chunk
+
+    chunk = Chunk("u", "hits", "a/b c", "id", 1, 9, 2, 5)
+    assert chunk.id == chunk_id("id", "a/b c", 2, 5)
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", chunk.id)
