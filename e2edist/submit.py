@@ -108,6 +108,7 @@ def _submit(args: argparse.Namespace, words: list[str], console: Console) -> int
     spec = _campaign(args, console)
     if spec.reference:
         read_quality(Path(spec.reference))  # refused before any work is done
+    site = _tuned(site, spec, console)
     campaign = plan_campaign(spec, site)
     said = admit(campaign.tagger, accept=spec.accept_failed_validation)
     campaign = replace(campaign, validation=said)
@@ -154,6 +155,17 @@ def _site(args: argparse.Namespace) -> SiteSpec:
 
     site = load_site(args.site)
     return site.with_pools(_workers(args.workers, list(site.pools)), args.threads)
+
+
+def _tuned(site: SiteSpec, spec: CampaignSpec, console: Console) -> SiteSpec:
+    """Return the site with what it leaves open filled by ``tune``'s profiles, where there are any."""
+    from e2edist.spec.tagger import load_tagger
+    from e2edist.tuning.profile import apply_profiles
+
+    tuned, said = apply_profiles(site, load_tagger(spec.tagger, spec.model).model.sha256, spec.batch)
+    for line in said:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return tuned
 
 
 def _workers(text: str | None, pools: list[str]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -156,6 +156,23 @@ def print_bad(console: Console, rows: list[dict[str, Any]], fraction: float) -> 
         table.add_row(row["url"], entries, f"{row['events']:,}", str(row["attempts"]), row["reason"])
     if len(rows) > _SHOWN:
         table.add_row(f"... and {len(rows) - _SHOWN} more", "", "", "", "see bad.parquet")
+    console.print(table)
+
+
+def print_tuning(
+    console: Console, title: str, measured: Sequence[dict[str, Any]], best: dict[str, Any]
+) -> None:
+    """Show what was measured, the fastest first, and mark the setting that was chosen."""
+    names = ("workers", "threads", "intra_op", "sessions")
+    shape = "workers x threads x in a call x sessions"
+    table = Table("", shape, "images", "batch", "events/s", "objects/s", "kB/object", title=title)
+    table.title_justify = "left"
+    for row in sorted(measured, key=lambda r: -r.get("events_per_s", 0)):
+        mark = "*" if {key: row[key] for key in best} == best else ""
+        speed = [f"{row.get(key, 0):,.0f}" for key in ("events_per_s", "objects_per_s")]
+        last = row["fault"] if "fault" in row else f"{row['kb_per_object']:.1f}"
+        shared = " x ".join(str(row[name]) for name in names)
+        table.add_row(mark, shared, row["images"], str(row["batch"]), *speed, last)
     console.print(table)
 
 

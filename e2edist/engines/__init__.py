@@ -18,6 +18,7 @@ from e2edist.spec.site import PoolSpec
 from e2edist.spec.tagger import TaggerSpec
 
 from ._dense import DenseFeed
+from ._device import processor as processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +159,10 @@ def open_feed(engine: Engine, crops: Crops, rule: Normalisation) -> Feed:
     make = getattr(engine, "feed", None)
     feed: Feed = make(crops, rule) if make else DenseFeed(engine, crops, rule)
     return feed
+
+
+def forget_engines(but: EngineOptions) -> None:
+    """Close this process's engines with other options, so that they hold no memory of a device."""
+    with _lock:
+        for key in [key for key in _open if key[1] != but]:
+            del _open[key]

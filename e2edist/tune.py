@@ -1,0 +1,153 @@
+"""``python -m e2edist.tune``: find the fastest settings of a site's pools for a tagger, and keep them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2edist.errors import CampaignError, E2EError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from e2edist.spec.site import SiteSpec
+    from e2edist.spec.tagger import TaggerSpec
+    from e2edist.tuning.bench import Sample
+    from e2edist.tuning.search import Row, Search
+
+_BUDGET_S = 120.0
+#: A batch system may let a job wait; that is not counted as measuring.
+_PATIENCE_S = 3600.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m e2edist.tune",
+        description="Measure batch, threads, workers, sessions, dense and sparse images on the workers of a "
+        "site, and write a profile that submit takes for what is left open.",
+        epilog="Profiles lie in $E2EDIST_PROFILES, or in ~/.cache/e2edist/profiles. No setting changes a "
+        "score. Exit codes: 0 tuned, 1 nothing could be measured, 2 something to fix first.",
+        allow_abbrev=False,
+    )
+    p.add_argument("--site", default="local", help="name of a site, or a site's TOML file (default: local)")
+    p.add_argument("--pool", nargs="+", metavar="NAME", help="pools to tune (default: all)")
+    p.add_argument("--tagger", default="eg", help="name of a tagger, or a tagger's TOML file (default: eg)")
+    p.add_argument("--model", metavar="ONNX", help="in place of the tagger's own model")
+    p.add_argument("--input", metavar="FILE", help="ROOT file to measure with (default: demo events)")
+    p.add_argument("--format", help="edm or hits (default: seen from the file)")
+    p.add_argument("--tree", help="tree to read (default: the format's own)")
+    p.add_argument("--events", type=int, default=0, metavar="N", help="events in memory (default: by tagger)")
+    p.add_argument(
+        "--budget-s", type=float, default=_BUDGET_S, metavar="S", help="seconds for each pool (default: 120)"
+    )
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb; return the exit code."""
+    args = parser().parse_args(argv)
+    from rich.console import Console
+
+    try:
+        return _tune(args, Console())
+    except E2EError as error:
+        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _tune(args: argparse.Namespace, console: Console) -> int:
+    from e2edist.spec.site import load_site
+    from e2edist.spec.tagger import load_tagger
+    from e2edist.tuning.search import best_of, crossover
+
+    site, tagger = load_site(args.site), load_tagger(args.tagger, args.model)
+    pools = _chosen(site, args.pool)
+    best: dict[str, Row] = {}
+    # Beside us, not in /tmp: workers on other nodes must see it too.
+    with tempfile.TemporaryDirectory(prefix=".e2edist-tune-", dir=Path.cwd()) as folder:
+        for name in pools:
+            sample = _sample(args, tagger, Path(folder), gpu=site.pools[name].provider != "cpu")
+            sample.read()  # a fault of the file is told here, by name, and not by a worker
+            search = _search(name, site, sample, args.budget_s, console)
+            _run(search, Path(folder))
+            found = best_of(search.rows)
+            if found is None:
+                faults = [row.fault for row in search.rows]
+                raise CampaignError(f"pool {name}", f"no setting runs: {faults[-1] if faults else 'no time'}")
+            best[name] = found
+            _report(search, found, site, tagger, console)
+    console.print(crossover(best, site.pools), highlight=False, soft_wrap=True)
+    return 0
+
+
+def _chosen(site: SiteSpec, names: list[str] | None) -> list[str]:
+    from e2edist.errors import unknown_name
+
+    for name in names or ():
+        if name not in site.pools:
+            raise unknown_name(f"pool of site {site.name}", name, site.pools)
+    return names or list(site.pools)
+
+
+def _sample(args: argparse.Namespace, tagger: TaggerSpec, folder: Path, *, gpu: bool) -> Sample:
+    """Return the events to measure with: a whole chunk for a GPU, whose batches are large, else less."""
+    from e2edist.demo import LABELS, make_events
+    from e2edist.tuning.bench import Sample
+
+    events = args.events or (tagger.chunk_events if gpu else max(1, tagger.chunk_events // 8))
+    if args.input:
+        return Sample(tagger, str(args.input), args.format, args.tree, events)
+    kind = tagger.name if tagger.name in LABELS else ("eg" if tagger.crop.frame == "EB" else "qg")
+    (file,) = make_events(folder / f"{kind}-{events}", kind, events, seed=2, files=1)
+    return Sample(tagger, str(file), None, None, events)
+
+
+def _search(name: str, site: SiteSpec, sample: Sample, budget_s: float, console: Console) -> Search:
+    from e2edist.tuning.search import Search, Stopwatch
+
+    def note(row: Row) -> None:
+        shape = f"{row.shape.workers} x {row.shape.threads}, {row.shape.intra_op} in a call"
+        said = f"{row.rate:,.0f} events/s" if row.speed else row.fault
+        what = f"pool {name}: {shape}, {row.options.images}, batch {row.options.batch}: {said}"
+        console.print(what, highlight=False, markup=False, soft_wrap=True)
+
+    return Search(name, site.pools[name], sample, Stopwatch(budget_s), note, [])
+
+
+def _run(search: Search, folder: Path) -> None:
+    from e2edist.pools import Place
+
+    place = Place(folder.absolute())
+    try:
+        search.run(len(os.sched_getaffinity(0)), place, _PATIENCE_S)
+    finally:
+        place.close()
+
+
+def _report(search: Search, best: Row, site: SiteSpec, tagger: TaggerSpec, console: Console) -> None:
+    from e2edist.terminal import print_tuning
+    from e2edist.tuning.profile import make_profile, write_profile
+
+    kind, model = search.spec.kind, (tagger.name, tagger.model.sha256)
+    profile = make_profile((site.name, search.name), kind, model, best, search.rows)
+    print_tuning(
+        console, f"pool {search.name}: {profile.device}", profile.measured, profile.settings.model_dump()
+    )
+    path = write_profile(profile)
+    if search.watch.over:
+        console.print("the time was up before all was measured: --budget-s gives more", highlight=False)
+    console.print(
+        f"profile {path}, which submit takes for what is left open", highlight=False, soft_wrap=True
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""Profiles: the fastest settings of one model on one kind of device, kept where ``submit`` finds them.
+
+One TOML file each, in ``$E2EDIST_PROFILES`` or ``~/.cache/e2edist/profiles``. A profile fills only what a
+site or a command line left open, and only for the model (sha256), provider, device and release of ONNX
+Runtime that it was measured with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import PositiveInt
+
+from e2edist.engines import processor
+from e2edist.errors import SpecError
+from e2edist.spec._toml import Spec, parse, read_toml
+from e2edist.spec.site import PoolSpec, SiteSpec
+from e2edist.storage.publish import publish
+
+from .search import Row
+
+#: Variable that names the folder of profiles.
+FOLDER = "E2EDIST_PROFILES"
+
+
+class Settings(Spec):
+    """What a profile sets, with the names of the keys of a pool."""
+
+    batch: PositiveInt
+    workers: PositiveInt
+    threads: PositiveInt
+    intra_op: PositiveInt
+    sessions: PositiveInt
+    images: Literal["dense", "sparse"]
+    conv_search: Literal["heuristic", "exhaustive", "default"]
+
+
+class Profile(Spec):
+    """A profile file."""
+
+    made: str
+    site: str
+    pool: str
+    kind: str
+    tagger: str
+    model_sha256: str
+    provider: str
+    device: str
+    runtime: str
+    events_per_s: float
+    settings: Settings
+    #: all that was measured, for people
+    measured: tuple[dict[str, Any], ...] = ()
+
+
+def folder() -> Path:
+    """Return the folder of profiles."""
+    return Path(os.environ.get(FOLDER) or Path.home() / ".cache" / "e2edist" / "profiles")
+
+
+def runtime_release() -> str:
+    """Return the release of ONNX Runtime that is installed here; empty without one."""
+    for package in ("onnxruntime", "onnxruntime-gpu"):
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    return ""
+
+
+def make_profile(
+    names: tuple[str, str], kind: str, model: tuple[str, str], best: Row, rows: list[Row]
+) -> Profile:
+    """Return the profile of the best row.
+
+    Parameters
+    ----------
+    names : (str, str)
+        Of site and pool.
+    kind : str
+        Of the pool.
+    model : (str, str)
+        Name of the tagger, sha256 of its model.
+    """
+    if best.speed is None:
+        raise ValueError("a setting that does not run has no profile")
+    facts = best.speed.facts
+    return Profile(
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        site=names[0],
+        pool=names[1],
+        kind=kind,
+        tagger=model[0],
+        model_sha256=model[1],
+        provider=best.options.provider,
+        device=facts.get("device", ""),
+        runtime=facts.get("engine", "").removeprefix("onnxruntime "),
+        events_per_s=round(best.speed.events_s, 1),
+        settings=Settings(**_settings(best)),
+        measured=tuple(_told(row) for row in rows),
+    )
+
+
+def _settings(row: Row) -> dict[str, Any]:
+    options, shape = row.options, row.shape
+    return {
+        "batch": int(row.speed.facts["batch"]) if row.speed else options.batch,
+        "workers": shape.workers,
+        "threads": shape.threads,
+        "intra_op": shape.intra_op,
+        "sessions": shape.sessions,
+        "images": options.images,
+        "conv_search": options.conv_search,
+    }
+
+
+def _told(row: Row) -> dict[str, Any]:
+    if row.speed is None:
+        return _settings(row) | {"fault": row.fault[:200]}
+    numbers = {"events_per_s": row.speed.events_s, "objects_per_s": row.speed.objects_s}
+    return _settings(row) | {k: round(v, 1) for k, v in (numbers | {"kb_per_object": row.speed.kb}).items()}
+
+
+def write_profile(profile: Profile) -> Path:
+    """Write a profile into the folder of profiles, in place of an older one for the same; return its path."""
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", f"{profile.device} {profile.provider} {profile.runtime}").strip("-")
+    path = folder() / f"{profile.tagger}-{profile.model_sha256[:12]}-{profile.pool}-{slug}.toml"
+    content = profile.model_dump()
+    settings, measured = content.pop("settings"), content.pop("measured")
+    lines = ["# Written by e2edist.tune; submit takes it for what is left open.", *_lines(content)]
+    lines += ["", "[settings]", *_lines(settings)]
+    for row in measured:
+        lines += ["", "[[measured]]", *_lines(row)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with publish(path) as draft:
+        draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _lines(table: dict[str, Any]) -> list[str]:
+    # Strings and numbers of JSON are strings and numbers of TOML.
+    return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+
+
+def read_profile(path: Path) -> Profile:
+    """Return a profile.
+
+    Raises
+    ------
+    SpecError
+        No profile, or one with faults.
+    """
+    return parse(Profile, read_toml(path), str(path))
+
+
+def apply_profiles(site: SiteSpec, model_sha256: str, batch: int = 0) -> tuple[SiteSpec, list[str]]:
+    """Return the site with what its pools left open filled from profiles, and a line about each.
+
+    Parameters
+    ----------
+    batch : int
+        Of the command line or campaign; 0 where it is left open too.
+
+    Raises
+    ------
+    SpecError
+        A pool names a profile that is none, or is for another model.
+    """
+    pools, said = dict(site.pools), []
+    for name, pool in site.pools.items():
+        found = _find(site.name, name, pool, model_sha256)
+        if found is None:
+            continue
+        path, profile = found
+        change = _open_keys(pool, profile.settings, batch)
+        pools[name] = pool.model_copy(update=change | {"profile": str(path)})
+        what = ", ".join(f"{key} {value}" for key, value in change.items()) or "nothing that is left open"
+        said.append(f"pool {name}: {what}, as tuned ({path})")
+    return site.model_copy(update={"pools": pools}), said
+
+
+def _open_keys(pool: PoolSpec, settings: Settings, batch: int) -> dict[str, Any]:
+    """Return what a profile sets of a pool: never what a person chose."""
+    wanted = settings.model_dump()
+    change = {key: wanted[key] for key in ("workers", "sessions") if getattr(pool, key) == 0}
+    if not pool.batch and not batch:
+        change["batch"] = wanted["batch"]
+    if pool.images == "auto":
+        change["images"] = wanted["images"]
+    # Threads were measured for a number of workers; for another number they mean another load.
+    if (pool.workers or wanted["workers"]) == wanted["workers"]:
+        change |= {key: wanted[key] for key in ("threads", "intra_op") if getattr(pool, key) == 0}
+    if pool.conv_search == "heuristic" != wanted["conv_search"]:
+        change["conv_search"] = wanted["conv_search"]
+    return change
+
+
+def _find(site: str, name: str, pool: PoolSpec, model_sha256: str) -> tuple[Path, Profile] | None:
+    if pool.profile == "none":
+        return None
+    if pool.profile != "auto":
+        path = Path(pool.profile)
+        profile = read_profile(path)
+        if profile.model_sha256 != model_sha256:
+            raise SpecError(
+                str(path), f"is for another model ({profile.model_sha256[:12]})", "Run tune again."
+            )
+        return path, profile
+    fitting = [(p, x) for p, x in _all() if _fits(x, site, name, pool, model_sha256)]
+    return max(fitting, key=lambda item: item[1].made, default=None)
+
+
+def _all() -> list[tuple[Path, Profile]]:
+    found = []
+    for path in sorted(folder().glob("*.toml")):
+        try:
+            found.append((path, read_profile(path)))
+        except SpecError:  # of another version: as good as none
+            continue
+    return found
+
+
+def _fits(profile: Profile, site: str, name: str, pool: PoolSpec, model_sha256: str) -> bool:
+    if (profile.model_sha256, profile.provider) != (model_sha256, pool.provider):
+        return False
+    if (profile.site, profile.pool, profile.kind) != (site, name, pool.kind):
+        return False
+    if pool.kind != "local":
+        return True  # its nodes are those of the site; what they have is not seen from here
+    here = profile.provider != "cpu" or profile.device == processor()
+    return here and profile.runtime == runtime_release()

@@ -1,0 +1,182 @@
+"""The search: batches are climbed until they pay no more, for each way to share cores or a device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+from e2edist.engines import EngineOptions
+from e2edist.errors import E2EError
+from e2edist.pools import Place, Pool, Setup, open_pool
+from e2edist.spec.site import PoolSpec
+
+from .bench import Sample, Speed, prepare, time_pool, wait_for_workers
+
+#: A setting must be better by so much to count as better ...
+GAIN = 0.03
+#: ... and a ladder ends when so many steps were not.
+_FLAT = 2
+_KEY = "tune"
+_LADDERS = {"cpu": [1, 2, 4, 8, 16, 32, 64, 128], "gpu": [8, 32, 64, 128, 256, 512, 1024, 2048]}
+Images = Literal["dense", "sparse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How cores, or a device, are shared: worker processes, their threads, threads in a call, sessions."""
+
+    workers: int
+    threads: int
+    intra_op: int = 1
+    sessions: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measurement; `speed` is none where the setting does not run, and `fault` says why."""
+
+    shape: Shape
+    options: EngineOptions
+    speed: Speed | None
+    fault: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Events per second, 0 where it does not run."""
+        return self.speed.events_s if self.speed else 0.0
+
+
+class Stopwatch:
+    """The time that all measurements of a run may take."""
+
+    def __init__(self, budget_s: float) -> None:
+        self._budget, self._until = budget_s, float("inf")
+        #: seconds of one measurement
+        self.slice_s = max(0.2, min(2.0, budget_s / 60))
+
+    def start(self) -> None:
+        """Begin to count, once the first workers are there: a batch system may let them wait."""
+        self._until = min(self._until, time.monotonic() + self._budget)
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() > self._until
+
+
+def shapes(pool: PoolSpec, cores: int) -> list[Shape]:
+    """Return the ways to share a pool's cores or device, the usual one first.
+
+    The workers of batch jobs are what the site file says: only sessions are varied there.
+    """
+    gpu = pool.provider != "cpu"
+    if pool.kind != "local":
+        usual = Shape(pool.workers or 1, pool.threads or 1)
+        return [usual, replace(usual, sessions=2)] if gpu else [usual]
+    if gpu:
+        threads = max(1, min(4, cores))
+        shared = [Shape(n, max(1, min(2, cores // n))) for n in (2, 4) if n <= cores]
+        return [Shape(1, threads), Shape(1, threads, sessions=2), *shared]
+    found = [Shape(1, cores), Shape(cores, 1), Shape(1, 1, intra_op=cores)]
+    if cores >= 8:
+        found.insert(1, Shape(cores // 4, 4))
+    return list(dict.fromkeys(found))
+
+
+def climb(ladder: Iterable[int], measure: Callable[[int], float]) -> None:
+    """Measure step by step until two steps in a row are less than 3 % better than the best before them."""
+    best, flat = 0.0, 0
+    for step in ladder:
+        rate = measure(step)
+        flat = 0 if rate > best * (1 + GAIN) else flat + 1
+        best = max(best, rate)
+        if flat >= _FLAT:
+            return
+
+
+def best_of(rows: Iterable[Row]) -> Row | None:
+    """Return the fastest row that runs; of rows that are equally fast within 3 %, the first."""
+    best: Row | None = None
+    for row in rows:
+        if row.speed and (best is None or row.rate > best.rate * (1 + GAIN)):
+            best = row
+    return best
+
+
+@dataclass(slots=True)
+class Search:
+    """The measurements of one pool, so far."""
+
+    name: str
+    spec: PoolSpec
+    sample: Sample
+    watch: Stopwatch
+    note: Callable[[Row], None]
+    rows: list[Row]
+
+    def run(self, cores: int, place: Place, patience_s: float) -> None:
+        """Measure shape by shape; what was best before is where the next one begins."""
+        for shape in shapes(self.spec, cores):
+            if self.watch.over:
+                return
+            update = {"workers": shape.workers, "threads": shape.threads}
+            spec = self.spec.model_copy(update=update)
+            pool = open_pool(self.name, spec, Setup(prepare, (_KEY, self.sample)), place)
+            try:
+                wait_for_workers(pool, patience_s)
+                self.watch.start()
+                self._measure_shape(pool, shape)
+            finally:
+                pool.close()
+
+    def _measure(self, pool: Pool, shape: Shape, options: EngineOptions) -> float:
+        if self.watch.over and self.rows:
+            return 0.0
+        try:
+            row = Row(shape, options, time_pool(pool, _KEY, options, self.watch.slice_s))
+        except (E2EError, ConnectionError) as error:
+            row = Row(shape, options, None, str(error))
+        self.rows.append(row)
+        self.note(row)
+        return row.rate
+
+    def _measure_batch(self, pool: Pool, shape: Shape, kind: EngineOptions, batch: int) -> float:
+        return self._measure(pool, shape, replace(kind, batch=batch))
+
+    def _measure_shape(self, pool: Pool, shape: Shape) -> None:
+        """Climb the batches of one shape, dense and sparse; later shapes stay near the best so far."""
+        before, spec = best_of(self.rows), self.spec
+        ladder = _LADDERS["cpu" if spec.provider == "cpu" else "gpu"]
+        kinds: list[Images] = ["dense", "sparse"]
+        if before:
+            at = ladder.index(before.options.batch)
+            ladder, kinds = ladder[max(0, at - 1) : at + 3], [before.options.images]
+        base = EngineOptions(spec.engine, spec.provider, threads=shape.intra_op, sessions=shape.sessions)
+        for images in kinds:
+            kind = replace(base, images=images, conv_search=spec.conv_search)
+            climb(ladder, partial(self._measure_batch, pool, shape, kind))
+        best = best_of(self.rows)
+        if best and before is None and spec.provider == "cuda":
+            self._measure(pool, shape, replace(best.options, conv_search="exhaustive"))
+
+
+def crossover(rows: dict[str, Row], specs: dict[str, PoolSpec]) -> str:
+    """Return from how many events on a GPU pool is faster than a CPU pool, as a sentence."""
+    cpu = best_of(row for name, row in rows.items() if specs[name].provider == "cpu")
+    gpu = best_of(row for name, row in rows.items() if specs[name].provider != "cpu")
+    if cpu is None or cpu.speed is None:
+        return "No CPU pool was measured, so there is nothing to compare a GPU with."
+    if gpu is None or gpu.speed is None:
+        return (
+            f"No GPU pool was measured. One pays where it does more than {cpu.rate:,.0f} events/s, "
+            f"with {cpu.speed.setup_s:.2f} s to open the model."
+        )
+    ratio = gpu.rate / cpu.rate
+    if ratio <= 1:
+        return f"The GPU pool does {ratio:.2f} times the events/s of the CPU pool: it does not pay."
+    events = max(0.0, gpu.speed.setup_s - cpu.speed.setup_s) / (1 / cpu.rate - 1 / gpu.rate)
+    times = f"The GPU pool does {ratio:.1f} times the events/s of the CPU pool"
+    return f"{times}; it pays from {events:,.0f} events on."

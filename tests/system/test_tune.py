@@ -1,0 +1,36 @@
+"""Tuning with real workers, and submit that takes what was found."""
+
+import subprocess
+import sys
+
+from runs import TIMEOUT_S, environment, receipts, table
+
+
+def verb(name, cwd, *arguments):
+    command = [sys.executable, "-m", f"e2edist.{name}", *map(str, arguments)]
+    where = environment() | {"E2EDIST_PROFILES": str(cwd / "profiles")}
+    return subprocess.run(
+        command, cwd=cwd, env=where, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+
+
+def test_tune_writes_a_profile_that_submit_takes_and_scores_stay_the_same(events, model, campaign, tmp_path):
+    file = sorted(events.glob("*.root"))[0]
+    done = verb("tune", tmp_path, "--model", model, "--input", file, "--budget-s", 8)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "No GPU pool was measured" in done.stdout
+    assert "sparse, batch 1:" in done.stdout
+    (profile,) = (tmp_path / "profiles").glob("*.toml")
+    assert [path.name for path in tmp_path.iterdir()] == ["profiles"]
+    again = verb("submit", tmp_path, "--input", events, "--model", model, "--output", "out")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert f"as tuned ({profile})" in again.stdout.replace("\n", "")
+    assert table(tmp_path / "out").equals(table(campaign))
+    assert {r["engine"]["profile"] for r in receipts(tmp_path / "out")} == {str(profile)}
+
+
+def test_a_pool_that_is_not_there_and_a_file_that_is_none_are_told(tmp_path):
+    assert "no pool of site local 'gpu'" in verb("tune", tmp_path, "--pool", "gpu").stderr
+    done = verb("tune", tmp_path, "--input", "none.root")
+    assert (done.returncode, "none.root" in done.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
