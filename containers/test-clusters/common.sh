@@ -181,7 +181,6 @@ node_ip() { [ -e "$base/run/subnet" ] && echo "10.77.$(cat "$base/run/subnet").$
 make_bridge() {
     local number
     [ -e "$base/run/subnet" ] && return 0
-    mountpoint -q /run/netns || : >"$base/run/netns-mount-is-ours"
     for number in $(seq 1 200); do
         ip -o addr | grep -qF " 10.77.$number." && continue
         ip link add "e2e${number}br" type bridge 2>/dev/null || continue
@@ -210,7 +209,7 @@ host_line() { echo "$(node_ip "$2") $1"; }
 
 write_hosts() { # the nodes see these in place of this machine's files; a lost network has no name server either
     mkdir -p "$base/etc"
-    { echo "$(head_ip) head"; each_node host_line; cat /etc/hosts; } >"$base/etc/hosts"
+    { echo "$(head_ip) head head-dbd munged mariadb"; each_node host_line; cat /etc/hosts; } >"$base/etc/hosts"
     if [ -e "$base/run/subnet" ]; then : >"$base/etc/resolv.conf"; fi
 }
 
@@ -224,8 +223,8 @@ remove_nets() {
         ip netns del "${file##*/}"
     done
     ip link del "${prefix}br" 2>/dev/null || true
-    # iproute2 leaves /run/netns mounted over itself
-    if [ -e "$base/run/netns-mount-is-ours" ] && [ -z "$(ls /run/netns)" ]; then umount /run/netns 2>/dev/null || true; fi
+    # iproute2 leaves /run/netns mounted over itself, and mounts it again when it needs to
+    if [ -z "$(ls /run/netns)" ]; then umount /run/netns 2>/dev/null || true; fi
     rm -f "$base/run/subnet"
 }
 
