@@ -1,0 +1,363 @@
+"""The parity gate: what is the same passes, what is not fails, and the reason says which."""
+
+import numpy as np
+import onnx
+import pytest
+from models import JETS, write_model, write_tagger
+from onnx import TensorProto, helper, numpy_helper
+
+from e2edist.errors import InputError, ModelError
+from e2edist.spec.tagger import ToleranceSpec, load_tagger, packaged
+from e2edist.validation.compare import auc, compare, spearman
+from e2edist.validation.exact import score_exactly
+from e2edist.validation.frameworks import kind_of
+from e2edist.validation.gate import examine
+from e2edist.validation.golden import Golden, from_demo, random_images, reorder_channels
+from e2edist.validation.precision import to_half
+from e2edist.validation.record import admit, find_record, write_record
+from e2edist.validation.source import Reference, beside, load_reference, save_reference
+from e2edist.validation.static import FAIL, check_file
+from e2edist.validation.subject import stand_in
+from e2edist.validation.variants import Asked
+
+LIMITS = ToleranceSpec()
+LAYERS = [{"layer": "ECAL_energy", "scale": 0.1}, {"layer": "ECAL_tracksPt", "scale": 0.02}]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Write a model and a tagger for it, and load the tagger."""
+
+    def build(changes=None, **model):
+        write_model(tmp_path / "m.onnx", **model)
+        write_tagger(tmp_path / "t.toml", "m.onnx", **(changes or {}))
+        return load_tagger(str(tmp_path / "t.toml"))
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def eg():
+    return from_demo(load_tagger("eg"), 40)
+
+
+def changed(tagger, tmp_path, change):
+    """Return the tagger with a model in which `change` was made."""
+    model = onnx.load(tagger.model.path)
+    change(model)
+    path = tmp_path / "changed.onnx"
+    onnx.save(model, path)
+    spec = load_tagger(tagger.name, str(path)) if tagger.name in packaged() else None
+    return spec or tagger.model_copy(update={"model": tagger.model.model_copy(update={"path": str(path)})})
+
+
+def verdict(tagger, golden=None, reference=None, **asked):
+    return examine(tagger, golden, reference, Asked(**asked))
+
+
+def failing(found):
+    return {row.name for row in found.rows if row.word == "FAIL"}
+
+
+# ---- numbers
+
+
+def test_rank_correlation_and_auc_agree_with_counting_pairs():
+    rng = np.random.default_rng(0)
+    scores, label = rng.integers(0, 9, 60) / 8, rng.integers(-1, 2, 60)
+    pairs = [(a, b) for a in scores[label == 1] for b in scores[label == 0]]
+    slow = sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs) / len(pairs)
+    assert auc(scores, label) == pytest.approx(slow)
+    assert spearman(scores, scores) == pytest.approx(1)
+    assert spearman(-scores, scores) == pytest.approx(-1)
+    assert spearman(scores, np.ones(60)) is None
+    assert auc(scores, np.full(60, -1)) is None
+
+
+def test_rounding_of_near_ties_is_no_change_of_order_and_a_mass_counts_in_its_own_size():
+    truth = np.linspace(0, 1e-6, 50)[:, None]
+    noise = truth + np.random.default_rng(1).normal(0, 1e-7, truth.shape)
+    assert compare(noise, truth, np.full(50, -1)).faults(LIMITS) == []
+    mass = np.linspace(60, 300, 50)[:, None]
+    assert compare(mass * (1 + 1e-6), mass, np.full(50, -1)).faults(LIMITS) == []
+    assert compare(mass * 1.01, mass, np.full(50, -1)).faults(LIMITS)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_score_that_is_not_finite_is_beyond_any_tolerance(bad):
+    scores = np.zeros((4, 1))
+    broken = scores.copy()
+    broken[2] = bad
+    loose = ToleranceSpec(max_abs=1e9, max_mean=1e9, min_rank=-1.0, max_auc_shift=1.0)
+    assert compare(broken, scores, np.zeros(4)).faults(loose) == ["1 scores are NaN or infinite"]
+
+
+# ---- what passes
+
+
+@pytest.mark.parametrize("name", sorted(packaged()))
+def test_the_saved_reference_of_each_packaged_model_holds(name):
+    tagger = load_tagger(name)
+    path = beside(tagger.model.path)
+    assert path.stat().st_size < 50_000
+    found = verdict(tagger, None, load_reference(path, tagger, None))
+    assert found.faults == []
+    assert max(row.difference.max_abs for row in found.rows if row.difference) < 1e-5
+    assert any(check.name == "reference's" for check in found.checks)
+
+
+def test_onnx_runtime_agrees_with_an_independent_evaluation_in_float64(eg):
+    tagger = load_tagger("eg")
+    few = Golden(eg.images[:6], eg.label[:6], [], "few")
+    assert verdict(tagger, None, score_exactly(tagger, few)).faults == []
+
+
+def test_an_nhwc_model_and_a_fixed_batch_pass(build, tmp_path):
+    tagger = build({"model": {"layout": "NHWC"}}, layout="NHWC", batch=4)
+    found = verdict(tagger, from_demo(tagger, 10))
+    assert found.faults == []
+    assert any("fixed batch of 4" in check.why for check in found.checks)
+
+
+def test_a_reference_survives_its_file(tmp_path, eg):
+    tagger = load_tagger("eg")
+    scores = np.random.default_rng(0).random((len(eg), 1))
+    save_reference(tmp_path / "r.npz", tagger, Reference(eg, scores, {"by": "me"}))
+    back = load_reference(tmp_path / "r.npz", tagger, None)
+    assert np.array_equal(back.golden.images, eg.images)
+    assert np.array_equal(back.scores, scores)
+    assert np.array_equal(back.golden.label, eg.label)
+
+
+# ---- what must fail
+
+
+def test_one_changed_weight_fails_wherever_it_is(tmp_path):
+    tagger = load_tagger("eg")
+    path = beside(tagger.model.path)
+    for number in (0, 7, 20):
+
+        def change(model, number=number):
+            weight = [t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT][number]
+            values = numpy_helper.to_array(weight).copy()
+            values.flat[0] += 1e-3
+            weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+
+        other = changed(tagger, tmp_path, change)
+        found = verdict(other, None, load_reference(path, other, None))
+        assert "reference's: 1 weight tensors are not those of the reference" in found.faults
+
+
+def test_a_changed_weight_moves_the_scores_beyond_the_tolerance(tmp_path):
+    tagger = load_tagger("eg")
+
+    def change(model):
+        weight = next(t for t in reversed(model.graph.initializer) if t.data_type == TensorProto.FLOAT)
+        values = numpy_helper.to_array(weight).copy()
+        values.flat[0] += 0.01
+        weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+
+    other = changed(tagger, tmp_path, change)
+    found = verdict(other, None, load_reference(beside(tagger.model.path), other, None))
+    assert "CPU, optimised" in failing(found)
+
+
+def test_swapped_channels_fail(build):
+    changes = JETS | {"channels": LAYERS}
+    tagger = build(changes, channels=2, size=125)
+    golden = from_demo(tagger, 12)
+    reference = score_exactly(tagger, golden)
+    path = beside(tagger.model.path)
+    save_reference(path, tagger, reference)
+    assert verdict(tagger, None, load_reference(path, tagger, None)).faults == []
+    swapped = tagger.model_copy(update={"channels": tagger.channels[::-1]})
+    assert "CPU, e2edist's" in failing(verdict(swapped, None, load_reference(path, swapped, None)))
+
+
+def test_nhwc_for_nchw_is_refused_by_shape_or_fails_by_scores(build, tmp_path):
+    right = build(JETS | {"channels": LAYERS}, channels=2, size=125)
+    path = beside(right.model.path)
+    save_reference(path, right, score_exactly(right, from_demo(right, 12)))
+    wrong = right.model_copy(update={"model": right.model.model_copy(update={"layout": "NHWC"})})
+    assert "has shape" in verdict(wrong, None, load_reference(path, wrong, None)).refused
+
+    def free(model):
+        for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]:
+            dim.dim_param = "any"
+        # Whatever comes is taken for [batch, 2, 125, 125]: a wrong layout runs without an error.
+        shape = numpy_helper.from_array(np.array([-1, 2, 125, 125]), "shape")
+        model.graph.initializer.append(shape)
+        model.graph.node.insert(0, helper.make_node("Reshape", ["modelInput", "shape"], ["shaped"]))
+        model.graph.node[1].input[0] = "shaped"
+
+    loose = changed(right, tmp_path, free)
+    save_reference(path, loose, score_exactly(loose, from_demo(loose, 12)))
+    assert verdict(loose, None, load_reference(path, loose, None)).faults == []
+    turned = loose.model_copy(update={"model": loose.model.model_copy(update={"layout": "NHWC"})})
+    found = verdict(turned, None, load_reference(path, turned, None))
+    assert not found.refused
+    assert "CPU, e2edist's" in failing(found)
+
+
+def test_an_fp16_overflow_fails_and_only_what_was_asked_for(build, tmp_path):
+    tagger = build()
+    golden = from_demo(tagger, 10)
+
+    def large(model):
+        values = numpy_helper.to_array(model.graph.initializer[0]) * np.float32(1e6)
+        model.graph.initializer[0].CopyFrom(numpy_helper.from_array(values, "filters"))
+        weight = next(t for t in model.graph.initializer if t.name == "w_modelOutput")
+        weight.CopyFrom(
+            numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1e-6), weight.name)
+        )
+
+    loud = changed(tagger, tmp_path, large)
+    found = verdict(loud, golden, fp16=True)
+    assert found.faults == []
+    assert any(line.startswith("CPU, fp16: ") for line in found.unmet)
+    reference = score_exactly(loud, golden)
+    half = tmp_path / "half.onnx"
+    onnx.save(to_half(loud.model.path), half)
+    small = loud.model_copy(update={"model": loud.model.model_copy(update={"path": str(half)})})
+    assert verdict(small, None, reference).faults
+
+
+def test_a_graph_that_looks_at_its_neighbours_fails(build, tmp_path, eg):
+    tagger = build()
+
+    def centre(model):
+        """Subtract the mean over the batch, as a batch normalisation left in training mode does."""
+        nodes = model.graph.node
+        place = next(i for i, node in enumerate(nodes) if node.op_type == "MatMul")
+        nodes.insert(place, helper.make_node("ReduceMean", ["row"], ["mean"], axes=[0], keepdims=1))
+        nodes.insert(place + 1, helper.make_node("Sub", ["row", "mean"], ["centred"]))
+        nodes[place + 2].input[0] = "centred"
+
+    other = changed(tagger, tmp_path, centre)
+    found = verdict(other, eg)
+    assert {"CPU, shuffled", "CPU, optimised", "CPU, e2edist's"} <= failing(found)
+    assert "CPU, batch 1" not in failing(found)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_weight_that_is_not_finite_fails(build, tmp_path, value):
+    def spoil(model):
+        values = numpy_helper.to_array(model.graph.initializer[0]).copy()
+        values.flat[3] = value
+        model.graph.initializer[0].CopyFrom(numpy_helper.from_array(values, "filters"))
+
+    other = changed(build(), tmp_path, spoil)
+    assert any("NaN or infinity in filters" in fault for fault in verdict(other, random(10)).faults)
+
+
+def random(count):
+    return random_images((1, 32, 32), count)
+
+
+def test_static_faults_are_named(build, tmp_path):
+    path = tmp_path / "odd.onnx"
+    model = onnx.load(build().model.path)
+    model.opset_import.append(helper.make_opsetid("my.domain", 1))
+    model.graph.node.append(helper.make_node("Magic", ["row"], ["spell"], domain="my.domain"))
+    model.graph.node.append(helper.make_node("RandomNormalLike", ["row"], ["noise"]))
+    onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    bad = {check.name: check.why for check in check_file(str(path), "0" * 64) if check.verdict == FAIL}
+    assert bad.keys() == {"operators", "external data", "randomness"}
+    assert "Magic" in bad["operators"]
+
+
+def test_a_file_that_is_no_model_is_refused_with_that_reason(tmp_path, build):
+    tagger = build()
+    junk = tmp_path / "junk.onnx"
+    junk.write_bytes(b"\x89PNG\r\n not a model")
+    spec = tagger.model_copy(update={"model": tagger.model.model_copy(update={"path": str(junk)})})
+    assert "ONNX" in verdict(spec, random(4)).refused
+
+
+# ---- files of people
+
+
+def test_scores_with_images_and_scores_alone_are_references(tmp_path, build):
+    tagger, golden = build(), random(6)
+    truth = score_exactly(tagger, golden).scores
+    np.savez(tmp_path / "both.npz", images=golden.images, scores=truth[:, 0])
+    assert verdict(tagger, None, load_reference(tmp_path / "both.npz", tagger, None)).faults == []
+    np.savez(tmp_path / "alone.npz", scores=truth)
+    assert verdict(tagger, None, load_reference(tmp_path / "alone.npz", tagger, golden)).faults == []
+    with pytest.raises(InputError, match="has scores and no images"):
+        load_reference(tmp_path / "alone.npz", tagger, None)
+    np.savez(tmp_path / "wide.npz", images=golden.images, scores=np.zeros((6, 3)))
+    with pytest.raises(InputError, match="3 scores an object, the model gives 1: modelOutput"):
+        verdict(tagger, None, load_reference(tmp_path / "wide.npz", tagger, None))
+    (tmp_path / "junk.npz").write_bytes(b"junk")
+    with pytest.raises(InputError, match="can't be read as a reference"):
+        load_reference(tmp_path / "junk.npz", tagger, None)
+
+
+def test_channels_are_found_by_the_names_of_their_layers():
+    tagger = load_tagger("qg")
+    crops = from_demo(tagger, 3).crops
+    back = reorder_channels(reorder_channels(crops, [2, 0, 1]), [1, 2, 0])
+    assert np.array_equal(back.offsets, crops.offsets)
+    assert np.array_equal(back.pixel, crops.pixel)
+    assert np.array_equal(back.value, crops.value)
+
+
+def test_verdicts_are_kept_by_model_and_tagger(build):
+    tagger = build()
+    assert find_record(tagger) is None
+    assert admit(tagger, accept=False) == "none"
+    path = write_record(tagger, {"passed": False, "faults": ["too far"], "when": "today"})
+    assert path.name.endswith(".verdict.json")
+    with pytest.raises(ModelError, match=r"failed validation on today: too far .*--accept-failed-validation"):
+        admit(tagger, accept=False)
+    assert admit(tagger, accept=True) == "failed today, accepted: too far"
+    other = tagger.model_copy(update={"endcap_factor": 2.0})
+    assert find_record(other) is None
+    write_record(tagger, {"passed": True, "faults": [], "when": "later"})
+    assert admit(tagger, accept=False) == "passed later"
+
+
+def test_verdicts_on_packaged_models_lie_in_the_cache_of_the_user(tmp_path):
+    path = write_record(load_tagger("eg"), {"passed": True, "faults": [], "when": "now"})
+    assert path.is_relative_to(tmp_path / "cache")
+
+
+# ---- models without a tagger, sources
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ({"twist": "rank2"}, "not a batch of images"),
+        ({"twist": "two_inputs"}, "has 2 inputs"),
+    ],
+)
+def test_a_model_that_takes_no_images_is_refused_with_its_inputs(tmp_path, model, reason):
+    path = write_model(tmp_path / "m.onnx", **model)
+    with pytest.raises(ModelError, match=reason):
+        stand_in(path)
+
+
+def test_a_model_alone_gets_images_of_its_own_shape(tmp_path):
+    spec = stand_in(write_model(tmp_path / "m.onnx", channels=3, size=20, layout="NHWC"))
+    assert (spec.model.layout, len(spec.channels), spec.crop.size) == ("NHWC", 3, 20)
+    assert verdict(spec, random_images((20, 20, 3), 5)).faults == []
+
+
+def test_sources_are_told_apart(tmp_path):
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").touch()
+    for name in ("a.pt", "a.keras", "a.pb"):
+        (tmp_path / name).touch()
+    kinds = [kind_of(str(tmp_path / name)) for name in ("saved", "a.pt", "a.keras", "a.pb")]
+    assert [*kinds, kind_of("my.module:Net")] == ["savedmodel", "torchscript", "keras", "frozen", "torch"]
+    with pytest.raises(ModelError, match="there is no such file"):
+        kind_of("missing.pt")
+    with pytest.raises(ModelError, match="is not a source of a model"):
+        kind_of("model.xyz")
