@@ -247,16 +247,18 @@ def test_cancel_ends_the_controller_job_and_its_workers(slurm, many, model, tmp_
     assert "Traceback" not in log
 
 
-def _running_with_workers(cwd, env):
+def _running_with_workers(cwd, env, state="joined"):
     found = status(cwd, env)
     pools = (found["heartbeat"] or {}).get("pools", {})
-    return found if found["state"] == "running" and pools["cpu"]["joined"] == 2 else None
+    return found if found["state"] == "running" and pools["cpu"][state] == 2 else None
 
 
 @pytest.mark.slow
 def test_cancel_finds_the_workers_of_a_controller_that_was_killed(slurm, many, model, tmp_path):
-    assert _detach(slurm, tmp_path, many, model).returncode == 0
-    until(lambda: _running_with_workers(tmp_path, slurm))
+    # Workers notice the death of their scheduler; those that still wait would start for nothing.
+    waiting = 'directives = ["--begin=now+1hour"]'
+    assert _detach(slurm, tmp_path, many, model, job=waiting).returncode == 0
+    until(lambda: len(_jobs(slurm)) == 3 and _running_with_workers(tmp_path, slurm, "queued"))
     job = record(tmp_path)["id"]
     subprocess.run(("scancel", "--full", "--signal=KILL", job), env=slurm, check=True)
     until(lambda: job not in _jobs(slurm))

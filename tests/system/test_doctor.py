@@ -1,0 +1,219 @@
+"""A site that works passes; whatever is broken is named, with what to do, before any campaign starts."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from runs import TIMEOUT_S, environment
+
+from e2edist import __version__
+from e2edist.health.images import check_images, ours
+from e2edist.health.place import check_folders, check_gpus, check_network
+from e2edist.spec._toml import parse
+from e2edist.spec.site import SiteSpec
+
+LOCAL = 'name = "test"\n[pools.cpu]\nkind = "local"\nworkers = 1\nthreads = 1\n'
+SLURM = 'name = "test"\n[pools.cpu]\nkind = "slurm"\n[pools.cpu.job]\n'
+
+
+@pytest.fixture
+def doctor(tmp_path):
+    """Run the verb on the text of a site file, with stand-ins first on the path."""
+
+    def call(site, *arguments, commands=None):
+        for name, text in (commands or {}).items():
+            path = tmp_path / "bin" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+            path.chmod(0o755)
+        (tmp_path / "site.toml").write_text(site, encoding="utf-8")
+        env = environment()
+        env["PATH"] = os.pathsep.join([str(tmp_path / "bin"), env["PATH"]])
+        words = ("--site", "site.toml", "--output", "out", *arguments)
+        return subprocess.run(
+            [sys.executable, "-m", "e2edist.doctor", *map(str, words)],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+
+    return call
+
+
+def lines(said):
+    """Return topic -> (level, rest) of each finding."""
+    assert "Traceback" not in said.stderr + said.stdout
+    rows = [line for line in said.stdout.splitlines() if not line.startswith(" ")]
+    return {row[5:24].strip(): (row[:5].strip(), row[24:]) for row in rows}
+
+
+def site_of(**tables):
+    pool = {"kind": "slurm"} | tables
+    return parse(SiteSpec, {"name": "test", "pools": {"cpu": pool}}, "test")
+
+
+def fake_slurm(sbatch):
+    return {"sbatch": sbatch, "squeue": "exit 0", "scancel": "exit 0"}
+
+
+def test_this_machine_passes_with_a_real_chunk_and_leaves_nothing(doctor, model, tmp_path):
+    said = doctor(LOCAL, "--model", model)
+    assert (said.returncode, said.stderr) == (0, "")
+    found = lines(said)
+    assert {level for level, _ in found.values()} == {"ok"}
+    assert "40 events on" in found["demo on cpu"][1]
+    assert [path.name for path in tmp_path.iterdir()] == ["site.toml"]
+
+
+def test_a_model_that_does_not_load_fails_the_demo_by_its_name(doctor, tmp_path):
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    said = doctor(LOCAL, "--model", "broken.onnx")
+    assert said.returncode == 2
+    level, text = lines(said)["demo on cpu"]
+    assert level == "fail"
+    assert "broken.onnx" in text
+
+
+def test_an_output_that_can_not_be_written_is_named(doctor, tmp_path):
+    (tmp_path / "out").touch()
+    said = doctor(LOCAL, "--no-run")
+    assert said.returncode == 2
+    assert lines(said)["output"] == ("fail", f"{tmp_path / 'out'} is not a folder")
+    assert "-> Name a folder" in said.stdout
+
+
+def test_an_unwritable_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", _refuse)
+    finding = next(iter(check_folders(parse(SiteSpec, {"name": "t", "pools": {"cpu": {}}}, "t"), tmp_path)))
+    assert (finding.level, finding.topic) == ("fail", "output")
+    assert "can't be written (Permission denied)" in finding.text
+
+
+def _refuse(**_):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_missing_commands_of_a_batch_system_are_named(doctor, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sh").symlink_to("/bin/sh")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    said = doctor(SLURM, "--no-run")
+    assert said.returncode == 2
+    assert lines(said)["slurm"] == ("fail", "there is no sbatch, squeue, scancel here")
+
+
+def test_a_batch_system_that_does_not_answer_is_told_with_its_words(doctor):
+    commands = fake_slurm("exit 0") | {"squeue": "echo 'squeue: error: Unable to contact' >&2; exit 1"}
+    said = doctor(SLURM, "--no-run", commands=commands)
+    assert lines(said)["slurm"] == ("fail", "squeue: error: Unable to contact")
+
+
+def test_a_missing_account_is_named_with_its_key(doctor):
+    refusal = "echo 'sbatch: error: Invalid account or account/partition combination' >&2; exit 1"
+    said = doctor(SLURM, "--no-run", commands=fake_slurm(refusal))
+    assert said.returncode == 2
+    level, text = lines(said)["job of cpu"]
+    assert level == "fail"
+    assert text.startswith("no account given; refused: sbatch: error: Invalid account")
+    assert "-> Set account in [pools.cpu.job]." in said.stdout
+
+
+def test_a_job_that_would_be_taken_says_when(doctor):
+    estimate = "cat >/dev/null; echo 'sbatch: Job 9 to start at 2026-11-23T10:00:00 on cpu1' >&2"
+    said = doctor(SLURM + 'account = "m1"\n', "--no-run", commands=fake_slurm(estimate))
+    assert lines(said)["job of cpu"] == ("ok", "account m1; Job 9 to start at 2026-11-23T10:00:00 on cpu1")
+
+
+def test_an_unknown_interface_is_named_with_those_there_are():
+    findings = list(check_network(site_of(job={"interface": "hsn9"})))
+    assert (findings[0].level, findings[0].topic) == ("fail", "network")
+    assert "hsn9" in findings[0].text
+    assert "lo" in findings[0].todo
+
+
+def test_ports_that_are_all_taken_are_a_fault(monkeypatch):
+    monkeypatch.setattr("e2edist.health.place._opens", lambda address, port: port != 10000)
+    job = {"interface": "lo", "scheduler_ports": [10000, 10000]}
+    assert next(iter(check_network(site_of(job=job)))).text.startswith("no port of 10000-10000")
+    job["scheduler_ports"] = [10000, 10003]
+    assert "3 of 4 ports free" in next(iter(check_network(site_of(job=job)))).text
+
+
+def test_a_gpu_pool_without_a_gpu_is_a_fault(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = list(check_gpus(site_of(kind="local", provider="cuda")))
+    assert [(f.level, f.topic) for f in found] == [("fail", "GPU of cpu")]
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Return a function that puts a stand-in for a container runtime on the path."""
+
+    def put(name, text):
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}/usr/bin{os.pathsep}/bin")
+
+    return put
+
+
+def image(runtime, name, **more):
+    return site_of(container={"runtime": runtime, "image": str(name)} | more)
+
+
+def test_a_missing_runtime_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = list(check_images(image("shifter", "docker:x")))
+    assert [f.text for f in found] == ["there is no shifter, shifterimg here"]
+
+
+def test_an_image_that_was_not_pulled_is_named_with_the_command(stand_in):
+    stand_in("shifter", "exit 1")
+    stand_in("shifterimg", "exit 1")
+    (found,) = check_images(image("shifter", "docker:x:1"))
+    assert (found.level, found.todo) == ("fail", "Run shifterimg pull docker:x:1.")
+
+
+@pytest.mark.parametrize("content", [None, b"not a SIF"])
+def test_a_missing_or_broken_sif_is_named(stand_in, tmp_path, content):
+    stand_in("apptainer", "echo 'FATAL: image format not recognized' >&2; exit 255")
+    path = tmp_path / "x.sif"
+    if content is not None:
+        path.write_bytes(content)
+    (found,) = check_images(image("apptainer", path))
+    assert found.level == "fail"
+    assert ("not recognized" if content else "no such file") in found.text
+
+
+def test_an_empty_tree_on_cvmfs_is_a_fault(tmp_path):
+    (tmp_path / "tree").mkdir()
+    (found,) = check_images(image("htcondor-apptainer", tmp_path / "tree"))
+    assert (found.level, "empty" in found.text) == ("fail", True)
+    (tmp_path / "tree" / "usr").mkdir()
+    (found,) = check_images(image("htcondor-apptainer", tmp_path / "tree"))
+    assert (found.level, "seen in" in found.text) == ("ok", True)
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "told"),
+    [
+        ({}, "ok", "the same inside and outside"),
+        ({"python": "2.7.1"}, "fail", "python 2.7.1 inside"),
+        ({"distributed": "2020.1"}, "fail", "distributed 2020.1 inside"),
+        ({"e2edist": ""}, "fail", f"e2edist none inside, {__version__} outside"),
+    ],
+)
+def test_versions_inside_are_held_against_those_outside(stand_in, tmp_path, change, level, told):
+    (tmp_path / "x.sif").touch()
+    answer = json.dumps(ours() | change)
+    stand_in("apptainer", f"[ $1 = inspect ] || echo '{answer}'")
+    found = list(check_images(image("apptainer", tmp_path / "x.sif")))
+    assert [f.level for f in found] == ["ok", level]
+    assert told in found[1].text
