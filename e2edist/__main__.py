@@ -17,6 +17,7 @@ VERBS = {
     "aggregate": "check the output of a campaign",
     "validate": "compare a model's scores over all ways to run it",
     "convert": "make an ONNX file of a trained model, and validate it",
+    "tune": "find the fastest settings of a site's pools for a tagger",
 }
 
 

@@ -135,6 +135,7 @@ def _run(search: Search, folder: Path) -> None:
 def _report(search: Search, best: Row, site: SiteSpec, tagger: TaggerSpec, console: Console) -> None:
     from e2edist.terminal import print_tuning
     from e2edist.tuning.profile import make_profile, write_profile
+    from e2edist.tuning.search import BUSY
 
     kind, model = search.spec.kind, (tagger.name, tagger.model.sha256)
     profile = make_profile((site.name, search.name), kind, model, best, search.rows)
@@ -142,6 +143,9 @@ def _report(search: Search, best: Row, site: SiteSpec, tagger: TaggerSpec, conso
         console, f"pool {search.name}: {profile.device}", profile.measured, profile.settings.model_dump()
     )
     path = write_profile(profile)
+    if search.spread > BUSY:
+        said = f"measurements of one setting differed by {search.spread:.0%}: the machine is busy, tune again"
+        console.print(said, highlight=False, soft_wrap=True)
     if search.watch.over:
         console.print("the time was up before all was measured: --budget-s gives more", highlight=False)
     console.print(
