@@ -18,6 +18,8 @@ from .record import Controller, read_record
 
 #: A heartbeat that is older is worth a word.
 SILENT_S = 15 * BEAT_S
+#: A heartbeat that is older makes us ask the queue.
+_PAUSE_S = 5 * BEAT_S
 #: States in which a controller is there or will be.
 UNDER_WAY = ("queued", "starting", "running", "finishing")
 
@@ -101,9 +103,21 @@ def look(folder: Path, *, ask_queue: bool = True) -> State:
         record = None
     if record is not None and heart.get("controller") != record.token:
         heart = {}  # of an earlier run
+    if holder is not None and not holder.here and ask_queue and _job_is_gone(record, heart):
+        holder = None  # a lock of another host looks held for a while after its end
     if holder is not None:
         return State(*_held(holder, heart), counts, heart, record, holder)
     return State(*_free(counts, heart, record, ask_queue=ask_queue), counts, heart, record)
+
+
+def _job_is_gone(record: Controller | None, heart: dict[str, Any]) -> bool:
+    """Return whether a driver that says nothing any more was a job that has left its queue."""
+    if record is None or not is_batch(record.kind) or time.time() - heart.get("updated", 0) < _PAUSE_S:
+        return False
+    try:
+        return not queue_of(record.kind).states([record.id])
+    except E2EError:
+        return False
 
 
 def _heart(folder: Path) -> dict[str, Any]:

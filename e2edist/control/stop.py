@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from e2edist.campaign.lock import look_at_lock
+from e2edist.campaign.lock import LOCK, look_at_lock
 from e2edist.campaign.names import LOG
 from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import is_batch, queue_of
@@ -53,6 +53,9 @@ def cancel(folder: Path, timeout_s: float, say: Say) -> bool:
     if record is not None and is_batch(record.kind) and _in_queue(record):
         _stop_job(folder, record, timeout_s, say)
         acted = True
+    elif record is not None and is_batch(record.kind) and found.holder is not None and not found.holder.here:
+        say(f"{record.name} is gone")
+        acted = False
     elif found.holder is not None:
         _refuse_elsewhere(found)
         _stop_process(folder, found.holder.pid, timeout_s, say, leader=_is_leader(record))
@@ -62,7 +65,16 @@ def cancel(folder: Path, timeout_s: float, say: Say) -> bool:
         acted = True
     else:
         acted = False
+    if record is not None and is_batch(record.kind):
+        _free_lock(folder)
     return _sweep_jobs(folder, found, say) or acted
+
+
+def _free_lock(folder: Path) -> None:
+    """Free the lock of a controller job that is gone: else the next submit waits until it is stale."""
+    holder = look_at_lock(folder)
+    if holder is not None and not holder.here:
+        os.truncate(folder / LOCK, 0)
 
 
 def _in_queue(record: Controller) -> bool:
