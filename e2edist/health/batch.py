@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from e2edist.errors import E2EError
-from e2edist.pools import preview
+from e2edist.pools import make_controller, preview
 from e2edist.spec.site import PoolSpec, SiteSpec
 
 from . import Finding, ask
@@ -35,6 +35,8 @@ def check_batch(site: SiteSpec, folder: Path) -> Iterator[Finding]:
     for name, pool in pools.items():
         if pool.kind in working:
             yield _job(name, pool, folder)
+    if site.controller.kind == "slurm" and "slurm" in working:
+        yield _controller(site, folder)
 
 
 def _commands(kind: str) -> Finding:
@@ -48,6 +50,15 @@ def _commands(kind: str) -> Finding:
     level = "ok" if said.seconds < 10 else "warn"
     todo = "" if level == "ok" else "Raise job.poll_s, so that the queue is asked less often."
     return Finding(level, kind, f"answers in {said.seconds:.1f} s", todo)  # type: ignore[arg-type]
+
+
+def _controller(site: SiteSpec, folder: Path) -> Finding:
+    """Give the controller's job to the batch system for judging only."""
+    said = ask(_TRY["slurm"], make_controller(site.controller, folder, ("--version",), {}).text())
+    if said.code == 0:
+        return Finding("ok", "controller's job", said.last.removeprefix("sbatch: "))
+    todo = "Set queue, account and directives in [controller]."
+    return Finding("fail", "controller's job", f"refused: {said.last}", todo)
 
 
 def _job(name: str, pool: PoolSpec, folder: Path) -> Finding:

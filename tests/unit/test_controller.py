@@ -1,0 +1,63 @@
+"""The controller's job as text."""
+
+from pathlib import Path
+
+import pytest
+
+from e2edist.control.start import controller_arguments
+from e2edist.errors import SpecError
+from e2edist.pools._controller import ControllerJob
+from e2edist.spec._toml import parse
+from e2edist.spec.controller import ControllerSpec
+
+ARGUMENTS = ("-m", "e2edist.submit", "--output", "my out", "--resume")
+
+
+def job(**content):
+    spec = parse(ControllerSpec, content, "test")
+    return ControllerJob(spec, Path("/campaigns/a b"), ARGUMENTS, "/home/u", {"TOKEN": "x y"})
+
+
+def test_the_controller_only_goes_on_with_the_plan_that_was_made():
+    words = ["--detach", "--fresh", "--input", "a.root", "--output", "out"]
+    made = controller_arguments(words)
+    assert made == ["-m", "e2edist.submit", "--input", "a.root", "--output", "out", "--resume"]
+
+
+def test_a_slurm_controller_is_its_jobs_first_process_and_is_warned_before_its_end():
+    text = job(
+        kind="slurm", walltime_min=90, queue="long", account="m1", directives=["--constraint=cpu"]
+    ).text()
+    for line in ("--partition=long", "--account=m1", "--time=01:30:00", "--signal=B:TERM@300"):
+        assert f"#SBATCH {line}\n" in text
+    head, _, body = text.partition("cd /home/u\n")
+    assert "#SBATCH --constraint=cpu\n" in head
+    assert body.startswith("export TOKEN='x y'\n")
+    assert body.splitlines()[-1].startswith("exec ")
+    assert body.endswith("-m e2edist.submit --output 'my out' --resume\n")
+
+
+def test_an_htcondor_controller_is_given_time_to_remove_its_workers():
+    text = job(kind="htcondor", attributes={"universe": "local"}, cores=1).text()
+    submit, _, script = text.partition("#!/bin/bash\n")
+    for line in (
+        "universe = local",
+        "want_graceful_removal = true",
+        "kill_sig = SIGTERM",
+        "request_cpus = 1",
+    ):
+        assert f"{line}\n" in submit
+    assert submit.rstrip().endswith("queue 1")
+    assert script.startswith("exec >>'/campaigns/a b/controller.log' 2>&1\n")
+
+
+def test_a_container_of_the_controller_is_part_of_its_command():
+    container = {"runtime": "shifter", "image": "docker:x:1"}
+    text = job(kind="slurm", container=container, prologue=["module load x"]).text()
+    assert "#SBATCH --image=docker:x:1\n" in text
+    assert "\nmodule load x\nexec shifter --image=docker:x:1 python3 -m e2edist.submit" in text
+
+
+def test_a_mistyped_key_of_the_controller_is_refused():
+    with pytest.raises(SpecError, match="walltime_min"):
+        job(kind="slurm", walltime=90)
