@@ -277,7 +277,7 @@ def check_folder(folder: Path) -> None:
         raise OutputError(str(folder), what, "Choose another --output.") from error
     with publish(folder / ".writable") as draft:
         draft.touch()
-    (folder / ".writable").unlink()
+    (folder / ".writable").unlink(missing_ok=True)
 
 
 def clear(folder: Path) -> None:

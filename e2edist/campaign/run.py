@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any
 
 from e2edist.engines import engine_options, make_engine
-from e2edist.errors import OutputError, ResourceError
+from e2edist.errors import E2EError, OutputError, ResourceError
 from e2edist.pools import Place, Pool, Setup, open_pool
 from e2edist.spec.campaign import CampaignSpec, expand_inputs
 from e2edist.spec.site import SiteSpec
@@ -189,25 +189,57 @@ def run_campaign(
     OutputError
         The folder can't be written, or another driver works on it.
     """
-    plan, folder = campaign.plan, campaign.folder
+    folder = campaign.folder
     check_folder(folder)
     with locked(folder):
-        if campaign.spec.mode == "fresh":
-            clear(folder)
-        if not campaign.resumed:
-            replace(plan, validation=campaign.validation).write(folder)
+        plan = _freeze(campaign)
         sweep(folder)
         sweep(folder / PREDICTIONS)
         ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
         before = ledger.events_done
-        seconds, complete = _drive(campaign, ledger, watch, stop, ready)
-        remove_strangers(folder, ledger)
+        try:
+            seconds, complete = _drive(replace(campaign, plan=plan), ledger, watch, stop, ready)
+        except BaseException:
+            with suppress(E2EError):  # the error that stopped it is the one to tell
+                _write_books(folder, plan, ledger)
+            raise
         rows = bad_rows(plan, ledger)
         if seconds or not (folder / BAD).exists():
-            write_timing(folder, ledger.done.values())
-            write_bad(folder, rows)
+            rows = _write_books(folder, plan, ledger)
     events = ledger.events_done - before
     return RunResult(ledger, seconds, events, rows, bad_fraction(plan, ledger), complete)
+
+
+def _freeze(campaign: Campaign) -> Plan:
+    """Return the plan to follow: the folder's, or the new one, written; call it under the lock.
+
+    Raises
+    ------
+    OutputError
+        Somebody else planned something else here since we looked.
+    """
+    plan, folder = campaign.plan, campaign.folder
+    if campaign.resumed:
+        return plan
+    if campaign.spec.mode == "fresh":
+        clear(folder)
+    meanwhile = read_plan(folder)
+    if meanwhile is not None:
+        urls = [file.url for file in plan.files] + [url for url, _ in plan.skipped]
+        check_same(meanwhile, campaign.tagger, urls, folder)
+        return meanwhile
+    plan = replace(plan, validation=campaign.validation)
+    plan.write(folder)
+    return plan
+
+
+def _write_books(folder: Path, plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
+    """Write ``timing.parquet`` and ``bad.parquet``, and remove parts that belong to nothing."""
+    remove_strangers(folder, ledger)
+    rows = bad_rows(plan, ledger)
+    write_timing(folder, ledger.done.values())
+    write_bad(folder, rows)
+    return rows
 
 
 def _drive(
