@@ -94,10 +94,11 @@ def resource_of(pool: str) -> str:
 
 
 def _names_and_stranded(resource: str, dask_scheduler: Any = None) -> tuple[list[str], list[str]]:
-    """Return the names of a pool's workers, and the keys of its tasks that no worker has."""
+    """Return the names of a pool's workers and, where it has none, the keys of its tasks."""
     workers = dask_scheduler.workers.values()
     names = [str(worker.name) for worker in workers if resource in worker.resources]
-    waiting = dask_scheduler.unrunnable
+    # With a worker that has still to be set up they only wait for it.
+    waiting = () if names else dask_scheduler.unrunnable
     return names, [task.key for task in waiting if resource in (task.resource_restrictions or ())]
 
 
@@ -107,7 +108,7 @@ async def _remove_workers(names: list[str], dask_scheduler: Any = None) -> list[
     addresses = [address for address, worker in workers.items() if job_of(str(worker.name)) in names]
     keys = [task.key for address in addresses for task in workers[address].processing]
     for address in addresses:
-        await dask_scheduler.remove_worker(address, stimulus_id="e2edist-gone", safe=True)
+        await dask_scheduler.remove_worker(address, stimulus_id="e2edist-gone", expected=True)
     return keys
 
 

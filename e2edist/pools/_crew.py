@@ -49,8 +49,15 @@ def call(*words: str, text: str | None = None, patience_s: float = _CALL_S) -> s
         It is not there, fails, or does not answer.
     """
     try:
+        # In a session of its own: Ctrl-C is ours to answer, and must not cut off a submission.
         done = subprocess.run(  # noqa: S603 - our own words
-            words, input=text, capture_output=True, text=True, timeout=patience_s, check=False
+            words,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=patience_s,
+            check=False,
+            start_new_session=True,
         )
     except FileNotFoundError as error:
         todo = "Submit from a host of that batch system."
@@ -144,6 +151,9 @@ class Crew:
                 self.look()
             except (ResourceError, OSError, TimeoutError) as error:
                 log.warning("pool %s: %s", self.prefix, error)
+            except Exception:
+                # Whatever it is: without this thread nobody would replace lost jobs.
+                log.exception("pool %s: looking after its jobs failed", self.prefix)
             self._stop.wait(self.spec.poll_s)
 
     def look(self) -> None:

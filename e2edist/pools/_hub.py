@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ class Hub:
         try:
             host = get_ip_interface(interface) if interface else get_ip()
             self.security: Any = make_certificates(folder)
-            with settings(), signals_blocked():
+            with settings(), signals_blocked(), warnings.catch_warnings():
+                # Another campaign may take the dashboard's port meanwhile: any other one will do.
+                warnings.filterwarnings("ignore", message="Port .* is already in use")
                 self._cluster = LocalCluster(
                     n_workers=0,
                     host=host,

@@ -21,10 +21,7 @@ _SLURM_STUCK = {
     "DependencyNeverSatisfied",
     "InvalidAccount",
     "InvalidQOS",
-    "JobHeldAdmin",
-    "JobHeldUser",
     "PartitionTimeLimit",
-    "launch failed requeued held",
 }
 _CONDOR_HELD = 5
 _CONDOR = {1: "queued", 2: "running", 6: "running", 7: "running"}
@@ -63,7 +60,8 @@ def _slurm_states(ids: Iterable[str]) -> dict[str, str]:
 
 def _slurm_state(state: str, reason: str) -> str:
     if state in _SLURM_QUEUED:
-        return f"held: {reason}" if reason in _SLURM_STUCK else "queued"
+        # Holds have many names, as JobHeldUser or "launch failed requeued held".
+        return f"held: {reason}" if reason in _SLURM_STUCK or "held" in reason.lower() else "queued"
     if state == _SLURM_ENDING:
         return "ending"
     return "running" if state in _SLURM_RUNNING else ""

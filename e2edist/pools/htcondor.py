@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dask_jobqueue.htcondor import HTCondorJob
-
 from e2edist.errors import ResourceError, SpecError
 from e2edist.spec.site import PoolSpec
 
@@ -16,6 +14,7 @@ from . import Place, Setup
 from ._batch import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of
 from ._containers import htcondor_attributes, worker_command
 from ._crew import call
+from ._jobqueue import HTCondorJob
 from ._queues import queue_of
 from ._tls import certificate_files
 

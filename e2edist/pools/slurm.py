@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dask_jobqueue.slurm import SLURMJob
-
 from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup
 from ._batch import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of
 from ._containers import worker_command
 from ._crew import call
+from ._jobqueue import SLURMJob
 from ._queues import queue_of
 
 

@@ -366,3 +366,15 @@ def test_commands_that_fail_say_what_they_said(monkeypatch):
     monkeypatch.setattr(subprocess, "run", slow)
     with pytest.raises(ResourceError, match="squeue: did not answer in 60 s"):
         call("squeue")
+
+
+@pytest.mark.parametrize("kind", ["slurm", "htcondor"])
+def test_batch_systems_leave_ctrl_c_to_the_driver(kind):
+    """In a process of its own, as importing dask-jobqueue takes both signals once."""
+    line = (
+        "import signal; numbers = (signal.SIGINT, signal.SIGTERM)\n"
+        "for number in numbers: signal.signal(number, print)\n"
+        f"import e2edist.pools.{kind}\n"
+        "assert all(signal.getsignal(number) is print for number in numbers)"
+    )
+    subprocess.run([sys.executable, "-c", line], check=True)
