@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("folder", type=Path, metavar="DIR", help="output folder of a campaign")
     p.add_argument("--verify", action="store_true", required=True, help="read every part and check it")
     p.add_argument(
+        "--max-bad-fraction",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="fraction of events that may be given up (default: 0)",
+    )
+    p.add_argument(
         "--discard", action="store_true", help="remove damaged and foreign parts; submit makes them again"
     )
     return p
@@ -42,13 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.console import Console
 
     try:
-        return _verify(args.folder, Console(), discard=args.discard)
+        return _verify(args.folder, Console(), args.max_bad_fraction, discard=args.discard)
     except E2EError as error:
         Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
         return error.exit_code
 
 
-def _verify(folder: Path, console: Console, *, discard: bool) -> int:
+def _verify(folder: Path, console: Console, may_lose: float, *, discard: bool) -> int:
+    from e2edist.campaign.bad import skipped_events
     from e2edist.campaign.lock import locked
     from e2edist.campaign.plan import read_plan
     from e2edist.campaign.verify import verify
@@ -56,28 +65,36 @@ def _verify(folder: Path, console: Console, *, discard: bool) -> int:
     plan = read_plan(folder)
     if plan is None:
         raise OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
-    found = verify(folder, plan)
-    _show(found, plan, console)
-    if discard and (found.damaged or found.foreign):
-        with locked(folder):
+    with locked(folder) if discard else nullcontext():
+        found = verify(folder, plan)
+        if discard:
             for path, _ in (*found.damaged, *found.foreign):
                 path.unlink(missing_ok=True)
+    skipped = skipped_events(plan)
+    lost = (found.given_up + skipped) / max(1, plan.events + skipped)
+    _show(found, plan, skipped, console)
+    if discard and (found.damaged or found.foreign):
         console.print("removed what is damaged or foreign: submit again", highlight=False)
     if not found.good:
         counts = (len(found.missing), len(found.damaged), len(found.foreign))
         what = "{} ranges missing, {} parts damaged, {} foreign".format(*counts)
         raise CampaignError(str(folder), what, "" if discard else "See above; --discard removes bad parts.")
+    if lost > may_lose:
+        what = f"{lost:.3%} of the events were given up, {may_lose:.3%} may be"
+        raise CampaignError(str(folder), what, "bad.parquet lists them.")
     return 0
 
 
-def _show(found: Verdict, plan: Plan, console: Console) -> None:
+def _show(found: Verdict, plan: Plan, skipped: int, console: Console) -> None:
+    events = plan.events + skipped
+    about = " (estimated)" if skipped else ""
     console.print(
-        f"{found.parts:,} good parts, {found.rows:,} rows, {found.events:,} of {plan.events:,} events",
+        f"{found.parts:,} good parts, {found.rows:,} rows, {found.events:,} of {events:,} events{about}",
         highlight=False,
     )
-    if found.given_up or plan.skipped:
-        skipped = f", {len(plan.skipped)} files were skipped" if plan.skipped else ""
-        console.print(f"{found.given_up:,} events were given up{skipped}: see bad.parquet", highlight=False)
+    if found.given_up or skipped:
+        files = f", and {len(plan.skipped)} files were skipped" if skipped else ""
+        console.print(f"{found.given_up:,} events were given up{files}: see bad.parquet", highlight=False)
     lines = [f"missing {chunk.url} entries {chunk.start}-{chunk.stop}" for chunk in found.missing[:_SHOWN]]
     lines += [f"damaged {path}: {why}" for path, why in found.damaged[:_SHOWN]]
     lines += [f"foreign {path}: {why}" for path, why in found.foreign[:_SHOWN]]

@@ -261,6 +261,8 @@ def _close(campaign: Campaign, result: RunResult, console: Console) -> int:
             f"{result.bad_fraction:.3%} of the events are lost, {campaign.spec.max_bad_fraction:.3%} may be"
         )
         todo = "bad.parquet lists them; the same command tries them again."
+        if campaign.plan.skipped:
+            todo += " Files that were skipped at planning need a campaign of their own, or --fresh."
         raise CampaignError(str(campaign.folder), what, todo)
     refuse_drift(campaign.folder, drifts, campaign.spec.max_drift)
     return 0

@@ -134,6 +134,8 @@ def print_summary(console: Console, total: Summary, seconds: float, events: int)
             counts.add_row(f"rejected: {status}", f"{number:,}")
     if events and seconds > 0:
         counts.add_row("events/s in this run", f"{events / seconds:,.0f}")
+    if total.peak_mib:
+        counts.add_row("largest worker", f"{total.peak_mib:,} MiB")
     console.print(counts)
     stages = Table("stage", "wall s", "cpu s", "items", "ms/item", title="time, summed over threads")
     stages.title_justify = "left"

@@ -226,7 +226,7 @@ def egamma_seed(batch, event, obj, pt_min=10.0, eta_max=1.44, *, window=(7, 13),
     pt, eta, phi = (float(x) for x in obj)
     if (status := nan_or_pt(pt, eta, phi, pt_min)) != "ok":
         return status, None, None
-    if abs(eta) > eta_max:
+    if abs(eta) > float(np.float32(eta_max)):
         return "eta", None, None
     image = eb(batch, event)
     row0, column0 = barrel_crystal(eta, phi)
@@ -265,7 +265,7 @@ def jet_seed(batch, event, obj, pt_min=35.0, eta_max=2.4, *, keep_empty=False):
     pt, eta, phi = (float(x) for x in obj)
     if (status := nan_or_pt(pt, eta, phi, pt_min)) != "ok":
         return status, None, None
-    if abs(eta) >= eta_max:
+    if abs(eta) >= float(np.float32(eta_max)):
         return "eta", None, None
     towers = depth1_towers(batch, event)
     ieta0, iphi0 = jet_axis(eta, phi)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from e2edist.storage.publish import publish
+from e2edist.storage.parts import write_table
 
 from .ledger import Ledger
 from .plan import Plan
@@ -67,8 +67,7 @@ def bad_rows(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
 def write_bad(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write ``bad.parquet``; it is there, and empty, after a campaign that lost nothing."""
     table = pa.Table.from_pylist(list(rows), schema=pa.schema(_COLUMNS))
-    with publish(folder / BAD) as draft:
-        pq.write_table(table, draft, compression="zstd")
+    write_table(folder / BAD, table)
 
 
 def read_bad(folder: Path) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from e2edist.errors import OutputError
 from e2edist.storage.parts import read_receipt
-from e2edist.storage.publish import publish, sweep
+from e2edist.storage.publish import publish
 
 from . import names
 from .chunk import PREDICTIONS, Chunk, Receipt
@@ -188,13 +188,13 @@ def _gaps(chunk: Chunk, tiles: list[Receipt]) -> Iterator[Chunk]:
 
 
 def remove_strangers(folder: Path, ledger: Ledger) -> list[str]:
-    """Remove parts that the ledger does not know, and the drafts of workers that died.
+    """Remove parts that the ledger does not know: a worker that was cut off may have written them late.
 
-    A worker that was cut off may have written such parts late; its rows are in other parts already.
-    Returns the names of the parts that were removed.
+    Its rows are in other parts already. A file that is not named as a part is none of ours. Returns the
+    names that were removed.
     """
-    sweep(folder / PREDICTIONS)
-    strangers = [path for path in (folder / PREDICTIONS).glob("*.parquet") if path.stem not in ledger.done]
+    paths = (folder / PREDICTIONS).glob("*.parquet")
+    strangers = [path for path in paths if path.stem not in ledger.done and names.is_chunk_id(path.stem)]
     for path in strangers:
         path.unlink(missing_ok=True)
     return sorted(path.name for path in strangers)

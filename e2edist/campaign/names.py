@@ -22,3 +22,8 @@ def chunk_id(uuid: str, tree: str, start: int, stop: int) -> str:
 @cache
 def _plain(tree: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", tree)
+
+
+def is_chunk_id(name: str) -> bool:
+    """Whether a name looks like one of `chunk_id`."""
+    return re.fullmatch(r"[0-9a-f]{32}-\w*-\d+-\d+", name) is not None

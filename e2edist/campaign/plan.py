@@ -21,7 +21,7 @@ from e2edist.storage.publish import publish
 from e2edist.storage.staging import InputOptions, read_input
 
 from . import names
-from .chunk import PREDICTIONS, Chunk
+from .chunk import Chunk
 
 PLAN = names.PLAN
 _VERSION = 1
@@ -222,7 +222,15 @@ def default_chunk_events(tagger: TaggerSpec, entries: int, threads: int) -> int:
     return max(1, min(tagger.chunk_events, entries // max(1, threads * _CHUNKS_PER_THREAD)))
 
 
-def check_same(old: Plan, tagger: TaggerSpec, urls: Sequence[str], folder: Path) -> None:
+def check_same(
+    old: Plan,
+    tagger: TaggerSpec,
+    urls: Sequence[str],
+    folder: Path,
+    *,
+    format: str | None = None,  # noqa: A002
+    tree: str | None = None,
+) -> None:
     """Refuse a folder that belongs to another plan.
 
     Raises
@@ -236,54 +244,13 @@ def check_same(old: Plan, tagger: TaggerSpec, urls: Sequence[str], folder: Path)
     if keys:
         what = f"belongs to another plan: its tagger differs in {', '.join(keys)}"
         raise OutputError(str(folder), what, todo)
+    for file in old.files:
+        if format not in (None, file.format) or tree not in (None, file.tree):
+            what = f"belongs to another plan: {file.url} is read as {file.format}, tree {file.tree}"
+            raise OutputError(str(folder), what, todo)
     planned = {file.url for file in old.files} | {url for url, _ in old.skipped}
     if planned != set(urls):
         gone, added = sorted(planned - set(urls)), sorted(set(urls) - planned)
         parts = [f"{len(gone)} inputs are missing, as {gone[0]}"] if gone else []
         parts += [f"{len(added)} are new, as {added[0]}"] if added else []
         raise OutputError(str(folder), f"belongs to another plan: {'; '.join(parts)}", todo)
-
-
-def look_at_folder(folder: Path) -> None:
-    """Refuse an output folder that could not be used; writes nothing.
-
-    Raises
-    ------
-    OutputError
-        It is a file, can't be looked at, or holds something that is not a campaign's.
-    """
-    try:
-        names = {path.name for path in folder.iterdir()} - {PREDICTIONS} if folder.exists() else set()
-    except OSError as error:
-        what = "is a file, not a folder" if folder.is_file() else f"can't be used ({error.strerror})"
-        raise OutputError(str(folder), what, "Choose another --output.") from error
-    if PLAN not in names and any(not name.startswith(".") for name in names):
-        raise OutputError(str(folder), "holds other files and no plan", "Choose an empty --output.")
-
-
-def check_folder(folder: Path) -> None:
-    """Make the output folder and see that it can be written.
-
-    Raises
-    ------
-    OutputError
-        It can't be made or written, or `look_at_folder` refuses it.
-    """
-    look_at_folder(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        what = f"can't be made ({error.strerror})"
-        raise OutputError(str(folder), what, "Choose another --output.") from error
-    with publish(folder / ".writable") as draft:
-        draft.touch()
-    (folder / ".writable").unlink(missing_ok=True)
-
-
-def clear(folder: Path) -> None:
-    """Remove a campaign from its folder: plan first, so that what a crash leaves is never taken for one."""
-    tables = ("timing.parquet", "bad.parquet", "quality.json")
-    for name in (PLAN, names.LEDGER, *tables, "progress.json", "controller.json"):
-        (folder / name).unlink(missing_ok=True)
-    for part in (folder / PREDICTIONS).glob("*.parquet"):
-        part.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,7 +12,7 @@ from threading import Event
 from typing import Any
 
 from e2edist.engines import engine_options, make_engine
-from e2edist.errors import E2EError, OutputError, ResourceError
+from e2edist.errors import E2EError, OutputError
 from e2edist.pools import Place, Pool, Setup, open_pool
 from e2edist.spec.campaign import CampaignSpec, expand_inputs
 from e2edist.spec.site import SiteSpec
@@ -22,29 +21,20 @@ from e2edist.storage.publish import sweep
 from e2edist.storage.staging import InputOptions
 
 from . import names
-from .bad import BAD, bad_fraction, bad_rows, write_bad
+from .bad import bad_fraction, bad_rows, write_bad
 from .chunk import PREDICTIONS, Job, prepare
 from .driver import Driver, Limits, Progress
+from .folder import check_folder, clear, look_at_folder
 from .heartbeat import beating
 from .ledger import Ledger, open_ledger, remove_strangers
 from .lock import locked
+from .memory import check_batch, check_chunks, threads_of
 from .overlap import Overlap
-from .plan import (
-    Plan,
-    check_folder,
-    check_same,
-    clear,
-    default_chunk_events,
-    look_at_folder,
-    make_plan,
-    read_plan,
-)
+from .plan import Plan, check_same, default_chunk_events, make_plan, read_plan
 from .summary import write_timing
 
-_GIB = 1024**3
 LOG = names.LOG
-#: A chunk is in memory compressed, decompressed, as columns and as frames: measured factor on its raw bytes.
-_COPIES = 4
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +85,17 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
         Whatever the user must fix: inputs, tagger, model, folder, memory.
     """
     tagger = load_tagger(spec.tagger, spec.model)
-    for pool in site.pools.values():
+    for name, pool in site.pools.items():
+        options = engine_options(pool, spec.batch)
+        check_batch(tagger, name, pool, options)
         # On the CPU: whether the model fits the tagger does not depend on the device.
-        make_engine(tagger, replace(engine_options(pool, spec.batch), provider="cpu"))
+        make_engine(tagger, replace(options, provider="cpu"))
     urls, folder = expand_inputs(spec.inputs), Path(spec.output)
-    look_at_folder(folder)
+    look_at_folder(folder, fresh=spec.mode == "fresh")
     old = None if spec.mode == "fresh" else read_plan(folder)
     if old is not None:
-        check_same(old, tagger, urls, folder)
+        check_same(old, tagger, urls, folder, format=spec.format, tree=spec.tree)
+        check_chunks(old, old, site.pools)
         return Campaign(spec, site, tagger, old, folder, resumed=True)
     if spec.mode == "resume":
         raise OutputError(str(folder), "has no plan to go on with", "Leave out --resume to start one.")
@@ -116,7 +109,7 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
     )
     wanted = spec.chunk_events or default_chunk_events(tagger, clusters.events, _threads(site))
     plan = clusters.with_chunks(wanted)
-    _check_memory(clusters, plan, site)
+    check_chunks(clusters, plan, site.pools)
     return Campaign(spec, site, tagger, plan, folder, resumed=False)
 
 
@@ -125,45 +118,7 @@ def _inputs(site: SiteSpec) -> InputOptions:
 
 
 def _threads(site: SiteSpec) -> int:
-    cores = len(os.sched_getaffinity(0))
-    return sum((pool.workers or 1) * (pool.threads or cores) for pool in site.pools.values())
-
-
-def _check_memory(clusters: Plan, plan: Plan, site: SiteSpec) -> None:
-    """Refuse chunks that can't fit into the memory of a worker, and say what would."""
-    cores = len(os.sched_getaffinity(0))
-    largest = _largest(plan)
-    for name, pool in site.pools.items():
-        threads = pool.threads or cores
-        have = pool.memory_gib * _GIB if pool.memory_gib else _physical_memory()
-        need = largest * plan.event_bytes * _COPIES * threads
-        if need > have:
-            fits = _fitting(clusters, int(have / (plan.event_bytes * _COPIES * threads)))
-            sizes = f"{need / _GIB:.1f} GiB in {threads} threads, it has {have / _GIB:.1f}"
-            what = f"chunks of {largest} events need {sizes}"
-            todo = (
-                f"Set --chunk-events {fits} or less" if fits else "Its clusters are that large: more memory"
-            )
-            raise ResourceError(f"pool {name}", what, f"{todo}, or fewer threads.")
-
-
-def _largest(plan: Plan) -> int:
-    return max((chunk.events for chunk in plan.chunks()), default=0)
-
-
-def _fitting(clusters: Plan, limit: int) -> int:
-    """Return a chunk_events whose chunks, which end where clusters end, have `limit` events at most, or 0."""
-    wanted = limit
-    while wanted > 0:
-        over = _largest(clusters.with_chunks(wanted)) - limit
-        if over <= 0:
-            return wanted
-        wanted -= over
-    return 0
-
-
-def _physical_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return sum((pool.workers or 1) * threads_of(pool) for pool in site.pools.values())
 
 
 def run_campaign(
@@ -190,7 +145,7 @@ def run_campaign(
         The folder can't be written, or another driver works on it.
     """
     folder = campaign.folder
-    check_folder(folder)
+    check_folder(folder, fresh=campaign.spec.mode == "fresh")
     with locked(folder):
         plan = _freeze(campaign)
         sweep(folder)
@@ -203,9 +158,7 @@ def run_campaign(
             with suppress(E2EError):  # the error that stopped it is the one to tell
                 _write_books(folder, plan, ledger)
             raise
-        rows = bad_rows(plan, ledger)
-        if seconds or not (folder / BAD).exists():
-            rows = _write_books(folder, plan, ledger)
+        rows = _write_books(folder, plan, ledger)
     events = ledger.events_done - before
     return RunResult(ledger, seconds, events, rows, bad_fraction(plan, ledger), complete)
 
@@ -235,7 +188,8 @@ def _freeze(campaign: Campaign) -> Plan:
 
 def _write_books(folder: Path, plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
     """Write ``timing.parquet`` and ``bad.parquet``, and remove parts that belong to nothing."""
-    remove_strangers(folder, ledger)
+    for name in remove_strangers(folder, ledger):
+        log.warning("removed %s: its entries are in other parts", name)
     rows = bad_rows(plan, ledger)
     write_timing(folder, ledger.done.values())
     write_bad(folder, rows)

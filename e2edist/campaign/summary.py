@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from e2edist.storage.publish import publish
+from e2edist.storage.parts import write_table
 
 from .chunk import Receipt
 from .clock import StageTimes, add_times
@@ -44,6 +43,8 @@ class Summary:
         Objects by status.
     stages : dict
         Stage -> (wall ms, cpu ms, items), summed over chunks.
+    peak_mib : int
+        Largest memory of a worker.
     quality : dict
         Counts and histograms of scores and inputs (`e2edist.campaign.quality`).
     warnings : list of str
@@ -55,6 +56,7 @@ class Summary:
     objects: int = 0
     status: Counter[str] = field(default_factory=Counter)
     stages: StageTimes = field(default_factory=dict)
+    peak_mib: int = 0
     quality: Quality = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -68,6 +70,7 @@ def summarise(receipts: Iterable[Receipt]) -> Summary:
         total.events += receipt["events"]
         total.objects += receipt["rows"]
         total.status.update(receipt["status"])
+        total.peak_mib = max(total.peak_mib, receipt.get("peak_mib", 0))
         total.stages = add_times(total.stages, {name: tuple(t) for name, t in receipt["stages"].items()})
         total.quality = add_quality(total.quality, parts[-1])
     total.warnings = warnings(total.quality, parts)
@@ -79,8 +82,7 @@ def write_timing(folder: Path, receipts: Iterable[Receipt]) -> None:
     ordered = sorted(receipts, key=lambda receipt: str(receipt["id"]))
     rows = [row for receipt in ordered for row in _rows(receipt)]
     table = pa.Table.from_pylist(rows, schema=pa.schema(_TIMING_COLUMNS))
-    with publish(folder / TIMING) as draft:
-        pq.write_table(table, draft, compression="zstd")
+    write_table(folder / TIMING, table)
 
 
 def _rows(receipt: Receipt) -> Iterable[dict[str, Any]]:

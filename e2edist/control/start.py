@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
+from e2edist.campaign.folder import check_folder, clear
 from e2edist.campaign.heartbeat import TOKEN
 from e2edist.campaign.lock import locked, look_at_lock
-from e2edist.campaign.plan import check_folder, clear
 from e2edist.campaign.run import Campaign
 from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import is_batch, make_controller, queue_of

@@ -45,16 +45,17 @@ class Seeds:
 def cut_objects(pt: Array, eta: Array, phi: Array, pt_min: float, eta_max: float, closed: bool) -> Array:
     """Return the status (int8) of each object after the kinematic cuts.
 
-    `closed` keeps an object at ``|eta| == eta_max``.
+    `closed` keeps an object at ``|eta| == eta_max``; compared in float32, the precision of the tables.
     """
+    limit = np.float32(eta_max)
     status = np.zeros(len(pt), np.int8)
     for k in range(len(pt)):
-        a = abs(np.float64(eta[k]))
+        a = abs(eta[k])
         if not (isfinite(pt[k]) and isfinite(eta[k]) and isfinite(phi[k])):
             status[k] = NAN
         elif pt[k] < pt_min:
             status[k] = PT
-        elif a > eta_max or (a == eta_max and not closed):
+        elif a > limit or (a == limit and not closed):
             status[k] = ETA
     return status
 

@@ -75,11 +75,12 @@ class HTCondor:
     def submit(self, name: str) -> str:
         """Submit the job of a worker."""
         log_folder(self.spec, self.place).mkdir(parents=True, exist_ok=True)
-        out = call("condor_submit", *self.spec.job.submit_args, "-", text=self.script(name))
-        found = re.search(r"submitted to cluster (\d+)", out)
+        # From stdin, as no file is named: a dash would be taken for -verbose.
+        out = call("condor_submit", "-terse", *self.spec.job.submit_args, text=self.script(name))
+        found = re.search(r"^(\d+\.\d+) - ", out, re.MULTILINE)
         if found is None:
-            raise ResourceError("condor_submit", f"named no cluster: {out.strip()}")
-        return f"{found[1]}.0"
+            raise ResourceError("condor_submit", f"named no job: {out.strip()[:500]}")
+        return found[1]
 
     def states(self, ids: Iterable[str]) -> dict[str, str]:
         """Return id -> state of the jobs that are in the queue."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from e2edist.errors import InputError, SpecError
 
@@ -38,7 +39,7 @@ class CampaignSpec(Spec):
     mode: Literal["auto", "resume", "fresh"] = "auto"
     #: run a model that failed ``validate`` all the same; plan and receipts say so
     accept_failed_validation: bool = False
-    #: fraction of the events that may be lost without an exit code of 1
+    #: fraction of the events that may be lost without an exit code of 1; at planning, of the files
     max_bad_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
     #: minutes after which a chunk in flight is stopped with its worker
     chunk_limit_min: Annotated[float, Field(gt=0)] = 60.0
@@ -48,6 +49,12 @@ class CampaignSpec(Spec):
     reference: str | None = None
     #: drift (population stability index) of any score or input that is a failure; none: only warned of
     max_drift: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _gate(self) -> CampaignSpec:
+        if self.max_drift is not None and self.reference is None:
+            raise ValueError("max_drift needs a reference to drift from: name the folder of another campaign")
+        return self
 
 
 def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:
@@ -103,7 +110,9 @@ def expand_inputs(patterns: tuple[str, ...]) -> list[str]:
 def _expand(pattern: str) -> list[str]:
     if "://" in pattern:
         return [pattern]
-    path = Path(pattern)
+    if not pattern.strip():
+        raise InputError("--input", "is an empty name", "Name ROOT files, folders, globs or .txt lists.")
+    path = Path(os.path.normpath(pattern))  # a/../b.root is b.root: one file, one name
     if path.suffix == _LIST_ENDING:
         return _expand_list(path)
     if path.is_dir():

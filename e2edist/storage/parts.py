@@ -98,6 +98,23 @@ def write_part(path: Path, table: pa.Table, receipt: Callable[[], dict[str, Any]
     return proof
 
 
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a table whole or not at all; leave a file alone that holds the same.
+
+    Raises
+    ------
+    OutputError
+        The folder can't be written, or the disk is full.
+    """
+    try:
+        same = path.exists() and pq.read_table(path).equals(table)
+    except (OSError, pa.ArrowException):
+        same = False
+    if not same:
+        with publish(path) as draft:
+            pq.write_table(table, draft, compression="zstd")
+
+
 def read_receipt(path: Path) -> dict[str, Any]:
     """Return the receipt of a part.
 

@@ -20,12 +20,12 @@ from models import write_model, write_tagger
 
 from e2edist.campaign.chunk import PREDICTIONS, Chunk, Job, prepare, run_chunk
 from e2edist.campaign.clock import OTHER, Clock, add_times
+from e2edist.campaign.folder import check_folder
 from e2edist.campaign.ledger import LEDGER, Failure, open_ledger
 from e2edist.campaign.plan import (
     PLAN,
     Plan,
     PlannedFile,
-    check_folder,
     check_same,
     default_chunk_events,
     make_plan,
@@ -264,7 +264,7 @@ def test_too_little_memory_is_refused_with_a_size_of_chunk_that_works(small, tmp
     tagger, _ = small
     folder = tmp_path / "t"
     folder.mkdir()
-    file = write_tagger(folder / "t.toml", tagger.model.path, objects={"kinds": ["photon"]})
+    file = write_tagger(folder / "t.toml", tagger.model.path, objects={"kinds": ["photon"]}, batch=1)
     url = str(write_hits(tmp_path / "big.root", 60, 1))
 
     def plan(chunk_events, memory):
@@ -598,7 +598,7 @@ def test_too_little_memory_names_a_size_that_clusters_allow(small, tmp_path, clu
     tagger, _ = small
     folder = tmp_path / "t"
     folder.mkdir()
-    file = write_tagger(folder / "t.toml", tagger.model.path, objects={"kinds": ["photon"]})
+    file = write_tagger(folder / "t.toml", tagger.model.path, objects={"kinds": ["photon"]}, batch=1)
     url = str(write_hits(tmp_path / "big.root", 100, cluster))
 
     def plan(chunk_events, memory):
