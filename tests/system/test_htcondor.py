@@ -75,7 +75,7 @@ def test_cpu_and_gpu_pools_together_give_the_local_table_behind_tls(condor, lab,
     process = lab.begin(BOTH, workers=4)
     jobs = lab.jobs()
     assert [len(jobs[name]) for name in ("cpu", "gpu")] == [2, 2]
-    address = re.search(r"tls://[\d.]+:\d+", condor.call("condor_q", jobs["cpu"][0], "-af", "Args"))[0]
+    address = re.search(r"tls://[\d.]+:\d+", condor.call("condor_q", jobs["cpu"][0], "-af", "Arguments"))[0]
     for stranger in (None, Security.temporary()):
         with pytest.raises((OSError, TypeError)):
             Client(address, security=stranger, timeout=5, set_as_default=False)
@@ -105,16 +105,16 @@ def test_jobs_that_are_removed_held_or_evicted_cost_nothing(condor, lab, clean):
 
 
 @slow
-def test_nodes_that_lose_power_hang_or_are_cut_off_cost_nothing(condor, lab, clean):
+def test_nodes_that_lose_power_or_are_cut_off_cost_nothing(condor, lab, clean):
     one = BOTH.replace("memory_gib = 2", "memory_gib = 20").replace("workers = 2", "workers = 3", 1)
     process = lab.begin(one.replace("workers = 2", "workers = 1"), workers=4)
     assert sorted(nodes(condor).values()) == ["cpu1", "cpu2", "cpu3", "gpu1"]
-    for node, how in (("cpu1", "kill"), ("cpu2", "cut"), ("gpu1", "freeze")):
+    for node, how in (("cpu1", "kill"), ("cpu2", "cut")):
         condor.break_(node, how)
     try:
-        until(lambda: lab.joined() == 1, 120)
+        until(lambda: lab.joined() == 2, 120)
     finally:
-        for node in ("cpu1", "cpu2", "gpu1"):
+        for node in ("cpu1", "cpu2"):
             condor.break_(node, "heal")
     lab.finish(process, clean)
     assert queue(condor) == {}
