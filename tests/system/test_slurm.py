@@ -108,9 +108,9 @@ def test_jobs_that_are_cancelled_requeued_or_held_cost_nothing(slurm, lab, clean
     slurm.call("scontrol", "requeue", second)
     slurm.call("scontrol", "requeuehold", third)
     until(lambda: len(lab.jobs()["cpu"]) == 5, 60)  # of the three only the requeued one is kept
+    until(lambda: queue(slurm).get(second) == "RUNNING", 60)
     until(lambda: lab.joined() == 4, 90)
     assert first not in queue(slurm)
-    assert queue(slurm)[second] == "RUNNING"
     assert third not in queue(slurm)
     lab.finish(process, clean)
     assert queue(slurm) == {}
