@@ -187,7 +187,8 @@ def _freeze(campaign: Campaign) -> Plan:
 
 
 def _write_books(folder: Path, plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
-    """Write ``timing.parquet`` and ``bad.parquet``, and remove parts that belong to nothing."""
+    """Write ``timing.parquet`` and ``bad.parquet``; remove drafts of dead workers and parts of nothing."""
+    sweep(folder / PREDICTIONS)
     for name in remove_strangers(folder, ledger):
         log.warning("removed %s: its entries are in other parts", name)
     rows = bad_rows(plan, ledger)
