@@ -20,6 +20,7 @@ import numpy as np
 from e2edist.engines import Engine, EngineOptions, open_engine, open_feed
 from e2edist.formats import FileInfo, open_events
 from e2edist.imaging.batch import Array, EventBatch
+from e2edist.imaging.crops import dense
 from e2edist.imaging.seeds import STATUSES
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.parts import checksum, write_part
@@ -145,6 +146,8 @@ def _warm_up(key: str, tagger: TaggerSpec, columns: Mapping[str, str]) -> None:
             batch = empty_batch(tagger.columns())
             images = make_images(batch, make_frames(batch, tagger), tagger)
             scores = {name: np.empty(0, dtype) for name, dtype in columns.items()}
+            dense(images.crops)
+            measure(scores, images.crops, tagger)
             checksum(make_table("", batch, images, scores, columns))
             _warm.add(key)
 
