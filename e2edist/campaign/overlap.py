@@ -43,7 +43,9 @@ def rescore(key: str, chunk: Chunk) -> dict[str, float]:
         theirs = part.column(name).drop_null().to_numpy()
         both = np.isnan(ours) & np.isnan(theirs) if ours.dtype.kind == "f" else np.zeros(len(ours), bool)
         distance = np.abs(ours.astype(np.float64) - theirs)[~both]
-        differences[name] = float(distance.max(initial=0.0))
+        # As in the parity gate: scores beyond 1 count relative to their largest.
+        scale = max(1.0, float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0.0)))
+        differences[name] = float(distance.max(initial=0.0)) / scale
     return differences
 
 
@@ -98,7 +100,8 @@ class Overlap:
         if outcome.kind != "done":
             self._asked.discard(key)
             return
-        worst = max(outcome.value.values(), default=0.0)
+        # numpy's maximum keeps a NaN, Python's may lose it.
+        worst = float(np.max(list(outcome.value.values()), initial=0.0))
         self.found[pool.name] = worst
         if not worst <= self.max_abs:
             columns = ", ".join(f"{name} by {value:.3g}" for name, value in outcome.value.items())

@@ -8,7 +8,7 @@ import warnings
 
 from distributed import Client, LocalCluster
 
-from e2edist.errors import ResourceError
+from e2edist.errors import CampaignError
 from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup
@@ -30,8 +30,8 @@ def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:
 
     Raises
     ------
-    ResourceError
-        The workers don't start.
+    CampaignError
+        The workers don't start, several times in a row.
     """
     workers = spec.workers or 1
     threads = spec.threads or max(1, len(os.sched_getaffinity(0)) // workers)
@@ -54,9 +54,10 @@ def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:
                 client = Client(cluster, set_as_default=False)
                 client.wait_for_workers(workers, timeout=_START_S)
                 break
-        except (OSError, TimeoutError, RuntimeError) as error:
+        # AssertionError: distributed takes for granted that a thread starts within ten seconds.
+        except (OSError, TimeoutError, RuntimeError, AssertionError) as error:
             what = f"{workers} local workers don't start: {error}"
             if not left:
-                raise ResourceError(f"pool {name}", what) from error
+                raise CampaignError(f"pool {name}", what, "The same command does what is left.") from error
             log.warning("pool %s: %s", name, what)
     return DaskPool(name, client, setup, lambda: cluster.close(timeout=_CLOSE_S))

@@ -1,5 +1,7 @@
 """Events, models and campaigns that the runs share; all made here, in some seconds."""
 
+from contextlib import contextmanager
+
 import pytest
 from lab import chunky, clean, clean_folder, lab, source, tiny_model  # noqa: F401 fixtures
 from models import write_model
@@ -9,19 +11,30 @@ import e2edist.demo.writer
 from e2edist.demo import make_events
 
 
-@pytest.fixture(scope="session")
+@contextmanager
 def _small_clusters():
-    """Let files of a few hundred events have many chunks."""
+    """Let files of a few hundred events have many chunks, while they are made and no longer."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(e2edist.demo.writer, "CLUSTER", 50)
         yield
 
 
 @pytest.fixture(scope="session")
-def events(tmp_path_factory, _small_clusters):
+def make_small_clusters():
+    """Return `make_events` with clusters of 50 events."""
+
+    def make(*arguments, **named):
+        with _small_clusters():
+            return make_events(*arguments, **named)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def events(tmp_path_factory, make_small_clusters):
     """Folder of 600 e/gamma events: 2 files of 6 clusters."""
     folder = tmp_path_factory.mktemp("events")
-    make_events(folder, "eg", 600, seed=1)
+    make_small_clusters(folder, "eg", 600, seed=1)
     return folder
 
 

@@ -15,8 +15,6 @@ import psutil
 import pytest
 from runs import ROOT, TIMEOUT_S, environment, parts, receipts, run, start, table
 
-from e2edist.demo import make_events
-
 SLURM = ROOT / "containers" / "test-clusters" / "slurm"
 #: A campaign that takes its time: a chunk per cluster, one thread.
 SLOW = ("--workers", 1, "--threads", 1, "--chunk-events", 1)
@@ -64,10 +62,10 @@ def gone(processes):
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory, _small_clusters):
+def many(tmp_path_factory, make_small_clusters):
     """More events than are done while a test looks on: 80 chunks."""
     folder = tmp_path_factory.mktemp("many")
-    make_events(folder, "eg", 4000, seed=4)
+    make_small_clusters(folder, "eg", 4000, seed=4)
     return folder
 
 
