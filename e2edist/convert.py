@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except E2EError as error:
         Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
         return error.exit_code
+    except KeyboardInterrupt:
+        return 130
 
 
 def _convert(args: argparse.Namespace, console: Console) -> int:

@@ -73,6 +73,8 @@ class Verdict:
         Why the model can't be run at all; empty if it can.
     columns : dict of str to (float, float, float or None)
         Column -> smallest score, largest score, AUC where truth is known, of the golden objects.
+    independent : bool
+        Whether there was a reference besides the model itself.
     """
 
     tagger: TaggerSpec
@@ -81,6 +83,7 @@ class Verdict:
     rows: tuple[Row, ...]
     refused: str
     columns: dict[str, tuple[float, float, float | None]]
+    independent: bool = False
 
     @property
     def faults(self) -> list[str]:
@@ -102,6 +105,7 @@ class Verdict:
         return {
             "passed": not self.faults,
             "faults": self.faults,
+            "independent": self.independent,
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "tagger": self.tagger.name,
             "model": self.tagger.model.path,
@@ -162,7 +166,8 @@ def examine(tagger: TaggerSpec, golden: Golden | None, reference: Reference | No
     against = [] if reference is None else [_text(reference.golden, _facts(reference))]
     if golden is not None:
         against.append(_text(golden, "ONNX Runtime, CPU, unoptimised, one image a call"))
-    return Verdict(tagger, tuple(against), tuple(checks), tuple(rows), "", _ranges(columns, targets[-1]))
+    ranges, independent = _ranges(columns, targets[-1]), reference is not None
+    return Verdict(tagger, tuple(against), tuple(checks), tuple(rows), "", ranges, independent)
 
 
 def _known(reference: Reference, columns: Sequence[str]) -> tuple[Golden, Array]:

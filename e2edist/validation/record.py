@@ -32,12 +32,15 @@ class Record:
     when : str
         ISO date, UTC.
     path : Path
+    independent : bool
+        Whether it was held against something besides the model itself.
     """
 
     passed: bool
     faults: tuple[str, ...]
     when: str
     path: Path
+    independent: bool = False
 
 
 def cache_folder() -> Path:
@@ -53,12 +56,18 @@ def _places(tagger: TaggerSpec) -> tuple[Path, Path]:
 def write_record(tagger: TaggerSpec, content: dict[str, Any]) -> Path:
     """Write a verdict where `find_record` looks for it, and return its path.
 
+    A model that failed against a reference stays failed when it is only compared with itself: that
+    verdict is left as it is, and its path returned.
+
     Raises
     ------
     OutputError
         Neither place can be written.
     """
     near, far = _places(tagger)
+    old = find_record(tagger)
+    if old is not None and old.independent and not old.passed and not content.get("independent"):
+        return old.path
     content = {"version": _VERSION, "fingerprint": tagger.fingerprint(), **content}
     ours = near.parent.is_relative_to(Path(str(files("e2edist"))))
     for path in (far,) if ours or not os.access(near.parent, os.W_OK) else (near, far):
@@ -81,7 +90,9 @@ def find_record(tagger: TaggerSpec) -> Record | None:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if (content["version"], content["fingerprint"]) == (_VERSION, tagger.fingerprint()):
-                return Record(bool(content["passed"]), tuple(content["faults"]), str(content["when"]), path)
+                known = bool(content.get("independent", False))
+                faults, when = tuple(content["faults"]), str(content["when"])
+                return Record(bool(content["passed"]), faults, when, path, known)
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
@@ -99,7 +110,7 @@ def admit(tagger: TaggerSpec, *, accept: bool) -> str:
     if record is None:
         return "none"
     if record.passed:
-        return f"passed {record.when}"
+        return f"passed {record.when}" + ("" if record.independent else ", compared with itself only")
     why = "; ".join(record.faults)
     if not accept:
         todo = "Correct it and validate again, or say --accept-failed-validation."

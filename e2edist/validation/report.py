@@ -11,7 +11,7 @@ from rich.table import Table
 from e2edist.storage.publish import publish
 
 from .gate import Row, Verdict
-from .record import write_record
+from .record import find_record, write_record
 from .static import OK
 
 #: Score columns that are shown.
@@ -29,6 +29,13 @@ def report(console: Console, verdict: Verdict, copy: Path | None = None) -> int:
     print_verdict(console, verdict)
     content = verdict.content()
     path = write_record(verdict.tagger, content)
+    if not verdict.independent and not verdict.refused:
+        note = "no reference: the model was compared with itself only (--reference, --source or --exact)"
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    kept = find_record(verdict.tagger)
+    if kept is not None and not kept.passed and content["passed"]:
+        text = f"the failure of {kept.when} against a reference stands; validate against one again"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     if copy is not None:
         with publish(copy) as draft:
             draft.write_text(json.dumps(content, indent=1), encoding="utf-8")

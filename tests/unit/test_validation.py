@@ -320,6 +320,18 @@ def test_verdicts_are_kept_by_model_and_tagger(build):
     other = tagger.model_copy(update={"endcap_factor": 2.0})
     assert find_record(other) is None
     write_record(tagger, {"passed": True, "faults": [], "when": "later"})
+    assert admit(tagger, accept=False) == "passed later, compared with itself only"
+
+
+def test_a_failure_against_a_reference_is_not_undone_by_a_look_in_the_mirror(build):
+    tagger = build()
+    failed = {"passed": False, "faults": ["1 weight changed"], "when": "today", "independent": True}
+    path = write_record(tagger, failed)
+    mirror = {"passed": True, "faults": [], "when": "later", "independent": False}
+    assert write_record(tagger, mirror) == path
+    with pytest.raises(ModelError, match="1 weight changed"):
+        admit(tagger, accept=False)
+    write_record(tagger, mirror | {"independent": True})
     assert admit(tagger, accept=False) == "passed later"
 
 
