@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--output", metavar="DIR", help="folder for plan, predictions and timing")
     p.add_argument("--format", help="edm or hits (default: seen from the file)")
     p.add_argument("--tree", help="tree to read (default: the format's own)")
-    p.add_argument("--workers", metavar="N", help="workers of each pool, or of some: gpu=4,cpu=8")
+    p.add_argument("--workers", metavar="N", help="workers of each pool, or the pools to use: gpu=4,cpu=8")
     p.add_argument("--threads", type=int, metavar="N", help="threads of each worker")
     p.add_argument("--chunk-events", type=int, metavar="N", help="events of a chunk, about")
     p.add_argument("--batch", type=int, metavar="N", help="images in one model call")

@@ -47,7 +47,7 @@ class Limits:
     chunk_s : float
         A chunk in flight for longer is stopped with its worker and counts as tried.
     stall_s : float
-        Without any worker for longer, the campaign stops; it can go on later.
+        Without any worker or queued job for longer, the campaign stops; it can go on later.
     portion_s : (float, float)
         Work that a worker is given at least and at most at a time, where a planned chunk is larger.
     """
@@ -181,7 +181,9 @@ class Driver:
             lane.stop_late(self._limits.chunk_s)
         self._progress.workers = sum(lane.slots for lane in self._lanes)
         self._progress.in_flight = self._flying()
-        if self._progress.workers:
+        # Waiting in a batch system's queue is no stall, however long it takes.
+        queued = any(lane.pool.counts()["queued"] for lane in self._lanes if not lane.slots)
+        if self._progress.workers or queued:
             self._seen = now
         elif all(lane.pool.trouble for lane in self._lanes):
             pools = "; ".join(f"pool {lane.pool.name}: {lane.pool.trouble}" for lane in self._lanes)

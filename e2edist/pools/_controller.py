@@ -132,11 +132,12 @@ class ControllerJob:
         head = f"#!/bin/bash\nexec >>{shlex.quote(str(self.log))} 2>&1\n"
         path.write_text(head + self.script(), encoding="utf-8")
         path.chmod(0o755)
-        out = call("condor_submit", "-", text=self._condor())
-        found = re.search(r"submitted to cluster (\d+)", out)
+        # From stdin, as no file is named: a dash would be taken for -verbose.
+        out = call("condor_submit", "-terse", text=self._condor())
+        found = re.search(r"^(\d+\.\d+) - ", out, re.MULTILINE)
         if found is None:
-            raise ResourceError("condor_submit", f"named no cluster: {out.strip()}")
-        return f"{found[1]}.0"
+            raise ResourceError("condor_submit", f"named no job: {out.strip()[:500]}")
+        return found[1]
 
 
 def handed_on(environment: dict[str, str]) -> dict[str, str]:

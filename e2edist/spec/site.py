@@ -70,6 +70,8 @@ class SiteSpec(Spec):
     def with_pools(self, workers: dict[str, int], threads: int | None) -> SiteSpec:
         """Return the site with other numbers of workers, by pool, and of threads.
 
+        Where pools are named, only these are used: a site file may hold more than one campaign wants.
+
         Raises
         ------
         UnknownNameError
@@ -82,6 +84,7 @@ class SiteSpec(Spec):
         pools = {
             name: pool.model_dump() | change | ({"workers": workers[name]} if name in workers else {})
             for name, pool in self.pools.items()
+            if name in workers or not workers
         }
         return parse(SiteSpec, self.model_dump() | {"pools": pools}, "command line")
 

@@ -36,8 +36,13 @@ class ThreadWorkers:
 
     name, dashboard, trouble = "test", "", ""
 
+    queued = 0
+
     def expect(self, longest_s, left):
         self.left = left
+
+    def counts(self):
+        return {"queued": self.queued, "running": len(self.workers), "joined": len(self.workers)}
 
     def __init__(self, work, workers=2, threads=2):
         self.workers, self.threads, self.work = [Worker(threads) for _ in range(workers)], threads, work
@@ -390,6 +395,14 @@ def test_without_any_worker_the_campaign_stops_after_a_while(drive):
     with pytest.raises(CampaignError, match="no worker for 0 s"):
         drive(receipt, make_chunks(2), workers=0, limits=Limits(stall_s=0.1))
     assert time.monotonic() - began < 10
+
+
+def test_waiting_in_a_queue_is_no_stall(drive, monkeypatch):
+    monkeypatch.setattr(ThreadWorkers, "queued", 1)
+    stop = threading.Event()
+    threading.Timer(1.0, stop.set).start()
+    _, _, _, ended = drive(receipt, make_chunks(2), workers=0, stop=stop, limits=Limits(stall_s=0.1))
+    assert not ended  # stopped by us, not by the limit
 
 
 def test_the_log_has_a_line_for_each_chunk_that_ended(drive, caplog):

@@ -449,3 +449,11 @@ def test_a_list_that_is_not_text_is_an_error(tree):
     (tree / "list.txt").write_bytes(b"root\xff\xfe")
     with pytest.raises(InputError, match=r"list\.txt: can't be read as a list of files"):
         expand_inputs(("list.txt",))
+
+
+def test_naming_pools_leaves_out_the_others_and_a_plain_number_is_for_all():
+    site = load_site("perlmutter")
+    assert set(site.with_pools({"gpu": 2, "cpu": 1}, None).pools) == {"gpu", "cpu"}
+    everything = site.with_pools(dict.fromkeys(site.pools, 3), None)
+    assert {pool.workers for pool in everything.pools.values()} == {3}
+    assert site.with_pools({}, None).pools.keys() == site.pools.keys()
