@@ -212,6 +212,7 @@ def _demo(tagger: str, output: str | None, console: Console, *, write: bool) -> 
 
 
 def _run(campaign: Campaign, console: Console) -> int:
+    from e2edist.campaign.plan import changed_files
     from e2edist.campaign.run import run_campaign
     from e2edist.terminal import show_progress
 
@@ -223,6 +224,9 @@ def _run(campaign: Campaign, console: Console) -> int:
     stop, plan = Event(), campaign.plan
     again = ", as planned before" if campaign.resumed else ""
     console.print(f"{plan.events:,} events -> {campaign.folder}{again}", highlight=False, soft_wrap=True)
+    for url in changed_files(plan) if campaign.resumed else ():
+        text = f"warning: {url} is not the file that was planned: its parts are of the old one"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     with _signals(stop), show_progress(console, campaign.tagger.name) as watch:
         result = run_campaign(campaign, watch, stop, ready)
     return _close(campaign, result, console)

@@ -19,6 +19,7 @@ from e2edist.formats import FileInfo, open_events
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 from e2edist.storage.staging import InputOptions, read_input
+from e2edist.storage.urls import local_path
 
 from . import names
 from .chunk import Chunk
@@ -254,3 +255,16 @@ def check_same(
         parts = [f"{len(gone)} inputs are missing, as {gone[0]}"] if gone else []
         parts += [f"{len(added)} are new, as {added[0]}"] if added else []
         raise OutputError(str(folder), f"belongs to another plan: {'; '.join(parts)}", todo)
+
+
+def changed_files(plan: Plan) -> list[str]:
+    """Return the local files of a plan that are not as large as they were, or gone; no file is opened.
+
+    What is done of them is of the files that were planned; their open entries will be given up.
+    """
+    found = []
+    for file in plan.files:
+        path = local_path(file.url)
+        if path is not None and not (path.is_file() and path.stat().st_size == file.size):
+            found.append(file.url)
+    return found

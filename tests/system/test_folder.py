@@ -55,3 +55,14 @@ def test_a_lost_plan_is_no_campaign_until_fresh(finished, events, model, capsys)
 def test_options_that_can_not_be_followed_are_refused(finished, events, model, capsys, options, said):
     assert _again(events, model, finished, *options, "--dry-run") == 2
     assert said in capsys.readouterr().err
+
+
+def test_an_input_that_changed_since_it_was_planned_is_named(submit, events, model, tmp_path):
+    copy = shutil.copytree(events, tmp_path / "events")
+    line = ("--input", copy, "--model", model, "--output", "out", "--threads", 1)
+    assert submit(*line).returncode == 0
+    first, second = sorted(copy.glob("*.root"))
+    shutil.copy(second, first)
+    again = submit(*line)
+    assert again.returncode == 0  # all is done, of the file that was there
+    assert f"warning: {first} is not the file that was planned" in again.stdout
