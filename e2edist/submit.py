@@ -40,7 +40,21 @@ def parser() -> argparse.ArgumentParser:
         "Exit codes: 0 all done, 1 some entries lost, 2 something to fix first, 130 interrupted.",
         allow_abbrev=False,
     )
-    p.add_argument("--site", default="local", help="name of a site, or a site's TOML file (default: local)")
+    _add_what(p.add_argument_group("what to run"))
+    _add_how(p.add_argument_group("how to run it; changes no number"))
+    _add_limits(p.add_argument_group("what may be lost, and when to stop"))
+    mode = p.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--resume", dest="mode", action="store_const", const="resume", help="only go on, never start"
+    )
+    mode.add_argument(
+        "--fresh", dest="mode", action="store_const", const="fresh", help="forget what --output holds"
+    )
+    p.add_argument("--dry-run", action="store_true", help="print the plan, run nothing, write nothing")
+    return p
+
+
+def _add_what(p: argparse._ArgumentGroup) -> None:
     p.add_argument("--workflow", metavar="FILE", help="campaign as TOML; options below override it")
     p.add_argument("--tagger", help="name of a tagger, or a tagger's TOML file (default: eg)")
     p.add_argument(
@@ -50,16 +64,26 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--output", metavar="DIR", help="folder for plan, predictions and timing")
     p.add_argument("--format", help="edm or hits (default: seen from the file)")
     p.add_argument("--tree", help="tree to read (default: the format's own)")
-    p.add_argument("--workers", metavar="N", help="workers of each pool, or the pools to use: gpu=4,cpu=8")
-    p.add_argument("--threads", type=int, metavar="N", help="threads of each worker")
-    p.add_argument("--chunk-events", type=int, metavar="N", help="events of a chunk, about")
-    p.add_argument("--batch", type=int, metavar="N", help="images in one model call")
     p.add_argument(
         "--accept-failed-validation",
         action="store_true",
         default=None,
         help="run a model that failed validate; plan and receipts say so",
     )
+
+
+def _add_how(p: argparse._ArgumentGroup) -> None:
+    p.add_argument("--site", default="local", help="name of a site, or a site's TOML file (default: local)")
+    p.add_argument("--workers", metavar="N", help="workers of each pool, or the pools to use: gpu=4,cpu=8")
+    p.add_argument("--threads", type=int, metavar="N", help="threads of each worker")
+    p.add_argument("--chunk-events", type=int, metavar="N", help="events of a chunk, about")
+    p.add_argument("--batch", type=int, metavar="N", help="images in one model call")
+    p.add_argument(
+        "--detach", action="store_true", help="run in the background, or as a job: see [controller] of a site"
+    )
+
+
+def _add_limits(p: argparse._ArgumentGroup) -> None:
     p.add_argument("--max-bad-fraction", type=float, metavar="X", help="fraction of events that may be lost")
     p.add_argument("--chunk-limit-min", type=float, metavar="MIN", help="stop a chunk that runs for longer")
     p.add_argument(
@@ -69,18 +93,6 @@ def parser() -> argparse.ArgumentParser:
         "--reference", metavar="DIR", help="an earlier --output: warn of scores and inputs that drift"
     )
     p.add_argument("--max-drift", type=float, metavar="PSI", help="drift from --reference that is a failure")
-    mode = p.add_mutually_exclusive_group()
-    mode.add_argument(
-        "--resume", dest="mode", action="store_const", const="resume", help="only go on, never start"
-    )
-    mode.add_argument(
-        "--fresh", dest="mode", action="store_const", const="fresh", help="forget what --output holds"
-    )
-    p.add_argument(
-        "--detach", action="store_true", help="run in the background, or as a job: see [controller] of a site"
-    )
-    p.add_argument("--dry-run", action="store_true", help="print the plan, run nothing, write nothing")
-    return p
 
 
 def main(argv: Sequence[str] | None = None) -> int:
