@@ -7,10 +7,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.errors import CampaignError, E2EError
+from e2edist.errors import CampaignError, E2EError, SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,6 +69,12 @@ def _tune(args: argparse.Namespace, console: Console) -> int:
     from e2edist.spec.tagger import load_tagger
     from e2edist.tuning.search import best_of, crossover
 
+    if not 0 < args.budget_s < inf:
+        raise SpecError("--budget-s", f"{args.budget_s} is no time to measure in", "Give seconds, as 120.")
+    if args.events < 0:
+        raise SpecError(
+            "--events", f"{args.events} is no number of events", "Give 1 or more, or 0: by tagger."
+        )
     site, tagger = load_site(args.site), load_tagger(args.tagger, args.model)
     pools = _chosen(site, args.pool)
     best: dict[str, Row] = {}

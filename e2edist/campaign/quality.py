@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -136,10 +137,16 @@ def tables(quality: Quality) -> dict[str, Table]:
 
 
 def drift(quality: Quality, reference: Quality) -> dict[str, float]:
-    """Return the population stability index of each table that both have."""
+    """Return the population stability index of each table that both have.
+
+    A score that only one of them has, or has values of, can't be compared: infinity.
+    """
     ours, theirs = tables(quality), tables(reference)
     found = {name: stability_index(ours[name], theirs[name]) for name in ours if name in theirs}
-    return {name: value for name, value in found.items() if value is not None}
+    drifts = {name: value for name, value in found.items() if value is not None}
+    either = {name for side in (ours, theirs) for name, table in side.items() if table["bins"]}
+    lost = sorted(name for name in either if name.startswith("score ") and name not in drifts)
+    return drifts | dict.fromkeys(lost, inf)
 
 
 def stability_index(table: Table, reference: Table) -> float | None:
@@ -179,7 +186,13 @@ def warnings(
     odd = [name for name in dict.fromkeys(once) if not _constant(tables(quality)[name])]
     said += [f"{name}: constant in {once.count(name)} parts" for name in odd if name.startswith("score ")]
     worst = sorted((drifts or {}).items(), key=lambda item: -item[1])
-    return said + [f"{name}: drifted from the reference, PSI {x:.2f}" for name, x in worst if x > DRIFT]
+    return said + [f"{name}: {_drifted(x)}" for name, x in worst if x > DRIFT]
+
+
+def _drifted(value: float) -> str:
+    if value == inf:
+        return "can't be compared with the reference: only one of the two has it"
+    return f"drifted from the reference, PSI {value:.2f}"
 
 
 def _constant(table: Table) -> bool:
@@ -191,7 +204,7 @@ def write_quality(folder: Path, quality: Quality, said: list[str], drifts: Mappi
     edges = {"scores": SCORE_EDGES, "pixels": PIXEL_EDGES, "sum": SUM_EDGES}
     content = {
         "warnings": said,
-        "drift": {name: round(value, 6) for name, value in drifts.items()},
+        "drift": {name: round(value, 6) if value < inf else None for name, value in drifts.items()},
         "edges": {name: values.tolist() for name, values in edges.items()},
         **quality,
     }
@@ -223,6 +236,9 @@ def refuse_drift(folder: Path, drifts: Mapping[str, float], most: float | None) 
     """
     far = {name: value for name, value in drifts.items() if most is not None and value > most}
     if far:
-        named = ", ".join(f"{name} by {value:.2f}" for name, value in sorted(far.items()))
+        named = ", ".join(
+            f"{name} by {value:.2f}" if value < inf else f"{name}, which only one of the two has"
+            for name, value in sorted(far.items())
+        )
         what = f"drifted further from the reference than {most:g}: {named}"
         raise CampaignError(str(folder), what, "All results are written; see quality.json.")

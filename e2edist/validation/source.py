@@ -78,6 +78,10 @@ def save_reference(path: Path, tagger: TaggerSpec, reference: Reference) -> None
         np.savez_compressed(stream, **content)
 
 
+#: What numpy and json raise on arrays of other shapes, types and names than a reference has.
+_MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError)
+
+
 def load_reference(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Reference:
     """Return the reference of a file.
 
@@ -98,17 +102,21 @@ def load_reference(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Ref
     if path.suffix == ".parquet":
         return _from_table(path, tagger, golden)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            content = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return _from_arrays(path, tagger, golden)
+    except (OSError, EOFError, zipfile.BadZipFile, *_MALFORMED) as error:
         raise InputError(str(path), f"can't be read as a reference ({error})", f"As .npz {_KEYS}.") from error
+
+
+def _from_arrays(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Reference:
+    with np.load(path, allow_pickle=False) as stored:
+        content = {name: stored[name] for name in stored.files}
     if "scores" not in content:
         raise InputError(str(path), f"is no reference: {_KEYS}")
     scores = np.asarray(content["scores"], np.float64)
     facts = json.loads(str(content["facts"])) if "facts" in content else {"by": path.name}
     found = _objects(path, tagger, golden, content)
     scores = scores.reshape(len(scores), -1)
-    if len(scores) != len(found):
+    if not len(scores) == len(found) == len(found.label):
         raise InputError(str(path), f"has scores of {len(scores)} objects, there are {len(found)}")
     return Reference(found, scores, facts, tuple(map(str, content.get("weights", ()))))
 

@@ -1,6 +1,7 @@
 """Data quality: exact sums of parts, and drift that is seen where there is some, only there."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from e2edist.campaign import quality as dq
 from e2edist.errors import CampaignError, InputError
+from e2edist.imaging.crops import Crops
+from e2edist.spec.tagger import load_tagger
 
 EDGES = (dq.SCORE_EDGES, dq.PIXEL_EDGES, dq.SUM_EDGES)
 numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)
@@ -100,3 +103,22 @@ def test_drift_beyond_the_limit_fails_and_names_what_drifted(tmp_path):
     dq.refuse_drift(tmp_path, {"score s": 0.3}, 0.3)
     with pytest.raises(CampaignError, match=r"further from the reference than 0\.2: score s by 0\.30\."):
         dq.refuse_drift(tmp_path, {"score s": 0.3, "input x, sum": 0.1}, 0.2)
+
+
+def test_a_score_that_only_one_of_two_campaigns_has_is_a_drift_without_bound():
+    table = dq.table_of(np.linspace(0, 1, 500), dq.SCORE_EDGES)
+    ours, theirs = {"scores": {"new": table}, "inputs": {}}, {"scores": {"old": table}, "inputs": {}}
+    found = dq.drift(ours, theirs)
+    assert found == {"score new": float("inf"), "score old": float("inf")}
+    assert any("can't be compared with the reference" in line for line in dq.warnings({}, (), found))
+    with pytest.raises(CampaignError, match="score new, which only one of the two has"):
+        dq.refuse_drift(Path("out"), found, 0.1)
+    dq.refuse_drift(Path("out"), found, None)
+
+
+def test_an_infinite_pixel_is_the_sum_of_its_own_crop_only():
+    tagger = load_tagger("eg")
+    offsets, value = np.arange(6), np.array([1, np.inf, 1, 1, 1], np.float32)
+    crops = Crops(offsets, np.zeros(5, np.int32), value, 1, 32)
+    [table] = [both["sum"] for both in dq.measure({}, crops, tagger)["inputs"].values()]
+    assert (table["n"], table["inf"], table["nan"]) == (5, 1, 0)

@@ -373,3 +373,19 @@ def test_sources_are_told_apart(tmp_path):
         kind_of("missing.pt")
     with pytest.raises(ModelError, match="is not a source of a model"):
         kind_of("model.xyz")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"scores": np.array(["a", "b"])},
+        {"scores": np.float32(1.0)},
+        {"scores": np.zeros(2), "facts": np.array("{bad"), "images": np.zeros((2, 1, 32, 32), "f4")},
+        {"scores": np.zeros(2), "label": np.zeros(1), "images": np.zeros((2, 1, 32, 32), "f4")},
+        {"scores": np.zeros(2), "steps": np.zeros(3)},
+    ],
+)
+def test_a_malformed_reference_is_the_users_mistake(tmp_path, content):
+    np.savez(tmp_path / "r.npz", **content)
+    with pytest.raises(InputError, match=r"r\.npz"):
+        load_reference(tmp_path / "r.npz", load_tagger("eg"), None)
