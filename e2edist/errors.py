@@ -19,11 +19,12 @@ pickling, because they travel from workers to the driver.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class E2EError(Exception):
@@ -100,6 +101,24 @@ class CampaignError(E2EError):
     """Some chunks failed; everything else is on disk."""
 
     exit_code = 1
+
+
+@contextmanager
+def guarded(where: str, what: str, todo: str, kind: type[InputError] = InputError) -> Iterator[None]:
+    """Turn whatever a library raises on a bad file into an InputError, or a `kind` of it.
+
+    With uproot bad bytes surface as OSError, ValueError, IndexError, NotImplementedError,
+    DeserializationError, zlib, lzma and zstd errors, MemoryError, RecursionError and more: no list of
+    types would be complete.
+    """
+    try:
+        yield
+    except E2EError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        shown = text if len(text) <= 200 else f"{text[:200]} ..."
+        raise kind(where, f"{what} ({type(error).__name__}: {shown})", todo) from error
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:

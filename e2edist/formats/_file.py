@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import E2EError, InputError, nearest
+from ..errors import InputError, guarded, nearest
 from ..plugins import find, load
 from ._branches import uproot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
 
 TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD")
@@ -67,23 +65,6 @@ class OpenTree:
     def close(self) -> None:
         """Close the file."""
         self.directory.close()
-
-
-@contextmanager
-def guarded(where: str, what: str, todo: str, kind: type[InputError] = InputError) -> Iterator[None]:
-    """Turn whatever uproot raises on a bad file into an InputError, or a `kind` of it.
-
-    Bad bytes surface as OSError, ValueError, IndexError, NotImplementedError, DeserializationError,
-    zlib, lzma and zstd errors, MemoryError, RecursionError and more: no list of types would be complete.
-    """
-    try:
-        yield
-    except E2EError:
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())
-        shown = text if len(text) <= 200 else f"{text[:200]} ..."
-        raise kind(where, f"{what} ({type(error).__name__}: {shown})", todo) from error
 
 
 def local_path(url: str) -> Path | None:

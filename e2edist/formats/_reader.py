@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..errors import ChangedFileError, E2EError, EntriesError, InputError, ResourceError, unknown_name
+from ..errors import (
+    ChangedFileError,
+    E2EError,
+    EntriesError,
+    InputError,
+    ResourceError,
+    guarded,
+    unknown_name,
+)
 from ..imaging.batch import TABLES, EventBatch
 from ._branches import Binding, Faults, Leaf, Lists, Request
-from ._file import FileInfo, OpenTree, guarded, open_tree
+from ._file import FileInfo, OpenTree, open_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

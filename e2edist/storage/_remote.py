@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from e2edist.errors import E2EError, InputError
+from e2edist import errors
+from e2edist.errors import InputError
 
 from .urls import HTTP, XROOTD, local_path, scheme
 
@@ -22,17 +23,9 @@ HEADER = 20
 _NETWORK_TODO = "Check the address, the network, and your grid proxy or token if the site asks for one."
 
 
-@contextmanager
-def guarded(url: str, what: str) -> Iterator[None]:
+def guarded(url: str, what: str) -> AbstractContextManager[None]:
     """Turn whatever a file system raises into an InputError; OSError is by far not all."""
-    try:
-        yield
-    except E2EError:
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())
-        shown = text if len(text) <= 200 else f"{text[:200]} ..."
-        raise InputError(url, f"{what} ({type(error).__name__}: {shown})", _NETWORK_TODO) from error
+    return errors.guarded(url, what, _NETWORK_TODO)
 
 
 def require(url: str) -> None:
