@@ -61,5 +61,5 @@ def portion(have: int, rate: float, share: float, limits: tuple[float, float]) -
     if rate <= 0:
         return have
     least, most = (max(1, int(rate * seconds)) for seconds in limits)
-    wanted = max(least, min(most, int(share)))
+    wanted = max(least, int(min(most, share)))
     return have if have <= wanted * 1.5 else wanted

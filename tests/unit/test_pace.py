@@ -1,5 +1,7 @@
 """How much of a chunk a pool is given."""
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,11 +30,21 @@ def test_no_piece_is_shorter_than_the_least_time():
     assert portion(10_000, 100.0, 3.0, LIMITS) == 500
 
 
+def test_far_from_the_end_a_thread_gets_what_it_does_in_the_longest_time():
+    assert portion(10_000, 10.0, math.inf, LIMITS) == 3000
+
+
 def test_a_short_rest_is_not_left_behind():
     assert portion(700, 100.0, 500.0, LIMITS) == 700
 
 
-@given(st.integers(1, 10**7), st.floats(0, 1e6), st.floats(0, 1e9), st.floats(0.1, 10), st.floats(10, 1000))
+@given(
+    st.integers(1, 10**7),
+    st.floats(0, 1e6),
+    st.one_of(st.floats(0, 1e9), st.just(math.inf)),
+    st.floats(0.1, 10),
+    st.floats(10, 1000),
+)
 def test_a_portion_is_never_empty_nor_more_than_there_is(have, rate, share, least, most):
     assert 1 <= portion(have, rate, share, (least, most)) <= have
 
