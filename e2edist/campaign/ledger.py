@@ -6,23 +6,23 @@ at any byte, or older than the parts is made whole from their receipts.
 
 from __future__ import annotations
 
-import json
+import os
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from e2edist.errors import OutputError
 from e2edist.storage.parts import read_receipt
-from e2edist.storage.publish import publish
 
 from . import names
 from .chunk import PREDICTIONS, Chunk, Receipt
+from .receipts import NEEDED, Receipts
 
 LEDGER = names.LEDGER
 #: Attempts that a failure tells of.
 _TOLD = 8
-_NEEDED = {"id", "chunk", "fingerprint", "rows", "events", "status", "stages"}
+_Range = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class Ledger:
 
     Attributes
     ----------
-    done : dict of str to dict
-        Chunk id -> receipt.
+    done : Receipts
+        Chunk id -> receipt, read from disk when asked for.
     failed : dict of str to Failure
         Chunk id -> what is known, of this run.
     pending : list of Chunk
@@ -80,33 +80,27 @@ class Ledger:
     """
 
     path: Path
-    done: dict[str, Receipt] = field(default_factory=dict)
     failed: dict[str, Failure] = field(default_factory=dict)
     pending: list[Chunk] = field(default_factory=list)
+    done: Receipts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.done = Receipts(self.path)
 
     def record_done(self, receipt: Receipt) -> None:
         """Note a published part; a second receipt of the same chunk replaces the first."""
-        self.done[receipt["id"]] = receipt
         self.failed.pop(receipt["id"], None)
-        self._append({"done": receipt})
+        self.done.add(receipt)
 
     def record_failed(self, failure: Failure) -> None:
         """Note entries that were given up."""
         self.failed[failure.id] = failure
-        self._append({"failed": asdict(failure)})
-
-    def _append(self, line: dict[str, Any]) -> None:
-        try:
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line, separators=(",", ":")) + "\n")
-        except OSError as error:
-            todo = "Free space or choose another --output; what is done is kept."
-            raise OutputError(str(self.path), f"can't be written ({error.strerror})", todo) from error
+        self.done.append(failed=asdict(failure))
 
     @property
     def events_done(self) -> int:
         """Entries of all done chunks."""
-        return sum(receipt["events"] for receipt in self.done.values())
+        return sum(stop - start for _, start, stop in map(names.chunk_place, self.done))
 
     @property
     def events_failed(self) -> int:
@@ -122,32 +116,42 @@ def open_ledger(folder: Path, fingerprint: str, chunks: Iterable[Chunk]) -> Ledg
     halved is done where its pieces are: only what they leave open is pending.
     """
     ledger = Ledger(folder / LEDGER)
-    parts = _parts(folder, fingerprint, {r["id"]: r for r in _read(ledger.path, fingerprint)})
-    pieces: dict[tuple[str, str], list[Receipt]] = {}
-    for receipt in parts.values():
-        place = receipt["chunk"]
-        pieces.setdefault((place["uuid"], place["tree"]), []).append(receipt)
+    sizes = _sizes(folder / PREDICTIONS)
+    clean = ledger.done.load(sizes, fingerprint)
+    found = _from_parts(folder, (name for name in sizes if name not in ledger.done), fingerprint)
+    pieces = _pieces(name for some in (ledger.done, found) for name in some)
+    counted: list[str] = []
     for chunk in chunks:
-        if chunk.id in parts:
-            ledger.done[chunk.id] = parts[chunk.id]
+        if chunk.id in ledger.done or chunk.id in found:
+            counted.append(chunk.id)
             continue
-        inside = _tiles(chunk, pieces.get((chunk.uuid, chunk.tree), []))
-        ledger.done.update({receipt["id"]: receipt for receipt in inside})
-        ledger.pending += _gaps(chunk, inside)
-    _rewrite(ledger)
+        head = names.chunk_place(chunk.id)[0]
+        tiles = _tiles(chunk, pieces.get(head, []))
+        counted += [names.piece_id(head, start, stop) for start, stop in tiles]
+        ledger.pending += _gaps(chunk, tiles)
+    if not clean or found or len(counted) != len(ledger.done):
+        ledger.done.rewrite(counted, found, sizes)
     return ledger
 
 
-def _parts(folder: Path, fingerprint: str, known: dict[str, Receipt]) -> dict[str, Receipt]:
-    """Return the receipt of each part that is there: from the ledger, or else from its footer."""
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of each part, by its name without ending."""
+    ending = ".parquet"
+    try:
+        with os.scandir(folder) as entries:
+            parts = (entry for entry in entries if entry.name.endswith(ending) and entry.name[0] != ".")
+            return {entry.name.removesuffix(ending): entry.stat().st_size for entry in parts}
+    except FileNotFoundError:
+        return {}
+
+
+def _from_parts(folder: Path, unknown: Iterable[str], fingerprint: str) -> dict[str, Receipt]:
+    """Return the receipts that only the footers know, of parts of this plan."""
     found = {}
-    for path in (folder / PREDICTIONS).glob("*.parquet"):
-        receipt = known.get(path.stem)
-        # The ledger's copy is as good as the footer for a part that was not cut since: no need to open it.
-        if receipt is None or receipt.get("bytes") != path.stat().st_size:
-            receipt = _receipt_of(path)
-        if receipt and receipt["fingerprint"] == fingerprint and receipt["id"] == path.stem:
-            found[path.stem] = receipt
+    for name in unknown:
+        receipt = _receipt_of(folder / PREDICTIONS / f"{name}.parquet")
+        if receipt and receipt["fingerprint"] == fingerprint and receipt["id"] == name:
+            found[name] = receipt
     return found
 
 
@@ -156,35 +160,48 @@ def _receipt_of(path: Path) -> Receipt | None:
         receipt = read_receipt(path)
     except OutputError:
         return None
-    return receipt if receipt.keys() >= _NEEDED else None
+    return receipt if receipt.keys() >= NEEDED else None
 
 
-def _tiles(chunk: Chunk, receipts: list[Receipt]) -> list[Receipt]:
-    """Return the parts inside a chunk that do not overlap, larger ones first where they do."""
-    inside = [
-        receipt
-        for receipt in receipts
-        if chunk.start <= receipt["chunk"]["start"] and receipt["chunk"]["stop"] <= chunk.stop
-    ]
-    chosen: list[Receipt] = []
-    for receipt in sorted(inside, key=lambda r: (-r["events"], r["chunk"]["start"])):
-        first, last = receipt["chunk"]["start"], receipt["chunk"]["stop"]
-        if all(last <= r["chunk"]["start"] or r["chunk"]["stop"] <= first for r in chosen):
-            chosen.append(receipt)
-    return sorted(chosen, key=lambda r: r["chunk"]["start"])
+def _pieces(parts: Iterable[str]) -> dict[str, list[_Range]]:
+    """Return the entries that parts hold, in order, by what the ids of a file's chunks begin with."""
+    pieces: dict[str, list[_Range]] = {}
+    for name in parts:
+        head, start, stop = names.chunk_place(name)
+        pieces.setdefault(head, []).append((start, stop))
+    for ranges in pieces.values():
+        ranges.sort()
+    return pieces
 
 
-def _gaps(chunk: Chunk, tiles: list[Receipt]) -> Iterator[Chunk]:
+def _tiles(chunk: Chunk, pieces: list[_Range]) -> list[_Range]:
+    """Return the parts inside a chunk that do not overlap, larger ones first where they do.
+
+    Parameters
+    ----------
+    pieces : list of (int, int)
+        Parts of its file, sorted.
+    """
+    first, last = (bisect_left(pieces, (edge, 0)) for edge in (chunk.start, max(chunk.stop, chunk.start + 1)))
+    inside = [piece for piece in pieces[first:last] if piece[1] <= chunk.stop]
+    chosen: list[_Range] = []
+    for start, stop in sorted(inside, key=lambda piece: (piece[0] - piece[1], piece[0])):
+        if all(stop <= a or b <= start for a, b in chosen):
+            chosen.append((start, stop))
+    return sorted(chosen)
+
+
+def _gaps(chunk: Chunk, tiles: list[_Range]) -> Iterator[Chunk]:
     """Yield what `tiles` leave of a chunk."""
     if chunk.events == 0:
         yield chunk
-    start = chunk.start
-    for receipt in tiles:
-        if start < receipt["chunk"]["start"]:
-            yield chunk.part(start, receipt["chunk"]["start"])
-        start = receipt["chunk"]["stop"]
-    if start < chunk.stop:
-        yield chunk.part(start, chunk.stop)
+    at = chunk.start
+    for start, stop in tiles:
+        if at < start:
+            yield chunk.part(at, start)
+        at = stop
+    if at < chunk.stop:
+        yield chunk.part(at, chunk.stop)
 
 
 def remove_strangers(folder: Path, ledger: Ledger) -> list[str]:
@@ -198,31 +215,3 @@ def remove_strangers(folder: Path, ledger: Ledger) -> list[str]:
     for path in strangers:
         path.unlink(missing_ok=True)
     return sorted(path.name for path in strangers)
-
-
-def _read(path: Path, fingerprint: str) -> list[Receipt]:
-    """Return the receipts that can be read; a line that was cut is as good as none."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-    receipts = map(_receipt_in, lines)
-    return [receipt for receipt in receipts if receipt and receipt["fingerprint"] == fingerprint]
-
-
-def _receipt_in(line: str) -> Receipt | None:
-    try:
-        receipt = json.loads(line)["done"]
-    except (ValueError, KeyError, TypeError):
-        return None
-    return receipt if isinstance(receipt, dict) and receipt.keys() >= _NEEDED else None
-
-
-def _rewrite(ledger: Ledger) -> None:
-    """Write the ledger anew: without cut lines, and with what only the parts knew."""
-    lines = [json.dumps({"done": receipt}, separators=(",", ":")) for receipt in ledger.done.values()]
-    wanted = sorted(f"{line}\n".encode() for line in lines)
-    # In another order it is as good: chunks end in any.
-    if not ledger.path.exists() or sorted(ledger.path.read_bytes().splitlines(keepends=True)) != wanted:
-        with publish(ledger.path) as draft:
-            draft.write_bytes(b"".join(wanted))

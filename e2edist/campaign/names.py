@@ -16,7 +16,22 @@ LOG = "submit.log"
 
 def chunk_id(uuid: str, tree: str, start: int, stop: int) -> str:
     """Return the name of a part: safe in any file system, the same for the same entries of a file."""
-    return f"{uuid}-{_plain(tree)}-{start}-{stop}"
+    return piece_id(f"{uuid}-{_plain(tree)}", start, stop)
+
+
+def piece_id(head: str, start: int, stop: int) -> str:
+    """Return the id of other entries of the file that `head` stands for."""
+    return f"{head}-{start}-{stop}"
+
+
+def chunk_place(name: str) -> tuple[str, int, int]:
+    """Return what the ids of a file's chunks begin with, and the entries of this one, half-open.
+
+    >>> chunk_place("0f-Events-10-20")
+    ('0f-Events', 10, 20)
+    """
+    head, start, stop = name.rsplit("-", 2)
+    return head, int(start), int(stop)
 
 
 @cache

@@ -7,7 +7,7 @@ in any order.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -173,18 +173,26 @@ def stability_index(table: Table, reference: Table) -> float | None:
 
 
 def warnings(
-    quality: Quality, parts: Iterable[Quality] = (), drifts: Mapping[str, float] | None = None
+    quality: Quality, constant: Mapping[str, int] | None = None, drifts: Mapping[str, float] | None = None
 ) -> list[str]:
-    """Return what a person should look at, a clause each."""
+    """Return what a person should look at, a clause each.
+
+    Parameters
+    ----------
+    constant : mapping of str to int
+        Name of a table (`constants`) -> parts in which it is always the same.
+    drifts : mapping of str to float
+        As `drift` returns them.
+    """
     said = []
     for name, table in tables(quality).items():
         if table["nan"] or table["inf"]:
             said.append(f"{name}: {table['nan']:,} NaN and {table['inf']:,} infinite of {table['n']:,}")
         if _constant(table):
             said.append(f"{name}: always {table['min']:g}, in {table['n']:,} objects")
-    once = [name for part in parts for name, table in tables(part).items() if _constant(table)]
-    odd = [name for name in dict.fromkeys(once) if not _constant(tables(quality)[name])]
-    said += [f"{name}: constant in {once.count(name)} parts" for name in odd if name.startswith("score ")]
+    always = constants(quality)
+    odd = [name for name in constant or () if name.startswith("score ") and name not in always]
+    said += [f"{name}: constant in {constant[name]} parts" for name in odd if constant]
     worst = sorted((drifts or {}).items(), key=lambda item: -item[1])
     return said + [f"{name}: {_drifted(x)}" for name, x in worst if x > DRIFT]
 
@@ -193,6 +201,11 @@ def _drifted(value: float) -> str:
     if value == inf:
         return "can't be compared with the reference: only one of the two has it"
     return f"drifted from the reference, PSI {value:.2f}"
+
+
+def constants(quality: Quality) -> list[str]:
+    """Return the names of the tables of which every value is the same."""
+    return [name for name, table in tables(quality).items() if _constant(table)]
 
 
 def _constant(table: Table) -> bool:
@@ -221,7 +234,7 @@ def review(folder: Path, quality: Quality, said: list[str], reference: str | Non
         Drift of each score and input that both have; empty without a reference.
     """
     drifts = drift(quality, read_quality(Path(reference))) if reference else {}
-    said += [line for line in warnings({}, (), drifts) if line not in said]
+    said += [line for line in warnings({}, {}, drifts) if line not in said]
     write_quality(folder, quality, said, drifts)
     return drifts
 

@@ -192,7 +192,7 @@ def _write_books(folder: Path, plan: Plan, ledger: Ledger) -> list[dict[str, Any
     for name in remove_strangers(folder, ledger):
         log.warning("removed %s: its entries are in other parts", name)
     rows = bad_rows(plan, ledger)
-    write_timing(folder, ledger.done.values())
+    write_timing(folder, ledger.done)
     write_bad(folder, rows)
     return rows
 

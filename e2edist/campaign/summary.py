@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from e2edist.storage.parts import write_table
+from e2edist.storage.parts import write_batches
 
 from .chunk import Receipt
 from .clock import StageTimes, add_times
-from .quality import Quality, add_quality, warnings
+from .quality import Quality, add_quality, constants, warnings
 
 TIMING = "timing.parquet"
+#: Chunks of a row group.
+_ROW_GROUP = 5_000
 _TIMING_COLUMNS: dict[str, pa.DataType] = {
     "chunk": pa.string(),
     "stage": pa.string(),  # named as the reference's modules
@@ -63,26 +66,32 @@ class Summary:
 
 def summarise(receipts: Iterable[Receipt]) -> Summary:
     """Add up receipts."""
-    total, parts = Summary(), []
+    total, constant = Summary(), Counter[str]()
     for receipt in receipts:
-        parts.append(receipt.get("quality", {}))  # older parts have none
+        quality = receipt.get("quality", {})  # older parts have none
+        constant.update(constants(quality))
         total.chunks += 1
         total.events += receipt["events"]
         total.objects += receipt["rows"]
         total.status.update(receipt["status"])
         total.peak_mib = max(total.peak_mib, receipt.get("peak_mib", 0))
         total.stages = add_times(total.stages, {name: tuple(t) for name, t in receipt["stages"].items()})
-        total.quality = add_quality(total.quality, parts[-1])
-    total.warnings = warnings(total.quality, parts)
+        total.quality = add_quality(total.quality, quality)
+    total.warnings = warnings(total.quality, constant)
     return total
 
 
-def write_timing(folder: Path, receipts: Iterable[Receipt]) -> None:
+def write_timing(folder: Path, receipts: Mapping[str, Receipt]) -> None:
     """Write ``timing.parquet``: one row per chunk and stage; cpu is that of the chunk's own thread."""
-    ordered = sorted(receipts, key=lambda receipt: str(receipt["id"]))
-    rows = [row for receipt in ordered for row in _rows(receipt)]
-    table = pa.Table.from_pylist(rows, schema=pa.schema(_TIMING_COLUMNS))
-    write_table(folder / TIMING, table)
+    schema = pa.schema(_TIMING_COLUMNS)
+
+    def batches() -> Iterator[pa.Table]:
+        names = iter(sorted(receipts))
+        while some := list(islice(names, _ROW_GROUP)):
+            rows = [row for name in some for row in _rows(receipts[name])]
+            yield pa.Table.from_pylist(rows, schema=schema)
+
+    write_batches(folder / TIMING, schema, batches())
 
 
 def _rows(receipt: Receipt) -> Iterable[dict[str, Any]]:

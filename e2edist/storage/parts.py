@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +106,17 @@ def write_table(path: Path, table: pa.Table) -> None:
     OutputError
         The folder can't be written, or the disk is full.
     """
-    try:
-        same = path.exists() and pq.read_table(path).equals(table)
-    except (OSError, pa.ArrowException):
-        same = False
-    if not same:
-        with publish(path) as draft:
-            pq.write_table(table, draft, compression="zstd")
+    write_batches(path, table.schema, [table])
+
+
+def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.Table]) -> None:
+    """Write a table of which memory holds a batch at a time, a row group each; otherwise as `write_table`."""
+    with (
+        publish(path, keep_same=True) as draft,
+        pq.ParquetWriter(draft, schema, compression="zstd") as writer,
+    ):
+        for batch in batches:
+            writer.write_table(batch)
 
 
 def read_receipt(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,13 @@ DRAFT_ENDING = ".draft"
 
 
 @contextmanager
-def publish(path: Path) -> Iterator[Path]:
+def publish(path: Path, *, keep_same: bool = False) -> Iterator[Path]:
     """Give a draft to write, and rename it to `path` when the block ends without an error.
+
+    Parameters
+    ----------
+    keep_same : bool
+        Leave a file alone that holds the same bytes already.
 
     The draft lies in the same folder, is synced to disk before the rename, and is removed on any
     error; what a killed process leaves behind is swept by `sweep`. A name that exists is replaced
@@ -32,6 +38,8 @@ def publish(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield draft
+            if keep_same and path.exists() and filecmp.cmp(draft, path, shallow=False):
+                return
             _sync(draft)
             draft.replace(path)
             _sync(path.parent)

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import time
+import tracemalloc
 from dataclasses import asdict, replace
 
 import awkward as ak
@@ -517,6 +518,38 @@ def test_lines_of_another_plan_and_lines_that_are_no_json_do_not_count(tmp_path,
     assert open_ledger(tmp_path, "print", three).done == {three[0].id: expected}
 
 
+def test_a_ledger_that_is_damaged_while_it_is_in_use_says_so_and_is_made_again(tmp_path, three):
+    expected = part(tmp_path, three[0])
+    ledger = open_ledger(tmp_path, "print", three)
+    (tmp_path / LEDGER).write_text("{}\n")
+    with pytest.raises(OutputError, match="was changed while it was in use"):
+        ledger.done[three[0].id]
+    assert open_ledger(tmp_path, "print", three).done == {three[0].id: expected}
+
+
+def test_a_ledger_in_agreement_with_the_parts_is_left_alone_whatever_its_order(tmp_path, three):
+    for chunk in three[:2]:
+        part(tmp_path, chunk)
+    open_ledger(tmp_path, "print", three)
+    lines = (tmp_path / LEDGER).read_bytes().splitlines(keepends=True)
+    (tmp_path / LEDGER).write_bytes(lines[1] + lines[0])
+    before = (tmp_path / LEDGER).stat()
+    ledger = open_ledger(tmp_path, "print", three)
+    assert (tmp_path / LEDGER).stat() == before
+    assert [ledger.done[chunk.id]["id"] for chunk in three[:2]] == [chunk.id for chunk in three[:2]]
+
+
+def test_memory_holds_no_receipts(tmp_path):
+    chunks = plan_of(*range(0, 20_001, 10)).chunks()
+    ledger = open_ledger(tmp_path, "print", chunks)
+    tracemalloc.start()
+    for chunk in chunks:
+        ledger.record_done(receipt(chunk))
+    assert tracemalloc.get_traced_memory()[0] < 600 * len(chunks)
+    tracemalloc.stop()
+    assert sum(content["events"] for content in ledger.done.values()) == ledger.events_done == 20_000
+
+
 def test_what_was_given_up_is_pending_the_next_time(tmp_path, three):
     ledger = open_ledger(tmp_path, "print", three)
     ledger.record_failed(Failure.of(three[0], "no luck", 3, ["a", "b", "c"]))
@@ -536,9 +569,10 @@ def test_pieces_of_a_chunk_and_what_is_pending_cover_its_entries_once(tmp_path_f
         piece = whole.part(start, min(start + length, 30))
         (folder / PREDICTIONS).mkdir(exist_ok=True)
         path_of(folder, piece).touch()
-        lines.append(json.dumps({"done": receipt(piece)}))
-    (folder / LEDGER).write_text("\n".join(lines))
+        lines.append(json.dumps({"done": receipt(piece) | {"bytes": 0}}) + "\n")
+    (folder / LEDGER).write_text("".join(lines))
     ledger = open_ledger(folder, "print", [whole])
+    assert bool(ledger.done) == bool(pieces)
     ranges = [(r["chunk"]["start"], r["chunk"]["stop"]) for r in ledger.done.values()]
     ranges += [(chunk.start, chunk.stop) for chunk in ledger.pending]
     assert sorted(entry for start, stop in ranges for entry in range(start, stop)) == list(range(30))
@@ -549,7 +583,7 @@ def test_pieces_of_a_chunk_and_what_is_pending_cover_its_entries_once(tmp_path_f
 
 def test_the_timing_table_has_a_row_per_chunk_and_stage_and_sums_to_the_summary(tmp_path, three):
     receipts = [receipt(chunk) for chunk in three]
-    write_timing(tmp_path, receipts)
+    write_timing(tmp_path, {content["id"]: content for content in receipts})
     table = pq.read_table(tmp_path / TIMING).to_pylist()
     assert [(row["chunk"], row["stage"]) for row in table] == [
         (chunk.id, stage) for chunk in three for stage in ("source", "output")
@@ -565,7 +599,7 @@ def test_the_timing_table_has_a_row_per_chunk_and_stage_and_sums_to_the_summary(
 
 
 def test_nothing_done_is_an_empty_timing_table_with_all_columns(tmp_path):
-    write_timing(tmp_path, [])
+    write_timing(tmp_path, {})
     table = pq.read_table(tmp_path / TIMING)
     assert table.num_rows == 0
     assert {"chunk", "stage", "wall_ms", "cpu_ms", "items", "host", "device"} <= set(table.column_names)
