@@ -9,6 +9,7 @@
     ├── SpecError                 a TOML file or command line that people wrote
     │   └── UnknownNameError      no tagger, site, format ... of that name
     ├── ModelError                an ONNX model that does not load or does not fit its tagger
+    │   └── DeviceError           the GPU provider that was asked for is not to be had here
     ├── OutputError               an output folder that can't be written or belongs to another plan
     ├── ResourceError             what is asked for does not fit; names the number that would
     └── CampaignError             exit code 1: some chunks failed, the rest is safe on disk
@@ -87,6 +88,10 @@ class UnknownNameError(SpecError):
 
 class ModelError(E2EError):
     """A model does not load, or does not fit its tagger."""
+
+
+class DeviceError(ModelError):
+    """What a model should run on is not to be had here; says nothing about the model."""
 
 
 class OutputError(E2EError):

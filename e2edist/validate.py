@@ -68,9 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _validate(args: argparse.Namespace, console: Console) -> int:
+    from e2edist.engines import runtime
     from e2edist.validation.gate import examine
     from e2edist.validation.report import report
-    from e2edist.validation.sessions import runtime
     from e2edist.validation.variants import Asked
 
     _check(args)

@@ -114,7 +114,8 @@ def describe(provider: str, runtime: Any) -> dict[str, str]:
     except _cuda.DriverError as error:  # a build that finds its device by itself
         return facts | {"device": provider, "driver": str(error)}
     shown = device.driver or f"for CUDA {device.cuda // 1000}.{device.cuda % 1000 // 10}"
-    return facts | {"device": device.name, "uuid": device.uuid, "driver": shown}
+    capability = str(device.capability / 10)
+    return facts | {"device": device.name, "uuid": device.uuid, "capability": capability, "driver": shown}
 
 
 @cache

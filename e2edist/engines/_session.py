@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from e2edist.errors import ModelError
+from e2edist.errors import DeviceError, ModelError
 
-from . import EngineOptions, _device
+from . import EngineOptions, _device, _nodes
+from ._runtime import refused_load, runtime
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -22,24 +23,6 @@ PROVIDERS = {
 }
 #: Folder of engines that TensorRT built, else below ~/.cache.
 CACHE = "E2EDIST_CACHE"
-
-
-def runtime() -> Any:
-    """Return the module onnxruntime.
-
-    Raises
-    ------
-    ModelError
-        It is not installed.
-    """
-    # Official builds report usage to their maker unless told not to before they are loaded.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        todo = "Install the extra [cpu] or [gpu] of e2edist, never both: pip install 'e2edist[cpu]'."
-        raise ModelError("", "onnxruntime is not installed", todo) from error
-    return onnxruntime
 
 
 def open_session(model: str | bytes, path: str, options: EngineOptions) -> Any:
@@ -54,30 +37,38 @@ def open_session(model: str | bytes, path: str, options: EngineOptions) -> Any:
 
     Raises
     ------
+    DeviceError
+        The provider can't be used here: says which of build, driver, device and library is missing.
     ModelError
-        The model does not load, or the provider can't be used here: says which of build, driver, device
-        and library is missing.
+        The model does not load.
     """
     ort, provider = runtime(), PROVIDERS[options.provider]
-    if provider != PROVIDERS["cpu"]:
+    on_cpu = options.provider == "cpu"
+    if not on_cpu:
         _check_device(provider, ort)
     try:
         session = ort.InferenceSession(
-            model, session_options(ort, options), providers=provider_settings(options, path)
+            model,
+            session_options(ort, options),
+            providers=provider_settings(options, path),
+            # Else a call that fails on the device is run on the CPU from then on, with a line on stdout.
+            enable_fallback=0,
         )
     except Exception as error:  # onnxruntime's errors have no common class of their own
-        raise ModelError(path, f"does not load: {first_line(error)}") from error
+        raise refused_load(path, error) from error
     ran = session.get_providers()[0]
     if ran != provider:  # none of the known reasons, and still it fell back
-        why, todo = _device.refusal(provider, ort)
-        raise ModelError(provider, why or f"the model would run on {ran}", todo)
+        _check_device(provider, ort)
+        raise DeviceError(provider, f"the model would run on {ran}")
+    if not on_cpu and (why := _nodes.nothing_of(_nodes.placement(session), provider)):
+        raise ModelError(path, why, "Run it on the CPU, or export it with operators that the provider has.")
     return session
 
 
 def _check_device(provider: str, ort: Any) -> None:
     why, todo = _device.refusal(provider, ort)
     if why:
-        raise ModelError(provider, why, todo)
+        raise DeviceError(provider, why, todo)
 
 
 def session_options(ort: Any, options: EngineOptions) -> Any:
@@ -88,7 +79,8 @@ def session_options(ort: Any, options: EngineOptions) -> Any:
     settings.inter_op_num_threads = 1
     # Workers share cores: a thread that waits must not burn the one that another thread needs.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    settings.log_severity_level = 3
+    settings.log_severity_level = 4  # what goes wrong is said by the exception
+    settings.add_session_config_entry(*_nodes.RECORD)
     return settings
 
 
@@ -129,6 +121,14 @@ def engine_folder(path: str) -> Path:
     return base / "tensorrt" / kind / model
 
 
+def tf32(options: EngineOptions) -> str:
+    """Return whether a GPU rounds to TF32, on or off: NVIDIA's variable stands above all settings."""
+    if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        return "off"
+    # TensorRT has no other switch than the variable.
+    return "on" if options.tf32 or options.provider == "tensorrt" else "off"
+
+
 @contextmanager
 def engines_locked(path: str, options: EngineOptions) -> Iterator[None]:
     """Let one process of a node build TensorRT engines while the others wait to read them."""
@@ -140,9 +140,3 @@ def engines_locked(path: str, options: EngineOptions) -> Iterator[None]:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error, or its class."""
-    text = str(error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__

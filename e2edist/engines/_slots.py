@@ -1,7 +1,7 @@
 """Input buffers that are bound to a session once, and filled again and again.
 
 On a GPU each buffer is a pair: pinned memory of the host, and memory of the device to which it is
-copied before a run. On the CPU the runtime reads the host's buffer where it lies.
+copied before a run (staged). On the CPU the runtime reads the host's buffer where it lies.
 """
 
 from __future__ import annotations
@@ -29,40 +29,48 @@ class Slot:
     Attributes
     ----------
     host : dict of str to array
-        To be filled before `run`; zeros at first.
-    clear : callable, optional
-        Undoes the last filling, for who wants blank buffers.
+        To be filled before `upload`; zeros at first.
+    dirty : (Crops, int, int), optional
+        What the buffers hold, for who wants them blank again.
     """
 
-    def __init__(self, ort: Any, session: Any, inputs: Inputs, device: str) -> None:
+    def __init__(self, ort: Any, session: Any, inputs: Inputs, device: str, *, staged: bool) -> None:
         self._session, self._binding = session, session.io_binding()
         self.host = {name: page_aligned(shape, dtype) for name, (shape, dtype) in inputs.items()}
         self.dirty: tuple[Crops, int, int] | None = None
         self._copies = []
         for name, array in self.host.items():
-            if device == "cpu":
-                value = ort.OrtValue.ortvalue_from_numpy(array)  # the same memory
-            else:
-                pin(array)
+            if staged:
+                if device != "cpu":
+                    pin(array)
                 value = ort.OrtValue.ortvalue_from_shape_and_type(array.shape, array.dtype, device, 0)
                 self._copies.append((value, array))
+            else:
+                value = ort.OrtValue.ortvalue_from_numpy(array)  # the same memory
             self._binding.bind_ortvalue_input(name, value)
         for item in session.get_outputs():
             self._binding.bind_output(item.name, "cpu")
 
-    def run(self) -> list[Array]:
-        """Copy to the device, run, and return all outputs of the session."""
+    def upload(self) -> None:
+        """Copy what was filled in to the device, while it may run what another slot holds."""
         for value, array in self._copies:
             value.update_inplace(array)
+
+    def run(self) -> list[Array]:
+        """Run on what was uploaded, and return all outputs of the session."""
         self._session.run_with_iobinding(self._binding)
         return list(self._binding.copy_outputs_to_cpu())
 
 
 class Rack:
-    """The slots of an engine: one for each run that goes on at a time, kept for the next chunk."""
+    """The slots of an engine: one for each run that goes on at a time, kept for the next chunk.
 
-    def __init__(self, ort: Any, sessions: Sequence[Any], device: str) -> None:
-        self._ort, self._sessions, self._device = ort, sessions, device
+    `device` is where the sessions have their inputs; `staged` whether these are copies of the host's.
+    """
+
+    def __init__(self, ort: Any, sessions: Sequence[Any], device: str, *, staged: bool) -> None:
+        self._ort, self._sessions = ort, sessions
+        self._device, self._staged = device, staged
         self._free: dict[Any, list[Slot]] = {}
         self._made, self._lock = 0, Lock()
 
@@ -74,7 +82,7 @@ class Rack:
                 return waiting.pop()
             session = self._sessions[self._made % len(self._sessions)]
             self._made += 1
-        return Slot(self._ort, session, inputs, self._device)
+        return Slot(self._ort, session, inputs, self._device, staged=self._staged)
 
     def give(self, slot: Slot) -> None:
         """Take a slot back."""
@@ -149,6 +157,7 @@ class SlotFeed:
         """Make the inputs of the crops start:stop, and begin with them if there is a second slot."""
         slot = self._rack.take(self._loader.inputs(start, stop))
         self.sent += self._loader.fill(slot, start, stop)
+        slot.upload()
         self._loaded.append((slot, self._runner.submit(slot.run) if self._runner else None))
 
     def result(self) -> dict[str, Array]:

@@ -15,11 +15,15 @@ from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops, Normalisation
 from e2edist.spec.tagger import TaggerSpec
 
-from . import EngineOptions, Feed, _device, _sparse
+from . import EngineOptions, Feed, _device, _nodes, _sparse
 from ._dense import DenseFeed
 from ._ports import Ports, image_shape
-from ._session import engines_locked, first_line, open_session, runtime
+from ._runtime import first_line, runtime
+from ._session import engines_locked, open_session, tf32
 from ._slots import ImageLoader, ListLoader, Rack, SlotFeed
+
+#: Where ONNX Runtime keeps a provider's tensors.
+_MEMORY = {"cpu": "cpu", "cuda": "cuda", "tensorrt": "cuda"}
 
 
 class OnnxEngine:
@@ -31,7 +35,8 @@ class OnnxEngine:
         self._rule, self._adds = tagger.normalisation, True
         with engines_locked(self._path, options):
             self._open()
-        self._rack = Rack(runtime(), self._sessions, _memory(options))
+        staged = options.provider != "cpu"
+        self._rack = Rack(runtime(), self._sessions, _MEMORY[options.provider], staged=staged)
         self.columns = self._ports.columns
         self.facts: Mapping[str, str] = self._facts()
 
@@ -63,15 +68,16 @@ class OnnxEngine:
         return {self._ports.name: np.zeros((self.batch, *image_shape(self._tagger)), self._ports.dtype)}
 
     def _facts(self) -> dict[str, str]:
-        options = self._options
-        facts = _device.describe(self._sessions[0].get_providers()[0], runtime()) | {
-            "provider": self._sessions[0].get_providers()[0],
+        options, provider = self._options, self._sessions[0].get_providers()[0]
+        facts = _device.describe(provider, runtime()) | {
+            "provider": provider,
             "images": options.images,
             "sessions": str(options.sessions),
             "intra_op": str(options.threads),
         }
         if options.provider != "cpu":
-            facts |= {"tf32": "on" if options.tf32 else "off", "conv_search": options.conv_search}
+            facts |= {"tf32": tf32(options), "conv_search": options.conv_search}
+            facts |= _nodes.facts(_nodes.placement(self._sessions[0]), provider)
         return facts | ({"profile": options.profile} if options.profile else {})
 
     def _run(self, inputs: dict[str, Array]) -> list[Any]:
@@ -112,11 +118,6 @@ class OnnxEngine:
         names = [item.name for item in self._sessions[0].get_outputs()]
         answers = dict(zip(names, self._guarded(call), strict=True))
         return self._ports.scores([answers[name] for name in self._ports.fetch], self.batch)
-
-
-def _memory(options: EngineOptions) -> str:
-    """Return where ONNX Runtime keeps a provider's tensors."""
-    return "cpu" if options.provider == "cpu" else "cuda"
 
 
 def make(tagger: TaggerSpec, options: EngineOptions) -> OnnxEngine:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from e2edist.engines import first_line
 from e2edist.errors import ModelError
 from e2edist.spec.tagger import TaggerSpec
 
 from .golden import Golden
-from .sessions import first_line
 from .source import Reference, as_columns
 
 

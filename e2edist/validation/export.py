@@ -10,12 +10,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from e2edist.engines import first_line
 from e2edist.errors import ModelError
 from e2edist.spec.tagger import TaggerSpec
 
 from .frameworks import kind_of, load_torch
 from .golden import image_shape
-from .sessions import first_line
 
 #: Understood by every onnxruntime that e2edist works with.
 OPSET = 17

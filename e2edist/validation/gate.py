@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from e2edist.engines import EngineOptions, make_engine
-from e2edist.errors import InputError, ModelError
+from e2edist.engines import EngineOptions, make_engine, runtime
+from e2edist.errors import DeviceError, InputError, ModelError
 from e2edist.imaging.batch import Array
 from e2edist.spec.tagger import TaggerSpec
 
 from .compare import Difference, auc, compare
 from .golden import Golden
-from .sessions import runtime
 from .source import Reference
 from .static import FAIL, Check, check_file, check_weights
-from .variants import Asked, Variant, baseline, variants
+from .variants import Asked, NotApplicableError, Variant, baseline, variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,10 @@ class Row:
         As in `Variant`.
     seconds : float
         To open and run.
+    facts : mapping of str to str
+        What it ran on.
+    applies : bool
+        Whether it fits the model and this machine.
     """
 
     name: str
@@ -47,15 +50,22 @@ class Row:
     counts: bool
     asked: bool
     seconds: float
+    facts: Mapping[str, str] = field(default_factory=dict)
+    applies: bool = True
 
     @property
     def word(self) -> str:
         """The verdict in a word: pass, FAIL, no (not to be used, and nobody asked), or not run."""
-        if self.difference is None and not self.asked:
+        if not self.applies and not self.asked:
             return "not run"
         if not self.faults:
             return "pass"
         return "FAIL" if self.counts or self.asked else "no"
+
+    @property
+    def must(self) -> bool:
+        """Whether the model fails if this one does."""
+        return self.counts and (self.asked or self.applies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +101,13 @@ class Verdict:
         found = [self.refused] if self.refused else []
         found += [f"{check.name}: {check.why}" for check in self.checks if check.verdict == FAIL]
         return found + [
-            f"{row.name}: {'; '.join(row.faults)}" for row in self.rows if row.faults and _must(row)
+            f"{row.name}: {'; '.join(row.faults)}" for row in self.rows if row.faults and row.must
         ]
 
     @property
     def unmet(self) -> list[str]:
         """What else was asked for and fails."""
-        rows = [row for row in self.rows if row.faults and row.asked and not _must(row)]
+        rows = [row for row in self.rows if row.faults and row.asked and not row.must]
         return [f"{row.name}: {'; '.join(row.faults)}" for row in rows]
 
     def content(self) -> dict[str, Any]:
@@ -118,10 +128,6 @@ class Verdict:
             "host": platform.node(),
             "onnxruntime": runtime().__version__,
         }
-
-
-def _must(row: Row) -> bool:
-    return row.counts and (row.asked or row.difference is not None)
 
 
 def _plain(value: Any) -> Any:
@@ -187,15 +193,15 @@ def _text(golden: Golden, scores: str) -> str:
 
 
 def _row(variant: Variant, targets: Sequence[tuple[Golden, Array]], tagger: TaggerSpec) -> Row:
-    began = time.perf_counter()
+    began, worst, applies = time.perf_counter(), None, True
     try:
-        found = [compare(variant.run(golden), scores, golden.label) for golden, scores in targets]
+        worst = _worst([compare(variant.run(golden), scores, golden.label) for golden, scores in targets])
+        faults = tuple(worst.faults(tagger.tolerance))
     except ModelError as error:
-        why = (error.what if not error.todo else f"{error.what}. {error.todo}",)
-        return Row(variant.name, None, why, variant.counts, variant.asked, time.perf_counter() - began)
-    seconds, worst = time.perf_counter() - began, _worst(found)
-    faults = tuple(worst.faults(tagger.tolerance))
-    return Row(variant.name, worst, faults, variant.counts, variant.asked, seconds)
+        applies = not isinstance(error, DeviceError | NotApplicableError)
+        faults = (error.what if not error.todo else f"{error.what}. {error.todo}",)
+    seconds, kind = time.perf_counter() - began, (variant.counts, variant.asked)
+    return Row(variant.name, worst, faults, *kind, seconds, dict(variant.facts), applies)
 
 
 def _worst(found: Sequence[Difference]) -> Difference:

@@ -133,6 +133,22 @@ def image_shape(tagger: TaggerSpec) -> tuple[int, int, int]:
     return (c, n, n) if tagger.model.layout == "NCHW" else (n, n, c)
 
 
+def crops_of(images: Array, *, channels_last: bool) -> Crops:
+    """Return dense images as sparse crops of what is not zero in them, normalised as it stands.
+
+    Parameters
+    ----------
+    images : float32, shape (objects, channels, n, n), or (objects, n, n, channels)
+    """
+    planes = images.transpose(0, 3, 1, 2) if channels_last else images
+    objects, channels, size, _ = planes.shape
+    flat = np.ascontiguousarray(planes).reshape(objects * channels, size**2)
+    plane, place = np.nonzero(flat)
+    offsets = np.searchsorted(plane, np.arange(len(flat) + 1)).astype(np.int64)
+    pixel = (plane % channels * size**2 + place).astype(np.int32)
+    return Crops(offsets, pixel, flat[plane, place].astype(np.float32), channels, size)
+
+
 def join_crops(pieces: Sequence[Crops]) -> Crops:
     """Return several lists of crops of one shape as one."""
     offsets = [np.zeros(1, np.int64)]

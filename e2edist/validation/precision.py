@@ -8,9 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from e2edist.engines import first_line, runtime
 from e2edist.errors import ModelError
-
-from .sessions import first_line, runtime
 
 _TODO = "Install the extra [convert]: pip install 'e2edist[convert]'."
 

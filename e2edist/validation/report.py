@@ -77,6 +77,12 @@ def _print_rows(console: Console, verdict: Verdict) -> None:
         table.add_row(row.name, *_numbers(row), f"{row.seconds:.1f}", row.word)
     console.print(table, highlight=False, markup=False)
     for row in verdict.rows:
+        if on_cpu := row.facts.get("cpu_nodes"):
+            text = f"{row.name}: ONNX Runtime leaves nodes to the CPU: {on_cpu} ({row.facts['nodes']})"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+        if device := row.facts.get("uuid") and row.facts.get("device"):
+            text = f"{row.name}: on {device}, {row.facts['uuid']}, driver {row.facts['driver']}"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
         if row.faults and row.word in ("no", "not run"):
             text = f"{row.name}: {row.word}: {'; '.join(row.faults)}"
             console.print(text, highlight=False, markup=False, soft_wrap=True)

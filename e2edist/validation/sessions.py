@@ -1,13 +1,13 @@
-"""ONNX Runtime sessions with settings that a campaign never has, for comparing."""
+"""ONNX Runtime sessions on the CPU with settings that a campaign never has, for comparing."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from e2edist.engines import first_line, refused_load, runtime
 from e2edist.errors import ModelError
 from e2edist.imaging.batch import Array
 from e2edist.spec.tagger import TaggerSpec
@@ -24,37 +24,14 @@ class Settings:
 
     Attributes
     ----------
-    provider : str
-        ONNX Runtime's name of it.
-    options : tuple of (str, str)
-        The provider's.
     optimised : bool
         Whether the graph is rewritten before it runs.
     threads : int
         Threads inside one call.
     """
 
-    provider: str = CPU
-    options: tuple[tuple[str, str], ...] = ()
     optimised: bool = True
     threads: int = 1
-
-
-def runtime() -> Any:
-    """Return the module onnxruntime.
-
-    Raises
-    ------
-    ModelError
-        It isn't installed.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        todo = "Install the extra [cpu] or [gpu] of e2edist, never both: pip install 'e2edist[cpu]'."
-        raise ModelError("", "onnxruntime is not installed", todo) from error
-    return onnxruntime
 
 
 class Session:
@@ -112,19 +89,7 @@ def _open(model: str | bytes, path: str, settings: Settings) -> Any:
     options.intra_op_num_threads, options.inter_op_num_threads = settings.threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # what goes wrong is said by the exception
-    providers = [(settings.provider, dict(settings.options))]
-    if settings.provider != CPU:
-        providers.append((CPU, {}))  # some operators of any graph run there
     try:
-        session = ort.InferenceSession(model, options, providers=providers)
+        return ort.InferenceSession(model, options, providers=[CPU])
     except Exception as error:  # as above
-        raise ModelError(path, f"does not load: {first_line(error)}") from error
-    if session.get_providers()[0] != settings.provider:
-        raise ModelError(path, f"no usable device for {settings.provider}: it would run on the CPU")
-    return session
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says, in one line."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+        raise refused_load(path, error) from error

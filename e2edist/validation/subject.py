@@ -6,11 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from e2edist.engines import refused_load, runtime
 from e2edist.errors import ModelError
 from e2edist.spec._toml import parse
 from e2edist.spec.tagger import TaggerSpec, load_tagger, packaged
-
-from .sessions import first_line, runtime
 
 _TODO = "Name the tagger that it belongs to with --tagger."
 #: Longest side of a crop.
@@ -40,7 +39,7 @@ def stand_in(model: Path) -> TaggerSpec:
     except ModelError:
         raise
     except Exception as error:  # onnxruntime's errors have no common class of their own
-        raise ModelError(str(model), f"does not load: {first_line(error)}") from error
+        raise refused_load(str(model), error) from error
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(f"{item.name} {item.shape}" for item in inputs) or "none"

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from e2edist.engines import EngineOptions, make_engine, open_feed
-from e2edist.errors import ModelError
+from e2edist.engines import Engine, EngineOptions, Feed, make_engine, open_feed, runtime
+from e2edist.errors import DeviceError, ModelError
 from e2edist.imaging.batch import Array
 from e2edist.spec.tagger import TaggerSpec
 
-from .golden import Golden
+from .golden import Golden, crops_of
 from .precision import to_half, to_int8
-from .sessions import Session, Settings, runtime
+from .sessions import Session, Settings
 
-#: ONNX Runtime's name of a provider -> (ours, options without TF32, options with it).
-_GPUS: dict[str, tuple[str, tuple[tuple[str, str], ...] | None, tuple[tuple[str, str], ...]]] = {
-    "CUDAExecutionProvider": ("CUDA", (("use_tf32", "0"),), (("use_tf32", "1"),)),
-    # TensorRT has no switch of its own for TF32.
-    "TensorrtExecutionProvider": ("TensorRT", None, ()),
-    "NvTensorRTRTXExecutionProvider": ("TensorRT RTX", None, ()),
-    "MIGraphXExecutionProvider": ("MIGraphX", (), ()),
-    "ROCMExecutionProvider": ("ROCm", (), ()),
+#: Our providers on a GPU -> (name for people, ONNX Runtime's); those of which a campaign can have a pool.
+_GPUS = {
+    "cuda": ("CUDA", "CUDAExecutionProvider"),
+    # Last: it sets NVIDIA's variable against TF32, which other libraries in the process read too.
+    "tensorrt": ("TensorRT", "TensorrtExecutionProvider"),
 }
+
+
+class NotApplicableError(ModelError):
+    """A variant does not fit a model or its objects, which says nothing about either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,74 @@ class Variant:
     counts : bool
         Whether campaigns run the model so: then it must pass.
     asked : bool
-        Whether the user asked for it: then it must run.
+        Whether the user asked for it: then it must run, whatever is missing for it.
+    facts : mapping of str to str
+        What it ran on, as in the receipts of campaigns; known after it ran.
     """
 
     name: str
     run: Callable[[Golden], Array]
     counts: bool = True
     asked: bool = True
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+class EngineRun:
+    """The product's own engine, with its batches, buffers and activations.
+
+    Attributes
+    ----------
+    facts : dict of str to str
+        Of the engine, once it ran.
+    """
+
+    def __init__(self, tagger: TaggerSpec, options: EngineOptions) -> None:
+        self._tagger, self._options = tagger, options
+        self.facts: dict[str, str] = {}
+
+    def __call__(self, golden: Golden) -> Array:
+        """Return the scores of golden objects, float64, shape (objects, columns)."""
+        tagger, crops = self._tagger, golden.crops
+        if (
+            crops is None
+        ):  # known as images only: their pixels are lists too, of numbers that stay as they are
+            crops = crops_of(golden.images, channels_last=tagger.model.layout == "NHWC")
+            tagger = _as_it_is(tagger)
+        engine = self._open(tagger)
+        self.facts.update(engine.facts)
+        with closing(open_feed(engine, crops, tagger.normalisation)) as feed:
+            return np.concatenate(list(_batches(engine, feed, len(golden))))
+
+    def _open(self, tagger: TaggerSpec) -> Engine:
+        try:
+            return make_engine(tagger, self._options)
+        except DeviceError:
+            raise
+        except ModelError as error:
+            if self._options.images == "dense":
+                raise
+            # A model to which no sparse graph can be joined runs dense.
+            raise NotApplicableError(*error.args) from error
+
+
+def _batches(engine: Engine, feed: Feed, objects: int) -> Iterator[Array]:
+    """Yield scores batch by batch, one batch ahead where the feed has two buffers, as in a campaign."""
+    spans = [(i, min(i + engine.batch, objects)) for i in range(0, objects, engine.batch)]
+    loaded = 0
+    for done, (start, stop) in enumerate(spans):
+        while loaded < min(done + feed.depth, len(spans)):
+            feed.load(*spans[loaded])
+            loaded += 1
+        answer = feed.result()
+        columns = [answer[name][: stop - start].astype(np.float64) for name in engine.columns]
+        yield np.stack(columns, axis=1)
+
+
+def _as_it_is(tagger: TaggerSpec) -> TaggerSpec:
+    """Return the tagger with a normalisation that changes nothing."""
+    plain = {"threshold": 0.0, "scale": 1.0, "offset": 0.0}
+    channels = tuple(channel.model_copy(update=plain) for channel in tagger.channels)
+    return tagger.model_copy(update={"channels": channels})
 
 
 def baseline(tagger: TaggerSpec) -> Callable[[Golden], Array]:
@@ -78,9 +141,9 @@ def variants(tagger: TaggerSpec, asked: Asked) -> Iterator[Variant]:
     fixed = Session(tagger.model.path, tagger, Settings()).fixed
     yield Variant("CPU, unoptimised", _session(tagger, Settings(optimised=False), batch))
     yield Variant("CPU, optimised", _session(tagger, Settings(), batch))
-    yield Variant("CPU, e2edist's", _engine(tagger, EngineOptions(batch=batch)))
-    # A model to which no sparse graph can be joined runs dense: its failing to join says nothing about it.
-    yield Variant("CPU, sparse images", _sparse(tagger, batch), asked=False)
+    yield _engine("CPU, e2edist's", tagger, EngineOptions(batch=batch))
+    sparse = EngineOptions(batch=batch, images="sparse")
+    yield _engine("CPU, sparse images", tagger, sparse, asked=False)
     if not fixed:
         yield Variant("CPU, batch 1", _session(tagger, Settings(), 1))
         yield Variant(f"CPU, batch {3 * batch + 1}", _session(tagger, Settings(), 3 * batch + 1))
@@ -94,16 +157,27 @@ def variants(tagger: TaggerSpec, asked: Asked) -> Iterator[Variant]:
 
 
 def _on_gpus(tagger: TaggerSpec, batch: int, asked: Asked) -> Iterator[Variant]:
-    for provider in runtime().get_available_providers():
-        if provider not in _GPUS:
+    """Yield what a pool on each GPU provider of this build does; where there is no device, it does not run.
+
+    Whatever fails on a device that is there is a failure of the model on it.
+    """
+    for provider, (name, theirs) in _GPUS.items():
+        if theirs not in runtime().get_available_providers():
             continue
-        name, exact, quick = _GPUS[provider]
-        if exact is not None:
-            # Without a device it can't run, which says nothing about the model.
-            yield Variant(f"{name}, no TF32", _session(tagger, Settings(provider, exact), batch), asked=False)
-        if exact != quick:
-            run = _session(tagger, Settings(provider, quick), batch)
-            yield Variant(f"{name}, TF32" if exact else name, run, counts=False, asked=asked.tf32)
+        options = EngineOptions(provider=provider, batch=batch)
+        yield _engine(name, tagger, options, asked=False)
+        sparse = replace(options, images="sparse")
+        yield _engine(f"{name}, sparse images", tagger, sparse, asked=False)
+        if provider == "cuda":  # TensorRT has no switch of its own for TF32
+            quick = replace(options, tf32=True)
+            yield _engine(f"{name}, TF32", tagger, quick, counts=False, asked=asked.tf32)
+
+
+def _engine(
+    name: str, tagger: TaggerSpec, options: EngineOptions, *, counts: bool = True, asked: bool = True
+) -> Variant:
+    run = EngineRun(tagger, options)
+    return Variant(name, run, counts, asked, run.facts)
 
 
 def _smaller(tagger: TaggerSpec, batch: int, asked: Asked) -> Iterator[Variant]:
@@ -137,43 +211,3 @@ def _shuffled(run: Callable[[Golden], Array]) -> Callable[[Golden], Array]:
         return run(replace(golden, images=golden.images[order], crops=None))[back]
 
     return shuffled
-
-
-def _sparse(tagger: TaggerSpec, batch: int) -> Callable[[Golden], Array]:
-    """Return the product's engine with images made on the device from lists of pixels."""
-
-    def run(golden: Golden) -> Array:
-        if golden.crops is None:
-            raise ModelError(tagger.model.path, "these objects are known as images only")
-        engine = make_engine(tagger, EngineOptions(batch=batch, images="sparse"))
-        feed, parts = open_feed(engine, golden.crops, tagger.normalisation), []
-        try:
-            for start in range(0, len(golden), engine.batch):
-                stop = min(start + engine.batch, len(golden))
-                feed.load(start, stop)
-                answer = feed.result()
-                columns = [answer[name][: stop - start].astype(np.float64) for name in engine.columns]
-                parts.append(np.stack(columns, axis=1))
-        finally:
-            feed.close()
-        return np.concatenate(parts)
-
-    return run
-
-
-def _engine(tagger: TaggerSpec, options: EngineOptions) -> Callable[[Golden], Array]:
-    """Return the product's own engine, with its batches and activations."""
-
-    def run(golden: Golden) -> Array:
-        engine = make_engine(tagger, options)
-        parts = []
-        for start in range(0, len(golden), engine.batch):
-            part = golden.images[start : start + engine.batch]
-            full = np.zeros((engine.batch, *part.shape[1:]), np.float32)
-            full[: len(part)] = part
-            answer = engine.predict(full)
-            columns = [answer[name][: len(part)].astype(np.float64) for name in engine.columns]
-            parts.append(np.stack(columns, axis=1))
-        return np.concatenate(parts)
-
-    return run

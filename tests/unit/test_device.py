@@ -3,12 +3,15 @@
 import re
 import subprocess
 import sys
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from models import write_model
 
-from e2edist.engines import EngineOptions, _cuda, _device, _session
+from e2edist.engines import EngineOptions, _cuda, _device, _nodes, _session
 from e2edist.engines._cuda import Device, DriverError
+from e2edist.errors import DeviceError, ModelError
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 A100 = Device("NVIDIA A100-SXM4-40GB", "GPU-1", 80, "580.65", 13000)
@@ -103,6 +106,7 @@ def test_a_receipt_tells_device_uuid_driver_and_build(tmp_path, driver):
     driver(A100)
     facts = _device.describe(CUDA, runtime(tmp_path))
     assert (facts["device"], facts["uuid"], facts["driver"]) == (A100.name, "GPU-1", "580.65")
+    assert facts["capability"] == "8.0"
     assert "1.31.1" in facts["build"]
 
 
@@ -141,3 +145,46 @@ def test_engines_of_tensorrt_are_built_by_one_process_at_a_time(tmp_path, driver
         other = [sys.executable, "-c", code, str(lock)]
         assert subprocess.run(other, check=False, capture_output=True).returncode != 0
     assert subprocess.run(other, check=False).returncode == 0
+
+
+def test_tf32_is_told_as_it_is_with_the_variable_that_stands_above_all_settings(monkeypatch):
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    told = [_session.tf32(EngineOptions(provider=p, tf32=on)) for p in ("cuda", "tensorrt") for on in (0, 1)]
+    assert told == ["off", "on", "on", "on"]
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    assert _session.tf32(EngineOptions(provider="cuda", tf32=True)) == "off"
+
+
+def test_a_session_remembers_which_provider_has_which_node_and_never_falls_back_later(tmp_path):
+    path = str(write_model(tmp_path / "m.onnx"))
+    session = _session.open_session(path, path, EngineOptions())
+    placed = _nodes.placement(session)
+    assert placed.keys() == {"CPUExecutionProvider"}
+    assert placed["CPUExecutionProvider"]["Conv"] == 1
+    # Else onnxruntime itself runs on the CPU from the first failure on, with a line on stdout.
+    assert session._enable_fallback is False
+
+
+def test_nodes_that_are_left_to_the_cpu_are_told_in_receipts():
+    placed = {CUDA: Counter(Conv=10, Relu=9), "CPUExecutionProvider": Counter(Shape=2, Gather=1)}
+    assert _nodes.facts(placed, CUDA) == {
+        "nodes": "19 on CUDAExecutionProvider, of 22",
+        "cpu_nodes": "2 Shape, 1 Gather",
+    }
+    both = {TENSORRT: Counter(Conv=10), CUDA: Counter(ScatterElements=1)}
+    assert _nodes.facts(both, TENSORRT) == {"nodes": f"10 on {TENSORRT}, 1 on {CUDA}, of 11"}
+    assert "not told" in _nodes.facts({}, CUDA)["nodes"]
+
+
+def test_a_provider_that_takes_no_node_of_a_model_is_no_proof_of_a_device(tmp_path, monkeypatch):
+    assert _nodes.nothing_of({}, CUDA) == ""
+    assert _nodes.nothing_of({CUDA: Counter(Conv=1)}, CUDA) == ""
+    path = str(write_model(tmp_path / "m.onnx"))
+    monkeypatch.setattr(_session, "_check_device", lambda provider, ort: None)
+    monkeypatch.setattr(_session, "provider_settings", lambda options, path: ["CPUExecutionProvider"])
+    with pytest.raises(DeviceError, match="the model would run on CPUExecutionProvider"):
+        _session.open_session(path, path, EngineOptions(provider="cuda"))
+    monkeypatch.setitem(_session.PROVIDERS, "cuda", "CPUExecutionProvider")
+    monkeypatch.setattr(_nodes, "placement", lambda session: {"Other": Counter(Conv=1, Relu=1)})
+    with pytest.raises(ModelError, match="takes none of its 2 nodes: 1 Conv, 1 Relu"):
+        _session.open_session(path, path, EngineOptions(provider="cuda"))

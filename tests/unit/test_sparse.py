@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import JETS, write_model, write_tagger
 
-from e2edist.engines import EngineOptions, _cuda, _slots, _sparse, make_engine, open_feed
+from e2edist.engines import EngineOptions, _cuda, _session, _slots, _sparse, make_engine, open_feed
+from e2edist.engines import onnx as engine_module
 from e2edist.errors import ModelError
 from e2edist.imaging.crops import Crops, dense
 from e2edist.spec.tagger import load_tagger
@@ -121,9 +122,10 @@ def test_the_graph_makes_the_images_of_crops_dense_bit_for_bit(build, layout, op
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     slot = _slots.ListLoader(crops, rule, adds=opset >= 16)
-    rack = _slots.Rack(onnxruntime, [session], "cpu")
+    rack = _slots.Rack(onnxruntime, [session], "cpu", staged=False)
     held = rack.take(slot.inputs(0, 5))
     slot.fill(held, 0, 5)
+    held.upload()
     np.testing.assert_array_equal(held.run()[0], dense(crops, rule))
 
 
@@ -184,6 +186,45 @@ def test_dense_slots_as_on_a_gpu_are_wiped_between_batches(build):
             feed.load(start, min(start + 4, 30))
             found.append(feed.result()["modelOutput"].copy())
     np.testing.assert_array_equal(np.concatenate(found)[:30], expected["modelOutput"])
+
+
+@pytest.fixture
+def as_if_cuda(monkeypatch):
+    """Let ONNX Runtime's CPU provider stand in for CUDA: all of that path but the device is real."""
+    monkeypatch.setitem(_session.PROVIDERS, "cuda", "CPUExecutionProvider")
+    monkeypatch.setattr(_session, "_check_device", lambda provider, ort: None)
+    monkeypatch.setattr(_session, "provider_settings", lambda options, path: ["CPUExecutionProvider"])
+    monkeypatch.setitem(engine_module._MEMORY, "cuda", "cpu")
+    monkeypatch.setattr(_slots, "pin", lambda array: pinned.append(array.nbytes) or True)
+    pinned = []
+    return pinned
+
+
+@pytest.mark.parametrize("images", ["dense", "sparse"])
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_the_way_of_a_gpu_copies_each_batch_to_buffers_of_the_runtime_and_gives_the_same_scores(
+    build, as_if_cuda, images, sessions
+):
+    tagger, crops = build(), [random_crops(30, seed=seed) for seed in range(6)]
+    one = make_engine(tagger, EngineOptions(batch=4))
+    alone = [scores_of(one, c, tagger.normalisation)[0]["modelOutput"] for c in crops]
+    engine = make_engine(tagger, EngineOptions(provider="cuda", images=images, batch=4, sessions=sessions))
+
+    def campaign(c):
+        """Score as `campaign.chunk.predict`: one batch is loaded while another runs."""
+        with closing(open_feed(engine, c, tagger.normalisation)) as feed:
+            assert feed.depth == 2
+            starts, parts = range(0, 30, 4), []
+            for done, start in enumerate(starts):
+                for i in range(0 if done == 0 else done + 1, min(done + 2, len(starts))):
+                    feed.load(starts[i], min(starts[i] + 4, 30))
+                parts.append(feed.result()["modelOutput"][: min(4, 30 - start)].copy())
+            assert all(slot._copies for slots in engine._rack._free.values() for slot in slots)
+            return np.concatenate(parts)
+
+    with ThreadPoolExecutor(3) as pool:
+        np.testing.assert_array_equal(list(pool.map(campaign, crops)), alone)
+    assert engine.facts["tf32"] == "off"
 
 
 def test_pinned_buffers_begin_on_a_page_and_pinning_without_a_driver_is_only_slower():

@@ -1,13 +1,19 @@
 """The parity gate: what is the same passes, what is not fails, and the reason says which."""
 
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import onnx
 import pytest
 from models import JETS, write_model, write_tagger
 from onnx import TensorProto, helper, numpy_helper
 
-from e2edist.errors import InputError, ModelError
+from e2edist.engines import EngineOptions, make_engine
+from e2edist.errors import DeviceError, InputError, ModelError
 from e2edist.spec.tagger import ToleranceSpec, load_tagger, packaged
+from e2edist.validation import variants
 from e2edist.validation.compare import auc, compare, spearman
 from e2edist.validation.exact import score_exactly
 from e2edist.validation.frameworks import kind_of
@@ -16,7 +22,7 @@ from e2edist.validation.golden import Golden, from_demo, random_images, reorder_
 from e2edist.validation.precision import to_half
 from e2edist.validation.record import admit, find_record, write_record
 from e2edist.validation.source import Reference, beside, load_reference, save_reference
-from e2edist.validation.static import FAIL, check_file
+from e2edist.validation.static import FAIL, check_file, weight_prints
 from e2edist.validation.subject import stand_in
 from e2edist.validation.variants import Asked
 
@@ -277,6 +283,85 @@ def test_a_file_that_is_no_model_is_refused_with_that_reason(tmp_path, build):
     junk.write_bytes(b"\x89PNG\r\n not a model")
     spec = tagger.model_copy(update={"model": tagger.model.model_copy(update={"path": str(junk)})})
     assert "ONNX" in verdict(spec, random(4)).refused
+
+
+def external(model, path):
+    onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    return path.with_name("w.bin")
+
+
+def lost(model, path):
+    external(model, path).unlink()
+
+
+def cut(model, path):
+    weights = external(model, path)
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def short(model, path):
+    model.graph.initializer[0].raw_data = model.graph.initializer[0].raw_data[:-8]
+    path.write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lost, r"its weights lie in a file that is missing: .*w\.bin\. Put that file beside the model"),
+        (cut, r"the file with its weights is too short: "),
+        (short, r"it is damaged, a weight is too short: filters\. Copy or export it again"),
+    ],
+)
+def test_a_damaged_model_is_told_by_its_damage_to_whoever_opens_it(build, tmp_path, damage, why, capfd):
+    tagger, reference = build(), random(4)
+    truth = score_exactly(tagger, reference)
+    prints = weight_prints(tagger.model.path)
+    path = tmp_path / "damaged.onnx"
+    damage(onnx.load(tagger.model.path), path)
+    spec = tagger.model_copy(update={"model": tagger.model.model_copy(update={"path": str(path)})})
+    found = verdict(spec, None, replace(truth, weights=prints))
+    assert re.search(why, found.refused)
+    for opening in (lambda: stand_in(path), lambda: make_engine(spec, EngineOptions())):
+        with pytest.raises(ModelError, match=why):
+            opening()
+    assert capfd.readouterr() == ("", "")  # the runtime's own log says the same, in red
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_dense_images_of_a_reference_go_through_the_sparse_graph_too(build, layout):
+    channels = {"channels": [{"layer": "EB_energy", "scale": 0.02, "offset": 0.5, "threshold": 0.1}] * 2}
+    tagger = build(channels | {"model": {"layout": layout}}, channels=2, layout=layout)
+    images = random_images((2, 32, 32) if layout == "NCHW" else (32, 32, 2), 11)
+    found = verdict(tagger, None, score_exactly(tagger, images))
+    (row,) = (row for row in found.rows if row.name == "CPU, sparse images")
+    assert (row.word, row.facts["images"]) == ("pass", "sparse")
+    assert found.faults == []
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (ModelError("m.onnx", "fails on a batch of 8: no kernel for ScatterElements"), "FAIL"),
+        (DeviceError("CUDAExecutionProvider", "no NVIDIA driver on this machine"), "not run"),
+    ],
+)
+def test_what_fails_on_a_device_that_is_there_is_a_failure_and_a_missing_device_is_none(
+    build, monkeypatch, error, word
+):
+    def make(tagger, options):
+        if options.provider == "cuda":
+            raise error
+        return make_engine(tagger, options)
+
+    gpu = SimpleNamespace(get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(variants, "make_engine", make)
+    monkeypatch.setattr(variants, "runtime", lambda: gpu)
+    found = verdict(build(), random(10))
+    words = {row.name: row.word for row in found.rows if row.name.startswith("CUDA")}
+    assert words["CUDA"] == word
+    assert bool(found.faults) == (word == "FAIL")
+    asked = verdict(build(), random(10), tf32=True)
+    assert any(line.startswith("CUDA, TF32: ") for line in asked.unmet)
 
 
 # ---- files of people

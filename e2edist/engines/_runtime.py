@@ -1,0 +1,68 @@
+"""The module onnxruntime, imported when it is needed, and what its errors say."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from e2edist.errors import ModelError
+
+#: Codes, source files and lines of the runtime's own in its messages.
+_NOISE = re.compile(
+    r"\[ONNXRuntimeError\] : -?\d+ : \w+ : |Exception during initialization: |"
+    r"\S*onnxruntime\S*\.(?:cc|h):\d+ [^\[\n]*(?=\[ONNX)|\b\w+\.(?:cc|h):\d+ \w+ "
+)
+_AGAIN = "Copy or export it again."
+#: What the runtime says of a damaged model -> what that means, with what it names, and what to do.
+_DAMAGES = (
+    (
+        re.compile(r'External data path does not exist: "?([^"]+)'),
+        "its weights lie in a file that is missing: ",
+        "Put that file beside the model; better save the model as one file.",
+    ),
+    (
+        re.compile(r"External initializer: (\S+).*out of bounds"),
+        "the file with its weights is too short: ",
+        _AGAIN,
+    ),
+    (
+        re.compile(r"Initializer '([^']+)': \w+ size .*does not match"),
+        "it is damaged, a weight is too short: ",
+        _AGAIN,
+    ),
+    (re.compile(r"Protobuf parsing failed()"), "it is damaged, or no ONNX file", _AGAIN),
+    (re.compile(r"No graph was found()"), "it is no ONNX file, or an empty one", _AGAIN),
+)
+
+
+def runtime() -> Any:
+    """Return the module onnxruntime.
+
+    Raises
+    ------
+    ModelError
+        It is not installed.
+    """
+    # Official builds report usage to their maker unless told not to before they are loaded.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        todo = "Install the extra [cpu] or [gpu] of e2edist, never both: pip install 'e2edist[cpu]'."
+        raise ModelError("", "onnxruntime is not installed", todo) from error
+    return onnxruntime
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error without the runtime's own codes and source lines, or its class."""
+    lines = _NOISE.sub("", str(error)).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def refused_load(path: str, error: Exception) -> ModelError:
+    """Return what to tell of a model that the runtime does not load: the usual damages in plain words."""
+    for sign, why, todo in _DAMAGES:
+        if found := sign.search(str(error)):
+            return ModelError(path, f"does not load: {why}{found[1]}", todo)
+    return ModelError(path, f"does not load: {first_line(error)}")
