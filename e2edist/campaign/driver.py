@@ -14,8 +14,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
-from math import inf
 from threading import Event
 
 from e2edist.errors import CampaignError, E2EError, ResourceError
@@ -26,14 +24,12 @@ from .chunk import Chunk, run_chunk
 from .clock import EVENTSETUP
 from .ledger import Failure, Ledger
 from .overlap import Overlap
-from .pace import Pace, portion
+from .pace import Pace, Waiting, portion
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
 _GLANCE_S = 0.05
-#: With fewer chunks waiting than this, it is looked at how much work is left for each worker.
-_TAIL = 5000
 #: A worker that was told to stop and is still there after so long is stopped once more, harder.
 _STOP_S = 30.0
 
@@ -132,7 +128,7 @@ class Driver:
         self._lanes = [_Lane(pool, key) for key, pool in pools.items()]
         self._ledger, self._watch, self._stop, self._limits = ledger, watch, stop, limits
         self._blame, self._overlap = Blame(), overlap or Overlap(0.0, dict.fromkeys(pools, ""))
-        self._waiting: deque[Chunk] = deque()
+        self._waiting = Waiting()
         self._resting: list[tuple[float, str, Chunk]] = []
         self._suspects: deque[Chunk] = deque()
         self._progress = Progress(0, 0)
@@ -149,7 +145,7 @@ class Driver:
         CampaignError
             There has been no worker for longer than the limit.
         """
-        self._waiting, self._progress = deque(chunks), progress
+        self._waiting, self._progress = Waiting(chunks), progress
         self._seen = time.monotonic()
         while not self._stop.is_set() and self._left():
             self._look_round()
@@ -192,7 +188,7 @@ class Driver:
             what = f"no worker for {self._limits.stall_s:.0f} s"
             raise CampaignError("", what, "What is done is kept; the same command does the rest.")
         while self._resting and self._resting[0][0] <= now:
-            self._waiting.append(heapq.heappop(self._resting)[2])
+            self._waiting.extend([heapq.heappop(self._resting)[2]])
 
     def _fill(self) -> None:
         """Give out chunks; suspects fly alone, once everything else has landed."""
@@ -200,7 +196,7 @@ class Driver:
             if lane.room() > 0 and self._overlap.ask(lane.key, lane.pool):
                 lane.comparing = True
             while self._waiting and lane.room() > 0:
-                self._give(lane, self._portion(lane, self._waiting.popleft()))
+                self._give(lane, self._portion(lane, self._waiting.pop()))
         others = self._waiting or self._resting or self._flying()
         if self._suspects and not others:
             for lane in self._lanes:
@@ -209,13 +205,11 @@ class Driver:
 
     def _portion(self, lane: _Lane, chunk: Chunk) -> Chunk:
         """Return as much of a chunk as this pool should get now; the rest is the next to be given out."""
-        left = chunk.events + sum(other.events for other in islice(self._waiting, _TAIL))
-        # Beyond the tail nothing shrinks, so that a campaign of a million chunks does not count them all.
-        share = left / max(1, self._progress.workers) if len(self._waiting) < _TAIL else inf
+        share = (chunk.events + self._waiting.events) / max(1, self._progress.workers)
         events = portion(chunk.events, lane.pace.rate, share, self._limits.portion_s) if chunk.events else 0
         if events == chunk.events or self._blame.knows(chunk):
             return chunk
-        self._waiting.appendleft(chunk.part(chunk.start + events, chunk.stop))
+        self._waiting.put_back(chunk.part(chunk.start + events, chunk.stop))
         self._progress.chunks += 1
         return chunk.part(chunk.start, chunk.start + events)
 

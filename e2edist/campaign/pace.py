@@ -7,7 +7,11 @@ Pieces are chunks like others: their parts tile the planned one.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from .chunk import Chunk
 
 #: A pool measures up after so many seconds of work; before, it gets whole chunks.
 _MEASURED_S = 2.0
@@ -37,6 +41,35 @@ class Pace:
     def rate(self) -> float:
         """Events per second of one thread; 0 until measured."""
         return self.events / self.seconds if self.seconds >= _MEASURED_S else 0.0
+
+
+class Waiting:
+    """Chunks that wait to be given out, in order, and how many events they have together."""
+
+    def __init__(self, chunks: Iterable[Chunk] = ()) -> None:
+        self._chunks: deque[Chunk] = deque()
+        self.events = 0
+        self.extend(chunks)
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def extend(self, chunks: Iterable[Chunk]) -> None:
+        """Put chunks at the end."""
+        for chunk in chunks:
+            self._chunks.append(chunk)
+            self.events += chunk.events
+
+    def put_back(self, chunk: Chunk) -> None:
+        """Put a chunk at the beginning."""
+        self._chunks.appendleft(chunk)
+        self.events += chunk.events
+
+    def pop(self) -> Chunk:
+        """Take the first chunk."""
+        chunk = self._chunks.popleft()
+        self.events -= chunk.events
+        return chunk
 
 
 def portion(have: int, rate: float, share: float, limits: tuple[float, float]) -> int:

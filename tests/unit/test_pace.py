@@ -5,7 +5,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2edist.campaign.pace import Pace, portion
+from e2edist.campaign.chunk import Chunk
+from e2edist.campaign.pace import Pace, Waiting, portion
 
 LIMITS = (5.0, 300.0)
 
@@ -55,3 +56,19 @@ def test_pace_is_events_over_seconds_of_the_threads_together():
     assert pace.rate == 0  # too short to mean anything
     pace.add(300, 1.0)
     assert pace.rate == 200
+
+
+@given(st.lists(st.sampled_from(["extend", "put_back", "pop"])))
+def test_waiting_chunks_keep_their_order_and_the_sum_of_their_events(calls):
+    waiting, expected = Waiting(), []
+    for count, call in enumerate(calls):
+        chunk = Chunk("a.root", "hits", "Events", "f" * 32, 1, 10**6, 0, count)
+        if call == "extend":
+            waiting.extend([chunk])
+            expected.append(chunk)
+        elif call == "put_back":
+            waiting.put_back(chunk)
+            expected.insert(0, chunk)
+        elif expected:
+            assert waiting.pop() == expected.pop(0)
+        assert (len(waiting), waiting.events) == (len(expected), sum(chunk.events for chunk in expected))
