@@ -67,11 +67,6 @@ class BatchPool(DaskPool):
     def _drop(self, names: list[str]) -> None:
         self._hand_back(self._client.run_on_scheduler(_remove_workers, names=names))
 
-    def _hand_back(self, keys: list[str]) -> None:
-        """Let tasks come back as lost: another pool may have room when this one has no workers."""
-        for future in [future for future in self._running.copy().values() if future.key in keys]:
-            future.cancel()
-
     def _drain(self, names: list[str]) -> None:
         addresses = self._client.run_on_scheduler(_addresses_of, names=names)
         if addresses:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
+import pickle
 import queue
+import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from math import inf
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -20,6 +22,8 @@ from distributed.scheduler import KilledWorker
 from e2edist.errors import ResourceError
 
 from . import Outcome, Setup
+from ._desk import Desk
+from ._remote import exit_worker, kill_worker, stop_worker, tell, threads_and_stranded
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,8 @@ _HUSHED = ("distributed.scheduler", "distributed.nanny", "distributed.worker", "
 _CLOSE_S = 5
 #: A receipt is small: what takes longer died with its worker.
 _RESULT_S = 30
+#: Threads are counted so often.
+_LOOK_S = 0.5
 
 
 class _SetupPlugin(WorkerPlugin):
@@ -103,7 +109,10 @@ class DaskPool:
         self._ended: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
         self._running: dict[str, Future[Any]] = {}
         self._stopped: set[str] = set()
-        self._count = 0
+        # Keys are of this run alone: campaigns that share a scheduler may have chunks of the same name.
+        self._run, self._count = secrets.token_hex(4), 0
+        self._topic, self._told = f"e2edist-{name}-{self._run}", dict[str, bytes]()
+        self._desk, self._looked = Desk(), -inf
         self._setup = setup
         self._line: object = None
         self._introduce()
@@ -113,6 +122,7 @@ class DaskPool:
         if self._line is not self._client.scheduler_comm:
             self._line = self._client.scheduler_comm
             try:
+                self._client.subscribe_topic(self._topic, self._hear)
                 self._client.register_plugin(_SetupPlugin(self.name, self._setup))
             except (OSError, TimeoutError):
                 raise
@@ -145,28 +155,54 @@ class DaskPool:
         return {"queued": 0, "running": there, "joined": there}
 
     def slots(self) -> int:
-        """Return the threads of all workers; none while the scheduler can't be reached."""
+        """Return the threads of all workers; none while the scheduler can't be reached.
+
+        Asked twice a second and when a task was lost, less often where asking thousands takes its time.
+        """
         if self._client.status != "running":
             return 0
+        if time.monotonic() - self._looked > _LOOK_S + 1e-3 * self._desk.threads:
+            self._look()
+            self._looked = time.monotonic()
+        return self._desk.threads
+
+    def _look(self) -> None:
         try:
             self._introduce()
-            if self._resource:
-                return int(self._client.run_on_scheduler(_threads_with, resource=self._resource))
-            return sum(self._client.nthreads().values())
+            found = self._client.run_on_scheduler(
+                threads_and_stranded, resource=self._resource, run=self._run
+            )
         except (OSError, TimeoutError) as error:
             log.warning("pool %s: its scheduler does not answer: %s", self.name, error)
-            return 0
+            found = {}, []
+        self._desk.update(found[0])
+        self._hand_back(found[1])
+
+    def _hand_back(self, keys: list[str]) -> None:
+        """Let tasks come back as lost: somebody else may have room when their workers are gone."""
+        for future in [future for future in self._running.copy().values() if future.key in keys]:
+            future.cancel()
 
     def submit(self, tag: str, function: Callable[..., Any], *arguments: Any) -> None:
         """Start a task; the key is new for each attempt, so that an old result never answers for it."""
         self._count += 1
-        needs = {self._resource: 1} if self._resource else None
+        key = f"{tag}-{self._run}-{self._count}"
+        where: dict[str, Any] = {}
+        # Workers of a pool that has the scheduler to itself are as well chosen there.
+        if self._resource and (address := self._desk.seat(tag)):
+            where = {"workers": [address]}
+        elif self._resource:
+            where = {"resources": {self._resource: 1}}
         future = self._client.submit(
-            function, *arguments, key=f"{tag}-{self._count}", pure=False, resources=needs
+            tell, self._topic, key, function, *arguments, key=key, pure=False, **where
         )
         self._running[tag] = future
         self._stopped.discard(tag)
         future.add_done_callback(lambda ended: self._ended.put((tag, ended)))
+
+    def _hear(self, event: tuple[float, tuple[str, bytes]]) -> None:
+        key, value = event[1]
+        self._told[key] = value
 
     def stop_task(self, tag: str) -> list[str]:
         """Kill the worker that runs a task: a thread can't be stopped in any other way.
@@ -179,7 +215,7 @@ class DaskPool:
         again = tag in self._stopped
         self._stopped.add(tag)
         try:
-            found = self._client.run_on_scheduler(_stop_worker, key=future.key, hard=again)
+            found = self._client.run_on_scheduler(stop_worker, key=future.key, hard=again)
         except (OSError, TimeoutError) as error:
             log.warning("pool %s: the worker of %s can't be stopped: %s", self.name, tag, error)
             return []
@@ -191,7 +227,7 @@ class DaskPool:
         return [name for name, other in self._running.items() if other.key in keys]
 
     async def _kill(self, address: str, *, nanny: bool) -> None:
-        function = _kill_worker if nanny else _exit
+        function = kill_worker if nanny else exit_worker
         await self._client._run(function, workers=[address], nanny=nanny, on_error="ignore")
 
     def wait(self, timeout: float) -> list[Outcome]:
@@ -207,7 +243,10 @@ class DaskPool:
                 return outcomes
             if self._running.get(tag) is future:
                 del self._running[tag]
-                outcomes.append(_outcome(tag, future))
+                self._desk.leave(tag)
+                outcomes.append(_outcome(tag, future, self._told.pop(str(future.key), None)))
+                if outcomes[-1].kind == "lost":
+                    self._looked = -inf
 
     def close(self) -> None:
         """Let go of all tasks and stop what the pool started."""
@@ -216,22 +255,6 @@ class DaskPool:
         if self._close is not None:
             with suppress(OSError, TimeoutError):
                 self._close()
-
-
-async def _stop_worker(key: str, hard: bool, dask_scheduler: Any = None) -> tuple[str, bool, list[str]]:
-    """Return address, whether it has a nanny, and keys of the worker that runs `key`; for the scheduler."""
-    task = dask_scheduler.tasks.get(key)
-    worker = task.processing_on if task is not None else None
-    if worker is None:
-        return "", False, []
-    found = worker.address, worker.nanny is not None, [other.key for other in worker.processing]
-    if hard:
-        await dask_scheduler.remove_worker(worker.address, stimulus_id="e2edist-stop")
-    return found
-
-
-def _threads_with(resource: str, dask_scheduler: Any = None) -> int:
-    return int(sum(worker.resources.get(resource, 0) for worker in dask_scheduler.workers.values()))
 
 
 @contextmanager
@@ -246,16 +269,10 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _kill_worker(dask_worker: Any = None) -> None:
-    dask_worker.process.process.kill()
-
-
-def _exit() -> None:
-    os._exit(1)
-
-
-def _outcome(tag: str, future: Future[Any]) -> Outcome:
+def _outcome(tag: str, future: Future[Any], told: bytes | None) -> Outcome:
     if future.status == "finished":
+        if told is not None:
+            return Outcome(tag, "done", pickle.loads(told))  # noqa: S301 - as any result of a worker
         try:
             return Outcome(tag, "done", future.result(timeout=_RESULT_S))
         except (CancelledError, KilledWorker, OSError, TimeoutError) as error:

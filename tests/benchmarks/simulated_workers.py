@@ -1,4 +1,4 @@
-"""A process of many Dask workers whose chunks only take time: ``python simulated_workers.py ADDRESS N SECONDS``.
+"""A process of Dask workers whose chunks only take time: ``python simulated_workers.py ADDRESS N SECONDS``.
 
 They speak the real protocol with the real scheduler, so what it costs there is what a campaign costs.
 """
@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import sys
+import time
 from typing import Any
 
 import dask
@@ -33,10 +34,10 @@ _SETTINGS = {
 def simulate(seconds: float, spread: float = 0.2) -> None:
     """Put a chunk that takes about so many seconds in the place of the real one."""
 
-    async def run_chunk(key: str, chunk: Chunk) -> dict[str, Any]:
+    def run_chunk(key: str, chunk: Chunk) -> dict[str, Any]:
         took_s = max(0.0, random.gauss(seconds, spread * seconds))
-        await asyncio.sleep(took_s)
-        return make_receipt(chunk, key.split(":")[0], took_s * 1e3)
+        time.sleep(took_s)
+        return make_receipt(chunk, key.split(":", maxsplit=1)[0], took_s * 1e3)
 
     run_chunk.__module__, run_chunk.__qualname__ = real.__name__, "run_chunk"
     real.run_chunk = run_chunk  # type: ignore[assignment]

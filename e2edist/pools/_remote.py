@@ -1,0 +1,54 @@
+"""What runs in the scheduler (those with `dask_scheduler`) and in workers, by name."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from distributed import get_worker
+
+
+def tell(topic: str, key: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a task; its value goes out with the news that it ended, so that nobody has to come and get it.
+
+    Otherwise the scheduler connects to a worker for each result, and with thousands of workers it can't
+    keep their connections.
+    """
+    value = function(*arguments)
+    get_worker().log_event(topic, (key, pickle.dumps(value)))
+    return value
+
+
+def threads_and_stranded(
+    resource: str, run: str, dask_scheduler: Any = None
+) -> tuple[dict[str, int], list[str]]:
+    """Return worker -> threads of a pool, and the keys of its tasks whose worker is gone."""
+    workers = dask_scheduler.workers.values()
+    if resource:
+        threads = {worker.address: int(worker.resources.get(resource, 0)) for worker in workers}
+    else:
+        threads = {worker.address: worker.nthreads for worker in workers}
+    waiting = [task.key for task in dask_scheduler.unrunnable if task.worker_restrictions and run in task.key]
+    return {address: count for address, count in threads.items() if count}, waiting
+
+
+async def stop_worker(key: str, hard: bool, dask_scheduler: Any = None) -> tuple[str, bool, list[str]]:
+    """Return address, whether it has a nanny, and keys of the worker that runs `key`."""
+    task = dask_scheduler.tasks.get(key)
+    worker = task.processing_on if task is not None else None
+    if worker is None:
+        return "", False, []
+    found = worker.address, worker.nanny is not None, [other.key for other in worker.processing]
+    if hard:
+        await dask_scheduler.remove_worker(worker.address, stimulus_id="e2edist-stop")
+    return found
+
+
+def kill_worker(dask_worker: Any = None) -> None:
+    dask_worker.process.process.kill()
+
+
+def exit_worker() -> None:
+    os._exit(1)

@@ -1,0 +1,53 @@
+"""Which worker a task is sent to."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from e2edist.pools._desk import Desk
+
+
+def test_no_worker_is_named_before_any_is_known():
+    assert Desk().seat("a") == ""
+
+
+def test_workers_are_taken_in_turn_and_never_beyond_their_threads():
+    desk = Desk()
+    desk.update({"w1": 2, "w2": 1})
+    assert [desk.seat(tag) for tag in "abcd"] == ["w1", "w2", "w1", ""]
+    desk.leave("b")
+    assert desk.seat("e") == "w2"
+
+
+def test_a_worker_that_left_is_not_named_again():
+    desk = Desk()
+    desk.update({"w1": 1, "w2": 1})
+    assert {desk.seat("a"), desk.seat("b")} == {"w1", "w2"}
+    desk.update({"w2": 1})
+    desk.leave("a")
+    desk.leave("b")
+    assert (desk.seat("c"), desk.seat("d"), desk.threads) == ("w2", "", 1)
+
+
+tags = st.sampled_from("abcdef")
+workers = st.dictionaries(st.sampled_from(["w1", "w2", "w3"]), st.integers(1, 3))
+
+
+@given(st.lists(st.one_of(tags, workers)))
+def test_no_worker_ever_gets_more_tasks_than_it_has_threads(calls):
+    desk, there, seated = Desk(), {}, {}
+    for call in calls:
+        if isinstance(call, dict):
+            desk.update(call)
+            there = call
+        elif call in seated:
+            desk.leave(call)
+            del seated[call]
+        elif name := desk.seat(call):
+            assert Counter(seated.values())[name] < there[name]
+            seated[call] = name
+        taken = Counter(seated.values())
+        if any(taken[name] < count for name, count in there.items()):
+            assert desk.seat("probe")
+            desk.leave("probe")
