@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.errors import E2EError, ModelError, SpecError
+from e2edist.errors import E2EError, SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +26,8 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m e2edist.convert",
         description="Make an ONNX file with a free batch of a trained model, save the scores that its own "
-        "framework gives golden objects beside it, and validate it against them.",
+        "framework gives golden objects beside it, and validate it against them. A file that is there is "
+        "replaced only by one that passes.",
         epilog="SOURCE: module:name of a torch model or of what makes one, TorchScript .pt, Keras .keras or "
         ".h5, a SavedModel folder, a frozen graph .pb. Exit codes: 0 the ONNX file gives the same scores, "
         "1 it does not, 2 something to fix first.",
@@ -42,6 +43,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--inputs", default="", metavar="NAME:0", help="image input of a frozen graph")
     p.add_argument("--outputs", default="", metavar="NAME:0", help="outputs of a frozen graph")
     p.add_argument("--fp16", action="store_true", help="write ONNX.fp16.onnx too, if its scores hold")
+    p.add_argument(
+        "--keep-failed", action="store_true", help="write a model whose scores don't hold as X.failed.onnx"
+    )
     return p
 
 
@@ -61,36 +65,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _convert(args: argparse.Namespace, console: Console) -> int:
     from e2edist.spec.tagger import load_tagger
+    from e2edist.validation.drafts import drafting, judge, settle
     from e2edist.validation.export import export
     from e2edist.validation.frameworks import kind_of, score
-    from e2edist.validation.gate import examine
-    from e2edist.validation.report import report
-    from e2edist.validation.source import beside, save_reference
-    from e2edist.validation.variants import Asked
+    from e2edist.validation.precision import to_half
 
     _check(args)
     # Only images and columns are needed of the tagger: any readable file stands in for the model to be made.
     tagger = load_tagger(args.tagger, os.devnull)
-    kind = kind_of(args.source)
-    made, golden = None, _golden(args)
+    kind, golden, output = kind_of(args.source), _golden(args), args.output
+    truth: Reference | Path | None = args.reference
     if kind != "frozen":
-        made = score(args.source, args.checkpoint, tagger, golden)
-    draft = args.output.with_name(f".{args.output.name}.draft")
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        export(args.source, args.checkpoint, tagger, draft, {"inputs": args.inputs, "outputs": args.outputs})
-        draft.replace(args.output)
-    finally:
-        draft.unlink(missing_ok=True)
-    tagger = load_tagger(args.tagger, str(args.output))
-    console.print(f"{args.source} ({kind}) -> {args.output}", highlight=False, markup=False, soft_wrap=True)
-    near = beside(str(args.output))
-    near.unlink(missing_ok=True)  # of an earlier model of that name
-    if made is not None:
-        save_reference(near, tagger, made)
-    reference = made if made is not None else _saved(args, golden)
-    code = report(console, examine(tagger, golden if reference is None else None, reference, Asked()))
-    return code or (_half(args, console, golden, reference) if args.fp16 else 0)
+        truth = score(args.source, args.checkpoint, tagger, golden)
+    names = {"inputs": args.inputs, "outputs": args.outputs}
+    if kind == "torch" and args.checkpoint is None:
+        said = f"no --checkpoint: the weights are what {args.source} makes of itself"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    with drafting(output) as folder:
+        draft = folder / output.name
+        export(args.source, args.checkpoint, tagger, draft, names)
+        said = f"{args.source} ({kind}) -> {output}"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+        verdict = judge(args.tagger, draft, golden, truth)
+        code = settle(console, draft, output, verdict, keep_failed=args.keep_failed)
+        if code or not args.fp16:
+            return code
+        draft = folder / output.with_suffix(f".fp16{_ENDING}").name
+        draft.write_bytes(to_half(str(output)).SerializeToString())
+        verdict = judge(args.tagger, draft, golden, truth)
+        return settle(console, draft, output.parent / draft.name, verdict, keep_failed=args.keep_failed)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -109,37 +112,6 @@ def _golden(args: argparse.Namespace) -> Golden:
     if args.files is None:
         return from_demo(tagger, args.objects)
     return from_files(tagger, expand_inputs(tuple(args.files)), args.objects)
-
-
-def _saved(args: argparse.Namespace, golden: Golden) -> Reference | None:
-    from e2edist.spec.tagger import load_tagger
-    from e2edist.validation.source import load_reference
-
-    if args.reference is None:
-        return None
-    return load_reference(args.reference, load_tagger(args.tagger, str(args.output)), golden)
-
-
-def _half(args: argparse.Namespace, console: Console, golden: Golden, reference: Reference | None) -> int:
-    """Write the half-precision copy, and keep it only if its scores hold."""
-    from e2edist.spec.tagger import load_tagger
-    from e2edist.validation.gate import examine
-    from e2edist.validation.precision import to_half
-    from e2edist.validation.report import report
-    from e2edist.validation.variants import Asked
-
-    path = args.output.with_suffix(".fp16.onnx")
-    try:
-        path.write_bytes(to_half(str(args.output)).SerializeToString())
-    except OSError as error:
-        raise ModelError(str(path), f"can't be written ({error.strerror})") from error
-    tagger = load_tagger(args.tagger, str(path))
-    verdict = examine(tagger, golden if reference is None else None, reference, Asked())
-    code = report(console, verdict)
-    if code:
-        path.unlink()
-        console.print(f"{path} is not kept", highlight=False, markup=False, soft_wrap=True)
-    return code
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from e2edist.errors import ModelError
 #: Codes, source files and lines of the runtime's own in its messages.
 _NOISE = re.compile(
     r"\[ONNXRuntimeError\] : -?\d+ : \w+ : |Exception during initialization: |"
+    r"Load model from .+? failed:\s*|"
     r"\S*onnxruntime\S*\.(?:cc|h):\d+ [^\[\n]*(?=\[ONNX)|\b\w+\.(?:cc|h):\d+ \w+ "
 )
 _AGAIN = "Copy or export it again."
@@ -33,6 +34,11 @@ _DAMAGES = (
     ),
     (re.compile(r"Protobuf parsing failed()"), "it is damaged, or no ONNX file", _AGAIN),
     (re.compile(r"No graph was found()"), "it is no ONNX file, or an empty one", _AGAIN),
+    (
+        re.compile(r"(Could not find an implementation for \S+)"),
+        "",
+        "This ONNX Runtime has no such operator, or not that version of it: export it with a newer opset.",
+    ),
 )
 
 

@@ -17,6 +17,8 @@ from e2edist.errors import ModelError
 from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops, Normalisation
 
+from ._order import in_order
+
 #: Names of ours inside the graph can't meet the model's.
 _P = "e2edist_"
 PIXEL, VALUE = f"{_P}pixel", f"{_P}value"
@@ -53,6 +55,10 @@ class Target:
         return self.channels * self.size**2
 
 
+#: Before it, weights had to be inputs too.
+_OLDEST_IR = 4
+
+
 def merge(path: str, target: Target, rule: Normalisation) -> tuple[bytes, bool]:
     """Return the model with the graph in front, and whether it adds (else it writes: `fill_up`).
 
@@ -80,12 +86,13 @@ def _join(path: str, target: Target, rule: Normalisation) -> tuple[bytes, bool]:
     import onnx
     from onnx import compose
 
-    model = onnx.load(path)
+    model = in_order(onnx.load(path))
     imports = {item.domain: item.version for item in model.opset_import if item.domain in {"", "ai.onnx"}}
     domain, opset = next(iter(imports.items()), ("", 0))
     if opset < _OLDEST:
         what = f"sparse images need opset {_OLDEST} or newer, it has {opset}"
         raise ModelError(path, what, _TODO)
+    model.ir_version = max(model.ir_version, _OLDEST_IR)
     # At the model's own opset: the model stays as it is, not converted.
     front = onnx.helper.make_model(
         _graph(target, rule, opset),

@@ -98,6 +98,9 @@ def _finished(topic: str, result: RunResult, watch: _Watch) -> Finding:
     if theirs.split(".")[:2] != mine.split(".")[:2]:
         todo = "Use the same Python inside and outside."
         return Finding("fail", topic, f"{text}; Python {theirs} there, {mine} here", todo)
+    if left := engine.get("cpu_nodes"):
+        todo = f"The model is slower there than it could be: {engine['nodes']}."
+        return Finding("warn", topic, f"{text}; ONNX Runtime leaves nodes to the CPU: {left}", todo)
     return Finding("ok", topic, text)
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,12 @@ def export(
 def _export_torch(module: Any, source: str, tagger: TaggerSpec, path: Path) -> None:
     torch = import_module("torch")
     inputs = tagger.model.input or INPUT
-    outputs = [output.name or OUTPUT for output in tagger.outputs] or None
     # Two images: an exporter may take a batch of one for a constant.
     example = torch.zeros(2, *image_shape(tagger))
-    axes = {name: {0: _BATCH} for name in (inputs, *(outputs or ()))}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.inference_mode():
+            outputs = _output_names(module(example), tagger)
+            axes = {name: {0: _BATCH} for name in (inputs, *outputs)}
             # The older exporter says that it is old; the newer one needs another package, onnxscript.
             warnings.simplefilter("ignore")
             torch.onnx.export(
@@ -75,6 +76,17 @@ def _export_torch(module: Any, source: str, tagger: TaggerSpec, path: Path) -> N
             )
     except Exception as error:  # exporters raise whatever their tracing meets
         raise ModelError(source, f"can't be exported by torch: {first_line(error)}") from error
+
+
+def _output_names(answer: Any, tagger: TaggerSpec) -> list[str]:
+    """Return the names of outputs: the tagger's, else the framework's, else ours."""
+    if tagger.outputs:
+        return [output.name or OUTPUT for output in tagger.outputs]
+    if isinstance(answer, Mapping):
+        return [str(name) for name in answer]
+    if not isinstance(answer, tuple | list) or len(answer) == 1:
+        return [OUTPUT]
+    return [f"{OUTPUT}_{i}" for i in range(len(answer))]
 
 
 def _export_tensorflow(source: str, kind: str, tagger: TaggerSpec, path: Path, names: dict[str, str]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -50,8 +52,11 @@ def kind_of(source: str) -> str:
     raise ModelError(source, "is not a source of a model", f"Name {FORMS}, or a frozen graph .pb.")
 
 
+@lru_cache(maxsize=1)
 def load_torch(source: str, checkpoint: str | None) -> Any:
     """Return a torch module in evaluation mode: of ``module:name``, or of a TorchScript file.
+
+    Asked again it is the same one: what makes it may give other weights each time.
 
     Parameters
     ----------
@@ -158,6 +163,7 @@ def _torch_runner(module: Any) -> tuple[Callable[[Array], Any], str]:
 
 
 def _keras_runner(source: str, kind: str) -> tuple[Callable[[Array], Any], str]:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it tells of CPU flags and missing GPUs
     try:
         tf = import_module("tensorflow")
     except ImportError as error:

@@ -18,6 +18,8 @@ from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 
 _VERSION = 1
+#: Of the names of verdicts.
+ENDING = ".verdict.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def cache_folder() -> Path:
 
 def _places(tagger: TaggerSpec) -> tuple[Path, Path]:
     model, key = Path(tagger.model.path), tagger.fingerprint()[:16]
-    return model.with_name(f"{model.name}.{key}.verdict.json"), cache_folder() / f"{key}.verdict.json"
+    return model.with_name(f"{model.name}.{key}{ENDING}"), cache_folder() / f"{key}{ENDING}"
 
 
 def write_record(tagger: TaggerSpec, content: dict[str, Any]) -> Path:

@@ -1,11 +1,13 @@
 """Events, models and campaigns that the runs share; all made here, in some seconds."""
 
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
 from lab import chunky, clean, clean_folder, lab, source, tiny_model  # noqa: F401 fixtures
 from models import write_model
-from runs import run
+from runs import environment, run
 
 import e2edist.demo.writer
 from e2edist.demo import make_events
@@ -62,3 +64,23 @@ def campaign(tmp_path_factory, events, model):
     done = run(("--input", events, "--model", model, "--output", "out", *options), cwd)
     assert (done.returncode, done.stderr) == (0, "")
     return cwd / "out"
+
+
+@pytest.fixture
+def verb(tmp_path):
+    """Run ``python -m e2edist.VERB`` in `tmp_path`, with a user's cache of its own."""
+
+    def call(name, *arguments, python=sys.executable):
+        words = [python, "-m", f"e2edist.{name}", *map(str, arguments)]
+        cache = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"}
+        return subprocess.run(
+            words,
+            cwd=tmp_path,
+            env=environment() | cache,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+
+    return call

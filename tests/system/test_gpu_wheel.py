@@ -1,79 +1,84 @@
-"""The real onnxruntime-gpu on a machine without a GPU: a GPU pool says why it can't run, and runs nothing."""
+"""The real onnxruntime-gpu on a machine without a GPU: whoever wants a GPU is told why there is none."""
 
-import os
+import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from runs import ROOT, TIMEOUT_S, parts
+from environments import python_with
+from runs import TIMEOUT_S, environment, parts, receipts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-#: A folder with the wheel unpacked, so that 250 MB need not come over the network.
-FOLDER = "E2EDIST_GPU_WHEEL"
+WHY = "no NVIDIA driver on this machine: libcuda.so.1 can't be loaded"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Folder that holds onnxruntime-gpu, to go before site-packages on the path."""
+def python():
+    """The Python of an environment with onnxruntime-gpu."""
     if Path("/proc/driver/nvidia/version").exists():
         pytest.skip("there is a driver on this machine")
-    if folder := os.environ.get(FOLDER):
-        return Path(folder)
-    if "gpuwheel" not in os.environ.get("E2EDIST_REQUIRE", "").split(","):
-        pytest.skip(f"set E2EDIST_REQUIRE=gpuwheel to download onnxruntime-gpu, or {FOLDER} to its folder")
-    folder = tmp_path_factory.mktemp("gpuwheel")
-    install = ("-m", "pip", "install", "--no-deps", "--quiet", "--target", folder, "onnxruntime-gpu")
-    subprocess.run([sys.executable, *install], check=True, timeout=600)
-    return folder
+    return python_with("gpuwheel")
 
 
-def submit(wheel, cwd, *arguments):
-    path = os.pathsep.join([str(wheel), str(ROOT)])
-    command = [sys.executable, "-m", "e2edist.submit", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": path}
-    return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
+@pytest.fixture
+def verb(python, tmp_path):
+    """Run ``python -m e2edist.VERB`` there."""
+
+    def call(name, *arguments):
+        words = [python, "-m", f"e2edist.{name}", *map(str, arguments)]
+        own = environment() | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "COLUMNS": "200"}
+        own["E2EDIST_PROFILES"] = str(tmp_path / "profiles")
+        return subprocess.run(
+            words, cwd=tmp_path, env=own, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+
+    return call
 
 
-def site(folder, provider):
+def site(folder, provider, images="auto"):
     text = f'name = "gpus"\n[pools.gpu]\nkind = "local"\nworkers = 1\nthreads = 1\nprovider = "{provider}"\n'
-    (folder / "gpus.toml").write_text(text)
+    (folder / "gpus.toml").write_text(text + f'images = "{images}"\n')
     return folder / "gpus.toml"
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 @pytest.mark.parametrize("images", ["dense", "sparse"])
 def test_a_gpu_pool_without_a_gpu_fails_with_one_sentence_and_never_runs(
-    wheel, events, model, tmp_path, provider, images
+    verb, events, model, tmp_path, provider, images
 ):
-    file = site(tmp_path, provider)
-    file.write_text(file.read_text() + f'images = "{images}"\n')
-    done = submit(wheel, tmp_path, "--site", file, "--input", events, "--model", model, "--output", "out")
+    options = ("--site", site(tmp_path, provider, images), "--model", model)
+    done = verb("submit", *options, "--input", events, "--output", "out")
     assert done.returncode == 2, done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("e2edist:")]
     assert len(said) == 1, done.stderr
-    assert "no NVIDIA driver on this machine: libcuda.so.1 can't be loaded" in said[0]
+    assert WHY in said[0]
     assert "Traceback" not in done.stderr + done.stdout
     assert parts(tmp_path / "out") == []
 
 
-def test_the_same_build_runs_a_cpu_pool_and_says_so_in_the_receipts(wheel, events, model, tmp_path):
-    from runs import receipts
+def test_tuning_such_a_pool_says_why_and_keeps_no_profile(verb, model, tmp_path):
+    done = verb("tune", "--site", site(tmp_path, "cuda"), "--model", model, "--budget-s", 2, "--events", 20)
+    assert done.returncode == 1, done.stdout
+    assert WHY in done.stderr
+    assert not (tmp_path / "profiles").exists()
 
-    done = submit(
-        wheel,
-        tmp_path,
-        "--site",
-        site(tmp_path, "cpu"),
-        "--input",
-        events,
-        "--model",
-        model,
-        "--output",
-        "out",
-    )
+
+def test_the_gate_tells_that_gpu_variants_did_not_run_and_why(verb, model, tmp_path):
+    options = ("--tagger", "eg", "--objects", 4, "--json", "v.json")
+    done = verb("validate", model, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    words = {row["name"]: row["verdict"] for row in json.loads((tmp_path / "v.json").read_text())["variants"]}
+    gpu = {name: word for name, word in words.items() if not name.startswith("CPU")}
+    assert gpu.keys() == {"CUDA", "CUDA, sparse images", "CUDA, TF32", "TensorRT", "TensorRT, sparse images"}
+    assert set(gpu.values()) == {"not run"}
+    assert f"CUDA: not run: {WHY}" in done.stdout
+    # Who asks for TF32 wants to know about it: that it can't run is no verdict on it.
+    assert verb("validate", model, *options, "--tf32").returncode == 1
+
+
+def test_the_same_build_runs_a_cpu_pool_and_says_so_in_the_receipts(verb, events, model, tmp_path):
+    options = ("--site", site(tmp_path, "cpu"), "--model", model)
+    done = verb("submit", *options, "--input", events, "--output", "out")
     assert done.returncode == 0, done.stderr
     for receipt in receipts(tmp_path / "out"):
         assert receipt["engine"]["provider"] == "CPUExecutionProvider"

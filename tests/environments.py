@@ -1,0 +1,66 @@
+"""Python environments for what the tests' own must not have: torch, tensorflow, onnxruntime-gpu.
+
+``python tests/environments.py torch gpuwheel`` makes them, once a machine, from PyPI. Each sees the
+packages of the tests' own environment behind its own.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import pytest
+
+#: Variable that names the folder of the environments, else one below the temporary folder.
+FOLDER = "E2EDIST_ENVIRONMENTS"
+OWN = sysconfig.get_path("purelib")
+PACKAGES = {
+    "torch": ("torch==2.13.0",),
+    "tensorflow": ("tensorflow==2.21.0", "tf2onnx==1.17.0"),
+    # Without its dependencies, which the tests' own environment has.
+    "gpuwheel": ("--no-deps", "onnxruntime-gpu==1.31.1"),
+}
+
+
+def _folder(name):
+    base = Path(os.environ.get(FOLDER) or Path(tempfile.gettempdir()) / f"e2edist-environments-{os.getuid()}")
+    key = hashlib.sha256(repr((PACKAGES[name], sys.version)).encode()).hexdigest()[:12]
+    return base / f"{name}-{key}"
+
+
+def make(name):
+    """Make an environment, unless it is there, and return its Python."""
+    folder = _folder(name)
+    python, ready = folder / "bin" / "python", folder / "ready"
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not ready.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+            install = (python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES[name])
+            subprocess.run(install, check=True, timeout=1200)
+            ready.touch()
+        # Joined after installing, so that pip leaves the other environment alone.
+        (packages,) = folder.glob("lib/python*/site-packages")
+        (packages / "tests.pth").write_text(f"import site; site.addsitedir({OWN!r})\n")
+    return str(python)
+
+
+def python_with(name):
+    """Return the Python of an environment: made where E2EDIST_REQUIRE names it, taken where it is there."""
+    if name in os.environ.get("E2EDIST_REQUIRE", "").split(","):
+        return make(name)
+    if not (_folder(name) / "ready").exists():
+        pytest.skip(f"python tests/environments.py {name}, or E2EDIST_REQUIRE={name}, makes its environment")
+    return make(name)
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:]:
+        print(wanted, make(wanted))
