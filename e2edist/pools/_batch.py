@@ -7,6 +7,8 @@ import os
 import secrets
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from e2edist.spec.site import PoolSpec
 from . import Place, Setup
 from ._crew import Batch, Crew
 from ._dask import DaskPool
+from ._notice import DeafPlugin, NoticePlugin, give_up, topic_of
 from ._tls import worker_options
 
 log = logging.getLogger(__name__)
@@ -31,13 +34,23 @@ class BatchPool(DaskPool):
     def __init__(
         self, name: str, client: Client, setup: Setup, batch: Batch, spec: PoolSpec, dashboard: str
     ) -> None:
-        super().__init__(name, client, setup, resource=resource_of(name))
-        jobs = -(-(spec.workers or 1) // spec.job.workers_per_job)
-        self._crew = Crew(batch, spec.job, name, jobs, self._joined, self._drain, self._drop)
+        resource = resource_of(name)
+        client.subscribe_topic(topic_of(name), lambda event: self._hear_leaving(event[1]))
+        for plugin in (NoticePlugin, DeafPlugin):
+            client.register_plugin(plugin(name, resource, spec.job.notice_s))
+        super().__init__(name, client, setup, resource=resource)
+        shared = spec.job.workers_per_job
+        jobs, most = -(-(spec.workers or 1) // shared), -(-spec.workers_most // shared)
+        self._crew = Crew(batch, spec.job, name, jobs, self._joined, self._drain, self._drop, self._dismiss)
+        self._crew.most, self._crew.width = most, shared * (spec.threads or 1)
         # A job that outlived an earlier run must not have the name of one of ours.
         self._crew.run = secrets.token_hex(2)
         self._dashboard = dashboard
-        self._crew.start()
+        try:
+            self._crew.start()
+        except BaseException:
+            super().close()
+            raise
 
     @property
     def dashboard(self) -> str:
@@ -51,13 +64,19 @@ class BatchPool(DaskPool):
 
     def expect(self, longest_s: float, left: int) -> None:
         """Note how long a chunk may take, and how many are left: no job is submitted without need."""
-        self._crew.longest_s = longest_s
+        self._crew.longest_s, self._crew.left = longest_s, left
         if not left:
             self._crew.wanted = 0
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs are queued, running, and joined as workers."""
         return self._crew.counts()
+
+    def _hear_leaving(self, worker: str) -> None:
+        """Note a worker that the batch system wants to end; called by the client's own thread."""
+        self.leaving.add(worker)
+        self._looked = -inf  # it has no thread for us any more
+        log.warning("pool %s: worker %s was told to end: it takes no more chunks", self.name, worker)
 
     def _joined(self) -> set[str]:
         names, stranded = self._client.run_on_scheduler(_names_and_stranded, resource=self._resource)
@@ -68,12 +87,20 @@ class BatchPool(DaskPool):
         self._hand_back(self._client.run_on_scheduler(_remove_workers, names=names))
 
     def _drain(self, names: list[str]) -> None:
-        addresses = self._client.run_on_scheduler(_addresses_of, names=names)
-        if addresses:
-            self._client.run(_give_up, self._resource, workers=addresses, on_error="ignore")
+        workers = self._client.run_on_scheduler(_workers_of, names=names)
+        if workers:
+            self.leaving.update(workers.values())
+            self._looked = -inf
+            self._client.run(give_up, self._resource, workers=list(workers), on_error="ignore")
+
+    def _dismiss(self, names: list[str], number: int) -> list[str]:
+        found: list[str] = self._client.run_on_scheduler(_end_idle, names=names, number=number)
+        return found
 
     def close(self) -> None:
-        """Cancel the jobs, then let go of all tasks."""
+        """Let go of all tasks, so that no worker waits for their end, and cancel the jobs."""
+        with suppress(OSError, TimeoutError):
+            self._client.cancel(list(self._running.values()))
         self._crew.close()
         super().close()
 
@@ -99,21 +126,29 @@ def _names_and_stranded(resource: str, dask_scheduler: Any = None) -> tuple[list
 
 async def _remove_workers(names: list[str], dask_scheduler: Any = None) -> list[str]:
     """Let go of the workers of jobs, blaming no task; return the keys of what they ran."""
-    workers = dask_scheduler.workers
-    addresses = [address for address, worker in workers.items() if job_of(str(worker.name)) in names]
-    keys = [task.key for address in addresses for task in workers[address].processing]
+    addresses = list(_workers_of(names, dask_scheduler))
+    keys = [task.key for address in addresses for task in dask_scheduler.workers[address].processing]
     for address in addresses:
         await dask_scheduler.remove_worker(address, stimulus_id="e2edist-gone", expected=True)
     return keys
 
 
-def _addresses_of(names: list[str], dask_scheduler: Any = None) -> list[str]:
-    workers = dask_scheduler.workers
-    return [address for address, worker in workers.items() if job_of(str(worker.name)) in names]
+async def _end_idle(names: list[str], number: int, dask_scheduler: Any = None) -> list[str]:
+    """End the workers of at most `number` jobs, of which no worker has anything to do; return the names."""
+    ended: list[str] = []
+    for name in names:
+        workers = [dask_scheduler.workers[address] for address in _workers_of([name], dask_scheduler)]
+        if len(ended) < number and not any(worker.processing or worker.has_what for worker in workers):
+            ended.append(name)
+            for worker in workers:
+                await dask_scheduler.remove_worker(worker.address, stimulus_id="e2edist-idle", expected=True)
+    return ended
 
 
-async def _give_up(resource: str, dask_worker: Any = None) -> None:
-    await dask_worker.set_resources(**{resource: 0})
+def _workers_of(names: list[str], dask_scheduler: Any = None) -> dict[str, str]:
+    """Return address -> name of the workers of jobs."""
+    workers = {address: str(worker.name) for address, worker in dask_scheduler.workers.items()}
+    return {address: name for address, name in workers.items() if job_of(name) in names}
 
 
 def job_settings(name: str, spec: PoolSpec, certificates: Path) -> dict[str, Any]:

@@ -80,6 +80,7 @@ class _Member:
     joined: bool = False
     running_since: float | None = None
     drained: bool = False
+    dismissed: bool = False
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ class Crew:
     prefix : str
         Of worker names.
     wanted : int
-        Workers while there is work.
+        Jobs while there is work.
     joined : callable
         Returns the names of the workers that the scheduler knows.
     drain : callable
@@ -101,8 +102,15 @@ class Crew:
     drop : callable
         Takes names of workers whose jobs are gone, whatever the scheduler believes: a node that hangs
         or is cut off keeps its connection for long.
+    dismiss : callable
+        Takes names of workers and a number; ends at most so many that have nothing to do, and returns
+        their names.
     run : str
         Part of worker names, to tell them from those of other runs.
+    most : int
+        Grow up to so many jobs while there is work for them and all are at work; 0: a fixed number.
+    width : int
+        Chunks that a job runs at a time.
     """
 
     batch: Batch
@@ -112,19 +120,25 @@ class Crew:
     joined: Callable[[], set[str]]
     drain: Callable[[list[str]], None]
     drop: Callable[[list[str]], None]
+    dismiss: Callable[[list[str], int], list[str]]
     run: str = ""
+    most: int = 0
+    width: int = 1
     trouble: str = ""
     longest_s: float = 0.0
+    left: int = 0
+    _least: int = 0
     _members: list[_Member] = field(default_factory=list)
     _count: int = 0
-    _most: int = 0
+    _limit: int = 0
     _failures: int = 0
     _stop: Event = field(default_factory=Event)
     _lock: Lock = field(default_factory=Lock)
     _thread: Thread | None = None
 
     def __post_init__(self) -> None:
-        self._most = self.wanted + self.spec.replacements
+        self._least = self.wanted
+        self._limit = max(self.wanted, self.most) + self.spec.replacements
 
     def start(self) -> None:
         """Submit the first jobs and start looking after them.
@@ -167,10 +181,31 @@ class Crew:
                 self.batch.cancel(member.job for member in self._members)
                 self._members.clear()
                 return
-            while len(self._members) < self.wanted and self._count < self._most:
+            if self.wanted and self.most:
+                self._scale()
+            while self._at_work() < self.wanted and self._count < self._limit:
                 self._submit()
             if self.wanted and not self._members:
                 self.trouble = f"all of its jobs are gone, and {self.spec.replacements} were replaced already"
+
+    def _at_work(self) -> int:
+        return sum(not member.dismissed for member in self._members)
+
+    def _scale(self) -> None:
+        """Double the jobs while all of them came to work and more would have some; let idle ones go."""
+        need = min(self.most, max(self._least, -(-self.left // self.width)))
+        came = sum(member.joined and not member.dismissed for member in self._members)
+        if need > self.wanted and came >= self.wanted:
+            self.wanted = min(need, 2 * self.wanted)
+            log.info("pool %s: there is work for more: %d jobs from now on", self.prefix, self.wanted)
+        elif need < self.wanted:
+            here = [m.name for m in self._members if m.joined and not (m.drained or m.dismissed)]
+            gone = self.dismiss(here, self.wanted - need)
+            for member in self._members:
+                member.dismissed = member.dismissed or member.name in gone
+            self.wanted -= len(gone)
+            if gone:
+                log.info("pool %s: nothing to do for %s", self.prefix, ", ".join(gone))
 
     def _check(self, member: _Member, state: str | None, names: set[str], now: float) -> None:
         if member.name in names and not member.joined:
@@ -179,6 +214,8 @@ class Crew:
             if state is not None:
                 self.batch.cancel([member.job])
             self._members.remove(member)
+            if member.dismissed:
+                return
             if not member.joined:
                 self._start_failed(member, state)
                 return

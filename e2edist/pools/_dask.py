@@ -41,7 +41,13 @@ SETTINGS = {
     "distributed.admin.tick.limit": "1 hour",  # no warnings about what is meant to be slow
 }
 #: What they tell of chunks that raise and workers that die, the driver tells once and in our words.
-_HUSHED = ("distributed.scheduler", "distributed.nanny", "distributed.worker", "distributed.client")
+_HUSHED = (
+    "distributed.core",
+    "distributed.scheduler",
+    "distributed.nanny",
+    "distributed.worker",
+    "distributed.client",
+)
 
 
 #: Closing waits so long for an answer; workers that hang are killed.
@@ -109,6 +115,8 @@ class DaskPool:
         self._ended: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
         self._running: dict[str, Future[Any]] = {}
         self._stopped: set[str] = set()
+        #: names of workers that were told to end: their loss is nobody's fault
+        self.leaving: set[str] = set()
         # Keys are of this run alone: campaigns that share a scheduler may have chunks of the same name.
         self._run, self._count = secrets.token_hex(4), 0
         self._topic, self._told = f"e2edist-{name}-{self._run}", dict[str, bytes]()
@@ -244,9 +252,26 @@ class DaskPool:
             if self._running.get(tag) is future:
                 del self._running[tag]
                 self._desk.leave(tag)
-                outcomes.append(_outcome(tag, future, self._told.pop(str(future.key), None)))
+                outcomes.append(self._outcome(tag, future))
                 if outcomes[-1].kind == "lost":
                     self._looked = -inf
+
+    def _outcome(self, tag: str, future: Future[Any]) -> Outcome:
+        told = self._told.pop(str(future.key), None)
+        if future.status == "finished":
+            if told is not None:
+                return Outcome(tag, "done", pickle.loads(told))  # noqa: S301 - as any result of a worker
+            try:
+                return Outcome(tag, "done", future.result(timeout=_RESULT_S))
+            except (CancelledError, KilledWorker, OSError, TimeoutError) as error:
+                # The part is written, only its receipt died with the worker: nobody is to blame.
+                return Outcome(tag, "lost", error=ConnectionError(f"its result was lost: {error}"))
+        if future.status == "error":
+            raised = future.exception()
+            if isinstance(raised, KilledWorker) and str(raised.last_worker.name) in self.leaving:
+                return Outcome(tag, "lost", error=ConnectionError("its worker was told to end"))
+            return Outcome(tag, "lost" if isinstance(raised, KilledWorker) else "error", error=raised)
+        return Outcome(tag, "lost", error=ConnectionError(f"the task was {future.status}"))
 
     def close(self) -> None:
         """Let go of all tasks and stop what the pool started."""
@@ -267,18 +292,3 @@ def signals_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _outcome(tag: str, future: Future[Any], told: bytes | None) -> Outcome:
-    if future.status == "finished":
-        if told is not None:
-            return Outcome(tag, "done", pickle.loads(told))  # noqa: S301 - as any result of a worker
-        try:
-            return Outcome(tag, "done", future.result(timeout=_RESULT_S))
-        except (CancelledError, KilledWorker, OSError, TimeoutError) as error:
-            # The part is written, only its receipt died with the worker: nobody is to blame.
-            return Outcome(tag, "lost", error=ConnectionError(f"its result was lost: {error}"))
-    if future.status == "error":
-        raised = future.exception()
-        return Outcome(tag, "lost" if isinstance(raised, KilledWorker) else "error", error=raised)
-    return Outcome(tag, "lost", error=ConnectionError(f"the task was {future.status}"))

@@ -25,7 +25,8 @@ def threads_and_stranded(
     resource: str, run: str, dask_scheduler: Any = None
 ) -> tuple[dict[str, int], list[str]]:
     """Return worker -> threads of a pool, and the keys of its tasks whose worker is gone."""
-    workers = dask_scheduler.workers.values()
+    # Not those that are still being set up: a chunk would only wait there.
+    workers = dask_scheduler.running
     if resource:
         threads = {worker.address: int(worker.resources.get(resource, 0)) for worker in workers}
     else:

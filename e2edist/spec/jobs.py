@@ -86,6 +86,9 @@ class JobSpec(Spec):
     poll_s: Positive = 10.0
     #: seconds after which a worker that finds no scheduler ends its job
     death_timeout_s: PositiveInt = 300
+    #: seconds that a worker which was told to end (SIGTERM) may spend on its chunks before it hands them
+    #: back; a few less than the batch system leaves it: SLURM's KillWait or GraceTime, HTCondor's vacate time
+    notice_s: NonNegativeInt = 20
     #: jobs that end before their worker joins: so many in a row stop the pool
     start_failures: PositiveInt = 3
     #: jobs in place of lost ones, in all

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from e2edist.errors import unknown_name
 
@@ -25,6 +25,8 @@ class PoolSpec(Spec):
     kind: str = "local"
     #: worker processes; 0: as the kind sees fit
     workers: NonNegativeInt = 0
+    #: batch jobs: grow up to so many workers while there are chunks for more, and let idle ones end; 0: don't
+    workers_most: NonNegativeInt = 0
     #: threads of a worker, which share one model; 0: all cores
     threads: NonNegativeInt = 0
     #: memory of one worker; none: not limited
@@ -54,6 +56,14 @@ class PoolSpec(Spec):
     #: kinds slurm and htcondor
     job: JobSpec = JobSpec()
     container: ContainerSpec = ContainerSpec()
+
+    @model_validator(mode="after")
+    def _grows(self) -> PoolSpec:
+        if self.workers_most and self.kind not in ("slurm", "htcondor"):
+            raise ValueError(f"workers_most: pools of kind {self.kind} don't grow")
+        if 0 < self.workers_most < (self.workers or 1):
+            raise ValueError(f"workers_most: {self.workers_most} is less than workers, {self.workers or 1}")
+        return self
 
 
 class SiteSpec(Spec):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -73,6 +74,169 @@ class Cluster:
         self.verb("break", node, how)
 
 
+class Slurm(Cluster):
+    """SLURM, in the words that the tests of all batch systems share; states are queued, running and held."""
+
+    shape = ("--nodes", 3, "--gpu-nodes", 1, "--gpus", 4, "--cpus", 256, "--memory", 500000)
+
+    def __init__(self, base):
+        super().__init__("slurm", base)
+
+    def pool(self, name="cpu", workers=1, *, pool="", job="", **settings):
+        """Return the tables of a pool; `pool` and `job` are more lines of theirs."""
+        own = {"queue": name, "directives": []} | settings
+        own["directives"] += ["--exclusive"] if own.pop("alone", False) else []
+        own["directives"] += ["--constraint=cpu"] if own["queue"] == "low" and name == "cpu" else []
+        return _tables("slurm", name, workers, pool, job, own)
+
+    def both(self):
+        """Return a pool of two CPU jobs, and one of a job of two workers, each with its own GPU."""
+        return self.pool("cpu", 2) + self.shared_job(2, "$((1-SLURM_LOCALID))")
+
+    def shared_job(self, workers, device, *directives, **settings):
+        """Return a pool of one job of some workers on two GPUs; `device` is shell text."""
+        shape = [f"--ntasks={workers}", "--cpus-per-task=1", f"--mem={2000 * workers}", "--gres=gpu:2"]
+        own = {
+            "workers_per_job": workers,
+            "launcher": f"srun --ntasks={workers} --cpus-per-task=1 --mem=2000 --kill-on-bad-exit=1",
+            "visible_gpus": device,
+            "skip": ["-n 1", "--cpus-per-task", "--mem="],
+            "directives": [*shape, *directives],
+        }
+        return self.pool("gpu", workers, **own | settings)
+
+    def queue(self):
+        """Return id -> state of all jobs in the queue; what is only cleaned up does not count."""
+        rows = (line.split("|") for line in self.call("squeue", "-h", "-o", "%i|%T|%r").splitlines())
+        words = {"RUNNING": "running", "PENDING": "queued"}
+        return {
+            job: "held" if "held" in reason.lower() else words.get(state, state)
+            for job, state, reason in rows
+            if state != "COMPLETING"
+        }
+
+    def nodes(self):
+        """Return id -> node of all running jobs."""
+        return dict(line.split() for line in self.call("squeue", "-h", "-t", "R", "-o", "%i %N").splitlines())
+
+    def text(self, job):
+        """Return what runs as a job."""
+        return self.call("scontrol", "write", "batch_script", job, "-")
+
+    def remove(self, job):
+        self.call("scancel", job)
+
+    def requeue(self, job):
+        self.call("scontrol", "requeue", job)
+
+    def notify(self, job):
+        """Give a job notice that it has to end, as --signal and preemption do."""
+        self.call("scancel", "--batch", "--signal=TERM", job)
+
+    def hold(self, job):
+        self.call("scontrol", "requeuehold", job)
+
+    def short_lived(self):
+        """Return a pool of a job of the shortest walltime that SLURM knows."""
+        return self.pool("cpu", 1, walltime_min=1)
+
+    def crowd_out(self, job):
+        """Submit a job to a higher partition that needs the whole node of `job`; it ends by itself."""
+        words = ("-p", "high", "-w", self.nodes()[job], "--exclusive", "--mem=0", "-o", "/dev/null")
+        self.call("sbatch", *words, text="#!/bin/sh\nsleep 4\n")
+
+    def clear(self):
+        self.call("scancel", "--me", check=False)
+
+
+class HTCondor(Cluster):
+    """HTCondor, in the same words."""
+
+    shape = ("--nodes", 3, "--gpu-nodes", 1, "--gpus", 2, "--cpus", 8, "--memory", 32000)
+
+    def __init__(self, base):
+        super().__init__("htcondor", base)
+
+    def pool(self, name="cpu", workers=1, *, pool="", job="", **settings):
+        """Return the tables of a pool; `pool` and `job` are more lines of theirs."""
+        kind = "gpu" if name == "gpu" else "cpu"
+        # The checkout under test is no installed package.
+        attributes = {"getenv": "true", "requirements": f'NodeKind == "{kind}"'}
+        attributes |= settings.pop("attributes", {})
+        own = {"gpus": int(kind == "gpu"), "disk_gib": 0.1} | settings
+        pool += "memory_gib = 20\n" if own.pop("alone", False) else ""
+        own.pop("queue", "")
+        lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in attributes.items())
+        table = f"[pools.{name}.job.attributes]\n{lines}\n"
+        return _tables("htcondor", name, workers, pool, job, own) + table
+
+    def both(self):
+        """Return a pool of two CPU jobs, and one of two jobs with a GPU each."""
+        return self.pool("cpu", 2) + self.pool("gpu", 2, visible_gpus="${CUDA_VISIBLE_DEVICES#GPU-}")
+
+    def queue(self):
+        """Return id -> state of all jobs in the queue but those that are removed."""
+        lines = self.call("condor_q", "-allusers", "-af:j", "JobStatus").splitlines()
+        states = {"1": "queued", "2": "running", "5": "held", "6": "running", "7": "running"}
+        return {job: states[state] for job, state in map(str.split, lines) if state in states}
+
+    def nodes(self):
+        """Return id -> node of all running jobs."""
+        lines = self.call("condor_q", "-allusers", "-af:j", "RemoteHost").splitlines()
+        found = dict(map(str.split, lines))
+        return {job: host.split("@")[-1].split(".")[0] for job, host in found.items() if host != "undefined"}
+
+    def text(self, job):
+        """Return what runs as a job."""
+        return self.call("condor_q", job, "-af", "Arguments")
+
+    def remove(self, job):
+        self.call("condor_rm", job)
+
+    def requeue(self, job):
+        self.call("condor_vacate_job", job)
+
+    #: there is no notice without an end: the job has five seconds
+    notify = requeue
+
+    def hold(self, job):
+        self.call("condor_hold", job)
+
+    def short_lived(self):
+        """Return a pool of a job that HTCondor removes sooner than we know."""
+        limit = "JobStatus == 2 && time() - EnteredCurrentStatus > 15"
+        return self.pool("cpu", 1, attributes={"periodic_remove": limit})
+
+    def crowd_out(self, job):
+        """Submit a job that its node ranks higher and that needs what `job` has; it ends by itself."""
+        lines = {
+            "executable": "/bin/sleep",
+            "arguments": "4",
+            "+E2eRank": "10",
+            "request_memory": "20000",
+            "requirements": f'Machine == "{self.nodes()[job]}"',
+        }
+        text = "\n".join(f"{key} = {value}" for key, value in lines.items())
+        self.call("condor_submit", text=f"{text}\nqueue\n")
+
+    def clear(self):
+        self.call("condor_rm", "-all", check=False)
+
+
+def _tables(kind, name, workers, pool, job, settings):
+    words = {"walltime_min": 10, "poll_s": 0.5, "start_failures": 2, "notice_s": 3} | settings
+    lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in words.items())
+    memory = "" if "memory_gib" in pool else "memory_gib = 2\n"
+    # provider: the GPUs of the test clusters are fake.
+    head = f'workers = {workers}\nthreads = 1\n{memory}provider = "cpu"\n{pool}'
+    return f'[pools.{name}]\nkind = "{kind}"\n{head}[pools.{name}.job]\n{lines}\n{job}'
+
+
+SYSTEMS = {"slurm": Slurm, "htcondor": HTCondor}
+#: Jobs of higher rank, nodes with a network of their own, seconds from a job's SIGTERM to its end.
+OPTIONS = ("--preempt", "--netns", "--grace", 5)
+
+
 @contextmanager
 def cluster(kind, *options):
     """A cluster of the test's own; skips where there is none, unless E2EDIST_REQUIRE names it."""
@@ -81,7 +245,7 @@ def cluster(kind, *options):
             pytest.skip(f"{kind} is not installed: bash containers/test-clusters/{kind} install")
         if os.geteuid():
             pytest.skip("the test clusters need root")
-    one = Cluster(kind, Path(tempfile.mkdtemp(prefix="e2e-", dir="/tmp")))
+    one = SYSTEMS[kind](Path(tempfile.mkdtemp(prefix="e2e-", dir="/tmp")))
     try:
         one.up(*options)
         yield one
@@ -127,6 +291,10 @@ class BatchLab(Lab):
     def open_gate(self):
         self.gate.touch()
 
+    def address(self, job):
+        """Return the address of the scheduler that a job goes to."""
+        return re.search(r"tls://[\d.]+:\d+", self.cluster.text(job))[0]
+
     def log(self):
         return (self.out / "submit.log").read_text(encoding="utf-8")
 
@@ -146,6 +314,7 @@ class BatchLab(Lab):
         assert code == 0, said + self.log()
         assert self.bad() == []
         self.holds(clean)
+        assert self.cluster.queue() == {}
         return said
 
     def interrupt(self, process, number):
@@ -154,6 +323,7 @@ class BatchLab(Lab):
         code, said = self.end(process, 60)
         assert code == 130, said
         assert "the same command does the rest" in said
+        assert self.cluster.queue() == {}
 
     def clear_up(self):
         self.open_gate()
@@ -166,3 +336,33 @@ class BatchLab(Lab):
             except subprocess.TimeoutExpired:
                 continue
         super().clear_up()
+
+
+@pytest.fixture(scope="session")
+def slurm():
+    """A SLURM cluster for all tests that want one."""
+    with cluster("slurm", *Slurm.shape, *OPTIONS) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def htcondor():
+    """An HTCondor pool for all tests that want one."""
+    with cluster("htcondor", *HTCondor.shape, *OPTIONS) as one:
+        yield one
+
+
+@pytest.fixture(params=list(SYSTEMS))
+def system(request):
+    """Each batch system in turn, or those of an indirect parametrize; it has no jobs before and after."""
+    one = request.getfixturevalue(request.param)
+    yield one
+    one.clear()
+
+
+@pytest.fixture
+def jobs(system, tmp_path, source, tiny_model):
+    """A lab on each batch system in turn."""
+    one = BatchLab(tmp_path, source, tiny_model, system)
+    yield one
+    one.clear_up()

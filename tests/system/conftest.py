@@ -5,6 +5,7 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+from batch import htcondor, jobs, slurm, system  # noqa: F401 fixtures
 from lab import chunky, clean, clean_folder, lab, source, tiny_model  # noqa: F401 fixtures
 from models import write_model
 from runs import environment, run

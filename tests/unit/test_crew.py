@@ -74,9 +74,15 @@ def stage(clock):
 
     def make(wanted=2, **spec):
         job = JobSpec(**{"poll_s": 1.0, "walltime_min": 60, "start_failures": 3} | spec)
-        return Crew(batch, job, "gpu", wanted, lambda: set(names), drained.extend, names.difference_update)
+        drop = names.difference_update
+        return Crew(batch, job, "gpu", wanted, lambda: set(names), drained.extend, drop, _busy)
 
     return make, batch, names, drained
+
+
+def _busy(names, number):
+    """All workers have something to do."""
+    return []
 
 
 def _all_run(batch, names):
@@ -263,6 +269,93 @@ def test_a_worker_is_drained_once_when_a_chunk_could_outlive_its_job(stage, cloc
         assert drained == wanted
 
 
+def _elastic(make, least, most, left):
+    crew = make(least)
+    crew.most, crew.left = most, left
+    return crew
+
+
+def test_a_pool_is_of_fixed_size_without_a_limit_to_grow_to(stage):
+    make, batch, names, _ = stage
+    crew = _elastic(make, 2, 0, 1000)
+    for _ in range(4):
+        crew.look()
+        _all_run(batch, names)
+    assert len(batch.submitted) == 2
+
+
+def test_a_pool_doubles_when_all_its_jobs_came_to_work_and_there_is_more(stage):
+    make, batch, names, _ = stage
+    crew = _elastic(make, 2, 9, 1000)
+    sizes = []
+    for _ in range(4):
+        crew.look()
+        crew.look()  # jobs that wait in the queue are no reason for more
+        sizes.append(len(batch.submitted))
+        _all_run(batch, names)
+    assert sizes == [2, 4, 8, 9]
+    crew.look()
+    assert crew.counts() == {"queued": 0, "running": 9, "joined": 9}
+
+
+def test_a_pool_grows_no_further_than_its_chunks(stage):
+    make, batch, names, _ = stage
+    crew = _elastic(make, 1, 50, 11)
+    crew.width = 4
+    for _ in range(6):
+        crew.look()
+        _all_run(batch, names)
+    assert len(batch.submitted) == 3
+
+
+def test_only_idle_workers_go_and_never_more_than_are_too_many(stage):
+    make, batch, names, _ = stage
+    idle, asked = {"gpu-3", "gpu-1"}, []
+
+    def dismiss(here, number):
+        asked.append(number)
+        gone = [name for name in here if name in idle][:number]
+        names.difference_update(gone)
+        return gone
+
+    crew = _elastic(make, 1, 4, 1000)
+    crew.dismiss = dismiss
+    for _ in range(4):
+        crew.look()
+        _all_run(batch, names)
+    assert len(names) == 4
+    crew.left = 3
+    crew.look()
+    assert (asked, names) == ([1], {"gpu-0", "gpu-2", "gpu-3"})
+    crew.left = 1
+    crew.look()
+    crew.look()
+    assert names == {"gpu-0", "gpu-2"}  # one of them too many, and busy
+    assert batch.cancelled == []
+    assert crew.trouble == ""
+    for job in ("2", "4"):  # they end of themselves, which is no failure
+        del batch.jobs[job]
+    crew.look()
+    assert crew.counts() == {"queued": 0, "running": 2, "joined": 2}
+    assert len(batch.submitted) == 4
+
+
+def test_a_pool_grows_again_when_chunks_come_back(stage):
+    make, batch, names, _ = stage
+    crew = _elastic(make, 1, 2, 5)
+    crew.dismiss = lambda here, number: [names.remove(name) or name for name in here[:number]]
+    for _ in range(2):
+        crew.look()
+        _all_run(batch, names)
+    crew.left = 1
+    crew.look()
+    batch.jobs.pop("1")
+    crew.look()
+    crew.left = 2
+    crew.look()
+    assert batch.submitted == ["gpu-0", "gpu-1", "gpu-2"]
+
+
 def test_a_batch_system_that_does_not_answer_is_asked_again(stage):
     make, batch, names, _ = stage
     crew = make()
@@ -327,7 +420,8 @@ def test_jobs_that_are_being_cleaned_up_are_not_waited_for(stage, clock):
 
 def test_the_first_refusal_is_an_error_and_later_ones_are_not():
     batch, names = Scripted(), set()
-    crew = Crew(batch, JobSpec(poll_s=0.01), "gpu", 2, lambda: names, lambda _: None, lambda _: None)
+    job, nothing = JobSpec(poll_s=0.01), lambda _: None
+    crew = Crew(batch, job, "gpu", 2, lambda: names, nothing, nothing, _busy)
     batch.out = True
     with pytest.raises(ResourceError):
         crew.start()
