@@ -141,11 +141,11 @@ def _run(search: Search, folder: Path) -> None:
 
 def _report(search: Search, best: Row, site: SiteSpec, tagger: TaggerSpec, console: Console) -> None:
     from e2edist.terminal import print_tuning
-    from e2edist.tuning.profile import make_profile, write_profile
+    from e2edist.tuning.profile import make_profile, read_profile, write_profile
     from e2edist.tuning.search import BUSY
 
     kind, model = search.spec.kind, (tagger.name, tagger.model.sha256)
-    profile = make_profile((site.name, search.name), kind, model, best, search.rows)
+    profile = make_profile((site.name, search.name), kind, model, best, search)
     print_tuning(
         console, f"pool {search.name}: {profile.device}", profile.measured, profile.settings.model_dump()
     )
@@ -153,11 +153,13 @@ def _report(search: Search, best: Row, site: SiteSpec, tagger: TaggerSpec, conso
     if search.spread > BUSY:
         said = f"measurements of one setting differed by {search.spread:.0%}: the machine is busy, tune again"
         console.print(said, highlight=False, soft_wrap=True)
-    if search.watch.over:
-        console.print("the time was up before all was measured: --budget-s gives more", highlight=False)
-    console.print(
-        f"profile {path}, which submit takes for what is left open", highlight=False, soft_wrap=True
-    )
+    kept = read_profile(path)
+    if not profile.complete:
+        said = "the time was up before all was measured: --budget-s gives more"
+        said += "" if kept.made == profile.made else f"; the complete profile of {kept.made} stays"
+        console.print(said, highlight=False, soft_wrap=True)
+    said = f"profile {path}, which submit takes for what is left open"
+    console.print(said, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

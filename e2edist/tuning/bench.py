@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
+
+import numpy as np
 
 from e2edist.campaign.chunk import predict
 from e2edist.campaign.clock import Clock
@@ -21,6 +24,8 @@ from e2edist.spec.tagger import TaggerSpec
 
 #: A worker that does not answer for so long, compiling included, is given up.
 _PATIENCE_S = 600.0
+#: The time in which all slots run is cut into so many spells.
+_SPELLS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class Speed:
     Attributes
     ----------
     events_s, objects_s : float
-        Per second, all workers together; reading and writing not included.
+        Per second, all workers together and at once; reading and writing not included.
     setup_s : float
         Until the model was ready, of the slowest worker.
     kb : float
@@ -88,8 +93,8 @@ def _events(key: str) -> EventBatch:
         return _read[key]
 
 
-def time_thread(key: str, options: EngineOptions, seconds: float) -> dict[str, Any]:
-    """Run the sample with some options for about `seconds`, in this thread."""
+def warm_thread(key: str, options: EngineOptions) -> dict[str, Any]:
+    """Open the model with some options and score the sample once, so that nothing happens first later."""
     batch, tagger = _events(key), _samples[key].tagger
     began = time.perf_counter()
     forget_engines(but=options)
@@ -100,20 +105,50 @@ def time_thread(key: str, options: EngineOptions, seconds: float) -> dict[str, A
         todo = "Name --input files with objects that the tagger accepts."
         raise InputError(_samples[key].url, "no accepted object to measure with", todo)
     sent = _send(engine, images.crops, tagger)
-    passes: list[float] = []
-    while sum(passes) < seconds:
-        began = time.perf_counter()
-        images = make_images(batch, make_frames(batch, tagger), tagger)
-        predict(images, engine, tagger, Clock())
-        passes.append(time.perf_counter() - began)
-    took = min(passes)  # what else runs on the machine can only slow a pass
     return {
-        "events_s": batch.events / took,
-        "objects_s": images.crops.objects / took,
         "setup_s": setup,
         "kb": sent / images.crops.objects / 1e3,
         "facts": dict(engine.facts) | {"batch": str(engine.batch)},
+        "events": batch.events,
+        "objects": images.crops.objects,
     }
+
+
+def time_thread(key: str, options: EngineOptions, seconds: float) -> list[float]:
+    """Run the sample again and again for about `seconds`; return when each pass began, and the last ended.
+
+    Times are those of `time.time`, so that threads, processes and nodes can be laid side by side.
+    """
+    batch, tagger = _events(key), _samples[key].tagger
+    engine, times = open_engine(tagger, options), [time.time()]
+    while times[-1] - times[0] < seconds or len(times) < 2:
+        images = make_images(batch, make_frames(batch, tagger), tagger)
+        predict(images, engine, tagger, Clock())
+        times.append(time.time())
+    return times
+
+
+def passes_s(slots: Sequence[Sequence[float]]) -> float:
+    """Return how many passes a second all slots do while all of them run: the median of five spells.
+
+    What one slot does alone, before the others begin or after they ended, is left out: it would be faster.
+    The median leaves out what else the machine did for a moment.
+
+    Parameters
+    ----------
+    slots : sequences of float
+        Of each slot, the seconds at which its passes began, and the last ended.
+    """
+    start, stop = max(times[0] for times in slots), min(times[-1] for times in slots)
+    if (
+        stop <= start
+    ):  # clocks of nodes apart, or one ran after the other: what all of them did, in all the time
+        start, stop = min(times[0] for times in slots), max(times[-1] for times in slots)
+        return sum(len(times) - 1 for times in slots) / max(stop - start, 1e-6)
+    edges = np.linspace(start, stop, _SPELLS + 1)
+    # Passes done until each edge, the one that is under way in part.
+    done = sum(np.interp(edges, times, np.arange(len(times))) for times in slots)
+    return float(np.median(np.diff(done))) / ((stop - start) / _SPELLS)
 
 
 def _send(engine: Engine, crops: Crops, tagger: TaggerSpec) -> int:
@@ -126,33 +161,40 @@ def _send(engine: Engine, crops: Crops, tagger: TaggerSpec) -> int:
 
 
 def time_pool(pool: Pool, key: str, options: EngineOptions, seconds: float) -> Speed:
-    """Run the sample in all threads of a pool at once, and add up.
+    """Run the sample in all threads of a pool at once, once all of them are warm.
 
     Raises
     ------
     E2EError
         The model does not run so, or workers are lost, as by want of memory.
     """
+    warm = _everywhere(pool, warm_thread, key, options)
+    times = _everywhere(pool, time_thread, key, options, seconds)
+    rate = passes_s(times)
+    return Speed(
+        events_s=rate * warm[0]["events"],
+        objects_s=rate * warm[0]["objects"],
+        setup_s=max(one["setup_s"] for one in warm),
+        kb=max(one["kb"] for one in warm),
+        facts=warm[0]["facts"],
+    )
+
+
+def _everywhere(pool: Pool, task: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Run a task in every slot of a pool at once, and return what they return."""
     tags = [f"tune {i}" for i in range(pool.slots())]
     for tag in tags:
-        pool.submit(tag, time_thread, key, options, seconds)
+        pool.submit(tag, task, *arguments)
     ended: list[Outcome] = []
     until = time.monotonic() + _PATIENCE_S
     while len(ended) < len(tags):
-        ended += pool.wait(0.2)
+        ended += pool.wait(0.05)
         if time.monotonic() > until:
             raise CampaignError(f"pool {pool.name}", f"no answer for {_PATIENCE_S:.0f} s")
     for outcome in ended:
         if outcome.error is not None:
             raise outcome.error
-    found = [outcome.value for outcome in ended]
-    return Speed(
-        events_s=sum(one["events_s"] for one in found),
-        objects_s=sum(one["objects_s"] for one in found),
-        setup_s=max(one["setup_s"] for one in found),
-        kb=max(one["kb"] for one in found),
-        facts=found[0]["facts"],
-    )
+    return [outcome.value for outcome in ended]
 
 
 def wait_for_workers(pool: Pool, limit_s: float) -> None:

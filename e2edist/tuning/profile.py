@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,7 +24,7 @@ from e2edist.spec._toml import Spec, parse, read_toml
 from e2edist.spec.site import PoolSpec, SiteSpec
 from e2edist.storage.publish import publish
 
-from .search import Row
+from .search import Row, Search
 
 #: Variable that names the folder of profiles.
 FOLDER = "E2EDIST_PROFILES"
@@ -54,6 +55,8 @@ class Profile(Spec):
     device: str
     runtime: str
     events_per_s: float
+    #: whether there was time to measure all
+    complete: bool = True
     settings: Settings
     #: all that was measured, for people
     measured: tuple[dict[str, Any], ...] = ()
@@ -75,7 +78,7 @@ def runtime_release() -> str:
 
 
 def make_profile(
-    names: tuple[str, str], kind: str, model: tuple[str, str], best: Row, rows: list[Row]
+    names: tuple[str, str], kind: str, model: tuple[str, str], best: Row, search: Search
 ) -> Profile:
     """Return the profile of the best row.
 
@@ -87,6 +90,8 @@ def make_profile(
         Of the pool.
     model : (str, str)
         Name of the tagger, sha256 of its model.
+    search : Search
+        All that was measured.
     """
     if best.speed is None:
         raise ValueError("a setting that does not run has no profile")
@@ -102,8 +107,9 @@ def make_profile(
         device=facts.get("device", ""),
         runtime=facts.get("engine", "").removeprefix("onnxruntime "),
         events_per_s=round(best.speed.events_s, 1),
+        complete=not search.cut,
         settings=Settings(**_settings(best)),
-        measured=tuple(_told(row) for row in rows),
+        measured=tuple(_told(row) for row in search.rows),
     )
 
 
@@ -128,9 +134,16 @@ def _told(row: Row) -> dict[str, Any]:
 
 
 def write_profile(profile: Profile) -> Path:
-    """Write a profile into the folder of profiles, in place of an older one for the same; return its path."""
+    """Write a profile into the folder of profiles, in place of an older one for the same; return its path.
+
+    One that had time to measure all is left as it is by one that had not.
+    """
     slug = re.sub(r"[^A-Za-z0-9]+", "-", f"{profile.device} {profile.provider} {profile.runtime}").strip("-")
     path = folder() / f"{profile.tagger}-{profile.model_sha256[:12]}-{profile.pool}-{slug}.toml"
+    if not profile.complete:
+        with suppress(SpecError):
+            if path.exists() and read_profile(path).complete:
+                return path
     content = profile.model_dump()
     settings, measured = content.pop("settings"), content.pop("measured")
     lines = ["# Written by e2edist.tune; submit takes it for what is left open.", *_lines(content)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,9 +20,11 @@ from .bench import Sample, Speed, prepare, time_pool, wait_for_workers
 GAIN = 0.03
 #: ... and a ladder ends when so many steps were not.
 _FLAT = 2
-#: So many of the fastest are measured twice.
+#: So many of the fastest are measured again ...
 _AGAIN = 3
-#: Beyond this difference of the two, the machine is busy with something else.
+#: ... until there are so many measurements, of which the median counts.
+_TIMES = 3
+#: Beyond this difference of them, the machine is busy with something else.
 BUSY = 0.15
 _KEY = "tune"
 _LADDERS = {"cpu": [1, 2, 4, 8, 16, 32, 64, 128], "gpu": [8, 32, 64, 128, 256, 512, 1024, 2048]}
@@ -122,11 +125,13 @@ class Search:
     rows: list[Row]
     #: largest relative difference of two measurements of one setting
     spread: float = 0.0
+    #: whether the time was up before all was measured
+    cut: bool = False
 
     def run(self, cores: int, place: Place, patience_s: float) -> None:
         """Measure shape by shape; what was best before is where the next one begins."""
         for shape in shapes(self.spec, cores):
-            if self.watch.over:
+            if self._over():
                 return
             update = {"workers": shape.workers, "threads": shape.threads}
             spec = self.spec.model_copy(update=update)
@@ -138,8 +143,15 @@ class Search:
             finally:
                 pool.close()
 
+    def _over(self) -> bool:
+        self.cut = self.cut or self.watch.over
+        return self.watch.over
+
     def _measure(self, pool: Pool, shape: Shape, options: EngineOptions) -> float:
-        if self.watch.over and self.rows:
+        for row in self.rows:
+            if (row.shape, row.options) == (shape, options):
+                return row.rate
+        if self.rows and self._over():
             return 0.0
         try:
             row = Row(shape, options, time_pool(pool, _KEY, options, self.watch.slice_s))
@@ -158,9 +170,12 @@ class Search:
         ladder = _LADDERS["cpu" if spec.provider == "cpu" else "gpu"]
         kinds: list[Images] = ["dense", "sparse"]
         if before:
-            at = ladder.index(before.options.batch)
+            at = bisect_left(ladder, before.options.batch)
             ladder, kinds = ladder[max(0, at - 1) : at + 3], [before.options.images]
         base = EngineOptions(spec.engine, spec.provider, threads=shape.intra_op, sessions=shape.sessions)
+        if not before:  # what runs without a profile comes first: whenever the time is up, it is not worse
+            usual = replace(base, conv_search=spec.conv_search, batch=self.sample.tagger.batch)
+            self._measure(pool, shape, usual)
         for images in kinds:
             kind = replace(base, images=images, conv_search=spec.conv_search)
             climb(ladder, partial(self._measure_batch, pool, shape, kind))
@@ -170,20 +185,26 @@ class Search:
         self._confirm(pool, shape)
 
     def _confirm(self, pool: Pool, shape: Shape) -> None:
-        """Measure the fastest of a shape once more; the better of both counts, the difference is told.
+        """Measure the fastest of a shape again; the median counts, the largest difference is told.
 
-        What else runs on a machine only slows, so that one lucky setting among slowed ones would win.
+        Among many settings the one that was lucky once would win else.
         """
         fast = sorted((row for row in self.rows if row.shape == shape and row.speed), key=lambda r: -r.rate)
         for row in fast[:_AGAIN]:
-            if self.watch.over:
-                return
-            try:
-                again = replace(row, speed=time_pool(pool, _KEY, row.options, self.watch.slice_s))
-            except (E2EError, ConnectionError):
-                continue
-            self.spread = max(self.spread, 1 - min(row.rate, again.rate) / max(row.rate, again.rate))
-            self.rows[self.rows.index(row)] = max(row, again, key=lambda r: r.rate)
+            found = [row]
+            while len(found) < _TIMES and not self._over():
+                try:
+                    speed = time_pool(pool, _KEY, row.options, self.watch.slice_s)
+                except (E2EError, ConnectionError):
+                    break
+                found.append(replace(row, speed=speed))
+            found.sort(key=lambda r: r.rate)
+            self.spread = max(self.spread, 1 - found[0].rate / found[-1].rate)
+            # Of two the slower: a promise that is kept. Only the first one opened the model.
+            middle = found[(len(found) - 1) // 2]
+            if middle.speed and row.speed:
+                middle = replace(middle, speed=replace(middle.speed, setup_s=row.speed.setup_s))
+            self.rows[self.rows.index(row)] = middle
 
 
 def crossover(rows: dict[str, Row], specs: dict[str, PoolSpec]) -> str:

@@ -5,6 +5,8 @@ import sys
 
 from runs import TIMEOUT_S, environment, receipts, table
 
+from e2edist.spec.tagger import load_tagger
+
 
 def verb(name, cwd, *arguments):
     command = [sys.executable, "-m", f"e2edist.{name}", *map(str, arguments)]
@@ -20,6 +22,8 @@ def test_tune_writes_a_profile_that_submit_takes_and_scores_stay_the_same(events
     assert (done.returncode, done.stderr) == (0, "")
     assert "No GPU pool was measured" in done.stdout
     assert "sparse, batch 1:" in done.stdout
+    # Whenever the time is up, the best is not worse than what runs without a profile.
+    assert f"dense, batch {load_tagger('eg').batch}:" in done.stdout.splitlines()[0]
     (profile,) = (tmp_path / "profiles").glob("*.toml")
     assert [path.name for path in tmp_path.iterdir()] == ["profiles"]
     again = verb("submit", tmp_path, "--input", events, "--model", model, "--output", "out")

@@ -6,8 +6,8 @@ from e2edist.engines import EngineOptions, engine_options
 from e2edist.errors import SpecError
 from e2edist.spec.site import PoolSpec, SiteSpec
 from e2edist.tuning import profile as tp
-from e2edist.tuning.bench import Speed
-from e2edist.tuning.search import Row, Shape, best_of, climb, crossover, shapes
+from e2edist.tuning.bench import Speed, passes_s
+from e2edist.tuning.search import Row, Search, Shape, Stopwatch, best_of, climb, crossover, shapes
 
 SHA = "ab" * 32
 
@@ -72,12 +72,17 @@ def test_the_crossover_is_told_in_events(gpu, said):
     assert re.search(said, crossover(rows, specs))
 
 
+def search(*rows, cut=False):
+    watch, nothing = Stopwatch(1.0), lambda _: None
+    return Search("cpu", PoolSpec(), None, watch, nothing, [row(0), *rows], cut=cut)
+
+
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
     """Keep a profile of sparse images in batches of 16, and return its path."""
     monkeypatch.setenv(tp.FOLDER, str(tmp_path / "profiles"))
     best = row(150, images="sparse", batch=16, workers=2, threads=3)
-    return tp.write_profile(tp.make_profile(("home", "cpu"), "local", ("eg", SHA), best, [row(0), best]))
+    return tp.write_profile(tp.make_profile(("home", "cpu"), "local", ("eg", SHA), best, search(best)))
 
 
 def site(**pool):
@@ -147,3 +152,38 @@ def test_a_profile_that_is_named_must_be_for_the_model(kept):
 def test_a_damaged_profile_is_as_good_as_none(kept):
     kept.write_text("made = ")
     assert tp.apply_profiles(site(), SHA)[1] == []
+
+
+def test_a_profile_that_had_no_time_for_all_leaves_a_complete_one_and_replaces_another(kept):
+    def write(rate, cut):
+        best = row(rate, workers=1)
+        return tp.write_profile(
+            tp.make_profile(("home", "cpu"), "local", ("eg", SHA), best, search(best, cut=cut))
+        )
+
+    assert write(900, cut=True) == kept
+    assert tp.read_profile(kept).events_per_s == 150
+    assert tp.read_profile(write(80, cut=False)).events_per_s == 80
+    kept.unlink()
+    assert not tp.read_profile(write(70, cut=True)).complete
+    assert tp.read_profile(write(60, cut=True)).events_per_s == 60
+    kept.write_text("made = ")
+    assert tp.read_profile(write(50, cut=True)).events_per_s == 50
+
+
+def test_only_the_time_in_which_all_slots_run_counts():
+    # Two slots of 10 passes a second each; one begins earlier and does 30 a second while it is alone.
+    alone = [t / 30 for t in range(30)]
+    first = [*alone, *(1 + t / 10 for t in range(21))]
+    second = [1 + t / 10 for t in range(31)]
+    assert passes_s([first, second]) == pytest.approx(20)
+    assert passes_s([second]) == pytest.approx(10)
+
+
+def test_a_moment_in_which_the_machine_did_something_else_does_not_count():
+    held = [*(t / 10 for t in range(10)), *(1.4 + t / 10 for t in range(31))]
+    assert passes_s([held]) == pytest.approx(10)
+
+
+def test_slots_that_never_ran_together_are_worth_what_they_did_in_all_the_time():
+    assert passes_s([[0.0, 0.5, 1.0], [2.0, 3.0, 4.0]]) == pytest.approx(1.0)
