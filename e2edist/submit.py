@@ -92,6 +92,7 @@ def _add_limits(p: argparse._ArgumentGroup) -> None:
     p.add_argument(
         "--reference", metavar="DIR", help="an earlier --output: warn of scores and inputs that drift"
     )
+    p.add_argument("--max-nan-fraction", type=float, metavar="F", help="NaN or infinite scores that may be")
     p.add_argument("--max-drift", type=float, metavar="PSI", help="drift from --reference that is a failure")
 
 
@@ -254,7 +255,7 @@ def _tunnel(dashboard: str) -> str:
 
 
 def _close(campaign: Campaign, result: RunResult, console: Console) -> int:
-    from e2edist.campaign.quality import refuse_drift, review
+    from e2edist.campaign.quality import enforce, review
     from e2edist.campaign.summary import summarise
     from e2edist.terminal import print_bad, print_quality, print_summary, print_where
 
@@ -280,7 +281,8 @@ def _close(campaign: Campaign, result: RunResult, console: Console) -> int:
         if campaign.plan.skipped:
             todo += " Files that were skipped at planning need a campaign of their own, or --fresh."
         raise CampaignError(str(campaign.folder), what, todo)
-    refuse_drift(campaign.folder, drifts, campaign.spec.max_drift)
+    limits = (campaign.spec.max_nan_fraction, campaign.spec.max_drift)
+    enforce(campaign.folder, total.quality, drifts, limits)
     return 0
 
 

@@ -19,6 +19,7 @@ from threading import Event
 from e2edist.errors import CampaignError, E2EError, ResourceError
 from e2edist.pools import Outcome, Pool
 
+from .alarm import Alarm
 from .blame import HOPELESS, Action, Blame, SlowError
 from .chunk import Chunk, run_chunk
 from .clock import EVENTSETUP
@@ -64,6 +65,8 @@ class Progress:
     events_done: int = 0
     in_flight: int = 0
     workers: int = 0
+    #: what looks wrong with the scores of this run
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -134,6 +137,7 @@ class Driver:
         self._progress = Progress(0, 0)
         self._seen = time.monotonic()
         self._longest_s = 0.0
+        self._alarm = Alarm()
 
     def run(self, chunks: Iterable[Chunk], progress: Progress) -> bool:
         """Run `chunks` until all ended or `stop` is set; return whether all ended.
@@ -242,6 +246,9 @@ class Driver:
         lane.pace.add(chunk.events, took_s - stages.get(EVENTSETUP, (0.0,))[0] / 1e3)
         self._progress.done += 1
         self._progress.events_done += chunk.events
+        said, self._progress.warnings = self._progress.warnings, self._alarm.note(outcome.value)
+        for line in (line for line in self._progress.warnings if not said):
+            log.warning("data quality: %s", line)
         log.info("done %s: %s rows on %s", chunk.id, outcome.value["rows"], outcome.value["host"])
 
     def _punish(self, chunk: Chunk, outcome: Outcome, *, alone: bool) -> None:

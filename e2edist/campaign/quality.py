@@ -239,14 +239,33 @@ def review(folder: Path, quality: Quality, said: list[str], reference: str | Non
     return drifts
 
 
-def refuse_drift(folder: Path, drifts: Mapping[str, float], most: float | None) -> None:
-    """Fail a campaign that drifted too far from its reference; its results stay.
+def enforce(
+    folder: Path, quality: Quality, drifts: Mapping[str, float], limits: tuple[float | None, float | None]
+) -> None:
+    """Fail a campaign whose scores are beyond a limit; its results stay.
+
+    Parameters
+    ----------
+    limits : (float or None, float or None)
+        Fraction of the scores that may be NaN or infinite, and drift from the reference; none: any.
 
     Raises
     ------
     CampaignError
-        Names all that drifted further than `most`.
+        Names all that is beyond.
     """
+    most, furthest = limits
+    counts = {name: (t["nan"] + t["inf"], t["n"]) for name, t in quality.get("scores", {}).items()}
+    broken = [
+        f"{name} {bad:,} of {n:,}" for name, (bad, n) in counts.items() if most is not None and bad > most * n
+    ]
+    if broken:
+        what = f"more than {most:.3%} of the scores are NaN or infinite: {', '.join(broken)}"
+        raise CampaignError(str(folder), what, "All results are written; see quality.json.")
+    _refuse_drift(folder, drifts, furthest)
+
+
+def _refuse_drift(folder: Path, drifts: Mapping[str, float], most: float | None) -> None:
     far = {name: value for name, value in drifts.items() if most is not None and value > most}
     if far:
         named = ", ".join(

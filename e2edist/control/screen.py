@@ -47,6 +47,8 @@ def _facts(folder: Path, state: State) -> Iterator[tuple[str, str]]:
         yield from _dashboard(state)
     if state.controller:
         yield "log", state.controller.log
+    for i, line in enumerate(state.warnings[:_SHOWN]):
+        yield "" if i else "worth a look", line
 
 
 def _state(state: State) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from e2edist.campaign.glance import Glance, glance
 from e2edist.campaign.heartbeat import BEAT_S, HEARTBEAT
 from e2edist.campaign.lock import Holder, look_at_lock
+from e2edist.campaign.quality import QUALITY
 from e2edist.errors import E2EError, OutputError
 from e2edist.pools import is_batch, queue_of
 
@@ -43,6 +44,8 @@ class State:
         Only if the latest run is or was its own.
     holder : Holder or None
         Who works on it now.
+    quality : dict
+        ``quality.json`` of the latest run that ended, empty before.
     """
 
     state: str
@@ -51,6 +54,7 @@ class State:
     heart: dict[str, Any] = field(default_factory=dict)
     controller: Controller | None = None
     holder: Holder | None = None
+    quality: dict[str, Any] = field(default_factory=dict)
 
     @property
     def under_way(self) -> bool:
@@ -62,6 +66,12 @@ class State:
         """Seconds since a running driver last said something, beyond what is usual; else 0."""
         silent = time.time() - float(self.heart.get("updated", 0))
         return silent if self.state == "running" and silent > SILENT_S else 0.0
+
+    @property
+    def warnings(self) -> list[str]:
+        """What looks wrong with scores and inputs: of the run that goes on, else of the whole campaign."""
+        said = self.heart.get("warnings", []) if self.under_way else self.quality.get("warnings", [])
+        return [str(line) for line in said]
 
     def facts(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""
@@ -76,6 +86,7 @@ class State:
             "counts": counts,
             "heartbeat": self.heart or None,
             "silent_s": round(self.silent_s, 1),
+            "warnings": self.warnings,
             "controller": asdict(self.controller) if self.controller else None,
             "driver": asdict(self.holder) if self.holder else None,
         }
@@ -107,7 +118,8 @@ def look(folder: Path, *, ask_queue: bool = True) -> State:
         holder = None  # a lock of another host looks held for a while after its end
     if holder is not None:
         return State(*_held(holder, heart), counts, heart, record, holder)
-    return State(*_free(counts, heart, record, ask_queue=ask_queue), counts, heart, record)
+    found = _free(counts, heart, record, ask_queue=ask_queue)
+    return State(*found, counts, heart, record, quality=_read(folder / QUALITY))
 
 
 def _job_is_gone(record: Controller | None, heart: dict[str, Any]) -> bool:
@@ -121,11 +133,16 @@ def _job_is_gone(record: Controller | None, heart: dict[str, Any]) -> bool:
 
 
 def _heart(folder: Path) -> dict[str, Any]:
+    found = _read(folder / HEARTBEAT)
+    return found if {"state", "started", "updated"} <= found.keys() else {}
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads((folder / HEARTBEAT).read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and {"state", "started", "updated"} <= found.keys() else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is_latest(record: Controller, heart: dict[str, Any]) -> bool:

@@ -45,6 +45,8 @@ class CampaignSpec(Spec):
     chunk_limit_min: Annotated[float, Field(gt=0)] = 60.0
     #: minutes without any worker after which the campaign stops
     stall_limit_min: Annotated[float, Field(gt=0)] = 10.0
+    #: fraction of a score's values that may be NaN or infinite without an exit code of 1; none: any
+    max_nan_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
     #: output folder of an earlier campaign, to see whether scores or inputs drift from it
     reference: str | None = None
     #: drift (population stability index) of any score or input that is a failure; none: only warned of

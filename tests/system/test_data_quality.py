@@ -1,7 +1,11 @@
 """Data quality of real runs: in the receipts, in quality.json, against a reference."""
 
 import json
+import re
+import subprocess
+import sys
 
+import onnx
 import pytest
 from models import write_model
 from runs import receipts, table
@@ -36,6 +40,37 @@ def test_the_same_run_does_not_drift_and_another_model_does(submit, events, mode
     drift = json.loads((tmp_path / "other" / "quality.json").read_text(encoding="utf-8"))["drift"]
     assert drift["score electron"] > 0.1
     assert drift["input EB_energy, sum"] == 0
+
+
+def test_scores_that_are_not_numbers_are_told_by_submit_and_status_and_fail_by_threshold(
+    submit, events, tmp_path
+):
+    path = write_model(tmp_path / "nan.onnx", twist="logits")
+    model = onnx.load(path)
+    model.graph.node[-1].output[0] = "raw"
+    model.graph.node.append(onnx.helper.make_node("Sqrt", ["raw"], ["modelOutput"]))
+    onnx.save(model, path)
+    options = ("--input", events, "--model", path, "--workers", 1, "--threads", 1, "--chunk-events", 200)
+    done = submit(*options, "--output", "out")
+    assert done.returncode == 0
+    (line,) = (row for row in json.loads((tmp_path / "out" / "quality.json").read_text())["warnings"])
+    assert re.fullmatch(r"score electron: [\d,]+ NaN and 0 infinite of [\d,]+", line)
+    assert line in done.stdout
+    assert "data quality: score electron: " in (tmp_path / "out" / "submit.log").read_text()
+    beat = json.loads((tmp_path / "out" / "progress.json").read_text())
+    assert beat["warnings"] == [line]
+    state = subprocess.run(
+        [sys.executable, "-m", "e2edist.status", "out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"worth a look  {line}" in state.stdout
+    failed = submit(*options, "--output", "out", "--max-nan-fraction", 0.01)
+    assert failed.returncode == 1
+    assert "more than 1.000% of the scores are NaN or infinite: electron " in failed.stderr
+    assert submit(*options, "--output", "out", "--max-nan-fraction", 1).returncode == 0
 
 
 @pytest.mark.parametrize("place", ["nowhere", "."])

@@ -102,10 +102,10 @@ def test_a_folder_without_quality_is_refused_as_a_reference(tmp_path):
 
 
 def test_drift_beyond_the_limit_fails_and_names_what_drifted(tmp_path):
-    dq.refuse_drift(tmp_path, {"score s": 0.3}, None)
-    dq.refuse_drift(tmp_path, {"score s": 0.3}, 0.3)
+    dq.enforce(tmp_path, {}, {"score s": 0.3}, (None, None))
+    dq.enforce(tmp_path, {}, {"score s": 0.3}, (None, 0.3))
     with pytest.raises(CampaignError, match=r"further from the reference than 0\.2: score s by 0\.30\."):
-        dq.refuse_drift(tmp_path, {"score s": 0.3, "input x, sum": 0.1}, 0.2)
+        dq.enforce(tmp_path, {}, {"score s": 0.3, "input x, sum": 0.1}, (None, 0.2))
 
 
 def test_a_score_that_only_one_of_two_campaigns_has_is_a_drift_without_bound():
@@ -115,8 +115,8 @@ def test_a_score_that_only_one_of_two_campaigns_has_is_a_drift_without_bound():
     assert found == {"score new": float("inf"), "score old": float("inf")}
     assert any("can't be compared with the reference" in line for line in dq.warnings({}, {}, found))
     with pytest.raises(CampaignError, match="score new, which only one of the two has"):
-        dq.refuse_drift(Path("out"), found, 0.1)
-    dq.refuse_drift(Path("out"), found, None)
+        dq.enforce(Path("out"), {}, found, (None, 0.1))
+    dq.enforce(Path("out"), {}, found, (None, None))
 
 
 def test_an_infinite_pixel_is_the_sum_of_its_own_crop_only():

@@ -1,0 +1,30 @@
+"""What looks wrong with the scores of a campaign while it still runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from .chunk import Receipt
+from .quality import Quality, add_quality, constants, warnings
+
+
+class Alarm:
+    """Counts NaN, infinities and constant scores, part by part, without the histograms."""
+
+    def __init__(self) -> None:
+        self._total: Quality = {}
+        self._constant: Counter[str] = Counter()
+
+    def note(self, receipt: Receipt) -> tuple[str, ...]:
+        """Take a part, and return what a person should look at so far."""
+        found = _without_bins(receipt.get("quality", {}))
+        self._constant.update(constants(found))
+        self._total = add_quality(self._total, found)
+        return tuple(warnings(self._total, self._constant))
+
+
+def _without_bins(quality: Any) -> Any:
+    if "bins" in quality:
+        return quality | {"bins": {}}
+    return {name: _without_bins(inner) for name, inner in quality.items()}
