@@ -105,6 +105,21 @@ class Slurm(Cluster):
         }
         return self.pool("gpu", workers, **own | settings)
 
+    def waits(self):
+        """Return settings of a pool or controller that stays in the queue."""
+        return {"directives": ["--begin=now+1hour"]}
+
+    def refused(self):
+        """Return settings of a controller that is not taken."""
+        return {"directives": ["--partition=nowhere"]}
+
+    #: what the host of a controller is called
+    controller_host = "cpu"
+
+    def controller(self, **settings):
+        """Return the table of a controller that is a job."""
+        return _controller("slurm", {"queue": "cpu", "notice_s": 60} | settings)
+
     def queue(self):
         """Return id -> state of all jobs in the queue; what is only cleaned up does not count."""
         rows = (line.split("|") for line in self.call("squeue", "-h", "-o", "%i|%T|%r").splitlines())
@@ -166,13 +181,26 @@ class HTCondor(Cluster):
         own = {"gpus": int(kind == "gpu"), "disk_gib": 0.1} | settings
         pool += "memory_gib = 20\n" if own.pop("alone", False) else ""
         own.pop("queue", "")
-        lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in attributes.items())
-        table = f"[pools.{name}.job.attributes]\n{lines}\n"
-        return _tables("htcondor", name, workers, pool, job, own) + table
+        return _tables("htcondor", name, workers, pool, job, own | {"attributes": attributes})
 
     def both(self):
         """Return a pool of two CPU jobs, and one of two jobs with a GPU each."""
         return self.pool("cpu", 2) + self.pool("gpu", 2, visible_gpus="${CUDA_VISIBLE_DEVICES#GPU-}")
+
+    def waits(self):
+        """Return settings of a pool or controller that stays in the queue."""
+        return {"attributes": {"requirements": "false"}}
+
+    def refused(self):
+        """Return settings of a controller that is not taken."""
+        return {"attributes": {"universe": "nowhere"}}
+
+    controller_host = "head"
+
+    def controller(self, attributes=None, **settings):
+        """Return the table of a controller that is a job: on the schedd's host, as in our site file."""
+        lines = {"getenv": "true"} | (attributes or {"universe": "local"})
+        return _controller("htcondor", {"attributes": lines} | settings)
 
     def queue(self):
         """Return id -> state of all jobs in the queue but those that are removed."""
@@ -223,13 +251,30 @@ class HTCondor(Cluster):
         self.call("condor_rm", "-all", check=False)
 
 
+def _lines(settings):
+    """Return lines of TOML; of tables in tables one line each."""
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in settings.items())
+
+
+def _toml(value):
+    if isinstance(value, dict):
+        return (
+            "{ " + ", ".join(f"{json.dumps(key)} = {json.dumps(text)}" for key, text in value.items()) + " }"
+        )
+    return json.dumps(value)
+
+
+def _controller(kind, settings):
+    own = {"kind": kind, "walltime_min": 10, "cores": 1, "memory_gib": 1} | settings
+    return f"[controller]\n{_lines(own)}"
+
+
 def _tables(kind, name, workers, pool, job, settings):
     words = {"walltime_min": 10, "poll_s": 0.5, "start_failures": 2, "notice_s": 3} | settings
-    lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in words.items())
     memory = "" if "memory_gib" in pool else "memory_gib = 2\n"
     # provider: the GPUs of the test clusters are fake.
     head = f'workers = {workers}\nthreads = 1\n{memory}provider = "cpu"\n{pool}'
-    return f'[pools.{name}]\nkind = "{kind}"\n{head}[pools.{name}.job]\n{lines}\n{job}'
+    return f'[pools.{name}]\nkind = "{kind}"\n{head}[pools.{name}.job]\n{_lines(words)}{job}'
 
 
 SYSTEMS = {"slurm": Slurm, "htcondor": HTCondor}

@@ -85,3 +85,11 @@ def verb(tmp_path):
         )
 
     return call
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory, make_small_clusters):
+    """More events than are done while a test looks on: 80 chunks."""
+    folder = tmp_path_factory.mktemp("many")
+    make_small_clusters(folder, "eg", 4000, seed=4)
+    return folder

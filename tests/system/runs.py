@@ -77,3 +77,27 @@ def snapshot(folder):
     """Return path -> content of every file below `folder`, None for folders; without a run's own lock."""
     found = [path for path in sorted(Path(folder).rglob("*")) if path.name != ".lock"]
     return {path: path.read_bytes() if path.is_file() else None for path in found}
+
+
+def verb(name, *arguments, cwd, env=None, timeout=TIMEOUT_S):
+    """Run another verb to its end."""
+    command = [sys.executable, "-m", f"e2edist.{name}", *map(str, arguments)]
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=env or environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def status(cwd, env=None):
+    said = verb("status", "out", "--json", cwd=cwd, env=env)
+    assert said.stderr == ""
+    return json.loads(said.stdout)
+
+
+def record(cwd):
+    return json.loads((cwd / "out" / "controller.json").read_text(encoding="utf-8"))

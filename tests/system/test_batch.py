@@ -89,7 +89,8 @@ def test_nodes_that_lose_power_hang_or_are_cut_off_cost_nothing(system, jobs, cl
     try:
         for node, how in broken.items():
             system.break_(node, how)
-        until(lambda: jobs.joined() == 1, 120)  # not minutes later, when Dask would notice
+        # Not minutes later, when Dask would notice; HTCondor itself leaves a hanging node its job for long.
+        until(lambda: jobs.joined() == (1 if system.kind == "slurm" else 2), 120)
     finally:
         for node in broken:
             system.break_(node, "heal")
