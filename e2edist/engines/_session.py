@@ -135,8 +135,14 @@ def engines_locked(path: str, options: EngineOptions) -> Iterator[None]:
     if options.provider != "tensorrt":
         yield
         return
+    _check_device(PROVIDERS["tensorrt"], runtime())
     folder = engine_folder(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        what = f"engines of TensorRT can't be kept there ({error.strerror})"
+        raise ModelError(str(folder), what, f"Set {CACHE} to a folder that can be written.") from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

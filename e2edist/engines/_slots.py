@@ -108,9 +108,10 @@ class ListLoader:
     crops: Crops
     rule: Normalisation
     adds: bool
+    few: bool = False
 
     def inputs(self, start: int, stop: int) -> Inputs:
-        size = length(entries(self.crops, start, stop))
+        size = length(entries(self.crops, start, stop), few=self.few)
         return {PIXEL: ((size,), "int32"), VALUE: ((size,), "float32")}
 
     def fill(self, slot: Slot, start: int, stop: int) -> int:

@@ -181,10 +181,18 @@ def _shape(target: Target, rule: Normalisation) -> tuple[int, int, int, int]:
     return (b, n, n, c) if rule.channels_last else (b, c, n, n)
 
 
-def length(entries: int) -> int:
-    """Return the padded length of a list: at most a quarter longer, and few different ones."""
+def length(entries: int, *, few: bool = False) -> int:
+    """Return the padded length of a list: at most a quarter longer, and not many different ones.
+
+    With `few`, powers of four: TensorRT builds an engine for each, which takes minutes.
+    """
     if entries <= _SHORTEST:
         return _SHORTEST
+    if few:
+        size = _SHORTEST
+        while size < entries:
+            size *= 4
+        return size
     step = 1 << max((entries - 1).bit_length() - 1 - _QUARTERS.bit_length() + 1, 0)
     return -(-entries // step) * step
 

@@ -106,7 +106,8 @@ class OnnxEngine:
         """Return the way of crops into this engine (see `e2edist.engines.open_feed`)."""
         on_device = self._options.provider != "cpu"
         if self._sparse:
-            return SlotFeed(self._rack, ListLoader(crops, rule, self._adds), self._answer, 1 + on_device)
+            lists = ListLoader(crops, rule, self._adds, few=self._options.provider == "tensorrt")
+            return SlotFeed(self._rack, lists, self._answer, 1 + on_device)
         if not on_device or self._ports.dtype != "float32":
             return DenseFeed(self, crops, rule)
         shape = (self.batch, *image_shape(self._tagger))

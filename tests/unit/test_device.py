@@ -139,6 +139,10 @@ def test_engines_of_tensorrt_are_built_by_one_process_at_a_time(tmp_path, driver
     monkeypatch.setattr(_session, "runtime", lambda: runtime(tmp_path))
     (tmp_path / "m.onnx").write_bytes(b"model")
     options = EngineOptions(provider="tensorrt")
+    with pytest.raises(DeviceError, match="a library of TensorrtExecutionProvider is missing"):
+        _session.engines_locked(str(tmp_path / "m.onnx"), options).__enter__()
+    assert list(tmp_path.rglob(".lock")) == []
+    monkeypatch.setattr(_session, "_check_device", lambda provider, ort: None)
     code = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'w'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
     with _session.engines_locked(str(tmp_path / "m.onnx"), options):
         (lock,) = tmp_path.rglob(".lock")

@@ -144,6 +144,9 @@ def test_lists_are_padded_to_few_lengths_and_by_a_quarter_at_most():
     assert all(size >= count for count, size in enumerate(lengths))
     assert all(size <= 1.25 * count for count, size in enumerate(lengths) if count > 256)
     assert len(set(lengths)) < 40
+    few = [_sparse.length(count, few=True) for count in range(100_000)]
+    assert all(count <= size <= max(256, 4 * count) for count, size in enumerate(few))
+    assert sorted(set(few)) == [256, 1024, 4096, 16384, 65536, 262144]
 
 
 def test_a_feed_keeps_its_buffers_and_answers_in_order(build):
