@@ -30,6 +30,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--tagger", default="eg", help="tagger of the demo chunk (default: eg)")
     p.add_argument("--model", metavar="ONNX", help="in place of the tagger's own model")
     p.add_argument(
+        "--input",
+        nargs="+",
+        default=[],
+        metavar="URL",
+        help="file for the demo chunk in place of made-up events, as for workers that don't see this disk",
+    )
+    p.add_argument(
         "--output", type=Path, default=Path(), metavar="DIR", help="folder that a campaign would write to"
     )
     p.add_argument("--no-run", action="store_true", help="leave out the demo chunks: nothing is submitted")
@@ -66,7 +73,7 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     from e2edist.health.batch import check_batch
     from e2edist.health.images import check_images
     from e2edist.health.place import check_folders, check_gpus, check_network
-    from e2edist.health.trial import run_trials
+    from e2edist.health.trial import Demo, run_trials
     from e2edist.spec.site import load_site
 
     site = load_site(args.site)
@@ -76,7 +83,8 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield from check_batch(site, args.output.absolute())
     yield from check_images(site)
     if not args.no_run:
-        yield from run_trials(site, args.tagger, args.model, args.output, args.timeout_s)
+        demo = Demo(args.tagger, args.model, tuple(args.input), args.output, args.timeout_s)
+        yield from run_trials(site, demo)
 
 
 def _say(console: Console, finding: Finding) -> None:

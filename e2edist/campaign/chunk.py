@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -28,6 +27,7 @@ from e2edist.storage.staging import InputOptions, read_input
 
 from . import names
 from .clock import DET_FRAMES, EVENTSETUP, OUTPUT, SOURCE, Clock
+from .delivery import deliver, unpack_model
 from .images import Images, empty_batch, make_frames, make_images
 from .quality import measure
 from .rows import make_table
@@ -72,7 +72,10 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """All that a worker must know besides the chunk; travels once per worker."""
+    """All that a worker must know besides the chunk; travels once per worker.
+
+    `folder` is empty for workers that don't see it, and `content` then holds the model (see `delivery`).
+    """
 
     tagger: TaggerSpec
     fingerprint: str
@@ -81,6 +84,7 @@ class Job:
     engine: EngineOptions
     inputs: InputOptions = field(default_factory=InputOptions)
     validation: str = ""
+    content: bytes = b""
 
 
 _jobs: dict[str, Job] = {}
@@ -90,6 +94,8 @@ _lock = Lock()
 
 def prepare(key: str, job: Job) -> None:
     """Make `job` known to this process as `key`; nothing is opened before the first chunk."""
+    if job.content:
+        job = replace(job, tagger=unpack_model(job.tagger, job.content), content=b"")
     _jobs[key] = job
 
 
@@ -135,8 +141,7 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
         def receipt() -> Receipt:
             return _receipt(chunk, job, images, engine, clock, started) | {"quality": quality}
 
-        path = Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet"
-        return write_part(path, table, receipt) | {"bytes": path.stat().st_size}
+        return deliver(job.folder, chunk.id, lambda path: write_part(path, table, receipt))
 
 
 def _warm_up(key: str, tagger: TaggerSpec, columns: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from e2edist.storage.parts import read_receipt
 
 from . import names
 from .chunk import PREDICTIONS, Chunk, Receipt
+from .delivery import bring_home
 from .receipts import NEEDED, Receipts
 
 LEDGER = names.LEDGER
@@ -88,7 +89,8 @@ class Ledger:
         self.done = Receipts(self.path)
 
     def record_done(self, receipt: Receipt) -> None:
-        """Note a published part; a second receipt of the same chunk replaces the first."""
+        """Note a part, and publish it where its worker could not; a second of the same chunk replaces it."""
+        bring_home(receipt, self.path.parent)
         self.failed.pop(receipt["id"], None)
         self.done.add(receipt)
 

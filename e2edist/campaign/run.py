@@ -23,6 +23,7 @@ from e2edist.storage.staging import InputOptions
 from . import names
 from .bad import bad_fraction, bad_rows, write_bad
 from .chunk import PREDICTIONS, Job, prepare
+from .delivery import check_reach
 from .driver import Driver, Limits, Progress
 from .folder import check_folder, clear, look_at_folder
 from .heartbeat import beating
@@ -91,6 +92,7 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
         # On the CPU: whether the model fits the tagger does not depend on the device.
         make_engine(tagger, replace(options, provider="cpu"))
     urls, folder = expand_inputs(spec.inputs), Path(spec.output)
+    check_reach(site.pools, urls, site.inputs.redirectors)
     look_at_folder(folder, fresh=spec.mode == "fresh")
     old = None if spec.mode == "fresh" else read_plan(folder)
     if old is not None:
@@ -270,8 +272,10 @@ def _pools(campaign: Campaign, ready: Callable[[Pool], None]) -> Iterator[dict[s
         for name, spec in campaign.site.pools.items():
             key = f"{campaign.plan.fingerprint}:{name}"
             engine, inputs = engine_options(spec, campaign.spec.batch), _inputs(campaign.site)
-            who = (campaign.tagger, campaign.plan.fingerprint, str(folder), name)
-            job = Job(*who, engine, inputs, campaign.validation)
+            near, tagger = spec.job.shared_disk, campaign.tagger
+            who = (tagger, campaign.plan.fingerprint, str(folder) if near else "", name)
+            content = b"" if near else Path(tagger.model.path).read_bytes()
+            job = Job(*who, engine, inputs, campaign.validation, content)
             pool = open_pool(name, spec, Setup(prepare, (key, job)), place)
             stack.callback(pool.close)
             pools[key] = pool

@@ -10,7 +10,7 @@ from e2edist.errors import E2EError
 from e2edist.pools import make_controller, preview
 from e2edist.spec.site import PoolSpec, SiteSpec
 
-from . import Finding, ask
+from . import Finding, Said, ask
 
 _COMMANDS = {
     "slurm": ("sbatch", "squeue", "scancel"),
@@ -35,7 +35,7 @@ def check_batch(site: SiteSpec, folder: Path) -> Iterator[Finding]:
     for name, pool in pools.items():
         if pool.kind in working:
             yield _job(name, pool, folder)
-    if site.controller.kind == "slurm" and "slurm" in working:
+    if site.controller.kind in working:
         yield _controller(site, folder)
 
 
@@ -54,11 +54,17 @@ def _commands(kind: str) -> Finding:
 
 def _controller(site: SiteSpec, folder: Path) -> Finding:
     """Give the controller's job to the batch system for judging only."""
-    said = ask(_TRY["slurm"], make_controller(site.controller, folder, ("--version",), {}).text())
+    kind = site.controller.kind
+    said = ask(_TRY[kind], make_controller(site.controller, folder, ("--version",), {}).trial())
     if said.code == 0:
-        return Finding("ok", "controller's job", said.last.removeprefix("sbatch: "))
+        return Finding("ok", "controller's job", _answer(kind, said))
     todo = "Set queue, account and directives in [controller]."
     return Finding("fail", "controller's job", f"refused: {said.last}", todo)
+
+
+def _answer(kind: str, said: Said) -> str:
+    """Return what a batch system said of a job that it would take."""
+    return said.last.removeprefix("sbatch: ") if kind == "slurm" else "it would be taken"
 
 
 def _job(name: str, pool: PoolSpec, folder: Path) -> Finding:
@@ -70,8 +76,7 @@ def _job(name: str, pool: PoolSpec, folder: Path) -> Finding:
         return Finding("fail", topic, str(error), "Correct the site file.")
     told = f"account {account}" if account else "no account given"
     if said.code == 0:
-        when = said.last.removeprefix("sbatch: ") if pool.kind == "slurm" else "it would be taken"
-        return Finding("ok", topic, f"{told}; {when}")
+        return Finding("ok", topic, f"{told}; {_answer(pool.kind, said)}")
     unnamed = not account and "account" in said.out.lower()
     todo = f"Set {'account' if unnamed else 'queue, account and directives'} in [pools.{name}.job]."
     return Finding("fail", topic, f"{told}; refused: {said.last}", todo)

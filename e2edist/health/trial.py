@@ -28,41 +28,74 @@ if TYPE_CHECKING:
     from e2edist.campaign.driver import Progress
 
 _EVENTS = 40
+#: A chunk that began so long before its campaign, or after its end, did so by another clock.
+_SKEW_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What is run where.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        Files in place of made-up events; one chunk of them is run.
+    output : Path
+        The demo's own folder lies beside it.
+    timeout_s : float
+        Patience with each pool.
+    """
+
+    tagger: str
+    model: str | None
+    inputs: tuple[str, ...]
+    output: Path
+    timeout_s: float
 
 
 @dataclass(slots=True)
 class _Watch:
-    """When the first worker was there."""
+    """When the first worker was there; says stop when the first chunk is done."""
 
+    stop: Event
     began: float = field(default_factory=time.monotonic)
+    clock: float = field(default_factory=time.time)
     joined_s: float | None = None
 
     def __call__(self, progress: Progress) -> None:
         if self.joined_s is None and progress.workers:
             self.joined_s = time.monotonic() - self.began
+        if progress.done:
+            self.stop.set()
 
 
-def run_trials(
-    site: SiteSpec, tagger: str, model: str | None, output: Path, timeout_s: float
-) -> Iterator[Finding]:
+def run_trials(site: SiteSpec, demo: Demo) -> Iterator[Finding]:
     """Run a chunk on a worker of each pool in turn, in a hidden folder beside the output that is removed."""
-    if tagger not in LABELS:
-        text = f"there are no demo events for tagger {tagger}"
-        yield Finding("warn", "demo", text, f"Try one of {', '.join(LABELS)}.")
+    if demo.tagger not in LABELS and not demo.inputs:
+        text = f"there are no demo events for tagger {demo.tagger}"
+        yield Finding("warn", "demo", text, f"Give --input, or try one of {', '.join(LABELS)}.")
         return
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".e2edist-doctor-", dir=nearest(output)))
+        folder = Path(tempfile.mkdtemp(prefix=".e2edist-doctor-", dir=nearest(demo.output)))
     except OSError as error:
         yield Finding("fail", "demo", f"no folder for it ({error.strerror})", "See output.")
         return
     try:
-        events = make_events(folder / "events", tagger, _EVENTS, seed=3, files=1)
-        for name in site.pools:
-            inputs, place = tuple(map(str, events)), str(folder / name)
-            spec = CampaignSpec(tagger=tagger, model=model, inputs=inputs, output=place)
-            yield _trial(name, _alone(site, name), spec, timeout_s)
+        inputs = demo.inputs or _events(folder, demo.tagger)
+        for name, pool in site.pools.items():
+            if not (pool.job.shared_disk or demo.inputs):
+                text = "not run: its workers don't see made-up events on this disk"
+                yield Finding("warn", f"demo on {name}", text, "Give --input with a root:// address.")
+                continue
+            place = str(folder / name)
+            spec = CampaignSpec(tagger=demo.tagger, model=demo.model, inputs=inputs, output=place)
+            yield _trial(name, _alone(site, name), spec, demo.timeout_s)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _events(folder: Path, tagger: str) -> tuple[str, ...]:
+    return tuple(map(str, make_events(folder / "events", tagger, _EVENTS, seed=3, files=1)))
 
 
 def _alone(site: SiteSpec, name: str) -> SiteSpec:
@@ -71,7 +104,8 @@ def _alone(site: SiteSpec, name: str) -> SiteSpec:
 
 
 def _trial(name: str, site: SiteSpec, spec: CampaignSpec, timeout_s: float) -> Finding:
-    topic, stop, watch = f"demo on {name}", Event(), _Watch()
+    topic, stop = f"demo on {name}", Event()
+    watch = _Watch(stop)
     timer = Timer(timeout_s, stop.set)
     timer.daemon = True
     timer.start()
@@ -81,11 +115,11 @@ def _trial(name: str, site: SiteSpec, spec: CampaignSpec, timeout_s: float) -> F
         return Finding("fail", topic, f"{error.where}: {error.what}".removeprefix(": "), error.todo)
     finally:
         timer.cancel()
-    if not result.complete:
-        return _unfinished(topic, name, spec, watch, timeout_s)
+    if result.events:
+        return _finished(topic, result, watch)
     if result.bad:
         return Finding("fail", topic, f"its chunk failed: {result.bad[0]['reason']}", "See the reason.")
-    return _finished(topic, result, watch)
+    return _unfinished(topic, name, spec, watch, timeout_s)
 
 
 def _finished(topic: str, result: RunResult, watch: _Watch) -> Finding:
@@ -98,6 +132,10 @@ def _finished(topic: str, result: RunResult, watch: _Watch) -> Finding:
     if theirs.split(".")[:2] != mine.split(".")[:2]:
         todo = "Use the same Python inside and outside."
         return Finding("fail", topic, f"{text}; Python {theirs} there, {mine} here", todo)
+    skew = max(watch.clock - receipt["started"], receipt["started"] - time.time())
+    if skew > _SKEW_S:
+        todo = "Have the clocks set: certificates and locks rely on them."
+        return Finding("warn", topic, f"{text}; its clock is {skew:.0f} s off", todo)
     if left := engine.get("cpu_nodes"):
         todo = f"The model is slower there than it could be: {engine['nodes']}."
         return Finding("warn", topic, f"{text}; ONNX Runtime leaves nodes to the CPU: {left}", todo)

@@ -75,6 +75,12 @@ class ControllerJob:
         head = f"exec >>{shlex.quote(str(self.log))} 2>&1"
         return f"{self._condor()}\n#!/bin/bash\n{head}\n{self.script()}"
 
+    def trial(self) -> str:
+        """Return what the batch system can judge before there is a script of the controller."""
+        if self.spec.kind == "slurm":
+            return self._slurm()
+        return self._condor().replace(str(self.folder / SCRIPT), "/bin/sh", 1)
+
     def _slurm(self) -> str:
         spec, name = self.spec, self.folder.name
         minutes = spec.walltime_min

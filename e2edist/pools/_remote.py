@@ -9,6 +9,9 @@ from typing import Any
 
 from distributed import get_worker
 
+#: Bytes of a value that goes out as news; receipts have some thousands.
+_NEWS = 100_000
+
 
 def tell(topic: str, key: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Run a task; its value goes out with the news that it ended, so that nobody has to come and get it.
@@ -17,7 +20,10 @@ def tell(topic: str, key: str, function: Callable[..., Any], *arguments: Any) ->
     keep their connections.
     """
     value = function(*arguments)
-    get_worker().log_event(topic, (key, pickle.dumps(value)))
+    news = pickle.dumps(value)
+    # The scheduler keeps its news for a while: what is large is fetched after all.
+    if len(news) <= _NEWS:
+        get_worker().log_event(topic, (key, news))
     return value
 
 

@@ -39,7 +39,7 @@ class HTCondor:
         spec, job, where = self.spec, self.spec.job, f"pool {self.pool}"
         if job.launcher:
             raise SpecError(where, "job.launcher is for SLURM", "Let each job hold one worker.")
-        folder = Path() if job.ship_certificates else self.place.tls_folder(spec)
+        folder = Path() if self._ships() else self.place.tls_folder(spec)
         settings = job_settings(self.pool, spec, folder)
         settings["job_script_prologue"] = [_literal(line) for line in job.prologue]
         # A job that was put back into the queue must not be taken for its former self.
@@ -58,6 +58,10 @@ class HTCondor:
             raise SpecError(where, f"job.skip names {error}, which is not written") from error
         return str(made.job_script())
 
+    def _ships(self) -> bool:
+        """Return whether the certificates travel with the job."""
+        return self.spec.job.ship_certificates or not self.spec.job.shared_disk
+
     def _attributes(self) -> dict[str, str]:
         spec, job = self.spec, self.spec.job
         lines = {"batch_name": f"e2edist-{self.pool}", "+MaxRuntime": str(job.walltime_min * 60)}
@@ -66,7 +70,7 @@ class HTCondor:
         # Workers end by being removed: what was not streamed is lost then.
         lines |= {"stream_output": "True", "stream_error": "True"}
         lines |= {"request_gpus": str(job.gpus)} if job.gpus else {}
-        if job.ship_certificates:
+        if self._ships():
             files = ",".join(map(str, certificate_files(self.place.tls_folder(spec))))
             lines |= {"should_transfer_files": "YES", "transfer_input_files": files}
             lines["transfer_output_files"] = '""'

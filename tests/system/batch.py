@@ -113,6 +113,8 @@ class Slurm(Cluster):
         """Return settings of a controller that is not taken."""
         return {"directives": ["--partition=nowhere"]}
 
+    #: the batch system's answer to what it refuses
+    refusal = "Invalid partition name specified"
     #: what the host of a controller is called
     controller_host = "cpu"
 
@@ -195,6 +197,7 @@ class HTCondor(Cluster):
         """Return settings of a controller that is not taken."""
         return {"attributes": {"universe": "nowhere"}}
 
+    refusal = "I don't know about the 'nowhere' universe"
     controller_host = "head"
 
     def controller(self, attributes=None, **settings):

@@ -89,17 +89,17 @@ class XRootD:
 class Web:
     """An http server that knows ranges. `faults`: what the next whole-file or range answers do instead."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, host: str = LOOPBACK) -> None:
+        self.folder, self.host = folder, host
         self.faults: list[str] = []
         self.ranges = True
         self.closing = threading.Event()
-        self.server = ThreadingHTTPServer((LOOPBACK, 0), partial(_Handler, self))
+        self.server = ThreadingHTTPServer((host, 0), partial(_Handler, self))
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
 
     @property
     def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.server.server_port}"
+        return f"http://{self.host}:{self.server.server_port}"
 
     def __enter__(self):
         self.thread.start()

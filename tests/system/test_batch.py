@@ -7,7 +7,7 @@ import pytest
 from distributed import Client
 from distributed.security import Security
 from lab import until
-from runs import receipts
+from runs import receipts, verb
 
 from e2edist import aggregate
 from e2edist.pools._tls import read_certificates
@@ -130,3 +130,29 @@ def test_a_pool_grows_while_chunks_remain_and_ends_idle_workers_only(system, job
     jobs.finish(process, clean)
     assert "there is work for more: 3 jobs from now on" in jobs.log()
     assert "lost" not in jobs.log()
+
+
+@slow
+def test_doctor_finds_a_working_site_in_order_and_runs_a_chunk_on_each_pool(system, jobs, tiny_model):
+    tables = system.both() + system.controller()
+    (jobs.folder / "site.toml").write_text(f"name = 'lab'\n{tables}", encoding="utf-8")
+    jobs.open_gate()
+    words = ("--site", "site.toml", "--output", jobs.out, "--model", tiny_model)
+    said = verb("doctor", *words, cwd=jobs.folder, env=jobs.environment())
+    assert said.returncode == 0, said.stdout + said.stderr
+    levels = {line[5:24].strip(): line[:5].strip() for line in said.stdout.splitlines()}
+    topics = {"output", "clock", "network", system.kind, "controller's job"}
+    topics |= {f"{what} {pool}" for what in ("job of", "demo on") for pool in ("cpu", "gpu")}
+    assert {topic: levels[topic] for topic in topics} == dict.fromkeys(topics, "ok")
+    assert system.queue() == {}
+
+
+@slow
+def test_doctor_names_the_job_that_is_not_taken(system, jobs):
+    refused = system.pool("cpu", 1, **system.refused())
+    (jobs.folder / "site.toml").write_text(f"name = 'lab'\n{refused}", encoding="utf-8")
+    said = verb("doctor", "--site", "site.toml", "--no-run", cwd=jobs.folder, env=jobs.environment())
+    assert said.returncode == 2
+    line = next(line for line in said.stdout.splitlines() if line.startswith("fail  job of cpu"))
+    assert "refused" in line
+    assert system.refusal in line

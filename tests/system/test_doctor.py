@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import time
+from threading import Event
+from types import SimpleNamespace
 
 import pytest
 from runs import TIMEOUT_S, environment
@@ -11,6 +14,7 @@ from runs import TIMEOUT_S, environment
 from e2edist import __version__
 from e2edist.health.images import check_images, ours
 from e2edist.health.place import check_folders, check_gpus, check_network
+from e2edist.health.trial import _finished, _Watch
 from e2edist.spec._toml import parse
 from e2edist.spec.site import SiteSpec
 
@@ -217,3 +221,27 @@ def test_versions_inside_are_held_against_those_outside(stand_in, tmp_path, chan
     found = list(check_images(image("apptainer", tmp_path / "x.sif")))
     assert [f.level for f in found] == ["ok", level]
     assert told in found[1].text
+
+
+def test_a_worker_whose_clock_is_off_is_told():
+    receipt = {"host": "n1", "engine": {"provider": "cpu"}, "versions": ours()}
+
+    def found(offset):
+        started = {"started": time.time() + offset}
+        result = SimpleNamespace(
+            events=40, seconds=1.0, ledger=SimpleNamespace(done={"a": receipt | started})
+        )
+        return _finished("demo on cpu", result, _Watch(Event()))
+
+    assert [found(offset).level for offset in (0, -1000, 1000)] == ["ok", "warn", "warn"]
+    assert "its clock is 1000 s off" in found(-1000).text
+
+
+def test_workers_without_our_disk_are_not_given_events_that_lie_on_it(doctor, model):
+    far = 'name = "test"\n[pools.cpu]\nkind = "htcondor"\n[pools.cpu.job]\nshared_disk = false\n'
+    said = doctor(far, "--model", model)
+    assert lines(said)["demo on cpu"] == (
+        "warn",
+        "not run: its workers don't see made-up events on this disk",
+    )
+    assert "-> Give --input with a root:// address." in said.stdout

@@ -1,6 +1,12 @@
-"""Campaigns that HTCondor holds."""
+"""Campaigns that HTCondor holds, and nodes that share no disk with the host that submits."""
 
 import pytest
+from distributed import Client
+from runs import parts
+from servers import Web
+
+from e2edist.campaign import chunk
+from e2edist.pools._tls import read_certificates
 
 pytestmark = pytest.mark.parametrize("system", ["htcondor"], indirect=True)
 
@@ -11,4 +17,32 @@ def test_jobs_that_htcondor_holds_stop_the_campaign_with_its_reason(system, jobs
     code, said = jobs.end(jobs.start(site=system.pool("cpu", 1, attributes=lines)), 90)
     assert code == 2, said
     assert "/no/such/image.sif" in said
+    assert system.queue() == {}
+
+
+@pytest.mark.slow
+def test_parts_come_home_from_workers_that_do_not_see_our_disk(system, jobs, source, clean):
+    with Web(source, system.env["E2EDIST_TEST_HOST"]) as web:
+        urls = [f"{web.url}/{path.name}\n" for path in sorted(source.iterdir())]
+        jobs.source = jobs.folder / "files.txt"
+        jobs.source.write_text("".join(urls), encoding="utf-8")
+        process = jobs.begin(system.pool("cpu", 2, shared_disk=False), workers=2)
+        job = jobs.jobs()["cpu"][0]
+        security = read_certificates(jobs.out / ".tls")
+        with Client(jobs.address(job), security=security, set_as_default=False) as client:
+            found = client.run(lambda: [(job.folder, job.tagger.model.path) for job in chunk._jobs.values()])
+            known = [place for places in found.values() for place in places]
+        # There is no path of ours that a worker could read or write.
+        assert [folder for folder, _ in known] == ["", ""]
+        assert not any(str(jobs.model.parent) in model for _, model in known)
+        assert str(jobs.out) not in system.text(job)
+        jobs.finish(process, clean)
+    assert len(parts(jobs.out)) == 24
+
+
+def test_inputs_that_workers_without_our_disk_can_not_see_are_refused(system, jobs):
+    code, said = jobs.end(jobs.start(site=system.pool("cpu", 1, shared_disk=False)), 30)
+    assert code == 2
+    assert "its workers don't see this host's disk (job.shared_disk = false)" in said
+    assert "Give inputs as root:// or https:// addresses, or below /cvmfs." in said
     assert system.queue() == {}

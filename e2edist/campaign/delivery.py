@@ -1,0 +1,89 @@
+"""Parts and models for workers that don't see the disk of the host that submits.
+
+Most sites have a disk that all hosts see: workers read the model and publish their parts there. Where there
+is none (``job.shared_disk = false``) the model travels with the job, a part comes back with its receipt,
+over the campaign's own encrypted connections, and the driver publishes it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from e2edist.errors import SpecError
+from e2edist.spec.site import PoolSpec
+from e2edist.spec.tagger import TaggerSpec
+from e2edist.storage.publish import publish
+from e2edist.storage.urls import local_path
+
+from . import names
+
+#: The part's bytes in a receipt on its way home.
+_PART = "part"
+#: The same path on the nodes as here.
+_EVERYWHERE = "/cvmfs/"
+#: Keeps unpacked models until the process ends.
+_unpacked = ExitStack()
+
+
+def check_reach(pools: Mapping[str, PoolSpec], urls: list[str], redirectors: tuple[str, ...]) -> None:
+    """Refuse inputs on a disk that the workers of a pool don't see.
+
+    Raises
+    ------
+    SpecError
+        Names the pool and the first such input.
+    """
+    for name, pool in pools.items():
+        if pool.job.shared_disk:
+            continue
+        for url in urls:
+            path, logical = local_path(url), url.startswith("/store/") and redirectors
+            if path is not None and not logical and not str(path.absolute()).startswith(_EVERYWHERE):
+                what = f"its workers don't see this host's disk (job.shared_disk = false), and {url} is there"
+                todo = "Give inputs as root:// or https:// addresses, or below /cvmfs."
+                raise SpecError(f"pool {name}", what, todo)
+
+
+def unpack_model(tagger: TaggerSpec, content: bytes) -> TaggerSpec:
+    """Return the tagger with its model, of which `content` came along, on this machine's disk."""
+    # Of the whole process: its sessions read the file whenever they are opened.
+    folder = _unpacked.enter_context(tempfile.TemporaryDirectory(prefix="e2edist-model-"))
+    path = Path(folder) / Path(tagger.model.path).name
+    path.write_bytes(content)
+    return tagger.model_copy(update={"model": tagger.model.model_copy(update={"path": str(path)})})
+
+
+def deliver(folder: str, chunk: str, write: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """Write the part of a chunk into the campaign's folder, or into its receipt where `folder` is empty.
+
+    Parameters
+    ----------
+    write : callable
+        Publishes the part under a path and returns its receipt.
+    """
+    name = f"{chunk}.parquet"
+    if folder:
+        path = Path(folder) / names.PREDICTIONS / name
+        return write(path) | {"bytes": path.stat().st_size}
+    with tempfile.TemporaryDirectory(prefix="e2edist-part-") as place:
+        receipt = write(Path(place) / name)
+        content = (Path(place) / name).read_bytes()
+    return receipt | {"bytes": len(content), _PART: content}
+
+
+def bring_home(receipt: dict[str, Any], folder: Path) -> None:
+    """Publish the part that came with a receipt, if one did, and take it out of the receipt.
+
+    Raises
+    ------
+    OutputError
+        The campaign's folder can't be written.
+    """
+    content = receipt.pop(_PART, None)
+    if content is not None:
+        with publish(folder / names.PREDICTIONS / f"{receipt['id']}.parquet") as draft:
+            draft.write_bytes(content)
