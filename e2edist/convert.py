@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.errors import E2EError, SpecError
+from e2edist.errors import SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,15 +52,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
     args = parser().parse_args(argv)
-    from rich.console import Console
+    from e2edist.terminal import run_verb
 
-    try:
-        return _convert(args, Console())
-    except E2EError as error:
-        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    return run_verb(lambda console: _convert(args, console))
 
 
 def _convert(args: argparse.Namespace, console: Console) -> int:
@@ -73,7 +67,11 @@ def _convert(args: argparse.Namespace, console: Console) -> int:
     _check(args)
     # Only images and columns are needed of the tagger: any readable file stands in for the model to be made.
     tagger = load_tagger(args.tagger, os.devnull)
-    kind, golden, output = kind_of(args.source), _golden(args), args.output
+    kind, output = kind_of(args.source), args.output
+    if args.reference is not None and kind != "frozen":
+        what = f"is for frozen graphs: {args.source} is held to the scores of its own framework"
+        raise SpecError("--reference", what, "Leave it out; validate takes it afterwards.")
+    golden = _golden(args)
     truth: Reference | Path | None = args.reference
     if kind != "frozen":
         truth = score(args.source, args.checkpoint, tagger, golden)
@@ -99,6 +97,8 @@ def _convert(args: argparse.Namespace, console: Console) -> int:
 def _check(args: argparse.Namespace) -> None:
     if args.output.suffix != _ENDING:
         raise SpecError("--output", f"{args.output} does not end with {_ENDING}", "Name an ONNX file.")
+    if args.output.is_dir():
+        raise SpecError("--output", f"{args.output} is a folder", "Name a file in it.")
     if args.objects < 2:
         raise SpecError("--objects", f"{args.objects} can't be compared", "Take 2 or more.")
 

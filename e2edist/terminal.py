@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from e2edist.errors import E2EError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,6 +27,19 @@ if TYPE_CHECKING:
 _PLAIN_S = 10.0
 #: Rows of a table that may be long.
 _SHOWN = 20
+
+
+def run_verb(work: Callable[[Console], int]) -> int:
+    """Run a verb on a console, print an error of ours as one line, and return the exit code."""
+    # Names of files and models may hold what looks like markup, or like a picture (":boom:").
+    console, aside = (Console(stderr=stderr, emoji=False, markup=False) for stderr in (False, True))
+    try:
+        return work(console)
+    except E2EError as error:
+        aside.print(f"e2edist: {error}", highlight=False, soft_wrap=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
 
 
 class _Rate:

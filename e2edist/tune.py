@@ -11,7 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.errors import CampaignError, E2EError, SpecError
+from e2edist.errors import CampaignError, SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,15 +53,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
     args = parser().parse_args(argv)
-    from rich.console import Console
+    from e2edist.terminal import run_verb
 
-    try:
-        return _tune(args, Console())
-    except E2EError as error:
-        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    return run_verb(lambda console: _tune(args, console))
 
 
 def _tune(args: argparse.Namespace, console: Console) -> int:

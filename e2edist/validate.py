@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.errors import E2EError, ModelError, SpecError
+from e2edist.errors import ModelError, SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Golden objects, unless the user wants others.
 _OBJECTS = 256
+#: Bytes of images in one call; some variants have three times as many.
+_LARGEST = 2**30
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,15 +58,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
     args = parser().parse_args(argv)
-    from rich.console import Console
+    from e2edist.terminal import run_verb
 
-    try:
-        return _validate(args, Console())
-    except E2EError as error:
-        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    return run_verb(lambda console: _validate(args, console))
 
 
 def _validate(args: argparse.Namespace, console: Console) -> int:
@@ -82,6 +78,7 @@ def _validate(args: argparse.Namespace, console: Console) -> int:
             raise
         console.print(f"refused: {error}", highlight=False, markup=False, soft_wrap=True)
         return 1
+    _check_batch(args.batch, tagger)
     golden, reference = _targets(args, tagger, alone=alone)
     asked = Asked(args.batch, args.fp16, args.int8, args.tf32)
     return report(console, examine(tagger, golden, reference, asked), args.json)
@@ -101,6 +98,13 @@ def _check(args: argparse.Namespace) -> None:
         raise SpecError("--save-reference", "has nothing to save", "Name --source, or --exact.")
     if args.checkpoint is not None and args.source is None:
         raise SpecError("--checkpoint", "belongs to a model", "Name it with --source module:name.")
+
+
+def _check_batch(batch: int, tagger: TaggerSpec) -> None:
+    size = 4 * len(tagger.channels) * tagger.crop.size**2
+    if batch * size > _LARGEST:
+        what = f"{batch} images in a call are {batch * size / 2**30:,.0f} GiB"
+        raise SpecError("--batch", what, f"Take at most {_LARGEST // size}.")
 
 
 def _subject(args: argparse.Namespace) -> tuple[TaggerSpec, bool]:

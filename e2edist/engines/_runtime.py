@@ -12,7 +12,8 @@ from e2edist.errors import ModelError
 _NOISE = re.compile(
     r"\[ONNXRuntimeError\] : -?\d+ : \w+ : |Exception during initialization: |"
     r"Load model from .+? failed:\s*|"
-    r"\S*onnxruntime\S*\.(?:cc|h):\d+ [^\[\n]*(?=\[ONNX)|\b\w+\.(?:cc|h):\d+ \w+ "
+    r"\S*onnxruntime\S*\.(?:cc|h):\d+ [^\[\n]*(?=\[ONNX)|"
+    r"\S*onnxruntime\S*\.(?:cc|h):\d+ onnxruntime::.*?\) (?!const)|\b\w+\.(?:cc|h):\d+ \w+ "
 )
 _AGAIN = "Copy or export it again."
 #: What the runtime says of a damaged model -> what that means, with what it names, and what to do.

@@ -64,7 +64,8 @@ def settle(console: Console, draft: Path, output: Path, judged: Verdict, *, keep
     failed = bool(judged.faults or judged.unmet)
     place = failed_name(output) if failed else output
     model = judged.tagger.model.model_copy(update={"path": str(place.resolve())})
-    judged = replace(judged, tagger=judged.tagger.model_copy(update={"model": model}))
+    refused = judged.refused.replace(judged.tagger.model.path, model.path)
+    judged = replace(judged, tagger=judged.tagger.model_copy(update={"model": model}), refused=refused)
     if failed and not keep_failed:
         print_verdict(console, judged)
         stays = f"{output} is left as it was" if output.exists() else f"{output} is not written"

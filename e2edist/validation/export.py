@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def _export_torch(module: Any, source: str, tagger: TaggerSpec, path: Path) -> N
     # Two images: an exporter may take a batch of one for a constant.
     example = torch.zeros(2, *image_shape(tagger))
     try:
-        with warnings.catch_warnings(), torch.inference_mode():
+        with warnings.catch_warnings(), torch.inference_mode(), _silent():
             outputs = _output_names(module(example), tagger)
             axes = {name: {0: _BATCH} for name in (inputs, *outputs)}
             # The older exporter says that it is old; the newer one needs another package, onnxscript.
@@ -76,6 +77,20 @@ def _export_torch(module: Any, source: str, tagger: TaggerSpec, path: Path) -> N
             )
     except Exception as error:  # exporters raise whatever their tracing meets
         raise ModelError(source, f"can't be exported by torch: {first_line(error)}") from error
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what compiled code prints from the terminal: torch shows the whole graph when it fails."""
+    sys.stdout.flush()
+    kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _output_names(answer: Any, tagger: TaggerSpec) -> list[str]:

@@ -27,6 +27,8 @@ FORMS = "module:name (a torch model, or what makes one), TorchScript .pt, Keras 
 _TORCH_FILES = {".pt", ".pth", ".ts", ".torchscript", ".jit"}
 _KERAS_FILES = {".keras", ".h5", ".hdf5"}
 _STEP = 64
+#: Under what the weights are found in checkpoints that hold more.
+_WRAPS = ("state_dict", "model_state_dict", "model")
 
 
 def kind_of(source: str) -> str:
@@ -80,13 +82,33 @@ def load_torch(source: str, checkpoint: str | None) -> Any:
     if not isinstance(module, torch.nn.Module):
         raise ModelError(source, f"gives a {type(module).__name__}, not a torch.nn.Module")
     if checkpoint is not None:
-        try:
-            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-            module.load_state_dict(state.get("state_dict", state))
-        except Exception as error:  # unpickling and matching raise whatever they meet
-            what = f"is no checkpoint of {source}: {first_line(error)}"
-            raise ModelError(checkpoint, what, "Save model.state_dict() of that very class.") from error
+        _fill(module, source, checkpoint)
     return module.eval()
+
+
+def _fill(module: Any, source: str, checkpoint: str) -> None:
+    """Load the weights of a checkpoint, as frameworks wrap them: in a dict, behind ``module.`` of DDP."""
+    torch = import_module("torch")
+    if not Path(checkpoint).is_file():
+        raise ModelError(checkpoint, "there is no such file", "Name the checkpoint with its path.")
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling raises whatever it meets
+        what = "is no file of weights alone: a whole model, or no checkpoint at all"
+        raise ModelError(checkpoint, what, f"Save model.state_dict() of {source}.") from error
+    for name in _WRAPS:
+        if isinstance(state, Mapping) and isinstance(state.get(name), Mapping):
+            state = state[name]
+    if not isinstance(state, Mapping):
+        raise ModelError(checkpoint, f"holds a {type(state).__name__}, not a dict of weights")
+    if state and all(str(key).startswith("module.") for key in state):
+        state = {str(key).removeprefix("module."): value for key, value in state.items()}
+    try:
+        module.load_state_dict(state)
+    except Exception as error:  # matching too
+        found = "; ".join(line.strip() for line in str(error).splitlines()[1:4])[:300]
+        what = f"is no checkpoint of {source}: {found or first_line(error)}"
+        raise ModelError(checkpoint, what, "Save model.state_dict() of that very class.") from error
 
 
 def _import_torch(source: str) -> Any:
@@ -115,6 +137,8 @@ def _make(source: str) -> Any:
         return found() if inspect.isclass(found) or inspect.isroutine(found) else found
     except Exception as error:  # it is the user's own code
         todo = "Name an importable module and a model in it, or a function without arguments that makes it."
+        if place.endswith(".py"):
+            todo = f"Name the module without .py: {place.removesuffix('.py')}:{name}."
         raise ModelError(
             source, f"gives no model: {type(error).__name__}: {first_line(error)}", todo
         ) from error
@@ -154,7 +178,7 @@ def _torch_runner(module: Any) -> tuple[Callable[[Array], Any], str]:
 
     def run(images: Array) -> Any:
         with torch.inference_mode():
-            answer = module(torch.from_numpy(images))
+            answer = module(torch.tensor(images))  # a copy: some models write into what they are given
         if isinstance(answer, Mapping):
             return {name: value.numpy() for name, value in answer.items()}
         return [value.numpy() for value in (answer if isinstance(answer, tuple | list) else (answer,))]

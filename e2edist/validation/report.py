@@ -65,7 +65,7 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     for line in (*faults, *verdict.unmet):
         console.print(f"FAIL {line}", highlight=False, markup=False, soft_wrap=True)
     limits = ", ".join(f"{name} {value:g}" for name, value in verdict.tagger.tolerance.model_dump().items())
-    word = "failed" if faults else "passed"
+    word = "failed" if faults else "passed, but not all that was asked for" if verdict.unmet else "passed"
     console.print(f"validation of {verdict.tagger.name} {word} ({limits})", highlight=False, soft_wrap=True)
 
 

@@ -17,7 +17,7 @@ from e2edist.imaging.crops import Crops
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 
-from .golden import Golden, from_crops, reorder_channels
+from .golden import Golden, from_crops, image_shape, reorder_channels
 from .static import weight_prints
 
 #: What a saved reference beside ``m.onnx`` is called: ``m.reference.npz``.
@@ -114,6 +114,11 @@ def _from_arrays(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Refer
         raise InputError(str(path), f"is no reference: {_KEYS}")
     scores = np.asarray(content["scores"], np.float64)
     facts = json.loads(str(content["facts"])) if "facts" in content else {"by": path.name}
+    if not scores.size:
+        raise InputError(str(path), "has no scores", "Save those of some hundred objects.")
+    if bad := int(np.count_nonzero(~np.isfinite(scores))):
+        what = f"{bad} of its {scores.size} scores are NaN or infinite"
+        raise InputError(str(path), what, "They can't be taken for right: leave these objects out.")
     found = _objects(path, tagger, golden, content)
     scores = scores.reshape(len(scores), -1)
     if not len(scores) == len(found) == len(found.label):
@@ -125,7 +130,11 @@ def _objects(path: Path, tagger: TaggerSpec, golden: Golden | None, content: dic
     objects = len(np.atleast_1d(content["scores"]))
     label = content.get("label", np.full(objects, -1, np.int32)).astype(np.int32)
     if "images" in content:
-        return Golden(content["images"].astype(np.float32), label, [], path.name)
+        images = content["images"].astype(np.float32)
+        if images.shape[1:] != image_shape(tagger):
+            what = f"has images of shape {images.shape[1:]}, the tagger makes {image_shape(tagger)}"
+            raise InputError(str(path), what, "Save them as the model takes them, one row an object.")
+        return Golden(images, label, [], path.name)
     if "steps" not in content:
         if golden is None:
             todo = "Name the files of its objects with --input, or store the images too."

@@ -42,6 +42,10 @@ class Loud(Net):
         return super().forward(x * 1e7 * 1e-7 + 1e-3 * torch.relu(x * 1e7) * 1e-7)
 
 
+def boom():
+    return 3
+
+
 def save():
     torch.manual_seed(0)
     net = Net().eval()
@@ -130,10 +134,37 @@ def test_a_good_model_is_replaced_only_by_one_that_passes(verb, tmp_path, torch,
     assert {path: path.read_bytes() for path in before} == before
     assert (tmp_path / "net.failed.onnx").is_file()
     assert (tmp_path / "net.failed.reference.npz").is_file()
-    broken = verb("convert", "net:Wide", *net, python=torch)
-    assert (broken.returncode, broken.stderr.count("\n")) == (2, 1)
+    for name in ("Wide", "boom"):
+        broken = verb("convert", f"net:{name}", *net, python=torch)
+        assert (broken.returncode, broken.stderr.count("\n")) == (2, 1)
+        assert f"net:{name}: " in broken.stderr  # and no picture for a name between colons
     assert {path: path.read_bytes() for path in before} == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.slow
+def test_checkpoints_are_taken_as_trainings_wrap_them_and_others_refused_by_what_is_wrong(
+    verb, tmp_path, torch, net
+):
+    wrap = """
+import torch, net
+plain = torch.load("weights.pt")
+torch.save({"epoch": 3, "model_state_dict": {f"module.{k}": v for k, v in plain.items()}}, "wrapped.pt")
+torch.save(net.Net(), "whole.pt")
+torch.save({k: v for k, v in plain.items() if k != "last.bias"}, "less.pt")
+"""
+    code(torch, wrap, tmp_path)
+    passed(verb("convert", "net:Net", "--checkpoint", "wrapped.pt", *net, python=torch))
+    passed(verb("validate", "net.onnx", "--tagger", "t.toml", "--source", "script.pt", python=torch))
+    for file, why in (
+        ("whole.pt", "a whole model, or no checkpoint"),
+        ("less.pt", 'Missing key(s) in state_dict: "last.bias"'),
+        ("none.pt", "there is no such file"),
+    ):
+        done = verb("convert", "net:Net", "--checkpoint", file, *net, python=torch)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert f"e2edist: {file}: " in done.stderr
+        assert why in done.stderr
 
 
 @pytest.mark.slow

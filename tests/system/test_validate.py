@@ -55,6 +55,7 @@ def test_a_model_with_one_weight_changed_fails_and_is_not_submitted_unless_accep
         (("--tagger", "eg", "--reference", "missing.npz"), "can't be read as a reference"),
         (("--tagger", "eg", "--source", "no_such_module:net"), "torch"),
         (("--tagger", "eg", "--checkpoint", "w.pt"), "--source"),
+        (("--tagger", "eg", "--batch", "100000000"), "are 381 GiB. Take at most 262144"),
     ],
 )
 def test_a_mistake_is_said_in_one_line_with_exit_code_2(verb, words, reason):

@@ -468,6 +468,10 @@ def test_sources_are_told_apart(tmp_path):
         {"scores": np.zeros(2), "facts": np.array("{bad"), "images": np.zeros((2, 1, 32, 32), "f4")},
         {"scores": np.zeros(2), "label": np.zeros(1), "images": np.zeros((2, 1, 32, 32), "f4")},
         {"scores": np.zeros(2), "steps": np.zeros(3)},
+        {"scores": np.zeros((0, 1)), "images": np.zeros((0, 1, 32, 32), "f4")},
+        {"scores": np.array([0.5, np.nan]), "images": np.zeros((2, 1, 32, 32), "f4")},
+        {"scores": np.zeros(2), "images": np.zeros((2, 1, 30, 30), "f4")},
+        {"scores": np.zeros(2), "images": np.zeros((2, 32, 32), "f4")},
     ],
 )
 def test_a_malformed_reference_is_the_users_mistake(tmp_path, content):
