@@ -85,6 +85,7 @@ class Job:
     inputs: InputOptions = field(default_factory=InputOptions)
     validation: str = ""
     content: bytes = b""
+    image: str = ""
 
 
 _jobs: dict[str, Job] = {}
@@ -209,6 +210,7 @@ def _receipt(chunk: Chunk, job: Job, images: Images, engine: Engine, clock: Cloc
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "pool": job.pool,
         "validation": job.validation,
+        "image": job.image,
         "engine": dict(engine.facts) | {"batch": str(engine.batch)},
         "versions": _versions(),
     }

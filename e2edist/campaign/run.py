@@ -13,7 +13,7 @@ from typing import Any
 
 from e2edist.engines import engine_options, make_engine
 from e2edist.errors import E2EError, OutputError
-from e2edist.pools import Place, Pool, Setup, open_pool
+from e2edist.pools import Place, Pool, Setup, image_of, open_pool
 from e2edist.spec.campaign import CampaignSpec, expand_inputs
 from e2edist.spec.site import SiteSpec
 from e2edist.spec.tagger import TaggerSpec, load_tagger
@@ -275,7 +275,7 @@ def _pools(campaign: Campaign, ready: Callable[[Pool], None]) -> Iterator[dict[s
             near, tagger = spec.job.shared_disk, campaign.tagger
             who = (tagger, campaign.plan.fingerprint, str(folder) if near else "", name)
             content = b"" if near else Path(tagger.model.path).read_bytes()
-            job = Job(*who, engine, inputs, campaign.validation, content)
+            job = Job(*who, engine, inputs, campaign.validation, content, image_of(spec.container))
             pool = open_pool(name, spec, Setup(prepare, (key, job)), place)
             stack.callback(pool.close)
             pools[key] = pool

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from e2edist import __version__
-from e2edist.pools import python_command
+from e2edist.pools import image_of, python_command
 from e2edist.spec.jobs import ContainerSpec
 from e2edist.spec.site import SiteSpec
 
@@ -84,8 +84,8 @@ def _present(name: str, spec: ContainerSpec) -> Finding:
         return Finding("fail", topic, f"{spec.image}: {fault}", todo)
     if seconds > _SLOW_S:
         todo = "A cold cache: start few workers first, and raise job.death_timeout_s."
-        return Finding("warn", topic, f"{spec.image} seen in {seconds:.1f} s", todo)
-    return Finding("ok", topic, f"{spec.image} seen in {seconds:.2f} s")
+        return Finding("warn", topic, f"{image_of(spec)} seen in {seconds:.1f} s", todo)
+    return Finding("ok", topic, f"{image_of(spec)} seen in {seconds:.2f} s")
 
 
 def _fault_of(path: Path) -> str:

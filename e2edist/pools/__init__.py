@@ -16,6 +16,7 @@ from e2edist.spec.site import PoolSpec
 
 from ._containers import python_command
 from ._controller import ControllerJob, make_controller
+from ._images import image_of
 from ._queues import Queue, is_batch, queue_of
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Pool",
     "Queue",
     "Setup",
+    "image_of",
     "is_batch",
     "make_controller",
     "open_pool",

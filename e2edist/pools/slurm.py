@@ -34,9 +34,7 @@ class Slurm:
         # Not by dask-jobqueue, which does not quote the folder.
         log = log_folder(spec, self.place) / f"e2edist-{self.pool}-%j"
         directives = [f"--error={shlex.quote(f'{log}.err')}", f"--output={shlex.quote(f'{log}.out')}"]
-        if spec.container.runtime == "shifter":
-            directives.append(f"--image={spec.container.image}")
-            directives += [f"--module={','.join(spec.container.modules)}"] if spec.container.modules else []
+        directives += [line for line in self._image() if not any(word in line for word in job.skip)]
         made = SLURMJob(
             self.address,
             name=worker,
@@ -50,6 +48,14 @@ class Slurm:
             **job_settings(self.pool, spec, self.place.tls_folder(spec)),
         )
         return str(made.job_script())
+
+    def _image(self) -> list[str]:
+        """Return the options by which shifter's plug-in fetches an image before the job starts."""
+        spec = self.spec.container
+        if spec.runtime != "shifter":
+            return []
+        modules = [f"--module={','.join(spec.modules)}"] if spec.modules else []
+        return [f"--image={spec.image}", *modules]
 
     def submit(self, name: str) -> str:
         """Submit the job of a worker."""

@@ -1,5 +1,6 @@
 """From a container to the words that start Python in it: exact, as a shell gets them."""
 
+import hashlib
 import shlex
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from e2edist.pools._containers import htcondor_attributes, python_command, worker_command
+from e2edist.pools._images import UNKNOWN, _digest, image_of
 from e2edist.spec.jobs import ContainerSpec, JobSpec
 
 ODD = "/da ta/o'x"
@@ -125,3 +127,53 @@ def test_one_worker_takes_the_place_of_the_shell(tmp_path):
     line = worker_command(ContainerSpec(python="./py*"), job, "gpu-7", gpu=True)
     assert _run(f"{line} -m x; echo never", tmp_path) == ["GPU-2: -m x"]
     assert worker_command(ContainerSpec(python="p"), JobSpec(), "w", gpu=False) == "exec p"
+
+
+# ---- which image it was
+
+
+def _tool(folder, name, text):
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def test_the_digest_of_a_sif_is_that_of_the_file(tmp_path):
+    image = tmp_path / "a.sif"
+    image.write_bytes(b"SIF")
+    digest = hashlib.sha256(b"SIF").hexdigest()
+    assert image_of(ContainerSpec(runtime="apptainer", image=str(image))) == f"{image} (sha256:{digest})"
+
+
+def test_an_unpacked_tree_is_where_its_links_lead(tmp_path):
+    flat = tmp_path / ".flat" / "ab" / "abcd"
+    flat.mkdir(parents=True)
+    (tmp_path / "e2edist:1").symlink_to(flat)
+    spec = ContainerSpec(runtime="htcondor-apptainer", image=str(tmp_path / "e2edist:1"))
+    assert image_of(spec) == f"{spec.image} ({flat})"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "tool", "script", "digest"),
+    [
+        ("shifter", "shifterimg", f'test "$1 $2" = "lookup docker:r/e:1" && echo {"0a" * 32}', "0a" * 32),
+        ("podman-hpc", "podman-hpc", f"echo sha256:{'1b' * 32}", "1b" * 32),
+        ("shifter", "shifterimg", "echo no such image >&2; exit 1", ""),
+        ("shifter", "shifterimg", "echo 7", ""),
+        ("shifter", "other", "", ""),
+    ],
+)
+def test_a_registry_s_image_is_what_the_runtime_has_pulled(
+    runtime, tool, script, digest, tmp_path, monkeypatch
+):
+    _digest.cache_clear()
+    _tool(tmp_path, tool, script)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    wanted = f"sha256:{digest}" if digest else UNKNOWN
+    assert image_of(ContainerSpec(runtime=runtime, image="docker:r/e:1")) == f"docker:r/e:1 ({wanted})"
+
+
+def test_what_is_not_to_be_seen_from_here_is_said_to_be_unknown_and_no_container_is_no_image(tmp_path):
+    spec = ContainerSpec(runtime="htcondor-singularity", image=str(tmp_path / "elsewhere"))
+    assert image_of(spec) == f"{spec.image} ({UNKNOWN})"
+    assert image_of(ContainerSpec()) == ""

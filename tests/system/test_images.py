@@ -1,0 +1,174 @@
+"""Workers inside the image that our own recipe makes, under real batch systems, and what its builder makes."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from batch import BatchLab, cluster
+from runs import ROOT, receipts
+
+from e2edist import __version__
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+SCRIPTS = ROOT / "containers" / "test-clusters"
+_UNPACKED = Path(os.environ.get("E2EDIST_TEST_APPTAINER", "/var/tmp/e2edist-test/apptainer"))
+#: A pool of jobs whose Python is the image's: it finds nothing of this checkout, nor the gate of the tests.
+POOL = """
+[pools.{name}]
+kind = "{kind}"
+workers = {workers}
+threads = 1
+memory_gib = 2
+[pools.{name}.container]
+runtime = "{runtime}"
+image = "{image}"
+env = {{ PYTHONPATH = "" }}
+[pools.{name}.job]
+prologue = ["export PATH={path}:$PATH"]
+walltime_min = 10
+poll_s = 0.5
+start_failures = 2
+"""
+SLURM = 'queue = "{name}"\nskip = ["--image=", "--module="]  # of a plug-in that is not here\n'
+CONDOR = """disk_gib = 0.1
+[pools.{name}.job.attributes]
+requirements = 'NodeKind == "{name}"'
+"""
+
+
+def _need(name, there):
+    if name in os.environ.get("E2EDIST_REQUIRE", "").split(","):
+        return
+    if not there:
+        pytest.skip(f"{name} is not installed; with E2EDIST_REQUIRE={name} its script installs it")
+    if os.geteuid():
+        pytest.skip(f"{name} needs root here")
+
+
+def _script(name, *words, seconds=850):
+    """Run a script of the test clusters and return what its env file exports."""
+    line = ["bash", str(SCRIPTS / name), *map(str, words)]
+    done = subprocess.run(
+        line,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds,
+        env=os.environ | {"PYTHON": sys.executable},
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    text = Path(done.stdout.strip()).read_text()
+    return dict(line.removeprefix("export ").split("=", 1) for line in text.splitlines())
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """A SIF file with the versions of this environment, and the folder of apptainer."""
+    _need("apptainer", bool(shutil.which("apptainer")) or (_UNPACKED / "complete").exists())
+    versions = tmp_path_factory.mktemp("image") / "versions.txt"
+    words = [sys.executable, "-m", "pip", "list", "--format=freeze", "--exclude-editable"]
+    versions.write_text(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    found = _script("apptainer-image", "--versions", versions, "up")
+    return Path(found["E2EDIST_TEST_IMAGE"]), found["PATH"].split(":")[0]
+
+
+@pytest.fixture(scope="module")
+def shifter(image, tmp_path_factory):
+    """The stand-in for shifter, with our image as if it had been pulled."""
+    base = tmp_path_factory.mktemp("shifter")
+    found = _script("shifter-stand-in", "--base", base, "up", image[0], "e2edist/test:1")
+    yield "docker:e2edist/test:1", found["PATH"].split(":")[0]
+    subprocess.run(["bash", str(SCRIPTS / "shifter-stand-in"), "--base", str(base), "down"], check=True)
+    assert not base.exists()
+
+
+@pytest.fixture(scope="module")
+def slurm():
+    shape = ("--nodes", 2, "--gpu-nodes", 1, "--gpus", 2, "--cpus", 64, "--memory", 64000)
+    with cluster("slurm", *shape) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def condor(image):
+    with cluster("htcondor", "--nodes", 1, "--gpu-nodes", 1, "--gpus", 2, "--cpus", 8) as one:
+        yield one
+
+
+def _pools(kind, runtime, image, path):
+    more = {"slurm": SLURM, "htcondor": CONDOR}[kind]
+    names = {"kind": kind, "runtime": runtime, "image": image, "path": path}
+    pools = [(POOL + more).format(name=name, workers=n, **names) for name, n in (("cpu", 2), ("gpu", 1))]
+    return "".join(pools)
+
+
+def _runs(lab, site, clean):
+    """Run a campaign whose workers can't see the gate, so that they end only if they are in the image."""
+    code, said = lab.end(lab.start(site=site), 240)
+    logs = "".join(path.read_text(errors="replace")[-2000:] for path in (lab.out / "logs").glob("*"))
+    assert code == 0, said + lab.log() + logs
+    lab.holds(clean)
+    assert {receipt["pool"] for receipt in receipts(lab.out)} == {"cpu", "gpu"}
+    return {receipt["image"] for receipt in receipts(lab.out)}
+
+
+def _digest(path):
+    with path.open("rb") as stream:
+        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+
+
+@pytest.fixture
+def lab_on(tmp_path, source, tiny_model):
+    labs = []
+
+    def make(one):
+        labs.append(BatchLab(tmp_path, source, tiny_model, one))
+        return labs[-1]
+
+    yield make
+    for lab in labs:
+        lab.clear_up()
+
+
+def test_workers_in_the_apptainer_image_under_slurm_give_the_local_table(image, slurm, lab_on, clean):
+    file, path = image
+    found = _runs(lab_on(slurm), _pools("slurm", "apptainer", file, path), clean)
+    assert found == {f"{file} ({_digest(file)})"}
+
+
+@pytest.mark.parametrize("runtime", ["apptainer", "htcondor-apptainer"])
+def test_workers_in_the_apptainer_image_under_htcondor_give_the_local_table(
+    runtime, image, condor, lab_on, clean
+):
+    file, path = image
+    found = _runs(lab_on(condor), _pools("htcondor", runtime, file, path), clean)
+    assert found == {f"{file} ({_digest(file)})"}
+
+
+def test_workers_in_the_stand_in_for_shifter_give_the_local_table(shifter, image, slurm, lab_on, clean):
+    name, path = shifter
+    lab = lab_on(slurm)
+    os.environ["PATH"], before = f"{path}:{os.environ['PATH']}", os.environ["PATH"]
+    try:
+        found = _runs(lab, _pools("slurm", "shifter", name, path), clean)
+    finally:
+        os.environ["PATH"] = before
+    assert found == {f"{name} ({_digest(image[0])})"}
+    ran = (Path(path).parent / "log" / "shifter").read_text()
+    assert "docker:e2edist/test:1 - python3 -m distributed.cli.dask_worker" in ran
+
+
+def test_the_image_says_what_it_is(image):
+    file, path = image
+    words = [f"{path}/apptainer", "inspect", "--json", "--labels", str(file)]
+    said = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    labels = said["data"]["attributes"]["labels"]
+    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
+    assert labels["org.opencontainers.image.version"] == __version__
+    assert len(labels["org.opencontainers.image.revision"]) == len(commit.stdout.strip() or "unknown")
