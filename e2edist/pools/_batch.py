@@ -78,6 +78,11 @@ class BatchPool(DaskPool):
         self._looked = -inf  # it has no thread for us any more
         log.warning("pool %s: worker %s was told to end: it takes no more chunks", self.name, worker)
 
+    def _refuse(self, worker: str, why: str) -> None:
+        """Let the crew end the job of a worker that can't be set up; called by the client's own thread."""
+        log.warning("pool %s: worker %s can't be set up: %s", self.name, worker, why)
+        self._crew.unfit[job_of(worker)] = why
+
     def _joined(self) -> set[str]:
         names, stranded = self._client.run_on_scheduler(_names_and_stranded, resource=self._resource)
         self._hand_back(stranded)

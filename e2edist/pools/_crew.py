@@ -111,6 +111,8 @@ class Crew:
         Grow up to so many jobs while there is work for them and all are at work; 0: a fixed number.
     width : int
         Chunks that a job runs at a time.
+    unfit : dict of str to str
+        Workers that joined and can't be set up, and why: as if their jobs had died.
     """
 
     batch: Batch
@@ -127,6 +129,7 @@ class Crew:
     trouble: str = ""
     longest_s: float = 0.0
     left: int = 0
+    unfit: dict[str, str] = field(default_factory=dict)
     _least: int = 0
     _members: list[_Member] = field(default_factory=list)
     _count: int = 0
@@ -208,6 +211,11 @@ class Crew:
                 log.info("pool %s: nothing to do for %s", self.prefix, ", ".join(gone))
 
     def _check(self, member: _Member, state: str | None, names: set[str], now: float) -> None:
+        if member.name in self.unfit:
+            self.batch.cancel([member.job])
+            self._members.remove(member)
+            self._start_failed(member, f"it can't be set up: {self.unfit[member.name]}")
+            return
         if member.name in names and not member.joined:
             member.joined, self._failures = True, 0
         if state is None or state.startswith("held"):

@@ -16,14 +16,23 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
-from distributed import Client, Future, Worker, WorkerPlugin
+from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from e2edist.errors import ResourceError
 
 from . import Outcome, Setup
 from ._desk import Desk
-from ._remote import exit_worker, kill_worker, stop_worker, tell, threads_and_stranded
+from ._remote import (
+    UNFIT,
+    SetupPlugin,
+    exit_worker,
+    hush,
+    kill_worker,
+    stop_worker,
+    tell,
+    threads_and_stranded,
+)
 
 log = logging.getLogger(__name__)
 
@@ -40,14 +49,6 @@ SETTINGS = {
     "distributed.comm.timeouts.connect": "60s",
     "distributed.admin.tick.limit": "1 hour",  # no warnings about what is meant to be slow
 }
-#: What they tell of chunks that raise and workers that die, the driver tells once and in our words.
-_HUSHED = (
-    "distributed.core",
-    "distributed.scheduler",
-    "distributed.nanny",
-    "distributed.worker",
-    "distributed.client",
-)
 
 
 #: Closing waits so long for an answer; workers that hang are killed.
@@ -58,28 +59,10 @@ _RESULT_S = 30
 _LOOK_S = 0.5
 
 
-class _SetupPlugin(WorkerPlugin):
-    """Runs the setup in each worker, those that join or restart later too."""
-
-    def __init__(self, pool: str, setup: Setup) -> None:
-        # One per pool: pools may share a scheduler, and a plugin replaces another of its name.
-        self.name = f"e2edist-setup-{pool}"
-        self._setup = setup
-
-    def setup(self, worker: Worker) -> None:  # noqa: ARG002
-        _hush()
-        self._setup.function(*self._setup.arguments)
-
-
-def _hush() -> None:
-    for name in _HUSHED:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
 @contextmanager
 def settings() -> Iterator[None]:
     """Apply `SETTINGS` while a cluster starts."""
-    _hush()
+    hush()
     with dask.config.set(SETTINGS):
         yield
 
@@ -120,7 +103,7 @@ class DaskPool:
         # Keys are of this run alone: campaigns that share a scheduler may have chunks of the same name.
         self._run, self._count = secrets.token_hex(4), 0
         self._topic, self._told = f"e2edist-{name}-{self._run}", dict[str, bytes]()
-        self._desk, self._looked = Desk(), -inf
+        self._desk, self._looked, self._unfit = Desk(), -inf, ""
         self._setup = setup
         self._line: object = None
         self._introduce()
@@ -131,13 +114,15 @@ class DaskPool:
             self._line = self._client.scheduler_comm
             try:
                 self._client.subscribe_topic(self._topic, self._hear)
-                self._client.register_plugin(_SetupPlugin(self.name, self._setup))
+                self._client.register_plugin(SetupPlugin(self.name, self._topic, self._resource, self._setup))
             except (OSError, TimeoutError):
                 raise
             except Exception as error:  # whatever the workers raise on importing us
-                what = f"its workers can't be set up ({type(error).__name__}: {error})"
-                todo = "They need the same e2edist and the same Python as this process."
-                raise ResourceError(f"pool {self.name}", what, todo) from error
+                raise self._cant_be_set_up(f"{type(error).__name__}: {error}") from error
+
+    def _cant_be_set_up(self, why: str) -> ResourceError:
+        todo = "They need the same e2edist and the same Python as this process."
+        return ResourceError(f"pool {self.name}", f"its workers can't be set up ({why})", todo)
 
     @property
     def trouble(self) -> str:
@@ -166,9 +151,16 @@ class DaskPool:
         """Return the threads of all workers; none while the scheduler can't be reached.
 
         Asked twice a second and when a task was lost, less often where asking thousands takes its time.
+
+        Raises
+        ------
+        ResourceError
+            A worker can't be set up, and nobody else can replace it.
         """
         if self._client.status != "running":
             return 0
+        if self._unfit:
+            raise self._cant_be_set_up(self._unfit)
         if time.monotonic() - self._looked > _LOOK_S + 1e-3 * self._desk.threads:
             self._look()
             self._looked = time.monotonic()
@@ -210,7 +202,15 @@ class DaskPool:
 
     def _hear(self, event: tuple[float, tuple[str, bytes]]) -> None:
         key, value = event[1]
-        self._told[key] = value
+        if key == UNFIT:
+            self._refuse(*pickle.loads(value))  # noqa: S301 - as any result of a worker
+        else:
+            self._told[key] = value
+
+    def _refuse(self, worker: str, why: str) -> None:
+        """Note a worker that can't be set up; called by the client's own thread."""
+        log.warning("pool %s: worker %s can't be set up: %s", self.name, worker, why)
+        self._unfit = why
 
     def stop_task(self, tag: str) -> list[str]:
         """Kill the worker that runs a task: a thread can't be stopped in any other way.

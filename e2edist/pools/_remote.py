@@ -2,12 +2,61 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
+import traceback
 from collections.abc import Callable
 from typing import Any
 
-from distributed import get_worker
+from distributed import Worker, WorkerPlugin, get_worker
+
+from . import Setup
+
+#: What they tell of chunks that raise and workers that die, the driver tells once and in our words.
+_HUSHED = (
+    "distributed.core",
+    "distributed.scheduler",
+    "distributed.nanny",
+    "distributed.worker",
+    "distributed.client",
+)
+#: News of a worker that can't be set up, in place of a key.
+UNFIT = "unfit"
+
+
+def hush() -> None:
+    """Silence Dask's own tales in this process."""
+    for name in _HUSHED:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+class SetupPlugin(WorkerPlugin):
+    """Runs the setup in each worker, those that join or restart later too.
+
+    A worker on which it fails says so, and takes no task where the pool's tasks ask for its resource.
+    """
+
+    def __init__(self, pool: str, topic: str, resource: str, setup: Setup) -> None:
+        # One per pool: pools may share a scheduler, and a plugin replaces another of its name.
+        self.name = f"e2edist-setup-{pool}"
+        self._topic, self._resource = topic, resource
+        # Opaque, or a worker that can't import it would not start, and be restarted for ever.
+        self._setup = pickle.dumps(setup)
+
+    async def setup(self, worker: Worker) -> None:
+        """Set a worker up."""
+        hush()
+        try:
+            setup: Setup = pickle.loads(self._setup)  # noqa: S301 - our own
+            setup.function(*setup.arguments)
+        except Exception as error:
+            traceback.print_exc()  # the end of a job's log
+            if self._resource:
+                await worker.set_resources(**{self._resource: 0})
+            said = pickle.dumps((str(worker.name), f"{type(error).__name__}: {error}"))
+            worker.log_event(self._topic, (UNFIT, said))
+            raise
 
 #: Bytes of a value that goes out as news; receipts have some thousands.
 _NEWS = 100_000

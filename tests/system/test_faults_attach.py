@@ -183,3 +183,19 @@ def test_a_worker_whose_network_is_cut_is_given_up_and_costs_nothing(lab, clean,
     code, said = lab.end(process)
     assert code == 0, said
     lab.holds(clean)
+
+
+def test_a_worker_that_joins_later_and_can_not_be_set_up_stops_the_campaign_with_the_reason(lab, cluster):
+    """Dask would start it again for ever, and the campaign wait as long."""
+    cluster.start_scheduler()
+    process = lab.start(site=cluster.site)
+    until(lambda: "dashboard" in process.said.read_text())
+    broken = lab.folder / "broken" / "sitecustomize.py"
+    broken.parent.mkdir()
+    broken.write_text("import sys\nsys.modules['numba'] = None\n")
+    path = os.pathsep.join([str(broken.parent), os.environ.get("PYTHONPATH", "")])
+    line = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.address, "--no-dashboard"]
+    lab.launch(line, os.environ | {"PYTHONPATH": path})
+    code, said = lab.end(process, 60)
+    assert code == 2, said
+    assert "its workers can't be set up (ModuleNotFoundError: import of numba halted" in said

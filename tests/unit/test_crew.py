@@ -171,6 +171,19 @@ def test_jobs_that_end_before_they_join_stop_the_pool_with_the_last_lines(stage)
     assert crew.counts() == {"queued": 0, "running": 0, "joined": 0}
 
 
+def test_workers_that_join_and_can_not_be_set_up_count_as_jobs_that_died(stage):
+    make, batch, names, _ = stage
+    crew = make(2, start_failures=2)
+    crew.look()
+    _all_run(batch, names)
+    crew.unfit.update(dict.fromkeys(names, "ImportError: no numba"))
+    crew.look()
+    assert "2 jobs in a row ended before their worker joined" in crew.trouble
+    assert "ImportError: no numba" in crew.trouble
+    assert "last lines of" in crew.trouble
+    assert batch.jobs == {}
+
+
 def test_a_worker_that_joins_clears_the_record(stage):
     make, batch, names, _ = stage
     crew = make(1, start_failures=2)
