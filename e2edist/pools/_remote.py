@@ -58,6 +58,7 @@ class SetupPlugin(WorkerPlugin):
             worker.log_event(self._topic, (UNFIT, said))
             raise
 
+
 #: Bytes of a value that goes out as news; receipts have some thousands.
 _NEWS = 100_000
 

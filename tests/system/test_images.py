@@ -119,6 +119,7 @@ def buildah(image, tmp_path):
 @pytest.fixture(scope="module")
 def shifter(image, tmp_path_factory):
     """The stand-in for shifter, with our image as if it had been pulled."""
+    _need("shifter", bool(shutil.which("ch-run")))
     base = tmp_path_factory.mktemp("shifter")
     found = _script("shifter-stand-in", "--base", base, "up", image.file, "e2edist/test:1")
     yield "docker:e2edist/test:1", found["PATH"].split(":")[0]
