@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _BUDGET_S = 120.0
 #: A batch system may let a job wait; that is not counted as measuring.
 _PATIENCE_S = 3600.0
+#: A sample of fewer batches says little.
+_FEW = 3
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tune(args: argparse.Namespace, console: Console) -> int:
+    from e2edist.engines import EngineOptions, make_engine
     from e2edist.spec.site import load_site
     from e2edist.spec.tagger import load_tagger
     from e2edist.tuning.search import best_of, crossover
@@ -71,6 +74,7 @@ def _tune(args: argparse.Namespace, console: Console) -> int:
         )
     site, tagger = load_site(args.site), load_tagger(args.tagger, args.model)
     pools = _chosen(site, args.pool)
+    make_engine(tagger, EngineOptions())  # a fault of the model is told once, and not for each setting
     best: dict[str, Row] = {}
     # Beside us, not in /tmp: workers on other nodes must see it too.
     with tempfile.TemporaryDirectory(prefix=".e2edist-tune-", dir=Path.cwd()) as folder:
@@ -146,6 +150,9 @@ def _report(search: Search, best: Row, site: SiteSpec, tagger: TaggerSpec, conso
     path = write_profile(profile)
     if search.spread > BUSY:
         said = f"measurements of one setting differed by {search.spread:.0%}: the machine is busy, tune again"
+        console.print(said, highlight=False, soft_wrap=True)
+    if best.speed and best.speed.objects < _FEW * profile.settings.batch:
+        said = f"only {best.speed.objects} objects to measure with: name --input files with more of them"
         console.print(said, highlight=False, soft_wrap=True)
     kept = read_profile(path)
     if not profile.complete:

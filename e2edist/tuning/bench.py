@@ -65,6 +65,8 @@ class Speed:
         Until the model was ready, of the slowest worker.
     kb : float
         Thousand bytes of inputs per object.
+    objects : int
+        In the sample, which is scored again and again.
     facts : dict of str to str
         Of the engine: device, provider, versions.
     """
@@ -73,6 +75,7 @@ class Speed:
     objects_s: float
     setup_s: float
     kb: float
+    objects: int
     facts: dict[str, str]
 
 
@@ -176,6 +179,7 @@ def time_pool(pool: Pool, key: str, options: EngineOptions, seconds: float) -> S
         objects_s=rate * warm[0]["objects"],
         setup_s=max(one["setup_s"] for one in warm),
         kb=max(one["kb"] for one in warm),
+        objects=warm[0]["objects"],
         facts=warm[0]["facts"],
     )
 

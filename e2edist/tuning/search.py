@@ -10,7 +10,7 @@ from functools import partial
 from typing import Literal
 
 from e2edist.engines import EngineOptions
-from e2edist.errors import E2EError
+from e2edist.errors import DeviceError, E2EError
 from e2edist.pools import Place, Pool, Setup, open_pool
 from e2edist.spec.site import PoolSpec
 
@@ -155,6 +155,8 @@ class Search:
             return 0.0
         try:
             row = Row(shape, options, time_pool(pool, _KEY, options, self.watch.slice_s))
+        except DeviceError:  # no setting helps
+            raise
         except (E2EError, ConnectionError) as error:
             row = Row(shape, options, None, str(error))
         self.rows.append(row)

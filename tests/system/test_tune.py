@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from models import write_model
 from runs import TIMEOUT_S, environment, receipts, table
 
 from e2edist.spec.tagger import load_tagger
@@ -31,6 +32,13 @@ def test_tune_writes_a_profile_that_submit_takes_and_scores_stay_the_same(events
     assert f"as tuned ({profile})" in again.stdout.replace("\n", "")
     assert table(tmp_path / "out").equals(table(campaign))
     assert {r["engine"]["profile"] for r in receipts(tmp_path / "out")} == {str(profile)}
+
+
+def test_a_model_that_does_not_fit_is_told_once_and_measured_never(tmp_path):
+    write_model(tmp_path / "m.onnx", channels=3)
+    done = verb("tune", tmp_path, "--model", "m.onnx", "--budget-s", 4)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "has shape ['batch', 3, 32, 32], the tagger makes [batch, 1, 32, 32]" in done.stderr
 
 
 def test_a_pool_that_is_not_there_and_a_file_that_is_none_are_told(tmp_path):
