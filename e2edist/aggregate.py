@@ -1,4 +1,4 @@
-"""``python -m e2edist.aggregate DIR --verify``: check that a campaign's output is whole and right."""
+"""``python -m e2edist.aggregate DIR [DIR2 ...]``: check campaigns, and add them up into few sorted files."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.errors import CampaignError, E2EError, OutputError
+from e2edist.errors import CampaignError, E2EError, OutputError, SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from e2edist.books.write import Books
     from e2edist.campaign.plan import Plan
     from e2edist.campaign.verify import Verdict
 
 #: Faults of a kind that are shown.
 _SHOWN = 20
+_AGGREGATED = "aggregated"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,11 +28,19 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m e2edist.aggregate",
         description="Check that every planned entry is in the output exactly once, with the values it was "
-        "written with.",
-        epilog="Exit codes: 0 whole and right, 1 something is missing, damaged or foreign, 2 no campaign.",
+        "written with, and write one sorted table, timing, losses and sums of one or more campaigns.",
+        epilog="Exit codes: 0 whole and right, 1 something is missing, damaged, foreign or lost, 2 something "
+        "to fix first.",
+        allow_abbrev=False,
     )
-    p.add_argument("folder", type=Path, metavar="DIR", help="output folder of a campaign")
-    p.add_argument("--verify", action="store_true", required=True, help="read every part and check it")
+    p.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="output folders of campaigns")
+    p.add_argument("--output", type=Path, metavar="DIR", help=f"where to write (default: DIR/{_AGGREGATED})")
+    p.add_argument(
+        "--file-mib", type=float, default=256.0, metavar="MIB", help="size of a file (default: 256)"
+    )
+    p.add_argument(
+        "--friend", action="store_true", help="write a friend tree of each input file too, for users of ROOT"
+    )
     p.add_argument(
         "--max-bad-fraction",
         type=float,
@@ -38,8 +48,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="X",
         help="fraction of events that may be given up (default: 0)",
     )
+    p.add_argument("--verify", action="store_true", help="only check, write nothing")
     p.add_argument(
-        "--discard", action="store_true", help="remove damaged and foreign parts; submit makes them again"
+        "--discard",
+        action="store_true",
+        help="with --verify: remove damaged and foreign parts; submit makes them again",
     )
     return p
 
@@ -50,13 +63,65 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.console import Console
 
     try:
-        return _verify(args.folder, Console(), args.max_bad_fraction, discard=args.discard)
+        return _run(args, Console())
     except E2EError as error:
         Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
         return error.exit_code
+    except KeyboardInterrupt:
+        return 130
 
 
-def _verify(folder: Path, console: Console, may_lose: float, *, discard: bool) -> int:
+def _run(args: argparse.Namespace, console: Console) -> int:
+    if args.discard and not args.verify:
+        raise SpecError("--discard", "goes with --verify", "Add --verify.")
+    if not args.file_mib > 0:
+        raise SpecError("--file-mib", f"{args.file_mib:g} is no size", "Name MiB, as 256.")
+    if args.verify:
+        for folder in args.folders:
+            _verify(folder, console, args.max_bad_fraction, discard=args.discard)
+        return 0
+    if len(args.folders) > 1 and args.output is None:
+        raise SpecError("--output", "is missing", "Name the folder for what several campaigns come to.")
+    return _write(args, console)
+
+
+def _write(args: argparse.Namespace, console: Console) -> int:
+    from e2edist.books.union import open_campaigns
+    from e2edist.books.write import write_books
+
+    folder = args.output or args.folders[0] / _AGGREGATED
+    campaigns = open_campaigns(args.folders)
+    books = write_books(campaigns, folder, args.file_mib)
+    _tell(books, console)
+    if args.friend:
+        from e2edist.books.friend import write_friends
+
+        friends = write_friends(campaigns, folder)
+        console.print(f"{len(friends)} friend trees in {friends[0].parent}", highlight=False, soft_wrap=True)
+    _allow(str(folder), books.lost, books.events, args.max_bad_fraction)
+    return 0
+
+
+def _tell(books: Books, console: Console) -> None:
+    total = books.total
+    for line in (
+        f"{total.chunks:,} good parts, {total.objects:,} rows, {total.events:,} of {books.events:,} events",
+        f"{len(books.files)} files {books.folder}/table/*.parquet, sorted by uuid, entry, kind, object",
+        f"and timing.parquet, bad.parquet, summary.json in {books.folder}",
+        *(f"worth a look: {text}" for text in total.warnings[:_SHOWN]),
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _allow(where: str, lost: int, events: int, may_lose: float) -> None:
+    """Fail where more was given up than may be."""
+    fraction = lost / max(1, events)
+    if fraction > may_lose:
+        what = f"{fraction:.3%} of the events were given up, {may_lose:.3%} may be"
+        raise CampaignError(where, what, "bad.parquet lists them.")
+
+
+def _verify(folder: Path, console: Console, may_lose: float, *, discard: bool) -> None:
     from e2edist.campaign.bad import skipped_events
     from e2edist.campaign.lock import locked
     from e2edist.campaign.plan import read_plan
@@ -71,7 +136,6 @@ def _verify(folder: Path, console: Console, may_lose: float, *, discard: bool) -
             for path, _ in (*found.damaged, *found.foreign):
                 path.unlink(missing_ok=True)
     skipped = skipped_events(plan)
-    lost = (found.given_up + skipped) / max(1, plan.events + skipped)
     _show(found, plan, skipped, console)
     if discard and (found.damaged or found.foreign):
         console.print("removed what is damaged or foreign: submit again", highlight=False)
@@ -79,10 +143,7 @@ def _verify(folder: Path, console: Console, may_lose: float, *, discard: bool) -
         counts = (len(found.missing), len(found.damaged), len(found.foreign))
         what = "{} ranges missing, {} parts damaged, {} foreign".format(*counts)
         raise CampaignError(str(folder), what, "" if discard else "See above; --discard removes bad parts.")
-    if lost > may_lose:
-        what = f"{lost:.3%} of the events were given up, {may_lose:.3%} may be"
-        raise CampaignError(str(folder), what, "bad.parquet lists them.")
-    return 0
+    _allow(str(folder), found.given_up + skipped, plan.events + skipped, may_lose)
 
 
 def _show(found: Verdict, plan: Plan, skipped: int, console: Console) -> None:

@@ -60,6 +60,7 @@ def _add_what(p: argparse._ArgumentGroup) -> None:
     p.add_argument(
         "--input", nargs="+", metavar="FILE", dest="inputs", help="files, globs, folders, .txt lists"
     )
+    p.add_argument("--group", metavar="K/N", help="every N-th input file only, from the K-th on")
     p.add_argument("--model", metavar="ONNX", help="in place of the tagger's own model")
     p.add_argument("--output", metavar="DIR", help="folder for plan, predictions and timing")
     p.add_argument("--format", help="edm or hits (default: seen from the file)")

@@ -63,6 +63,20 @@ class Summary:
     quality: Quality = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
+    def facts(self) -> dict[str, Any]:
+        """Return what people and programs want to know, ready for JSON."""
+        return {
+            "chunks": self.chunks,
+            "objects": self.objects,
+            "status": dict(sorted(self.status.items())),
+            "stages": {
+                name: {"wall_ms": wall, "cpu_ms": cpu, "items": items}
+                for name, (wall, cpu, items) in self.stages.items()
+            },
+            "peak_mib": self.peak_mib,
+            "warnings": self.warnings,
+        }
+
 
 def summarise(receipts: Iterable[Receipt]) -> Summary:
     """Add up receipts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,23 @@ from e2edist.errors import OutputError
 from e2edist.storage.parts import verify_part
 
 from .bad import read_bad
-from .chunk import PREDICTIONS, Chunk, Receipt
+from .chunk import PREDICTIONS, Chunk
 from .plan import Plan
 
 _READERS = 4
+_FOREIGN = "belongs to another plan or chunk"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part that was read and is as its receipt says."""
+
+    path: Path
+    uuid: str
+    tree: str
+    start: int
+    stop: int
+    rows: int
 
 
 @dataclass(slots=True)
@@ -33,6 +47,8 @@ class Verdict:
         Parts that can't be read or differ from their receipts.
     foreign : list of (Path, str)
         Files that are not parts of this plan, or cover entries that another part covers too.
+    good_parts : list of Part
+        Those that count, in the order of files and entries.
     """
 
     parts: int = 0
@@ -42,6 +58,7 @@ class Verdict:
     missing: list[Chunk] = field(default_factory=list)
     damaged: list[tuple[Path, str]] = field(default_factory=list)
     foreign: list[tuple[Path, str]] = field(default_factory=list)
+    good_parts: list[Part] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
@@ -52,16 +69,17 @@ class Verdict:
 def verify(folder: Path, plan: Plan) -> Verdict:
     """Read all parts of `folder` and compare them with receipts and plan."""
     found = Verdict()
-    good: list[tuple[Path, Receipt]] = []
+    good: list[Part] = []
     paths = sorted((folder / PREDICTIONS).glob("*.parquet"))
+    look = partial(_look, plan.fingerprint)
     with ThreadPoolExecutor(_READERS) as pool:
-        for path, result in zip(paths, pool.map(_look, paths), strict=True):
-            if isinstance(result, str):
-                found.damaged.append((path, result))
-            elif result["id"] != path.stem or result["fingerprint"] != plan.fingerprint:
-                found.foreign.append((path, "belongs to another plan or chunk"))
+        for path, result in zip(paths, pool.map(look, paths), strict=True):
+            if isinstance(result, Part):
+                good.append(result)
+            elif result == _FOREIGN:
+                found.foreign.append((path, result))
             else:
-                good.append((path, result))
+                found.damaged.append((path, result))
     _cover(found, plan, good)
     _forgive(found, read_bad(folder))
     return found
@@ -86,35 +104,39 @@ def _forgive(found: Verdict, bad: list[dict[str, Any]]) -> None:
         found.missing += [chunk.part(at, chunk.stop)] if at < chunk.stop or not chunk.events else []
 
 
-def _look(path: Path) -> Receipt | str:
+def _look(fingerprint: str, path: Path) -> Part | str:
+    """Return a part, or what is wrong with it; its receipt is dropped: a campaign has gigabytes of them."""
     try:
-        return verify_part(path)
+        receipt = verify_part(path)
     except OutputError as error:
         return error.what
+    if receipt["id"] != path.stem or receipt["fingerprint"] != fingerprint:
+        return _FOREIGN
+    place = receipt["chunk"]
+    return Part(path, place["uuid"], place["tree"], place["start"], place["stop"], receipt["rows"])
 
 
-def _cover(found: Verdict, plan: Plan, good: list[tuple[Path, Receipt]]) -> None:
+def _cover(found: Verdict, plan: Plan, good: list[Part]) -> None:
     """Lay the parts over the planned chunks; note gaps, overlaps and what lies outside."""
-    by_file: dict[tuple[str, str], list[tuple[int, int, Path, Receipt]]] = {}
-    for path, receipt in good:
-        place = receipt["chunk"]
-        span = (place["start"], place["stop"], path, receipt)
-        by_file.setdefault((place["uuid"], place["tree"]), []).append(span)
+    by_file: dict[tuple[str, str], list[Part]] = {}
+    for part in good:
+        by_file.setdefault((part.uuid, part.tree), []).append(part)
     for file in plan.files:
-        spans = sorted(by_file.pop((file.uuid, file.tree), []), key=lambda span: span[:2])
+        parts = sorted(by_file.pop((file.uuid, file.tree), []), key=lambda part: (part.start, part.stop))
         whole = Chunk(file.url, file.format, file.tree, file.uuid, file.size, file.entries, 0, file.entries)
         covered = 0
-        for start, stop, path, receipt in spans:
-            if start < covered or stop > file.entries:
-                found.foreign.append((path, "covers entries that another part covers too"))
+        for part in parts:
+            if part.start < covered or part.stop > file.entries:
+                found.foreign.append((part.path, "covers entries that another part covers too"))
                 continue
-            if start > covered:
-                found.missing.append(whole.part(covered, start))
-            covered = stop
-            found.parts += 1
-            found.rows += receipt["rows"]
-            found.events += stop - start
-        if covered < file.entries or not spans:
+            if part.start > covered:
+                found.missing.append(whole.part(covered, part.start))
+            covered = part.stop
+            found.good_parts.append(part)
+            found.rows += part.rows
+            found.events += part.stop - part.start
+        if covered < file.entries or not parts:
             found.missing.append(whole.part(covered, file.entries))
-    for spans in by_file.values():
-        found.foreign += [(path, "is of a file that was not planned") for _, _, path, _ in spans]
+    found.parts = len(found.good_parts)
+    for parts in by_file.values():
+        found.foreign += [(part.path, "is of a file that was not planned") for part in parts]

@@ -31,6 +31,8 @@ class CampaignSpec(Spec):
     format: str | None = None
     #: tree to read; none: the format's own
     tree: str | None = None
+    #: K/N: every N-th of the input files only, from the K-th on; N campaigns are aggregated together
+    group: Annotated[str, Field(pattern=r"^([1-9][0-9]*/[1-9][0-9]*)?$")] = ""
     #: entries of a chunk, about; 0: from the tagger and the number of threads
     chunk_events: NonNegativeInt = 0
     #: images in one model call; 0: as the pool or the tagger says
@@ -106,6 +108,27 @@ def expand_inputs(patterns: tuple[str, ...]) -> list[str]:
     twice = sorted(url for url, count in Counter(found).items() if count > 1)
     if twice:
         raise SpecError("inputs", f"named more than once: {', '.join(twice[:5])}", "Name each file once.")
+    return found
+
+
+def take_group(urls: list[str], group: str) -> list[str]:
+    """Return the files of a group: every N-th from the K-th on, of the files in the order of their names.
+
+    >>> take_group(["c", "a", "b"], "1/2"), take_group(["c", "a", "b"], "")
+    (['a', 'c'], ['c', 'a', 'b'])
+
+    Raises
+    ------
+    SpecError
+        There is no such group, or it is empty.
+    """
+    if not group:
+        return urls
+    number, groups = map(int, group.split("/"))
+    found = sorted(urls)[number - 1 :: groups] if number <= groups else []
+    if not found:
+        todo = f"Groups are numbered from 1/{groups} to {groups}/{groups}, of at most {len(urls)} files."
+        raise SpecError("group", f"{group} of {len(urls)} files is empty", todo)
     return found
 
 

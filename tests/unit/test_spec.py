@@ -10,7 +10,7 @@ from models import TAGGER, write_tagger
 
 from e2edist.errors import InputError, ModelError, SpecError, UnknownNameError
 from e2edist.spec._toml import parse, read_toml
-from e2edist.spec.campaign import CampaignSpec, expand_inputs, load_campaign
+from e2edist.spec.campaign import CampaignSpec, expand_inputs, load_campaign, take_group
 from e2edist.spec.site import SiteSpec, load_site, site_folder
 from e2edist.spec.tagger import RESERVED, TaggerSpec, load_tagger, packaged
 from e2edist.storage.parts import COLUMNS
@@ -457,3 +457,16 @@ def test_naming_pools_leaves_out_the_others_and_a_plain_number_is_for_all():
     everything = site.with_pools(dict.fromkeys(site.pools, 3), None)
     assert {pool.workers for pool in everything.pools.values()} == {3}
     assert site.with_pools({}, None).pools.keys() == site.pools.keys()
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 7])
+def test_groups_of_input_files_are_disjoint_and_are_all_of_them(groups):
+    urls = [f"f{i}.root" for i in (3, 1, 2, 6, 5, 4, 0)]
+    found = [url for k in range(groups) for url in take_group(urls, f"{k + 1}/{groups}")]
+    assert sorted(found) == sorted(urls)
+
+
+@pytest.mark.parametrize("group", ["3/2", "3/3"])
+def test_a_group_that_is_empty_is_refused(group):
+    with pytest.raises(SpecError, match="is empty"):
+        take_group(["a.root", "b.root"], group)
