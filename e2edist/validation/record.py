@@ -36,6 +36,8 @@ class Record:
     path : Path
     independent : bool
         Whether it was held against something besides the model itself.
+    providers : tuple of str
+        Where the product's own engine ran and passed.
     """
 
     passed: bool
@@ -43,6 +45,7 @@ class Record:
     when: str
     path: Path
     independent: bool = False
+    providers: tuple[str, ...] = ()
 
 
 def cache_folder() -> Path:
@@ -94,10 +97,15 @@ def find_record(tagger: TaggerSpec) -> Record | None:
             if (content["version"], content["fingerprint"]) == (_VERSION, tagger.fingerprint()):
                 known = bool(content.get("independent", False))
                 faults, when = tuple(content["faults"]), str(content["when"])
-                return Record(bool(content["passed"]), faults, when, path, known)
+                return Record(bool(content["passed"]), faults, when, path, known, _providers(content))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
+
+
+def _providers(content: dict[str, Any]) -> tuple[str, ...]:
+    ran = [row.get("facts", {}) for row in content.get("variants", ()) if row.get("verdict") == "pass"]
+    return tuple(dict.fromkeys(facts["provider"] for facts in ran if "provider" in facts))
 
 
 def admit(tagger: TaggerSpec, *, accept: bool) -> str:
@@ -112,7 +120,8 @@ def admit(tagger: TaggerSpec, *, accept: bool) -> str:
     if record is None:
         return "none"
     if record.passed:
-        return f"passed {record.when}" + ("" if record.independent else ", compared with itself only")
+        where = f" on {', '.join(record.providers)}" if record.providers else ""
+        return f"passed {record.when}{where}" + ("" if record.independent else ", compared with itself only")
     why = "; ".join(record.faults)
     if not accept:
         todo = "Correct it and validate again, or say --accept-failed-validation."

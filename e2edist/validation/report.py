@@ -83,9 +83,12 @@ def _print_rows(console: Console, verdict: Verdict) -> None:
         if device := row.facts.get("uuid") and row.facts.get("device"):
             text = f"{row.name}: on {device}, {row.facts['uuid']}, driver {row.facts['driver']}"
             console.print(text, highlight=False, markup=False, soft_wrap=True)
-        if row.faults and row.word in ("no", "not run"):
-            text = f"{row.name}: {row.word}: {'; '.join(row.faults)}"
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
+    # What hinders one provider hinders all of its variants: said once.
+    idle = [row for row in verdict.rows if row.faults and row.word in ("no", "not run")]
+    for word, faults in dict.fromkeys((row.word, row.faults) for row in idle):
+        names = "; ".join(row.name for row in idle if (row.word, row.faults) == (word, faults))
+        text = f"{names}: {word}: {'; '.join(faults)}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _numbers(row: Row) -> tuple[str, str, str, str]:

@@ -408,6 +408,14 @@ def test_verdicts_are_kept_by_model_and_tagger(build):
     assert admit(tagger, accept=False) == "passed later, compared with itself only"
 
 
+def test_a_verdict_tells_submit_on_which_providers_it_was_reached(build):
+    tagger = build()
+    content = verdict(tagger, random(6)).content()
+    write_record(tagger, content)
+    said = f"passed {content['when']} on CPUExecutionProvider, compared with itself only"
+    assert admit(tagger, accept=False) == said
+
+
 def test_a_failure_against_a_reference_is_not_undone_by_a_look_in_the_mirror(build):
     tagger = build()
     failed = {"passed": False, "faults": ["1 weight changed"], "when": "today", "independent": True}
