@@ -147,8 +147,9 @@ def _targets(
 
 
 def _golden(args: argparse.Namespace, tagger: TaggerSpec, *, alone: bool) -> Golden:
+    from e2edist.engines import image_shape
     from e2edist.spec.campaign import expand_inputs
-    from e2edist.validation.golden import from_demo, from_files, image_shape, random_images
+    from e2edist.validation.golden import from_demo, from_files, random_images
 
     if alone:
         if args.inputs is not None:

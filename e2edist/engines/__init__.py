@@ -20,6 +20,7 @@ from e2edist.spec.tagger import TaggerSpec
 from ._dense import DenseFeed
 from ._device import processor as processor
 from ._order import in_order as in_order
+from ._ports import image_shape as image_shape
 from ._runtime import first_line as first_line
 from ._runtime import refused_load as refused_load
 from ._runtime import runtime as runtime

@@ -127,12 +127,6 @@ def random_images(shape: Sequence[int], count: int, seed: int = 5) -> Golden:
     return Golden(images, np.full(count, -1, np.int32), [], "random sparse images")
 
 
-def image_shape(tagger: TaggerSpec) -> tuple[int, int, int]:
-    """Return the shape of one image as the model takes it."""
-    c, n = len(tagger.channels), tagger.crop.size
-    return (c, n, n) if tagger.model.layout == "NCHW" else (n, n, c)
-
-
 def crops_of(images: Array, *, channels_last: bool) -> Crops:
     """Return dense images as sparse crops of what is not zero in them, normalised as it stands.
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from e2edist.engines import image_shape
 from e2edist.errors import InputError, SpecError
 from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 
-from .golden import Golden, from_crops, image_shape, reorder_channels
+from .golden import Golden, from_crops, reorder_channels
 from .static import weight_prints
 
 #: What a saved reference beside ``m.onnx`` is called: ``m.reference.npz``.

@@ -42,6 +42,7 @@ def test_the_same_run_does_not_drift_and_another_model_does(submit, events, mode
     assert drift["input EB_energy, sum"] == 0
 
 
+@pytest.mark.slow
 def test_scores_that_are_not_numbers_are_told_by_submit_and_status_and_fail_by_threshold(
     submit, events, tmp_path
 ):

@@ -8,9 +8,10 @@ import onnx
 import onnxruntime
 import pytest
 
+from e2edist.engines import image_shape
 from e2edist.errors import ModelError
 from e2edist.validation.gate import examine
-from e2edist.validation.golden import image_shape, random_images
+from e2edist.validation.golden import random_images
 from e2edist.validation.subject import stand_in
 from e2edist.validation.variants import Asked
 

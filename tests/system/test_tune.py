@@ -3,15 +3,18 @@
 import subprocess
 import sys
 
+import pytest
 from models import write_model
 from runs import TIMEOUT_S, environment, receipts, table
 
+from e2edist.engines import processor
 from e2edist.spec.tagger import load_tagger
+from e2edist.tuning.profile import read_profile
 
 
-def verb(name, cwd, *arguments):
+def verb(name, cwd, *arguments, **more):
     command = [sys.executable, "-m", f"e2edist.{name}", *map(str, arguments)]
-    where = environment() | {"E2EDIST_PROFILES": str(cwd / "profiles")}
+    where = environment() | {"E2EDIST_PROFILES": str(cwd / "profiles")} | more
     return subprocess.run(
         command, cwd=cwd, env=where, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
@@ -32,6 +35,25 @@ def test_tune_writes_a_profile_that_submit_takes_and_scores_stay_the_same(events
     assert f"as tuned ({profile})" in again.stdout.replace("\n", "")
     assert table(tmp_path / "out").equals(table(campaign))
     assert {r["engine"]["profile"] for r in receipts(tmp_path / "out")} == {str(profile)}
+
+
+@pytest.mark.slow
+def test_the_pool_of_a_batch_system_is_measured_on_its_own_jobs(system, model, events, tmp_path):
+    (tmp_path / "site.toml").write_text('name = "lab"\n' + system.pool("cpu", 2))
+    file = sorted(events.glob("*.root"))[0]
+    options = ("--site", "site.toml", "--model", model, "--input", file, "--events", 100)
+    done = verb("tune", tmp_path, *options, "--budget-s", 6, **system.env)
+    assert (done.returncode, done.stderr) == (0, "")
+    (path,) = (tmp_path / "profiles").glob("*.toml")
+    profile = read_profile(path)
+    assert (profile.kind, profile.pool) == (system.kind, "cpu")
+    # The jobs are what the site file says; only what happens in them is chosen.
+    assert (profile.settings.workers, profile.settings.threads) == (2, 1)
+    assert profile.device == processor()
+    assert not system.queue()
+    again = verb("submit", tmp_path, *options[:4], "--input", events, "--output", "out", **system.env)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert {r["engine"]["profile"] for r in receipts(tmp_path / "out")} == {str(path)}
 
 
 def test_a_model_that_does_not_fit_is_told_once_and_measured_never(tmp_path):
