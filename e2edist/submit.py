@@ -75,6 +75,10 @@ def _add_what(p: argparse._ArgumentGroup) -> None:
 
 def _add_how(p: argparse._ArgumentGroup) -> None:
     p.add_argument("--site", default="local", help="name of a site, or a site's TOML file (default: local)")
+    p.add_argument(
+        "--scheduler", metavar="URL", help="of Dask workers that are there, in place of the site's"
+    )
+    p.add_argument("--tls-folder", metavar="DIR", help="ca.pem, key.pem, cert.pem for a tls:// scheduler")
     p.add_argument("--workers", metavar="N", help="workers of each pool, or the pools to use: gpu=4,cpu=8")
     p.add_argument("--threads", type=int, metavar="N", help="threads of each worker")
     p.add_argument("--chunk-events", type=int, metavar="N", help="events of a chunk, about")
@@ -168,6 +172,8 @@ def _site(args: argparse.Namespace) -> SiteSpec:
     from e2edist.spec.site import load_site
 
     site = load_site(args.site)
+    if args.scheduler or args.tls_folder:
+        site = site.attached(args.scheduler or "", args.tls_folder or "")
     return site.with_pools(_workers(args.workers, list(site.pools)), args.threads)
 
 

@@ -79,6 +79,11 @@ class SiteSpec(Spec):
     #: where ``submit --detach`` runs
     controller: ControllerSpec = ControllerSpec()
 
+    def attached(self, scheduler: str, tls_folder: str) -> SiteSpec:
+        """Return the site with the workers of a running Dask scheduler in place of its own."""
+        pool = {"kind": "attach", "scheduler": scheduler, "tls_folder": tls_folder}
+        return parse(SiteSpec, self.model_dump() | {"pools": {"attach": pool}}, "command line")
+
     def with_pools(self, workers: dict[str, int], threads: int | None) -> SiteSpec:
         """Return the site with other numbers of workers, by pool, and of threads.
 

@@ -153,6 +153,6 @@ def test_doctor_names_the_job_that_is_not_taken(system, jobs):
     (jobs.folder / "site.toml").write_text(f"name = 'lab'\n{refused}", encoding="utf-8")
     said = verb("doctor", "--site", "site.toml", "--no-run", cwd=jobs.folder, env=jobs.environment())
     assert said.returncode == 2
-    line = next(line for line in said.stdout.splitlines() if line.startswith("fail  job of cpu"))
+    line = next(line for line in said.stdout.splitlines() if line.startswith("fail job of cpu"))
     assert "refused" in line
     assert system.refusal in line

@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 from distributed import Client
 from distributed.security import Security
+from runs import receipts, table
 
 from e2edist.errors import SpecError
 from e2edist.pools import Place, Setup, open_pool
@@ -84,3 +85,16 @@ def test_a_tls_address_without_certificates_says_what_is_missing(secured):
     spec = PoolSpec(kind="attach", scheduler=pool.scheduler)
     with pytest.raises(SpecError, match="tls_folder is missing"):
         open_pool("bare", spec, Setup(_no_setup, ()), Place(folder.parent))
+
+
+def test_submit_runs_on_a_given_scheduler_with_its_certificates(
+    secured, events, model, campaign, submit, tmp_path
+):
+    pool, folder = secured
+    options = ("--input", events, "--model", model, "--output", "out", "--chunk-events", 100)
+    bare = submit(*options, "--scheduler", pool.scheduler)
+    assert (bare.returncode, "tls_folder is missing" in bare.stderr) == (2, True)
+    done = submit(*options, "--scheduler", pool.scheduler, "--tls-folder", folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert table(tmp_path / "out").equals(table(campaign))
+    assert {receipt["pool"] for receipt in receipts(tmp_path / "out")} == {"attach"}
