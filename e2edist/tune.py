@@ -99,7 +99,12 @@ def _chosen(site: SiteSpec, names: list[str] | None) -> list[str]:
     for name in names or ():
         if name not in site.pools:
             raise unknown_name(f"pool of site {site.name}", name, site.pools)
-    return names or list(site.pools)
+    chosen = names or list(site.pools)
+    for name in chosen:
+        if not site.pools[name].job.shared_disk:
+            what = "its workers see neither model nor events of this host (job.shared_disk = false)"
+            raise SpecError(f"pool {name}", what, "Set threads, batch and images in the site file.")
+    return chosen
 
 
 def _sample(args: argparse.Namespace, tagger: TaggerSpec, folder: Path, *, gpu: bool) -> Sample:

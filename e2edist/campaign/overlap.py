@@ -6,6 +6,7 @@ campaign over both must not find out afterwards, so the first chunk that ends is
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,8 +25,13 @@ from .images import make_frames, make_images
 _TAG = "overlap "
 
 
-def rescore(key: str, chunk: Chunk) -> dict[str, float]:
+def rescore(key: str, chunk: Chunk, part: bytes) -> dict[str, float]:
     """Score a chunk again with the job `key`, and compare with the part that is there.
+
+    Parameters
+    ----------
+    part : bytes
+        The part where the worker does not see it; empty: it does.
 
     Returns
     -------
@@ -37,10 +43,11 @@ def rescore(key: str, chunk: Chunk) -> dict[str, float]:
     batch = read_chunk(chunk, job)
     images = make_images(batch, make_frames(batch, tagger), tagger)
     scores = predict(images, engine, tagger, Clock())
-    part = pq.read_table(Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet", columns=list(scores))
+    place = io.BytesIO(part) if part else Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet"
+    before = pq.read_table(place, columns=list(scores))
     differences = {}
     for name, ours in scores.items():
-        theirs = part.column(name).drop_null().to_numpy()
+        theirs = before.column(name).drop_null().to_numpy()
         both = np.isnan(ours) & np.isnan(theirs) if ours.dtype.kind == "f" else np.zeros(len(ours), bool)
         distance = np.abs(ours.astype(np.float64) - theirs)[~both]
         # As in the parity gate: scores beyond 1 count relative to their largest.
@@ -59,12 +66,15 @@ class Overlap:
         Largest difference of a score that is no disagreement.
     kinds : dict of str to str
         Job key -> what runs the model; pools of one kind are not compared.
+    far : dict of str to Path
+        Job key -> the campaign's folder, for pools whose workers don't see it.
     found : dict of str to float
         Pool -> largest difference of its scores from the sample's.
     """
 
     max_abs: float
     kinds: dict[str, str]
+    far: dict[str, Path] = field(default_factory=dict)
     found: dict[str, float] = field(default_factory=dict)
     _sample: tuple[Chunk, str] | None = None
     _asked: set[str] = field(default_factory=set)
@@ -82,7 +92,9 @@ class Overlap:
         if self.kinds[key] == self.kinds[first]:
             return False
         self._asked.add(key)
-        pool.submit(f"{_TAG}{pool.name}", rescore, key, chunk)
+        folder = self.far.get(key)
+        part = (folder / PREDICTIONS / f"{chunk.id}.parquet").read_bytes() if folder else b""
+        pool.submit(f"{_TAG}{pool.name}", rescore, key, chunk, part)
         return True
 
     def owns(self, tag: str) -> bool:

@@ -220,7 +220,7 @@ def _drive(
         _pools(campaign, met) as pools,
     ):
         began = time.monotonic()
-        overlap = Overlap(campaign.tagger.tolerance.max_abs, _kinds(campaign))
+        overlap = Overlap(campaign.tagger.tolerance.max_abs, _kinds(campaign), _far(campaign))
         complete = Driver(pools, ledger, note, stop, limits, overlap).run(pending, progress)
         return time.monotonic() - began, complete
 
@@ -241,6 +241,13 @@ def _kinds(campaign: Campaign) -> dict[str, str]:
     """Return job key -> what runs the model there."""
     pools, fingerprint = campaign.site.pools, campaign.plan.fingerprint
     return {f"{fingerprint}:{name}": f"{pool.engine} {pool.provider}" for name, pool in pools.items()}
+
+
+def _far(campaign: Campaign) -> dict[str, Path]:
+    """Return job key -> folder for pools whose workers don't see it."""
+    pools = campaign.site.pools.items()
+    keys = (f"{campaign.plan.fingerprint}:{name}" for name, pool in pools if not pool.job.shared_disk)
+    return dict.fromkeys(keys, campaign.folder)
 
 
 @contextmanager

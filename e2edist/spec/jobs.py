@@ -66,8 +66,8 @@ class JobSpec(Spec):
     skip: tuple[str, ...] = ()
     #: more options of sbatch or condor_submit, as -spool
     submit_args: tuple[str, ...] = ()
-    #: nodes see the output folder and the model under the paths that submit sees; if not, model and
-    #: certificates travel with the job and parts come home through the scheduler (HTCondor)
+    #: nodes see the output folder and the model under the paths that submit sees; if not (HTCondor, attach)
+    #: model and certificates travel with the job, and parts come home through the scheduler
     shared_disk: bool = True
     #: HTCondor: the campaign's certificates travel with the job, as they do without a shared disk
     ship_certificates: bool = False

@@ -61,8 +61,8 @@ class PoolSpec(Spec):
     def _grows(self) -> PoolSpec:
         if self.workers_most and self.kind not in ("slurm", "htcondor"):
             raise ValueError(f"workers_most: pools of kind {self.kind} don't grow")
-        if not self.job.shared_disk and self.kind != "htcondor":
-            raise ValueError(f"job.shared_disk: pools of kind {self.kind} need a disk that submit sees too")
+        if not self.job.shared_disk and self.kind == "slurm":
+            raise ValueError("job.shared_disk: SLURM's nodes need a disk that submit sees too")
         if 0 < self.workers_most < (self.workers or 1):
             raise ValueError(f"workers_most: {self.workers_most} is less than workers, {self.workers or 1}")
         return self

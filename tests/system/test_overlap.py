@@ -2,6 +2,8 @@
 
 import pyarrow.dataset as ds
 import pytest
+from runs import table
+from servers import Web
 
 SITE = """
 name = "two"
@@ -12,14 +14,17 @@ threads = 1
 workers = 1
 threads = 1
 engine = "{engine}"
+{more}
 """
+#: Workers that see neither the model nor the output.
+FAR = "[pools.two.job]\nshared_disk = false\n[pools.one.job]\nshared_disk = false\n"
 
 
 @pytest.fixture
 def site(tmp_path):
-    def write(engine):
+    def write(engine, more=""):
         path = tmp_path / "two.toml"
-        path.write_text(SITE.format(engine=engine))
+        path.write_text(SITE.format(engine=engine, more=more))
         return path
 
     return write
@@ -46,3 +51,24 @@ def test_two_pools_of_one_kind_share_the_chunks(submit, site, events, model, tmp
     ) == (table.num_rows)
     timing = ds.dataset(tmp_path / "out" / "timing.parquet").to_table()
     assert set(timing["pool"].to_pylist()) == {"one", "two"}
+
+
+@pytest.fixture
+def urls(events, tmp_path):
+    """Name of a list of the events' addresses on a server."""
+    with Web(events) as web:
+        found = [f"{web.url}/{path.name}\n" for path in sorted(events.iterdir())]
+        (tmp_path / "urls.txt").write_text("".join(found))
+        yield "urls.txt"
+
+
+def test_pools_that_do_not_see_the_output_are_compared_too(submit, site, urls, model):
+    done = submit(*_arguments(site("null", FAR), urls, model))
+    assert done.returncode == 1
+    assert "scores differ from those of another pool: electron by 0." in done.stderr
+
+
+def test_parts_of_workers_that_do_not_see_the_output_come_home(submit, site, urls, model, campaign, tmp_path):
+    done = submit(*_arguments(site("onnx", FAR), urls, model))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert table(tmp_path / "out").equals(table(campaign))

@@ -68,3 +68,10 @@ def test_a_pool_that_is_not_there_and_a_file_that_is_none_are_told(tmp_path):
     done = verb("tune", tmp_path, "--input", "none.root")
     assert (done.returncode, "none.root" in done.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pool_that_does_not_see_this_disk_is_not_measured(tmp_path):
+    (tmp_path / "far.toml").write_text('name = "far"\n[pools.cpu.job]\nshared_disk = false\n')
+    done = verb("tune", tmp_path, "--site", "far.toml")
+    assert done.returncode == 2
+    assert "pool cpu: its workers see neither model nor events of this host" in done.stderr

@@ -69,6 +69,6 @@ def test_inputs_on_our_own_disk_are_refused_where_workers_do_not_see_it(url):
     check_reach({"near": PoolSpec()}, [url], ())
 
 
-def test_only_htcondor_carries_files_to_nodes():
-    with pytest.raises(ValueError, match="pools of kind slurm need a disk that submit sees too"):
+def test_slurm_carries_no_certificates_to_nodes():
+    with pytest.raises(ValueError, match="SLURM's nodes need a disk that submit sees too"):
         PoolSpec.model_validate({"kind": "slurm", "job": {"shared_disk": False}})
