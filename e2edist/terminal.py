@@ -19,6 +19,7 @@ from e2edist.errors import E2EError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from e2edist.campaign.bill import PoolBill
     from e2edist.campaign.driver import Progress
     from e2edist.campaign.plan import Plan
     from e2edist.campaign.summary import Summary
@@ -190,6 +191,40 @@ def print_tuning(
         last = row["fault"] if "fault" in row else f"{row['kb_per_object']:.1f}"
         shared = " x ".join(str(row[name]) for name in names)
         table.add_row(mark, shared, row["images"], str(row["batch"]), *speed, last)
+    console.print(table)
+
+
+def print_bill(console: Console, bill: Sequence[PoolBill]) -> None:
+    """Show what all runs of a campaign took, a pool a row; nothing without a journal."""
+    if not bill:
+        return
+    head = (
+        "pool",
+        "worker h",
+        "used",
+        "idle",
+        "starting",
+        "lost",
+        "node h",
+        "GPU h",
+        "charge",
+        "per M events",
+    )
+    table = Table(*head, title="bill, of all runs", title_justify="left")
+    for row in bill:
+        hours = (row.used_h, row.idle_h, row.starting_h, row.lost_h)
+        parts = [f"{h / row.allocated_h:.0%}" if row.allocated_h else "" for h in hours]
+        million = row.charge_per_million
+        paid = f" = {row.cost:.2f} {row.currency}" if row.currency else ""
+        table.add_row(
+            row.pool,
+            f"{row.allocated_h:.4g}",
+            *parts,
+            f"{row.node_h:.4g}",
+            f"{row.gpu_h:.4g}",
+            f"{row.charge:.4g} {row.unit}{paid}",
+            f"{million:.4g}" if million is not None else "",
+        )
     console.print(table)
 
 

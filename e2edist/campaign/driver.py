@@ -65,6 +65,8 @@ class Progress:
     events_done: int = 0
     in_flight: int = 0
     workers: int = 0
+    #: pool -> seconds of threads in attempts that came to nothing
+    lost_s: dict[str, float] = field(default_factory=dict)
     #: what looks wrong with the scores of this run
     warnings: tuple[str, ...] = ()
 
@@ -77,6 +79,8 @@ class _Flight:
     ----------
     until : float
         When patience ends.
+    began : float
+        When it was given out.
     alone : bool
         Whether nothing else flies meanwhile, so that a death is this chunk's.
     late, bystander : bool
@@ -86,6 +90,7 @@ class _Flight:
     chunk: Chunk
     until: float
     alone: bool
+    began: float
     late: bool = False
     bystander: bool = False
 
@@ -218,7 +223,8 @@ class Driver:
         return chunk.part(chunk.start, chunk.start + events)
 
     def _give(self, lane: _Lane, chunk: Chunk, *, alone: bool = False) -> None:
-        lane.flying[chunk.id] = _Flight(chunk, time.monotonic() + self._limits.chunk_s, alone)
+        now = time.monotonic()
+        lane.flying[chunk.id] = _Flight(chunk, now + self._limits.chunk_s, alone, now)
         lane.pool.submit(chunk.id, run_chunk, lane.key, chunk)
 
     def _settle(self, lane: _Lane, outcome: Outcome) -> None:
@@ -235,6 +241,8 @@ class Driver:
             what = "its worker was stopped because of another chunk"
             outcome = Outcome(outcome.tag, "lost", error=ConnectionError(what))
         if outcome.kind != "done":
+            lost, name = self._progress.lost_s, lane.pool.name
+            lost[name] = lost.get(name, 0.0) + time.monotonic() - flight.began
             self._punish(chunk, outcome, alone=flight.alone)
             return
         self._ledger.record_done(outcome.value)

@@ -15,6 +15,9 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from e2edist.errors import E2EError
+from e2edist.pools import is_batch
+
+from .usage import Journal, facts_of
 
 if TYPE_CHECKING:
     from e2edist.pools import Pool
@@ -71,6 +74,8 @@ class _Heart:
         self._pools: dict[str, Pool] = {}
         self._lock, self._stop = Lock(), Event()
         self._last: dict[str, Any] = {}
+        facts = {name: facts_of(spec, jobs=is_batch(spec.kind)) for name, spec in specs.items()}
+        self._journal = Journal(folder, facts)
         self._thread = Thread(target=self._beat, name="e2edist-heartbeat", daemon=True)
         self._origin = {
             "host": platform.node(),
@@ -112,7 +117,9 @@ class _Heart:
             progress, pools = self._progress, dict(self._pools)
             counts = asdict(progress) | self._pace.facts(progress)
         content = self._origin | {"state": state, "error": error, "updated": round(time.time(), 3)}
-        content |= counts | {"pools": self._look_at(pools)}
+        looked = self._look_at(pools)
+        self._journal.note(looked, progress.lost_s, last=self._stop.is_set())
+        content |= counts | {"pools": looked}
         draft = self._path.with_name(f".{HEARTBEAT}.draft")
         # Not synced, and never a reason to stop: the next one comes in two seconds.
         with suppress(OSError):

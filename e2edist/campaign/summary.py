@@ -52,6 +52,8 @@ class Summary:
         Counts and histograms of scores and inputs (`e2edist.campaign.quality`).
     warnings : list of str
         What looks wrong with them.
+    pools : dict
+        Pool -> (wall ms of its threads, events).
     """
 
     chunks: int = 0
@@ -62,6 +64,7 @@ class Summary:
     peak_mib: int = 0
     quality: Quality = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    pools: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """Return what people and programs want to know, ready for JSON."""
@@ -91,8 +94,16 @@ def summarise(receipts: Iterable[Receipt]) -> Summary:
         total.peak_mib = max(total.peak_mib, receipt.get("peak_mib", 0))
         total.stages = add_times(total.stages, {name: tuple(t) for name, t in receipt["stages"].items()})
         total.quality = add_quality(total.quality, quality)
+        _add_pool(total, receipt)
     total.warnings = warnings(total.quality, constant)
     return total
+
+
+def _add_pool(total: Summary, receipt: Receipt) -> None:
+    name = receipt.get("pool", "")
+    wall, events = total.pools.get(name, (0.0, 0))
+    wall += sum(times[0] for times in receipt["stages"].values())
+    total.pools[name] = (wall, events + receipt["events"])
 
 
 def write_timing(folder: Path, receipts: Mapping[str, Receipt]) -> None:

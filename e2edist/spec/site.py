@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 from e2edist.errors import unknown_name
 
 from ._toml import Spec, parse, read_toml
+from .charge import ChargeSpec
 from .controller import ControllerSpec
 from .inputs import InputSpec
 from .jobs import ContainerSpec, JobSpec
@@ -56,6 +57,8 @@ class PoolSpec(Spec):
     #: kinds slurm and htcondor
     job: JobSpec = JobSpec()
     container: ContainerSpec = ContainerSpec()
+    #: what the site takes for it
+    charge: ChargeSpec = ChargeSpec()
 
     @model_validator(mode="after")
     def _grows(self) -> PoolSpec:

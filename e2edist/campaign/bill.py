@@ -1,0 +1,88 @@
+"""What a campaign cost: worker hours used, idle, starting and lost; node and GPU hours; the charge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .usage import Occupied, read_usage
+
+
+@dataclass(frozen=True, slots=True)
+class PoolBill:
+    """What the workers of a pool did with their time; hours of workers, and of nodes and GPUs.
+
+    used + idle + starting + lost = allocated.
+    """
+
+    pool: str
+    allocated_h: float
+    used_h: float
+    starting_h: float
+    lost_h: float
+    idle_h: float
+    node_h: float
+    gpu_h: float
+    charge: float
+    unit: str
+    cost: float
+    currency: str
+    events: int
+
+    @property
+    def busy(self) -> float:
+        """Fraction of the allocated time in which chunks were done."""
+        return self.used_h / self.allocated_h if self.allocated_h else 0.0
+
+    @property
+    def charge_per_million(self) -> float | None:
+        """Charge per million events; None without events."""
+        return self.charge * 1e6 / self.events if self.events else None
+
+
+def make_bill(folder: Path, done: Mapping[str, tuple[float, int]]) -> list[PoolBill]:
+    """Return the bill of a campaign, a pool each; empty where its folder has no journal.
+
+    Parameters
+    ----------
+    done : mapping of str to (float, int)
+        Pool -> wall milliseconds of the threads in chunks that were done, and events (`Summary.pools`).
+    """
+    return [_pool(name, taken, *done.get(name, (0.0, 0))) for name, taken in read_usage(folder).items()]
+
+
+def _pool(name: str, taken: Occupied, wall_ms: float, events: int) -> PoolBill:
+    facts: dict[str, Any] = taken.facts
+    workers, threads = facts["workers"], max(1, facts["threads"])
+    used, lost = wall_ms / 3.6e6 / threads, taken.lost_s / 3600 / threads
+    starting = taken.starting_s * workers / 3600
+    # A driver that was killed, or one that ended before the next line, wrote down less than was used.
+    allocated = max(taken.running_s * workers / 3600, used + lost + starting)
+    jobs_h = allocated / workers
+    charge = jobs_h * facts["nodes"] * facts["factor"]
+    return PoolBill(
+        name,
+        allocated,
+        used,
+        starting,
+        lost,
+        allocated - used - lost - starting,
+        jobs_h * facts["nodes"],
+        jobs_h * facts["gpus"],
+        charge,
+        facts["unit"],
+        charge * facts["price"],
+        facts["currency"] if facts["price"] else "",
+        events,
+    )
+
+
+def bill_facts(bill: list[PoolBill]) -> list[dict[str, Any]]:
+    """Return a bill for JSON and tables."""
+    names = list(PoolBill.__dataclass_fields__)
+    return [
+        {name: getattr(row, name) for name in names} | {"charge_per_million": row.charge_per_million}
+        for row in bill
+    ]

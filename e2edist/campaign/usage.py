@@ -1,0 +1,152 @@
+"""The journal of what a campaign occupied: how many jobs of each pool ran and were at work, and when.
+
+One JSON object a line in ``usage.jsonl``, appended by the driver when a count changes and every ten
+seconds; runs that go on with a campaign add to it. A driver that is killed loses ten seconds of it.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .memory import threads_of
+
+if TYPE_CHECKING:
+    from e2edist.spec.site import PoolSpec
+
+USAGE = "usage.jsonl"
+#: Without a change a line comes so often.
+_EVERY_S = 10.0
+#: Between lines that are further apart nobody knows what ran: a laptop slept, a disk was full.
+_GAP_S = 120.0
+
+
+def facts_of(spec: PoolSpec, *, jobs: bool) -> dict[str, Any]:
+    """Return what a bill needs of a pool.
+
+    Parameters
+    ----------
+    jobs : bool
+        Whether its workers are batch jobs; else all of them together are taken for one.
+    """
+    charge, workers = spec.charge, spec.workers or 1
+    return {
+        "kind": spec.kind,
+        "threads": threads_of(spec),
+        "workers": spec.job.workers_per_job if jobs else 1,
+        "nodes": charge.nodes / (1 if jobs else workers),
+        "gpus": charge.gpus or spec.job.gpus,
+        "factor": charge.factor,
+        "unit": charge.unit,
+        "price": charge.price,
+        "currency": charge.currency,
+    }
+
+
+class Journal:
+    """Writes the journal of one run."""
+
+    def __init__(self, folder: Path, pools: Mapping[str, Mapping[str, Any]]) -> None:
+        self._path, self._run = folder / USAGE, secrets.token_hex(4)
+        self._last: tuple[float, Any] = (0.0, None)
+        self._append({"pools": {name: dict(facts) for name, facts in pools.items()}})
+
+    def note(
+        self, counts: Mapping[str, Mapping[str, Any]], lost_s: Mapping[str, float], *, last: bool = False
+    ) -> None:
+        """Note running and joined jobs of each pool, and thread seconds of attempts that came to nothing.
+
+        Parameters
+        ----------
+        last : bool
+            Of this run: a line of its own, whatever came before.
+        """
+        now = time.time()
+        what = {
+            name: [count["running"], count["joined"], round(lost_s.get(name, 0.0), 3)]
+            for name, count in counts.items()
+        }
+        if last or what != self._last[1] or now - self._last[0] >= _EVERY_S:
+            self._last = (now, what)
+            self._append({"t": round(now, 3), "jobs": what})
+
+    def _append(self, content: dict[str, Any]) -> None:
+        # A bill is no reason to stop a campaign.
+        with suppress(OSError), self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"run": self._run} | content, separators=(",", ":")) + "\n")
+
+
+@dataclass(slots=True)
+class Occupied:
+    """What the jobs of a pool took, in seconds of jobs.
+
+    Attributes
+    ----------
+    facts : dict
+        As `facts_of` returns them, of the last run.
+    running_s, starting_s : float
+        Of all jobs; until their workers had joined.
+    lost_s : float
+        Thread seconds of attempts that came to nothing.
+    """
+
+    facts: dict[str, Any]
+    running_s: float = 0.0
+    starting_s: float = 0.0
+    lost_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Run:
+    pools: dict[str, dict[str, Any]]
+    last: tuple[float, dict[str, list[float]]] | None = None
+    lost: dict[str, float] = field(default_factory=dict)
+
+
+def read_usage(folder: Path) -> dict[str, Occupied]:
+    """Return what each pool occupied in all runs of a campaign; empty without a journal."""
+    found: dict[str, Occupied] = {}
+    runs: dict[str, _Run] = {}
+    for line in _lines(folder / USAGE):
+        if "pools" in line:
+            runs[line["run"]] = _Run(line["pools"])
+            for name, facts in line["pools"].items():
+                found.setdefault(name, Occupied(facts)).facts = facts
+        elif line.get("run") in runs:
+            _add(found, runs[line["run"]], line["t"], line["jobs"])
+    return found
+
+
+def _add(found: dict[str, Occupied], run: _Run, now: float, jobs: dict[str, list[float]]) -> None:
+    """Add the time since the last line of a run: what it said held until now."""
+    if run.last is not None:
+        seconds = min(max(0.0, now - run.last[0]), _GAP_S)
+        for name, (running, joined, _) in run.last[1].items():
+            if name in found:
+                found[name].running_s += running * seconds
+                found[name].starting_s += max(0, running - joined) * seconds
+    for name, (_, _, lost) in jobs.items():
+        if name in found:
+            found[name].lost_s += lost - run.lost.get(name, 0.0)
+        run.lost[name] = lost
+    run.last = (now, jobs)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open("rb") as stream:
+            for line in stream:
+                try:
+                    content = json.loads(line)
+                except ValueError:  # cut
+                    continue
+                if isinstance(content, dict):
+                    yield content
+    except OSError:
+        return

@@ -1,0 +1,75 @@
+"""The command line of ``submit``: many options, in groups."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m e2edist.submit",
+        description="Run an end-to-end tagger over ROOT files. Without inputs, run on demo events.",
+        epilog="Run the same line again after any interruption: what is done stays done. "
+        "Exit codes: 0 all done, 1 some entries lost, 2 something to fix first, 130 interrupted.",
+        allow_abbrev=False,
+    )
+    _add_what(p.add_argument_group("what to run"))
+    _add_how(p.add_argument_group("how to run it; changes no number"))
+    _add_limits(p.add_argument_group("what may be lost, and when to stop"))
+    mode = p.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--resume", dest="mode", action="store_const", const="resume", help="only go on, never start"
+    )
+    mode.add_argument(
+        "--fresh", dest="mode", action="store_const", const="fresh", help="forget what --output holds"
+    )
+    p.add_argument("--dry-run", action="store_true", help="print the plan, run nothing, write nothing")
+    return p
+
+
+def _add_what(p: argparse._ArgumentGroup) -> None:
+    p.add_argument("--workflow", metavar="FILE", help="campaign as TOML; options below override it")
+    p.add_argument("--tagger", help="name of a tagger, or a tagger's TOML file (default: eg)")
+    p.add_argument(
+        "--input", nargs="+", metavar="FILE", dest="inputs", help="files, globs, folders, .txt lists"
+    )
+    p.add_argument("--group", metavar="K/N", help="every N-th input file only, from the K-th on")
+    p.add_argument("--model", metavar="ONNX", help="in place of the tagger's own model")
+    p.add_argument("--output", metavar="DIR", help="folder for plan, predictions and timing")
+    p.add_argument("--format", help="edm or hits (default: seen from the file)")
+    p.add_argument("--tree", help="tree to read (default: the format's own)")
+    p.add_argument(
+        "--accept-failed-validation",
+        action="store_true",
+        default=None,
+        help="run a model that failed validate; plan and receipts say so",
+    )
+
+
+def _add_how(p: argparse._ArgumentGroup) -> None:
+    p.add_argument("--site", default="local", help="name of a site, or a site's TOML file (default: local)")
+    p.add_argument(
+        "--scheduler", metavar="URL", help="of Dask workers that are there, in place of the site's"
+    )
+    p.add_argument("--tls-folder", metavar="DIR", help="ca.pem, key.pem, cert.pem for a tls:// scheduler")
+    p.add_argument("--workers", metavar="N", help="workers of each pool, or the pools to use: gpu=4,cpu=8")
+    p.add_argument("--threads", type=int, metavar="N", help="threads of each worker")
+    p.add_argument("--chunk-events", type=int, metavar="N", help="events of a chunk, about")
+    p.add_argument("--batch", type=int, metavar="N", help="images in one model call")
+    p.add_argument(
+        "--detach", action="store_true", help="run in the background, or as a job: see [controller] of a site"
+    )
+
+
+def _add_limits(p: argparse._ArgumentGroup) -> None:
+    p.add_argument("--max-bad-fraction", type=float, metavar="X", help="fraction of events that may be lost")
+    p.add_argument("--chunk-limit-min", type=float, metavar="MIN", help="stop a chunk that runs for longer")
+    p.add_argument(
+        "--stall-limit-min", type=float, metavar="MIN", help="give up without any worker for longer"
+    )
+    p.add_argument(
+        "--reference", metavar="DIR", help="an earlier --output: warn of scores and inputs that drift"
+    )
+    p.add_argument("--max-nan-fraction", type=float, metavar="F", help="NaN or infinite scores that may be")
+    p.add_argument("--max-drift", type=float, metavar="PSI", help="drift from --reference that is a failure")

@@ -1,0 +1,108 @@
+"""What a campaign cost, from journals made by hand."""
+
+import json
+
+import pytest
+
+from e2edist.campaign import usage
+from e2edist.campaign.bill import bill_facts, make_bill
+from e2edist.campaign.usage import Journal, facts_of, read_usage
+from e2edist.spec.site import PoolSpec, load_site
+
+FACTS = {
+    "kind": "slurm",
+    "threads": 2,
+    "workers": 4,
+    "nodes": 1.0,
+    "gpus": 4,
+    "factor": 2.0,
+    "unit": "node h",
+    "price": 0.5,
+    "currency": "EUR",
+}
+
+
+def write(folder, *lines):
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    with (folder / "usage.jsonl").open("a") as stream:
+        stream.write(text)
+
+
+def at(t, running, joined, lost=0.0, run="r"):
+    return {"run": run, "t": t, "jobs": {"gpu": [running, joined, lost]}}
+
+
+HEAD = {"run": "r", "pools": {"gpu": FACTS}}
+
+
+def test_used_idle_starting_and_lost_are_all_that_was_allocated(tmp_path):
+    # One job queued for 100 s, starting for 60 s, at work for 100 s.
+    write(tmp_path, HEAD, at(0, 0, 0), at(100, 1, 0), at(160, 1, 1), at(260, 0, 0, lost=36.0))
+    (row,) = make_bill(tmp_path, {"gpu": (288e3, 2_000_000)})
+    assert row.allocated_h == pytest.approx(4 * 160 / 3600)
+    assert row.starting_h == pytest.approx(4 * 60 / 3600)
+    assert row.used_h == pytest.approx(288 / 2 / 3600)
+    assert row.lost_h == pytest.approx(36 / 2 / 3600)
+    assert row.used_h + row.idle_h + row.starting_h + row.lost_h == pytest.approx(row.allocated_h)
+    assert (row.node_h, row.gpu_h) == (pytest.approx(160 / 3600), pytest.approx(4 * 160 / 3600))
+    assert row.charge == pytest.approx(2 * 160 / 3600)
+    assert (row.cost, row.currency) == (pytest.approx(160 / 3600), "EUR")
+    assert row.charge_per_million == pytest.approx(row.charge / 2)
+    assert row.busy == pytest.approx(144 / 640)
+
+
+def test_runs_add_up_and_what_nobody_saw_between_them_is_free(tmp_path):
+    write(tmp_path, HEAD, at(0, 1, 1), at(50, 1, 1, lost=2.0))  # killed here
+    write(tmp_path, HEAD | {"run": "s"}, at(9000, 1, 1, run="s"), at(9050, 1, 1, lost=3.0, run="s"))
+    taken = read_usage(tmp_path)["gpu"]
+    assert (taken.running_s, taken.starting_s, taken.lost_s) == (100.0, 0.0, 5.0)
+
+
+def test_a_gap_inside_a_run_counts_for_two_minutes_at_most(tmp_path):
+    write(tmp_path, HEAD, at(0, 1, 1), at(9000, 1, 1), at(8990, 1, 1))
+    assert read_usage(tmp_path)["gpu"].running_s == usage._GAP_S
+
+
+def test_cut_and_foreign_lines_do_no_harm(tmp_path):
+    write(tmp_path, HEAD, at(0, 1, 1))
+    with (tmp_path / "usage.jsonl").open("a") as stream:
+        stream.write('[]\n{"run":"other","t":1,"jobs":{}}\n{"run":"r","t":')
+    assert read_usage(tmp_path)["gpu"].running_s == 0.0
+
+
+def test_where_less_was_seen_than_was_done_what_was_done_counts(tmp_path):
+    write(tmp_path, HEAD, at(0, 1, 1))
+    (row,) = make_bill(tmp_path, {"gpu": (7200e3, 10)})
+    assert (row.used_h, row.allocated_h, row.idle_h) == (1.0, 1.0, 0.0)
+
+
+def test_without_a_journal_there_is_no_bill(tmp_path):
+    assert make_bill(tmp_path, {"gpu": (1.0, 1)}) == []
+
+
+def test_a_journal_has_a_line_for_each_change_and_one_now_and_then(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(usage.time, "time", lambda: now[0])
+    journal = Journal(tmp_path, {"gpu": FACTS})
+    for seconds, running in ((0, 1), (2, 1), (4, 2), (6, 2), (20, 2)):
+        now[0] = 1000.0 + seconds
+        journal.note({"gpu": {"queued": 0, "running": running, "joined": 1}}, {"gpu": 1.5})
+    lines = [json.loads(line) for line in (tmp_path / "usage.jsonl").read_text().splitlines()]
+    assert [line["t"] - 1000 for line in lines[1:]] == [0, 4, 20]
+    assert read_usage(tmp_path)["gpu"].running_s == 4 * 1 + 16 * 2
+
+
+def test_a_shared_node_is_a_part_of_one_and_local_workers_are_one_together():
+    pools = load_site("perlmutter").pools
+    assert facts_of(pools["gpu"], jobs=True)["nodes"] == 1.0
+    shared = facts_of(pools["gpu_shared"], jobs=True)
+    assert (shared["nodes"], shared["gpus"], shared["workers"]) == (0.25, 1, 1)
+    local = facts_of(PoolSpec(workers=4, threads=2), jobs=False)
+    assert (local["nodes"], local["workers"], local["threads"]) == (0.25, 1, 2)
+
+
+def test_a_bill_is_ready_for_json(tmp_path):
+    write(tmp_path, HEAD, at(0, 1, 1), at(60, 0, 0))
+    (row,) = json.loads(json.dumps(bill_facts(make_bill(tmp_path, {}))))
+    assert row["pool"] == "gpu"
+    assert row["charge_per_million"] is None
