@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--format", help="edm or hits (default: seen from the file)")
     p.add_argument("--tree", help="tree to read (default: the format's own)")
     p.add_argument("--objects", type=int, default=_OBJECTS, metavar="N", help=f"default: {_OBJECTS}")
-    p.add_argument("--reference", type=Path, metavar="FILE", help="saved scores, .npz or .parquet")
+    p.add_argument("--reference", type=Path, metavar="FILE", help="saved scores: .npz, .parquet, an --output")
     p.add_argument("--source", metavar="S", help="model in its framework: module:name, TorchScript, Keras")
     p.add_argument("--checkpoint", metavar="FILE", help="weights of --source module:name")
     p.add_argument(

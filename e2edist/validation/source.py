@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from e2edist.campaign.chunk import PREDICTIONS
 from e2edist.engines import image_shape
 from e2edist.errors import InputError, SpecError
 from e2edist.imaging.batch import Array
@@ -89,8 +90,8 @@ def load_reference(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Ref
     Parameters
     ----------
     path : Path
-        ``.parquet``: rows as in the parts of a campaign (uuid, entry, kind, object, scores) for objects of
-        `golden`. ``.npz``: ``scores`` (objects, columns), with the crops that `save_reference` writes, or
+        ``.parquet``, or the output folder of a campaign: rows (uuid, entry, kind, object, scores) for objects
+        of `golden`. ``.npz``: ``scores`` (objects, columns), with the crops that `save_reference` writes, or
         ``images`` as the model takes them, or neither, in the order of `golden`.
     golden : Golden, optional
         Objects of the user's files.
@@ -100,7 +101,7 @@ def load_reference(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Ref
     InputError
         Not such a file, or it does not fit the tagger or the golden objects.
     """
-    if path.suffix == ".parquet":
+    if path.suffix == ".parquet" or path.is_dir():
         return _from_table(path, tagger, golden)
     try:
         return _from_arrays(path, tagger, golden)
@@ -156,22 +157,27 @@ def _objects(path: Path, tagger: TaggerSpec, golden: Golden | None, content: dic
 
 def _from_table(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Reference:
     import pyarrow as pa
-    import pyarrow.parquet as pq
+    import pyarrow.dataset as ds
 
     if golden is None or not golden.keys:
         raise InputError(str(path), "is a table of scores by object", "Name the objects' files with --input.")
-    try:
-        table = pq.read_table(path, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(str(path), f"can't be read as Parquet ({error})") from error
     named = [column for output in tagger.outputs for column in output.columns]
-    keys = ("uuid", "entry", "kind", "object")
-    if missing := sorted({*keys, *named} - set(table.column_names)):
-        raise InputError(
-            str(path), f"has no column {', '.join(missing)}", "Name rows as in a campaign's parts."
-        )
     if not named:
         raise SpecError("tagger", "names no score columns", "Name them under [[outputs]].")
+    keys = ("uuid", "entry", "kind", "object")
+    parts = path / PREDICTIONS
+    try:
+        stored = ds.dataset(parts if parts.is_dir() else path, format="parquet")
+        if missing := sorted({*keys, *named} - set(stored.schema.names)):
+            raise InputError(
+                str(path), f"has no column {', '.join(missing)}", "Name rows as in a campaign's parts."
+            )
+        # A campaign may be large, the golden objects are of its first entries.
+        ours = ds.field("uuid").isin({key[0] for key in golden.keys})
+        near = ds.field("entry") <= max(key[1] for key in golden.keys)
+        table = stored.to_table(columns=[*keys, *named], filter=ours & near)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(str(path), f"can't be read as Parquet ({error})") from error
     rows = zip(*(table[name].to_pylist() for name in (*keys, *named)), strict=True)
     known = {row[:4]: row[4:] for row in rows if None not in row}
     take = [i for i, key in enumerate(golden.keys) if key in known]

@@ -1,6 +1,7 @@
 """The real onnxruntime-gpu on a machine without a GPU: whoever wants a GPU is told why there is none."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def test_tuning_such_a_pool_says_why_and_keeps_no_profile(verb, model, tmp_path)
 
 
 def test_the_gate_tells_that_gpu_variants_did_not_run_and_why(verb, model, tmp_path):
+    model = shutil.copy(model, tmp_path / "m.onnx")  # its verdict is kept beside it
     options = ("--tagger", "eg", "--objects", 4, "--json", "v.json")
     done = verb("validate", model, *options)
     assert (done.returncode, done.stderr) == (0, "")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -65,3 +66,19 @@ def test_a_mistake_is_said_in_one_line_with_exit_code_2(verb, words, reason):
     assert done.stderr.count("\n") == 1
     if reason != "torch" or importlib.util.find_spec("torch") is None:
         assert reason in done.stderr
+
+
+def test_an_earlier_campaign_is_a_reference_for_the_objects_of_its_files(
+    verb, campaign, events, model, tmp_path
+):
+    model = shutil.copy(model, tmp_path / "m.onnx")  # its verdict is kept beside it
+    options = ("--tagger", "eg", "--input", f"{events}/*.root", "--objects", 30, "--reference")
+    done = verb("validate", model, *options, campaign)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "against 30 objects (2 files), scores: out" in done.stdout
+    (part, *_) = sorted((campaign / "predictions").glob("*.parquet"))
+    assert verb("validate", model, *options, part).returncode == 0
+    other = verb("validate", *options, campaign)  # the packaged model gives other scores
+    assert other.returncode == 1
+    nothing = verb("validate", model, *options, events)
+    assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
