@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ FORMS = "module:name (a torch model, or what makes one), TorchScript .pt, Keras 
 _TORCH_FILES = {".pt", ".pth", ".ts", ".torchscript", ".jit"}
 _KERAS_FILES = {".keras", ".h5", ".hdf5"}
 _STEP = 64
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
 #: Under what the weights are found in checkpoints that hold more.
 _WRAPS = ("state_dict", "model_state_dict", "model")
 
@@ -168,8 +170,11 @@ def score(source: str, checkpoint: str | None, tagger: TaggerSpec, golden: Golde
             parts.append(as_columns(_in_order(answers, tagger), tagger))
     except ModelError:
         raise
-    except Exception as error:  # whatever the framework raises
-        raise ModelError(source, f"fails on images {golden.images.shape[1:]}: {first_line(error)}") from error
+    except Exception as error:  # whatever the framework raises; its first line may only say where
+        why = " ".join(_COLOURS.sub("", str(error)).split())[:300] or type(error).__name__
+        what = f"fails on images {golden.images.shape[1:]}: {why}"
+        todo = "Check channels, crop.size and model.layout of the tagger file."
+        raise ModelError(source, what, todo) from error
     return Reference(golden, np.concatenate(parts), {"by": f"{Path(source).name}, {facts}"})
 
 

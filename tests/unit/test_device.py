@@ -1,9 +1,12 @@
 """Why a GPU can't be used, in one sentence; a driver that we play stands in for what is not here."""
 
+import platform
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +15,7 @@ from models import write_model
 from e2edist.engines import EngineOptions, _cuda, _device, _nodes, _session
 from e2edist.engines._cuda import Device, DriverError
 from e2edist.errors import DeviceError, ModelError
+from e2edist.health import trial
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 A100 = Device("NVIDIA A100-SXM4-40GB", "GPU-1", 80, "580.65", 13000)
@@ -192,3 +196,15 @@ def test_a_provider_that_takes_no_node_of_a_model_is_no_proof_of_a_device(tmp_pa
     monkeypatch.setattr(_nodes, "placement", lambda session: {"Other": Counter(Conv=1, Relu=1)})
     with pytest.raises(ModelError, match="takes none of its 2 nodes: 1 Conv, 1 Relu"):
         _session.open_session(path, path, EngineOptions(provider="cuda"))
+
+
+def test_the_doctor_warns_of_nodes_that_the_cpu_has_to_run():
+    engine = {"device": A100.name, "nodes": f"19 on {CUDA}, of 22", "cpu_nodes": "2 Shape, 1 Gather"}
+    versions = {"python": platform.python_version()}
+    receipt = {"engine": engine, "host": "node1", "versions": versions, "started": time.time()}
+    result = SimpleNamespace(ledger=SimpleNamespace(done={"chunk": receipt}), events=40, seconds=1.0)
+    found = trial._finished("demo on gpu", result, trial._Watch(Event()))
+    assert found.level == "warn"
+    assert "leaves nodes to the CPU: 2 Shape, 1 Gather" in found.text
+    del engine["cpu_nodes"]
+    assert "leaves nodes" not in trial._finished("demo on gpu", result, trial._Watch(Event())).text
