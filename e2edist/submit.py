@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _submit(args: argparse.Namespace, words: list[str], console: Console) -> int:
     from e2edist.campaign.quality import read_quality
     from e2edist.campaign.run import plan_campaign
-    from e2edist.validation.record import admit
+    from e2edist.validation.record import admit, unproven
 
     site = _site(args)
     spec = _campaign(args, console)
@@ -61,6 +61,8 @@ def _submit(args: argparse.Namespace, words: list[str], console: Console) -> int
     campaign = plan_campaign(spec, site)
     said = admit(campaign.tagger, accept=spec.accept_failed_validation)
     campaign = replace(campaign, validation=said)
+    for line in unproven(campaign.tagger, (pool.provider for pool in site.pools.values())):
+        console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
     if args.dry_run:
         _preview(campaign, words if args.detach else None, console)
         return 0

@@ -123,7 +123,7 @@ def engine_folder(path: str) -> Path:
 
 def tf32(options: EngineOptions) -> str:
     """Return whether a GPU rounds to TF32, on or off: NVIDIA's variable stands above all settings."""
-    if os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+    if options.provider == "cpu" or os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
         return "off"
     # TensorRT has no other switch than the variable.
     return "on" if options.tf32 or options.provider == "tensorrt" else "off"

@@ -74,9 +74,10 @@ class OnnxEngine:
             "images": options.images,
             "sessions": str(options.sessions),
             "intra_op": str(options.threads),
+            "tf32": tf32(options),
         }
         if options.provider != "cpu":
-            facts |= {"tf32": tf32(options), "conv_search": options.conv_search}
+            facts["conv_search"] = options.conv_search
             facts |= _nodes.facts(_nodes.placement(self._sessions[0]), provider)
         return facts | ({"profile": options.profile} if options.profile else {})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 from e2edist.errors import ModelError, OutputError
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
+
+from .variants import GPUS
 
 _VERSION = 1
 #: Of the names of verdicts.
@@ -129,3 +132,12 @@ def admit(tagger: TaggerSpec, *, accept: bool) -> str:
         what = f"failed validation on {record.when}: {record.faults[0]}{more}" if record.faults else "failed"
         raise ModelError(tagger.model.path, f"{what} ({record.path})", todo)
     return f"failed {record.when}, accepted: {why}"
+
+
+def unproven(tagger: TaggerSpec, providers: Iterable[str]) -> list[str]:
+    """Return a line for each GPU provider of a campaign's pools on which its model has not passed."""
+    record = find_record(tagger)
+    passed = record.providers if record is not None and record.passed else ()
+    wanted = [name for name in GPUS if name in set(providers) and GPUS[name][1] not in passed]
+    todo = f"run python -m e2edist.validate --tagger {tagger.name} on such a node"
+    return [f"the model has not been validated on {GPUS[name][0]}: {todo}" for name in wanted]

@@ -19,7 +19,7 @@ from .precision import to_half, to_int8
 from .sessions import Session, Settings
 
 #: Our providers on a GPU -> (name for people, ONNX Runtime's); those of which a campaign can have a pool.
-_GPUS = {
+GPUS = {
     "cuda": ("CUDA", "CUDAExecutionProvider"),
     # Last: it sets NVIDIA's variable against TF32, which other libraries in the process read too.
     "tensorrt": ("TensorRT", "TensorrtExecutionProvider"),
@@ -161,7 +161,7 @@ def _on_gpus(tagger: TaggerSpec, batch: int, asked: Asked) -> Iterator[Variant]:
 
     Whatever fails on a device that is there is a failure of the model on it.
     """
-    for provider, (name, theirs) in _GPUS.items():
+    for provider, (name, theirs) in GPUS.items():
         if theirs not in runtime().get_available_providers():
             continue
         options = EngineOptions(provider=provider, batch=batch)

@@ -20,7 +20,7 @@ from e2edist.validation.frameworks import kind_of
 from e2edist.validation.gate import examine
 from e2edist.validation.golden import Golden, from_demo, random_images, reorder_channels
 from e2edist.validation.precision import to_half
-from e2edist.validation.record import admit, find_record, write_record
+from e2edist.validation.record import admit, find_record, unproven, write_record
 from e2edist.validation.source import Reference, beside, load_reference, save_reference
 from e2edist.validation.static import FAIL, check_file, weight_prints
 from e2edist.validation.subject import stand_in
@@ -414,6 +414,12 @@ def test_a_verdict_tells_submit_on_which_providers_it_was_reached(build):
     write_record(tagger, content)
     said = f"passed {content['when']} on CPUExecutionProvider, compared with itself only"
     assert admit(tagger, accept=False) == said
+    assert unproven(tagger, ["cpu", "cpu"]) == []
+    (line,) = unproven(tagger, ["cpu", "cuda"])
+    assert line.startswith("the model has not been validated on CUDA: run python -m e2edist.validate")
+    content["variants"].append({"verdict": "pass", "facts": {"provider": "CUDAExecutionProvider"}})
+    write_record(tagger, content)
+    assert unproven(tagger, ["cpu", "cuda"]) == []
 
 
 def test_a_failure_against_a_reference_is_not_undone_by_a_look_in_the_mirror(build):
