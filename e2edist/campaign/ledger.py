@@ -136,6 +136,15 @@ def open_ledger(folder: Path, fingerprint: str, chunks: Iterable[Chunk]) -> Ledg
     return ledger
 
 
+def read_receipts(folder: Path, fingerprint: str) -> Iterator[Receipt]:
+    """Yield the receipt of each part of a plan that is there, one at a time; changes nothing."""
+    known, sizes = Receipts(folder / LEDGER), _sizes(folder / PREDICTIONS)
+    known.load(sizes, fingerprint)
+    yield from known.values()
+    unknown = (name for name in sizes if name not in known)
+    yield from _from_parts(folder, unknown, fingerprint).values()
+
+
 def _sizes(folder: Path) -> dict[str, int]:
     """Return the bytes of each part, by its name without ending."""
     ending = ".parquet"

@@ -1,0 +1,104 @@
+"""``python -m e2edist.report DIR [DIR2 ...]``: campaigns as one page, figures and the paper's table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2edist.errors import E2EError, ResourceError, SpecError
+
+if TYPE_CHECKING:
+    from e2edist.reporting.means import Means
+    from e2edist.reporting.scores import ScoreTable
+    from e2edist.reporting.story import Story
+
+_REPORT = "report"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m e2edist.report",
+        description="Tell what campaigns found and what they took: scores, ROC, mean images, time per "
+        "module, throughput, efficiency, losses, provenance, bill. One page that needs no network, and the "
+        "figures beside it.",
+        epilog="Exit codes: 0 written, 2 something to fix first.",
+        allow_abbrev=False,
+    )
+    p.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="output folders of campaigns")
+    p.add_argument("--output", type=Path, metavar="DIR", help=f"where to write (default: DIR/{_REPORT})")
+    p.add_argument(
+        "--cmssw",
+        type=Path,
+        metavar="JSON",
+        nargs="+",
+        default=[],
+        help="resources.json of CMSSW, to compare",
+    )
+    p.add_argument("--export-cmssw", type=Path, metavar="JSON", help="write our timing in that form")
+    p.add_argument("--no-images", action="store_true", help="leave the mean images out: no input is read")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb; return the exit code."""
+    args = parser().parse_args(argv)
+    from rich.console import Console
+
+    try:
+        page = _report(args)
+    except E2EError as error:
+        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    Console().print(f"{page}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _report(args: argparse.Namespace) -> Path:
+    if len(args.folders) > 1 and args.output is None:
+        raise SpecError("--output", "is missing", "Name the folder for a report on several campaigns.")
+    if len(args.folders) > 1 and args.export_cmssw:
+        raise SpecError("--export-cmssw", "is for one campaign", "Name one folder.")
+    try:
+        from e2edist.reporting.figures import all_figures
+        from e2edist.reporting.page import save_figures, write_page
+    except ModuleNotFoundError as error:
+        raise ResourceError(str(error.name), "is not installed", "pip install 'e2edist[report]'") from error
+    from e2edist.reporting.paper import columns_of, read_cmssw, rows_of, write_cmssw, write_table
+    from e2edist.reporting.story import read_story
+
+    folder = args.output or args.folders[0] / _REPORT
+    others = [read_cmssw(path) for path in args.cmssw]
+    stories = [read_story(path) for path in args.folders]
+    scores = [_scores(story) for story in stories]
+    means = [_means(story, s, wanted=not args.no_images) for story, s in zip(stories, scores, strict=True)]
+    paper = rows_of([*columns_of(stories), *others])
+    figures = save_figures(folder, all_figures(stories, scores, means))
+    write_table(folder, paper)
+    if args.export_cmssw:
+        write_cmssw(args.export_cmssw, stories[0])
+    return write_page(folder, stories, means, figures, paper)
+
+
+def _scores(story: Story) -> list[ScoreTable]:
+    from e2edist.reporting.scores import read_scores
+
+    return read_scores(story.folder, story.total.quality, story.parts)
+
+
+def _means(story: Story, scores: list[ScoreTable], *, wanted: bool) -> Means:
+    from e2edist.reporting.means import Means, mean_images
+
+    if not wanted or not scores:
+        return Means((), trouble="" if wanted else "left out")
+    middle = float(scores[0].edges[[0, -1]].mean())
+    return mean_images(story.folder, story.plan, story.chunks(), scores[0].column, middle)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

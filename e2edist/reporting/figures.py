@@ -1,0 +1,205 @@
+"""The figures of a report; drawing only, the numbers come from the other modules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import mplhep
+import numpy as np
+from matplotlib.colors import SymLogNorm
+from matplotlib.figure import Figure
+
+from .means import Means
+from .scores import BINS, ScoreTable
+from .story import Story, efficiency, roofline, throughput
+
+#: CMS's house style, with letters for a page and not for a slide.
+STYLE: Any = mplhep.style.CMS | {
+    "font.size": 13,
+    "axes.labelsize": 14,
+    "axes.titlesize": 13,
+    "xtick.labelsize": 12,
+    "ytick.labelsize": 12,
+    "legend.fontsize": 11,
+    "figure.figsize": (7.5, 5),
+    "savefig.bbox": "tight",
+}
+#: Bars of so many workers are told apart; beyond, their distribution is shown.
+_BARS = 24
+
+
+def figure(rows: int = 1, columns: int = 1, size: tuple[float, float] = (7.5, 5)) -> tuple[Figure, Any]:
+    """Return an empty figure and its axes."""
+    made = Figure(figsize=size, layout="constrained")
+    return made, made.subplots(rows, columns, squeeze=rows * columns == 1)
+
+
+def _name(label: int) -> str:
+    return "truth unknown" if label < 0 else f"label {label}"
+
+
+def draw_scores(table: ScoreTable) -> Figure:
+    """Draw the distribution of a score, a line for each class."""
+    made, ax = figure()
+    coarse = 50
+    edges = table.edges[:: BINS // coarse]
+    for label, counts in sorted(table.counts.items()):
+        share = counts.reshape(coarse, -1).sum(axis=1) / max(1, counts.sum())
+        mplhep.histplot(share, edges, ax=ax, label=f"{_name(label)}: {counts.sum():,}")
+    ax.set(xlabel=f"score {table.column}", ylabel="fraction of objects per bin", yscale="log")
+    ax.legend()
+    return made
+
+
+def draw_roc(tables: Sequence[ScoreTable]) -> Figure | None:
+    """Draw the ROC curves of all scores that have both classes."""
+    curves = [(table, curve) for table in tables if (curve := table.roc()) is not None]
+    if not curves:
+        return None
+    made, ax = figure(size=(6, 5.6))
+    for table, (false, true) in curves:
+        # Not every one of so many points is seen.
+        keep = np.unique(np.linspace(0, len(false) - 1, 2000).astype(int))
+        ax.plot(false[keep], true[keep], label=f"{table.column}: AUC {table.auc():.4f}")
+    ax.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    ax.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.02))
+    ax.legend(loc="lower right")
+    return made
+
+
+def draw_means(means: Means) -> Figure | None:
+    """Draw the mean images, a row for each class, a column for each layer."""
+    if not means.images:
+        return None
+    rows, columns = len(means.images), len(means.layers)
+    made = Figure(figsize=(1.2 + 3.4 * columns, 3.1 * rows), layout="constrained")
+    axes = made.subplots(rows, columns, squeeze=False)
+    for row, (name, image) in zip(axes, sorted(means.images.items()), strict=True):
+        for ax, layer, channel in zip(row, means.layers, image, strict=True):
+            top = float(np.abs(channel).max()) or 1.0
+            shown = ax.imshow(channel, cmap="viridis", norm=SymLogNorm(top * 1e-4, vmin=0, vmax=top))
+            ax.set_title(f"{name}, {layer}\nmean of {means.counts[name]:,}", fontsize=11)
+            ax.set(xlabel="column (phi)", ylabel="row (eta)")
+            bar = made.colorbar(shown, ax=ax, fraction=0.046)
+            bar.ax.tick_params(labelsize=9)
+            bar.set_label("mean pixel, raw", fontsize=10)
+    return made
+
+
+def draw_stages(stories: Sequence[Story]) -> Figure:
+    """Draw the wall time per event in each module as stacked bars, a bar for each pool and device."""
+    kinds = [(story, kind) for story in stories for kind in story.kinds]
+    names = list(dict.fromkeys(name for _, kind in kinds for name in kind.stages))
+    made, ax = figure(size=(8.5, 1.6 + 0.7 * max(2, len(kinds))))
+    left = np.zeros(len(kinds))
+    for name, colour in zip(names, mpl.color_sequences["petroff10"], strict=False):
+        width = np.array([kind.ms_per_event().get(name, 0.0) for _, kind in kinds])
+        ax.barh(range(len(kinds)), width, left=left, label=name, color=colour, height=0.6)
+        left += width
+    ax.set_yticks(range(len(kinds)), [f"{story.name}\n{kind.name}" for story, kind in kinds])
+    ax.invert_yaxis()
+    ax.set_xlabel("wall time per event and thread [ms]")
+    ax.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return made
+
+
+def draw_throughput(stories: Sequence[Story]) -> Figure:
+    """Draw events per second over time."""
+    made, ax = figure()
+    for story in stories:
+        edges, rate = throughput(story)
+        ax.stairs(rate, edges, label=f"{story.name}: {story.rate:,.0f} events/s")
+    ax.set(xlabel="time since the first chunk [s]", ylabel="events / s", ylim=(0, None))
+    ax.legend()
+    return made
+
+
+def draw_efficiency(story: Story, *, nodes: bool) -> Figure:
+    """Draw which part of their time workers (or nodes) were in chunks."""
+    found = efficiency(story, nodes=nodes)
+    made, ax = figure()
+    what = "node" if nodes else "worker"
+    if len(found) <= _BARS:
+        ax.barh(list(found), list(found.values()), height=0.6)
+        ax.set(xlabel="busy fraction of its threads", xlim=(0, 1.05), ylabel=what)
+    else:
+        ax.hist(list(found.values()), bins=np.linspace(0, 1, 41))
+        ax.set(xlabel=f"busy fraction of a {what}'s threads", ylabel=f"{what}s per bin")
+    return made
+
+
+def draw_roofline(story: Story) -> Figure:
+    """Draw what one thread could do if it had one stage only, and what it does with all of them."""
+    made = Figure(figsize=(7.5, 1.2 + 2.2 * max(1, len(story.kinds))), layout="constrained")
+    axes = made.subplots(max(1, len(story.kinds)), 1, squeeze=False)[:, 0]
+    for ax, kind in zip(axes, story.kinds, strict=False):
+        roofs = roofline(kind)
+        bound = min(roofs, key=lambda name: roofs[name], default="")
+        colours = ["C1" if name == bound else "C0" for name in roofs]
+        ax.barh(list(roofs), list(roofs.values()), color=colours, height=0.6)
+        ax.axvline(kind.events_per_s(), color="black", linestyle="--", label="all stages together")
+        ax.set(xscale="log", xlabel="events / s of one thread", title=f"{kind.name}: bound by {bound}")
+        ax.invert_yaxis()
+        ax.legend(loc="lower right")
+    return made
+
+
+def draw_scaling(stories: Sequence[Story]) -> Figure | None:
+    """Draw events per second against threads, from campaigns of one tagger with different numbers of them."""
+    groups: dict[str, list[Story]] = {}
+    for story in stories:
+        if story.rate:
+            groups.setdefault(str(story.plan.tagger.get("name")), []).append(story)
+    groups = {name: some for name, some in groups.items() if len({story.threads for story in some}) > 1}
+    if not groups:
+        return None
+    made, ax = figure()
+    for i, (name, some) in enumerate(sorted(groups.items())):
+        ordered = sorted(some, key=lambda story: story.threads)
+        threads, rates = (np.array([getattr(one, what) for one in ordered]) for what in ("threads", "rate"))
+        ax.plot(threads, rates, "o-", color=f"C{i}", label=name)
+        ax.plot(threads, rates[0] / threads[0] * threads, ":", color=f"C{i}", label=f"{name}, ideal")
+    ax.set(xlabel="threads at work", ylabel="events / s", xscale="log", yscale="log")
+    ax.legend()
+    return made
+
+
+def draw_bill(story: Story) -> Figure | None:
+    """Draw what became of the allocated worker hours."""
+    if not story.bill:
+        return None
+    made, ax = figure(size=(7.5, 1.5 + 0.6 * max(2, len(story.bill))))
+    left = np.zeros(len(story.bill))
+    for name in ("used", "idle", "starting", "lost"):
+        hours = np.array([getattr(row, f"{name}_h") for row in story.bill])
+        ax.barh([row.pool for row in story.bill], hours, left=left, label=name, height=0.6)
+        left += hours
+    ax.set_xlabel("worker hours")
+    ax.set_ylabel("pool")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return made
+
+
+def all_figures(
+    stories: Sequence[Story], tables: Sequence[Sequence[ScoreTable]], means: Sequence[Means]
+) -> dict[str, Figure]:
+    """Return every figure that these campaigns have something for, by a name that is fit for a file."""
+    found: dict[str, Figure | None] = {}
+    with mpl.rc_context(STYLE):
+        for number, (story, scores, images) in enumerate(zip(stories, tables, means, strict=True)):
+            mark = f"-{number + 1}" if len(stories) > 1 else ""
+            for table in scores:
+                found[f"score-{table.column}{mark}"] = draw_scores(table)
+            found[f"roc{mark}"] = draw_roc(scores)
+            found[f"means{mark}"] = draw_means(images)
+            if len(story.began):
+                found[f"roofline{mark}"] = draw_roofline(story)
+                found[f"workers{mark}"] = draw_efficiency(story, nodes=False)
+                found[f"nodes{mark}"] = draw_efficiency(story, nodes=True)
+            found[f"bill{mark}"] = draw_bill(story)
+        if any(story.kinds for story in stories):
+            found |= {"stages": draw_stages(stories), "throughput": draw_throughput(stories)}
+        found["scaling"] = draw_scaling(stories)
+    return {name: made for name, made in found.items() if made is not None}

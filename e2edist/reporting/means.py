@@ -1,0 +1,98 @@
+"""Mean images, made again from some of the inputs: images are not kept in the parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from e2edist.campaign.chunk import PREDICTIONS, Chunk, Job, read_chunk
+from e2edist.campaign.images import make_frames, make_images
+from e2edist.campaign.plan import Plan
+from e2edist.engines import EngineOptions
+from e2edist.errors import E2EError
+from e2edist.imaging.batch import Array
+from e2edist.imaging.crops import Normalisation, blank, paint
+from e2edist.spec._toml import parse
+from e2edist.spec.tagger import TaggerSpec
+
+#: Enough for a picture; so many objects are looked at, so many painted at a time.
+OBJECTS = 2000
+_STEP = 64
+
+
+@dataclass(slots=True)
+class Means:
+    """Mean images.
+
+    Attributes
+    ----------
+    layers : tuple of str
+        Of the channels.
+    images : dict of str to array, float64, shape (channels, n, n)
+        Class or score bin -> sum of raw images in GeV (or the layer's unit); divided by `counts` at the end.
+    counts : dict of str to int
+        Images of each.
+    trouble : str
+        Why there are none, or not more.
+    """
+
+    layers: tuple[str, ...]
+    images: dict[str, Array] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    trouble: str = ""
+
+
+def mean_images(folder: Path, plan: Plan, parts: list[Chunk], column: str, middle: float) -> Means:
+    """Return the mean image of each class, or below and above `middle` of a score where truth is unknown.
+
+    Parameters
+    ----------
+    parts : list of Chunk
+        Those that are done; a few of them are read again.
+    """
+    content = {key: value for key, value in plan.tagger.items() if key not in ("imaging_version", "geometry")}
+    content["model"] = content["model"] | {"path": ""}
+    tagger = parse(TaggerSpec, content, str(folder / "plan.json"))
+    means = Means(tuple(channel.layer for channel in tagger.channels))
+    job = Job(tagger, plan.fingerprint, str(folder), "", EngineOptions())
+    for chunk in parts:
+        if sum(means.counts.values()) >= OBJECTS:
+            break
+        try:
+            _add(means, folder, chunk, job, (column, middle))
+        except E2EError as error:
+            means.trouble = f"{chunk.url} can't be read again here: {error.what}"
+            break
+    means.images = {name: total / means.counts[name] for name, total in means.images.items()}
+    return means
+
+
+def _add(means: Means, folder: Path, chunk: Chunk, job: Job, split: tuple[str, float]) -> None:
+    batch = read_chunk(chunk, job)
+    images = make_images(batch, make_frames(batch, job.tagger), job.tagger)
+    groups = _groups(folder, chunk, split, images.objects.label[images.accepted])
+    crops, zeros = images.crops, np.zeros(images.crops.channels, np.float32)
+    rule = Normalisation(zeros, zeros + 1, zeros)
+    out = blank(_STEP, crops, rule)
+    for start in range(0, min(crops.objects, OBJECTS), _STEP):
+        stop = min(start + _STEP, crops.objects)
+        paint(crops, start, stop, rule, out)
+        for name in np.unique(groups[start:stop]):
+            chosen = out[: stop - start][groups[start:stop] == name]
+            means.images[str(name)] = means.images.get(str(name), 0.0) + chosen.sum(axis=0, dtype=np.float64)
+            means.counts[str(name)] = means.counts.get(str(name), 0) + len(chosen)
+        paint(crops, start, stop, rule, out, clear=True)
+
+
+def _groups(folder: Path, chunk: Chunk, split: tuple[str, float], labels: Array) -> Array:
+    """Return to which mean each accepted object belongs."""
+    if (labels >= 0).any():
+        return np.array([f"label {label}" if label >= 0 else "truth unknown" for label in labels])
+    column, middle = split
+    rows: Any = pq.read_table(folder / PREDICTIONS / f"{chunk.id}.parquet", columns=[column])
+    scores = rows[column].drop_null().to_numpy()
+    return np.where(scores < middle, f"{column} < {middle:.3g}", f"{column} >= {middle:.3g}")

@@ -1,0 +1,241 @@
+"""All that a report tells of one campaign, as numbers; read once, chunk by chunk."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from e2edist.campaign.bad import read_bad, skipped_events
+from e2edist.campaign.bill import PoolBill, make_bill
+from e2edist.campaign.chunk import Chunk, Receipt
+from e2edist.campaign.clock import EVENTSETUP, StageTimes, add_times
+from e2edist.campaign.ledger import read_receipts
+from e2edist.campaign.plan import Plan, read_plan
+from e2edist.campaign.summary import Summary, summarise
+from e2edist.errors import OutputError
+from e2edist.imaging.batch import Array
+
+
+@dataclass(slots=True)
+class Kind:
+    """Chunks that ran alike: one pool on one kind of device.
+
+    Attributes
+    ----------
+    stages : dict
+        Stage -> (wall ms, cpu ms, items), summed over its threads.
+    """
+
+    pool: str
+    device: str
+    provider: str
+    chunks: int = 0
+    events: int = 0
+    objects: int = 0
+    stages: StageTimes = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """For legends and tables."""
+        return f"{self.pool}: {self.device}"
+
+    def ms_per_event(self) -> dict[str, float]:
+        """Return stage -> wall milliseconds per event."""
+        return {name: times[0] / max(1, self.events) for name, times in self.stages.items()}
+
+    def events_per_s(self) -> float:
+        """Return events per second of one thread, without setting up."""
+        wall = sum(times[0] for name, times in self.stages.items() if name != EVENTSETUP)
+        return self.events / wall * 1e3 if wall else 0.0
+
+
+@dataclass(slots=True)
+class Story:
+    """One campaign.
+
+    Attributes
+    ----------
+    began, wall_s, events : array, shape (chunks,)
+        Of each chunk: seconds since 1970, seconds, entries.
+    worker : list of (host, pid)
+        Of each chunk.
+    parts : list of str
+        Ids of the chunks.
+    origins : dict of str to Counter
+        What parts say of where they come from -> how many say so.
+    """
+
+    folder: Path
+    plan: Plan
+    total: Summary
+    kinds: list[Kind]
+    began: Array
+    wall_s: Array
+    events: Array
+    worker: list[tuple[str, int]]
+    parts: list[str]
+    origins: dict[str, Counter[str]]
+    bad: list[dict[str, Any]]
+    bill: list[PoolBill]
+
+    @property
+    def name(self) -> str:
+        """Tagger and folder, for legends and titles."""
+        return f"{self.plan.tagger.get('name', '?')} {self.folder.name}"
+
+    @property
+    def lost(self) -> int:
+        """Events that are in no part and were given up, skipped files included."""
+        given_up: int = sum(row["stop"] - row["start"] for row in self.bad if row.get("stop") is not None)
+        return given_up + skipped_events(self.plan)
+
+    @property
+    def span_s(self) -> float:
+        """Seconds in which at least one chunk ran."""
+        if not len(self.began):
+            return 0.0
+        order = np.argsort(self.began)
+        began, ended = self.began[order], np.maximum.accumulate((self.began + self.wall_s)[order])
+        gaps = np.maximum(0.0, began[1:] - ended[:-1]).sum()
+        return float(ended[-1] - began[0] - gaps)
+
+    @property
+    def rate(self) -> float:
+        """Events per second while chunks ran."""
+        return self.total.events / self.span_s if self.span_s else 0.0
+
+    def chunks(self) -> list[Chunk]:
+        """Return the planned chunks that are parts, from all over the campaign first."""
+        done = set(self.parts)
+        found = [chunk for chunk in self.plan.chunks() if chunk.id in done]
+        step = max(1, len(found) // 8)
+        return [chunk for start in range(step) for chunk in found[start::step]]
+
+    @property
+    def threads(self) -> int:
+        """Most chunks that ran at one time."""
+        return at_once(self.began, self.wall_s)
+
+
+def at_once(began: Array, wall_s: Array) -> int:
+    """Return how many of some spans overlap at most."""
+    if not len(began):
+        return 0
+    edges = np.concatenate([began, began + wall_s])
+    steps = np.concatenate([np.ones(len(began)), -np.ones(len(began))])
+    # An end comes before a beginning at the same moment.
+    most: float = np.cumsum(steps[np.lexsort((steps, edges))]).max()
+    return int(most)
+
+
+def read_story(folder: Path) -> Story:
+    """Return what a campaign's folder tells.
+
+    Raises
+    ------
+    OutputError
+        There is no campaign, or its plan can't be read.
+    """
+    plan = read_plan(folder)
+    if plan is None:
+        raise OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
+    reader = _Reader()
+    total = summarise(reader.hear(read_receipts(folder, plan.fingerprint)))
+    return Story(
+        folder=folder,
+        plan=plan,
+        total=total,
+        kinds=sorted(reader.kinds.values(), key=lambda kind: kind.name),
+        began=np.array(reader.began, np.float64),
+        wall_s=np.array(reader.wall_s, np.float64),
+        events=np.array(reader.events, np.float64),
+        worker=reader.worker,
+        parts=reader.parts,
+        origins=reader.origins,
+        bad=read_bad(folder),
+        bill=make_bill(folder, total.pools),
+    )
+
+
+@dataclass(slots=True)
+class _Reader:
+    kinds: dict[tuple[str, str], Kind] = field(default_factory=dict)
+    began: list[float] = field(default_factory=list)
+    wall_s: list[float] = field(default_factory=list)
+    events: list[int] = field(default_factory=list)
+    worker: list[tuple[str, int]] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    origins: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def hear(self, receipts: Iterator[Receipt]) -> Iterator[Receipt]:
+        """Take notes of receipts on their way."""
+        for receipt in receipts:
+            self._note(receipt)
+            yield receipt
+
+    def _note(self, receipt: Receipt) -> None:
+        engine = receipt["engine"]
+        key = receipt["pool"], engine["device"]
+        kind = self.kinds.setdefault(key, Kind(*key, engine["provider"]))
+        kind.chunks += 1
+        kind.events += receipt["events"]
+        kind.objects += receipt["rows"]
+        kind.stages = add_times(kind.stages, {name: tuple(t) for name, t in receipt["stages"].items()})
+        self.parts.append(receipt["id"])
+        self.began.append(receipt["started"])
+        self.wall_s.append(sum(times[0] for times in receipt["stages"].values()) / 1e3)
+        self.events.append(receipt["events"])
+        self.worker.append((receipt["host"], receipt["pid"]))
+        said = {
+            f"engine of {receipt['pool']}": json.dumps(engine),
+            "versions": json.dumps(receipt["versions"]),
+        }
+        said |= {name: str(receipt.get(name, "")) for name in ("image", "validation")}
+        for name, text in said.items():
+            if text:
+                self.origins.setdefault(name, Counter())[text] += 1
+
+
+def throughput(story: Story, bins: int = 60) -> tuple[Array, Array]:
+    """Return edges in seconds from the first chunk on, and events per second between them.
+
+    The events of a chunk are spread evenly over its time.
+    """
+    if not len(story.began):
+        return np.array([0.0, 1.0]), np.zeros(1)
+    start, stop = story.began - story.began.min(), story.began - story.began.min() + story.wall_s
+    edges = np.linspace(0.0, max(stop.max(), 1e-3), bins + 1)
+    rate = story.events / np.maximum(story.wall_s, 1e-9)
+    done = np.zeros(bins)
+    for first, last, speed in zip(start, stop, rate, strict=True):
+        overlap = np.minimum(edges[1:], last) - np.maximum(edges[:-1], first)
+        done += np.maximum(overlap, 0.0) * speed
+    return edges, done / np.diff(edges)
+
+
+def efficiency(story: Story, *, nodes: bool) -> dict[str, float]:
+    """Return worker (or node) -> fraction of its time that its threads were in chunks.
+
+    Time counts from its first chunk to its last, times the most chunks that it ran at once.
+    """
+    groups: dict[str, list[int]] = {}
+    for i, (host, pid) in enumerate(story.worker):
+        groups.setdefault(host if nodes else f"{host} {pid}", []).append(i)
+    found = {}
+    for name, rows in sorted(groups.items()):
+        began, wall = story.began[rows], story.wall_s[rows]
+        span = float((began + wall).max() - began.min())
+        found[name] = float(wall.sum() / max(1e-9, span * at_once(began, wall)))
+    return found
+
+
+def roofline(kind: Kind) -> dict[str, float]:
+    """Return stage -> events per second of one thread that did nothing else; the lowest bounds it."""
+    steps = {name: times[0] for name, times in kind.stages.items() if name != EVENTSETUP and times[0] > 0}
+    return {name: kind.events / wall * 1e3 for name, wall in steps.items()}
