@@ -14,6 +14,7 @@ class Desk:
 
     def __init__(self) -> None:
         self._threads: dict[str, int] = {}
+        self._taken: Counter[str] = Counter()
         self._seats: dict[str, str] = {}
         self._free: deque[str] = deque()
 
@@ -25,21 +26,28 @@ class Desk:
     def update(self, threads: Mapping[str, int]) -> None:
         """Note which workers are there, by address, and their threads."""
         self._threads = dict(threads)
-        taken = Counter(self._seats.values())
-        empty = {address: count - taken[address] for address, count in self._threads.items()}
+        empty = {address: count - self._taken[address] for address, count in self._threads.items()}
         # Workers in turn, not thread by thread: two tasks share a process only when there is no other.
         most = max(empty.values(), default=0)
         self._free = deque(name for i in range(most) for name, count in empty.items() if count > i)
 
     def seat(self, tag: str) -> str:
         """Return the address of a worker with a free thread, which is taken from now on; empty if unknown."""
-        if not self._free:
-            return ""
-        self._seats[tag] = self._free.popleft()
-        return self._seats[tag]
+        while self._free:
+            address = self._free.popleft()
+            # A worker may have come back with fewer threads than tasks.
+            if self._taken[address] < self._threads[address]:
+                self._seats[tag] = address
+                self._taken[address] += 1
+                return address
+        return ""
 
     def leave(self, tag: str) -> None:
         """Free the thread of a task that ended."""
         address = self._seats.pop(tag, "")
+        if self._taken[address] > 1:
+            self._taken[address] -= 1
+        else:
+            del self._taken[address]
         if address in self._threads:
             self._free.append(address)
