@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 #: Faults of a kind that are shown.
 _SHOWN = 20
-_AGGREGATED = "aggregated"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,13 +33,26 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     p.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="output folders of campaigns")
-    p.add_argument("--output", type=Path, metavar="DIR", help=f"where to write (default: DIR/{_AGGREGATED})")
+    p.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: DIR/aggregated)")
     p.add_argument(
         "--file-mib", type=float, default=256.0, metavar="MIB", help="size of a file (default: 256)"
     )
     p.add_argument(
-        "--friend", action="store_true", help="write a friend tree of each input file too, for users of ROOT"
+        "--dataset",
+        action="append",
+        default=[],
+        metavar="NAME=PATTERN",
+        help="make a table of the input files whose url matches, as top='*/TTTo*'; may be repeated "
+        "(default: one table of all)",
     )
+    p.add_argument(
+        "--friend",
+        nargs="?",
+        choices=("ttree", "rntuple"),
+        const="ttree",
+        help="write a friend of each input file too, for users of ROOT (default kind: ttree)",
+    )
+    p.add_argument("--partial", action="store_true", help="some groups of submit --group may be missing")
     p.add_argument(
         "--max-bad-fraction",
         type=float,
@@ -86,27 +98,32 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _write(args: argparse.Namespace, console: Console) -> int:
+    from e2edist.books.datasets import sort_files
     from e2edist.books.union import open_campaigns
     from e2edist.books.write import write_books
+    from e2edist.campaign.names import AGGREGATED
 
-    folder = args.output or args.folders[0] / _AGGREGATED
-    campaigns = open_campaigns(args.folders)
-    books = write_books(campaigns, folder, args.file_mib)
+    folder = args.output or args.folders[0] / AGGREGATED
+    campaigns = open_campaigns(args.folders, partial=args.partial)
+    books = write_books(campaigns, sort_files(campaigns, args.dataset, args.file_mib), folder)
     _tell(books, console)
     if args.friend:
-        from e2edist.books.friend import write_friends
+        from e2edist.books.friend import FRIENDS, write_friends
 
-        friends = write_friends(campaigns, folder)
-        console.print(f"{len(friends)} friend trees in {friends[0].parent}", highlight=False, soft_wrap=True)
+        friends = write_friends(campaigns, folder, args.friend)
+        text = f"{len(friends)} friends of input files in {folder / FRIENDS}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     _allow(str(folder), books.lost, books.events, args.max_bad_fraction)
     return 0
 
 
 def _tell(books: Books, console: Console) -> None:
     total = books.total
+    lost = f", {books.lost:,} lost" if books.lost else ""
     for line in (
-        f"{total.chunks:,} good parts, {total.objects:,} rows, {total.events:,} of {books.events:,} events",
-        f"{len(books.files)} files {books.folder}/table/*.parquet, sorted by uuid, entry, kind, object",
+        f"{total.chunks:,} good parts, {total.objects:,} rows, {total.events:,} of {books.events:,} events"
+        f"{lost}",
+        f"{len(books.files):,} files below {books.folder}/table, sorted by uuid, entry, kind, object",
         f"and timing.parquet, bad.parquet, summary.json in {books.folder}",
         *(f"worth a look: {text}" for text in total.warnings[:_SHOWN]),
     ):
@@ -156,10 +173,7 @@ def _show(found: Verdict, plan: Plan, skipped: int, console: Console) -> None:
     if found.given_up or skipped:
         files = f", and {len(plan.skipped)} files were skipped" if skipped else ""
         console.print(f"{found.given_up:,} events were given up{files}: see bad.parquet", highlight=False)
-    lines = [f"missing {chunk.url} entries {chunk.start}-{chunk.stop}" for chunk in found.missing[:_SHOWN]]
-    lines += [f"damaged {path}: {why}" for path, why in found.damaged[:_SHOWN]]
-    lines += [f"foreign {path}: {why}" for path, why in found.foreign[:_SHOWN]]
-    for line in lines:
+    for line in found.faults(_SHOWN):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -9,66 +9,69 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from e2edist import __version__
+from e2edist.campaign.order import in_order
 from e2edist.campaign.verify import Part
 from e2edist.errors import OutputError
-from e2edist.storage.parts import RECEIPT
+from e2edist.storage.parts import RECEIPT, read_part
 from e2edist.storage.publish import publish, sweep
 
+from .datasets import Dataset
 from .union import Campaign
 
 #: Folder of the files, and their names.
 TABLE = "table"
 _NAME = "part-{:05d}.parquet"
-_KEY = ("entry", "kind", "object")
 #: Rows that are written at a time.
 _ROW_GROUP = 500_000
+_ORDER = ("uuid", "entry", "kind", "object")
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Parts that go into one file, in order, and what proves that a file holds them."""
+    """Parts that go into one file, in order."""
 
     parts: tuple[Part, ...]
 
     @property
     def digest(self) -> str:
-        """sha256 over the parts' names: the same parts have the same content."""
-        return hashlib.sha256("\n".join(part.path.stem for part in self.parts).encode()).hexdigest()
+        """sha256 over names and checksums of the parts: the same parts have the same content."""
+        lines = (f"{part.path.stem} {part.checksum}\n" for part in self.parts)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def bundles(campaigns: Sequence[Campaign], file_mib: float) -> list[Bundle]:
+def bundles(parts: Iterable[Part], file_mib: float) -> list[Bundle]:
     """Return which parts go into which file of about `file_mib`, in the order of uuid, tree and entry."""
-    parts = [part for one in campaigns for part in one.verdict.good_parts]
-    parts.sort(key=lambda part: (part.uuid, part.tree, part.start, part.stop))
     found: list[Bundle] = []
     some: list[Part] = []
     size = 0.0
-    for part in parts:
+    for part in sorted(parts, key=lambda part: (part.uuid, part.tree, part.start, part.stop)):
         some.append(part)
-        size += part.path.stat().st_size / 2**20
+        size += part.data_bytes / 2**20
         if size >= file_mib:
             found.append(Bundle(tuple(some)))
             some, size = [], 0.0
     return [*found, Bundle(tuple(some))] if some else found
 
 
-def compact(campaigns: Sequence[Campaign], folder: Path, file_mib: float) -> list[Path]:
-    """Write the table of all campaigns below `folder`, sorted by uuid, entry, kind and object.
+def compact(
+    campaigns: Sequence[Campaign], datasets: Sequence[Dataset], folder: Path, origin: dict[str, Any]
+) -> list[Path]:
+    """Write the tables of all campaigns below `folder`, sorted by uuid, entry, kind and object.
 
     Parameters
     ----------
-    file_mib : float
-        Size of a file, about: that of the parts in it, which it does not exceed by more than one.
+    datasets : sequence of Dataset
+        Which input files make a table of their own; a file that holds what it should is left alone.
+    origin : dict
+        Where the rows come from, for the footer of each file.
 
     Returns
     -------
@@ -78,29 +81,26 @@ def compact(campaigns: Sequence[Campaign], folder: Path, file_mib: float) -> lis
     Raises
     ------
     OutputError
-        Two rows have one key, a row is of an entry that its part has not, or the folder can't be written.
+        A part changed since it was verified, or the folder can't be written.
     """
-    table, origin = folder / TABLE, _origin(campaigns)
-    table.mkdir(parents=True, exist_ok=True)
-    sweep(table)
     paths = []
-    for number, bundle in enumerate(bundles(campaigns, file_mib)):
-        path = table / _NAME.format(number)
-        proof = origin | {"parts": len(bundle.parts), "content": bundle.digest}
-        if _proof(path) != proof:
-            _write(path, bundle, proof)
-        paths.append(path)
-    for path in set(table.glob("part-*.parquet")) - set(paths):
+    for dataset in datasets:
+        table = folder / TABLE / dataset.folder
+        table.mkdir(parents=True, exist_ok=True)
+        sweep(table)
+        parts = [p for one in campaigns for p in one.verdict.good_parts if p.uuid in dataset.uuids]
+        for number, bundle in enumerate(bundles(parts, dataset.file_mib)):
+            path = table / _NAME.format(number)
+            proof = origin | {"dataset": dataset.name, "parts": len(bundle.parts), "content": bundle.digest}
+            if _proof(path) != proof:
+                _write(path, bundle, proof)
+            paths.append(path)
+    for path in {*(folder / TABLE).rglob("part-*.parquet")} - {*paths}:
         path.unlink()
+    for below in (folder / TABLE).glob("dataset=*"):
+        if not any(below.iterdir()):
+            below.rmdir()
     return paths
-
-
-def _origin(campaigns: Sequence[Campaign]) -> dict[str, Any]:
-    return {
-        "e2edist": __version__,
-        "campaigns": [{"fingerprint": c.plan.fingerprint, "plan": c.plan.checksum} for c in campaigns],
-        "tagger": campaigns[0].plan.tagger,
-    }
 
 
 def _proof(path: Path) -> dict[str, Any] | None:
@@ -114,48 +114,40 @@ def _proof(path: Path) -> dict[str, Any] | None:
 
 def _write(path: Path, bundle: Bundle, proof: dict[str, Any]) -> None:
     schema = pq.read_schema(bundle.parts[0].path).remove_metadata()
-    options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+    order = [pq.SortingColumn(schema.get_field_index(name)) for name in _ORDER]
+    options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True, "sorting_columns": order}
     with publish(path) as draft, pq.ParquetWriter(draft, schema, **options) as writer:
         for rows in _row_groups(bundle.parts):
-            writer.write_table(rows.cast(schema), row_group_size=_ROW_GROUP)
+            writer.write_table(rows.cast(schema), row_group_size=len(rows))
         writer.add_key_value_metadata({RECEIPT: json.dumps(proof)})
 
 
 def _row_groups(parts: Sequence[Part]) -> Iterator[pa.Table]:
+    """Yield tables of half a million rows, the last one of what is left."""
     some: list[pa.Table] = []
     rows = 0
     for part in parts:
         some.append(read_sorted(part))
         rows += some[-1].num_rows
         if rows >= _ROW_GROUP:
-            yield pa.concat_tables(some).unify_dictionaries()
-            some, rows = [], 0
-    if some:
+            table = pa.concat_tables(some).unify_dictionaries()
+            whole = rows - rows % _ROW_GROUP
+            for start in range(0, whole, _ROW_GROUP):
+                yield table.slice(start, _ROW_GROUP)
+            some, rows = [table.slice(whole)], rows - whole
+    if rows:
         yield pa.concat_tables(some).unify_dictionaries()
 
 
 def read_sorted(part: Part) -> pa.Table:
-    """Return the rows of a part in the order of their key.
+    """Return the rows of a verified part in the order of their key.
 
     Raises
     ------
     OutputError
-        A key occurs twice, or an entry is not of this part.
+        It is not what it was when it was verified.
     """
-    rows = pq.read_table(part.path, partitioning=None)
-    keys = pa.table({name: _plain(rows[name]) for name in _KEY})
-    rows = rows.take(pc.sort_indices(keys, [(name, "ascending") for name in _KEY]))
-    if len(rows):
-        keys = pa.table({name: _plain(rows[name]) for name in _KEY})
-        same = [pc.equal(keys[name][1:], keys[name][:-1]) for name in _KEY]
-        if pc.any(pc.and_(pc.and_(*same[:2]), same[2])).as_py():
-            raise OutputError(str(part.path), "has two rows of one key", "Remove it: submit makes it again.")
-        first, last = pc.min_max(keys["entry"]).values()
-        if first.as_py() < part.start or last.as_py() >= part.stop:
-            raise OutputError(str(part.path), "has rows of entries that are not its own", "Remove it.")
-    return rows
-
-
-def _plain(column: Any) -> Any:
-    kind = column.type
-    return column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column.combine_chunks()
+    content = read_part(part.path)
+    if content.receipt["checksum"] != part.checksum:
+        raise OutputError(str(part.path), "changed meanwhile", "Run the same line again.")
+    return in_order(content.rows)

@@ -1,89 +1,156 @@
-"""Friend trees: the scores beside the inputs, entry by entry, for users of ROOT.
+"""Friends: the scores beside the inputs, entry by entry, for users of ROOT.
 
-``tree->AddFriend("Events", "NAME.friend.root")`` joins by entry, so a friend has exactly the entries of its
-input, in their order; an entry without objects has empty vectors, one that was given up has ``done`` 0.
+``tree->AddFriend("Events", "NAME.friend.root")`` joins by entry, so a friend has the name of its input's
+tree, exactly its entries, and their order. An entry without objects has empty vectors.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import awkward as ak
 import numpy as np
 import pyarrow as pa
+from uproot.reading import open as open_root
 from uproot.writing import recreate
 
+from e2edist.campaign.names import chunk_id
 from e2edist.campaign.plan import PlannedFile
 from e2edist.campaign.verify import Part
+from e2edist.errors import OutputError
 from e2edist.imaging.batch import OBJECT_KINDS
 from e2edist.imaging.seeds import STATUSES
-from e2edist.storage.publish import publish
+from e2edist.storage.publish import publish, sweep
 
-from .compact import read_sorted
+from .compact import Bundle, read_sorted
 from .union import Campaign
 
 FRIENDS = "friends"
+#: Name of the string in a friend that says what it was made of.
+ORIGIN = "e2edist"
 #: Entries that are written at a time; few and large ones read fast.
 _BLOCK = 200_000
 _LEFT_OUT = {"uuid", "entry", "run", "lumi", "event", "label", "seed_row", "seed_col"}
 _CODES = {"kind": OBJECT_KINDS, "status": STATUSES}
+Kind = Literal["ttree", "rntuple"]
 
 
-def write_friends(campaigns: Sequence[Campaign], folder: Path) -> list[Path]:
-    """Write a friend of each input file; one that is there already is left alone.
+@dataclass(frozen=True, slots=True)
+class Friend:
+    """What a friend is made of.
 
-    Branches: ``done`` (uint8 per entry), and vectors over its objects: ``e2e_kind`` (place in photon,
-    electron, jet), ``e2e_status`` (0 is ok, then the score is right), ``e2e_object`` (place in its
-    collection), ``e2e_pt``, ``e2e_eta``, ``e2e_phi`` and the scores, NaN where there is none.
+    Attributes
+    ----------
+    file : PlannedFile
+        Its input.
+    parts : tuple of Part
+        Of that file, in order; none where all of it was given up.
+    nothing : pyarrow.Table
+        No rows, with all columns.
+    tagger : str
+        Beginning of the names of its branches.
+    kind : str
+    """
+
+    file: PlannedFile
+    parts: tuple[Part, ...]
+    nothing: pa.Table
+    tagger: str
+    kind: Kind
+
+    @property
+    def name(self) -> str:
+        """Name of the file: that of its input, and enough of its uuid to tell namesakes apart."""
+        stem = self.file.url.rsplit("/", 1)[-1].removesuffix(".root")
+        return f"{stem}-{self.file.uuid[:8]}.friend.root"
+
+    @property
+    def origin(self) -> str:
+        """What it is made of, as JSON: the same parts make the same friend."""
+        whole = chunk_id(self.file.uuid, self.file.tree, 0, self.file.entries)
+        content = {"input": whole, "url": self.file.url, "kind": self.kind, "tagger": self.tagger}
+        return json.dumps(content | {"content": Bundle(self.parts).digest})
+
+
+def write_friends(campaigns: Sequence[Campaign], folder: Path, kind: Kind = "ttree") -> list[Path]:
+    """Write a friend of each input file; one that holds what it should is left alone.
+
+    Branches, of a tagger ``eg``: ``eg_done`` (1 per entry, 0 where it was given up), and vectors over the
+    entry's objects: ``eg_kind`` (place in photon, electron, jet), ``eg_object`` (place in its collection),
+    ``eg_status`` (0 is ok; others as `STATUSES`), ``eg_pt``, ``eg_eta``, ``eg_phi`` and ``eg_`` with the name
+    of each score, NaN (of whole numbers -1) where there is none. An RNTuple has a field ``eg`` of records.
 
     Raises
     ------
     OutputError
-        The folder can't be written.
+        There are no parts at all, or the folder can't be written.
     """
+    every = [part for one in campaigns for part in one.verdict.good_parts]
+    if not every:
+        raise OutputError(str(folder), "can have no friends: everything was given up")
+    nothing = read_sorted(every[0]).slice(0, 0)
+    sweep(folder / FRIENDS)
+    parts: dict[tuple[str, str], list[Part]] = {}
+    for part in every:
+        parts.setdefault((part.uuid, part.tree), []).append(part)
     paths = []
     for one in campaigns:
-        parts: dict[tuple[str, str], list[Part]] = {}
-        for part in one.verdict.good_parts:
-            parts.setdefault((part.uuid, part.tree), []).append(part)
         for file in one.plan.files:
-            name = f"{file.url.rsplit('/', 1)[-1].removesuffix('.root')}-{file.uuid[:8]}.friend.root"
-            path = folder / FRIENDS / name
-            if not path.exists():
-                _write(path, file, parts.get((file.uuid, file.tree), []))
-            paths.append(path)
+            mine = tuple(parts.get((file.uuid, file.tree), []))
+            friend = Friend(file, mine, nothing, str(one.plan.tagger["name"]), kind)
+            paths.append(folder / FRIENDS / friend.name)
+            if _origin(paths[-1]) != friend.origin:
+                _write(paths[-1], friend)
     return paths
 
 
-def _write(path: Path, file: PlannedFile, parts: list[Part]) -> None:
+def _origin(path: Path) -> str:
+    try:
+        with open_root(path) as file:
+            return str(file[ORIGIN])
+    except Exception:  # whatever is wrong with it, it is made again
+        return ""
+
+
+def _write(path: Path, friend: Friend) -> None:
     with publish(path) as draft, recreate(draft) as out:
         tree = None
-        for block in _blocks(file, parts):
-            # By its types: a name that is merely assigned would become an RNTuple, and no tree's friend.
-            types = {"done": "uint8", "e2e": block["e2e"].type}
-            tree = tree or out.mktree(file.tree.rsplit("/", 1)[-1], types)
-            tree.extend(block)
+        for block in _blocks(friend):
+            if friend.kind == "rntuple":
+                array = ak.zip(block, depth_limit=1)
+                tree = tree or out.mkrntuple(friend.file.tree, array[:0])
+                tree.extend(array)
+            else:
+                # By its types: a name that is merely assigned would become an RNTuple, and no tree's friend.
+                types = {name: getattr(values, "type", "uint8") for name, values in block.items()}
+                tree = tree or out.mktree(friend.file.tree, types)
+                tree.extend(block)
+        out[ORIGIN] = friend.origin
 
 
-def _blocks(file: PlannedFile, parts: list[Part]) -> Iterator[dict[str, Any]]:
+def _blocks(friend: Friend) -> Iterator[dict[str, Any]]:
     """Yield the branches of some entries at a time, all entries once and in order."""
-    some: list[pa.Table] = []
-    at = start = 0
+    some: list[pa.Table] = [friend.nothing]
     done: list[tuple[int, int]] = []
-    for part in parts:
+    start = 0
+    for part in friend.parts:
         some.append(read_sorted(part))
         done.append((part.start, part.stop))
-        at = part.stop
-        if at - start >= _BLOCK:
-            yield _branches(some, done, start, at)
-            some, done, start = [], [], at
-    if start < file.entries and parts:
-        yield _branches(some or [read_sorted(parts[-1]).slice(0, 0)], done, start, file.entries)
+        if part.stop - start >= _BLOCK:
+            yield _branches(friend.tagger, some, done, (start, part.stop))
+            some, done, start = [friend.nothing], [], part.stop
+    if start < friend.file.entries or not friend.file.entries:
+        yield _branches(friend.tagger, some, done, (start, friend.file.entries))
 
 
-def _branches(tables: list[pa.Table], done: list[tuple[int, int]], start: int, stop: int) -> dict[str, Any]:
+def _branches(
+    tagger: str, tables: list[pa.Table], done: list[tuple[int, int]], entries: tuple[int, int]
+) -> dict[str, Any]:
+    start, stop = entries
     rows = pa.concat_tables(tables).unify_dictionaries()
     counts = np.bincount(rows["entry"].to_numpy() - start, minlength=stop - start)
     flags = np.zeros(stop - start, np.uint8)
@@ -94,7 +161,7 @@ def _branches(tables: list[pa.Table], done: list[tuple[int, int]], start: int, s
         for name in rows.column_names
         if name not in _LEFT_OUT
     }
-    return {"done": flags, "e2e": ak.zip(vectors)}
+    return {f"{tagger}_done": flags, tagger: ak.zip(vectors)}
 
 
 def _numbers(name: str, column: Any) -> Any:

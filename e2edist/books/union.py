@@ -3,34 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from e2edist.campaign.bad import skipped_events
+from e2edist.campaign.bad import bad_files, read_bad, skipped_events
 from e2edist.campaign.chunk import Receipt
 from e2edist.campaign.plan import Plan, PlannedFile, read_plan
 from e2edist.campaign.verify import Verdict, verify
 from e2edist.errors import CampaignError, OutputError
 from e2edist.storage.parts import read_receipt
 
+#: Faults of a kind that are shown.
+_SHOWN = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A finished campaign, its plan, and what verifying it found."""
+    """A finished campaign, its plan, and what verifying it found.
+
+    `skipped` are inputs that could not be planned, and why; without those that another of the campaigns has.
+    """
 
     folder: Path
     plan: Plan
     verdict: Verdict
+    skipped: tuple[tuple[str, str], ...]
 
     @property
     def events(self) -> int:
         """Events of all inputs; those of files that could not be opened are estimated."""
-        return self.plan.events + skipped_events(self.plan)
+        return self.plan.events + self._skipped_events
 
     @property
     def lost(self) -> int:
         """Events that were given up, skipped files included."""
-        return self.verdict.given_up + skipped_events(self.plan)
+        return self.verdict.given_up + self._skipped_events
+
+    @property
+    def _skipped_events(self) -> int:
+        return skipped_events(replace(self.plan, skipped=self.skipped))
+
+    def bad_rows(self) -> list[dict[str, Any]]:
+        """Return the rows of ``bad.parquet``: files that were skipped, entries that were given up."""
+        given_up = [row for row in read_bad(self.folder) if row["uuid"] is not None]
+        return bad_files(replace(self.plan, skipped=self.skipped)) + given_up
 
 
 class Receipts(Mapping[str, Receipt]):
@@ -49,20 +66,60 @@ class Receipts(Mapping[str, Receipt]):
         return len(self._paths)
 
 
-def open_campaigns(folders: Sequence[Path]) -> list[Campaign]:
+def open_campaigns(folders: Sequence[Path], *, partial: bool = False) -> list[Campaign]:
     """Return the campaigns of some folders, each verified.
+
+    Parameters
+    ----------
+    partial : bool
+        Whether groups of ``submit --group`` may be missing.
 
     Raises
     ------
     OutputError
-        A folder has no plan; taggers differ; two of them have a file in common.
+        A folder has no plan, or is named twice; taggers differ; two of them have a file in common; groups
+        are missing, or of other files.
     CampaignError
         A campaign is not whole: parts are missing, damaged or foreign.
     """
     plans = {folder: _plan(folder) for folder in folders}
     _check_one_tagger(plans)
     _check_disjoint(plans)
-    return [Campaign(folder, plan, _whole(folder, plan)) for folder, plan in plans.items()]
+    missing = missing_groups(plans)
+    if missing and not partial:
+        what = f"groups {', '.join(missing)} are missing"
+        raise OutputError(str(folders[0]), what, "Name their folders too, or say --partial.")
+    planned = {file.url for plan in plans.values() for file in plan.files}
+    found = []
+    for folder, plan in plans.items():
+        skipped = tuple(item for item in plan.skipped if item[0] not in planned)
+        found.append(Campaign(folder, plan, _whole(folder, plan), skipped))
+    return found
+
+
+def missing_groups(plans: Mapping[Path, Plan]) -> list[str]:
+    """Return the groups of ``submit --group`` that none of the plans is, as K/N.
+
+    Raises
+    ------
+    OutputError
+        The groups are not of the same input files, in as many groups.
+    """
+    found: dict[int, Path] = {}
+    first: tuple[Path, str] | None = None
+    for folder, plan in plans.items():
+        if not plan.group:
+            continue
+        number, _, rest = plan.group.partition("/")
+        if first and rest != first[1]:
+            what = f"group {plan.group} is of other input files, or of other groups, than that of {first[0]}"
+            raise OutputError(str(folder), what, "Aggregate groups of one list of files.")
+        first = first or (folder, rest)
+        found[int(number)] = folder
+    if first is None:
+        return []
+    groups = int(first[1].split()[0])
+    return [f"{k}/{groups}" for k in range(1, groups + 1) if k not in found]
 
 
 def _plan(folder: Path) -> Plan:
@@ -100,6 +157,7 @@ def _whole(folder: Path, plan: Plan) -> Verdict:
     if not found.good:
         counts = (len(found.missing), len(found.damaged), len(found.foreign))
         what = "{} ranges missing, {} parts damaged, {} foreign".format(*counts)
-        todo = "aggregate --verify names them; --verify --discard removes bad parts, submit makes them again."
-        raise CampaignError(str(folder), what, todo)
+        lines = "".join(f"\n  {line}" for line in found.faults(_SHOWN))
+        todo = f"submit makes what is missing; aggregate {folder} --verify --discard removes bad parts."
+        raise CampaignError(str(folder), f"{what}:{lines}\n", todo)
     return found

@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2edist.campaign.bad import read_bad, write_bad
+from e2edist import __version__
+from e2edist.campaign.bad import write_bad
+from e2edist.campaign.lock import locked
+from e2edist.campaign.names import PLAN
 from e2edist.campaign.summary import Summary, summarise, write_timing
-from e2edist.storage.publish import publish
+from e2edist.errors import OutputError
+from e2edist.storage.publish import publish, sweep
 
 from .compact import compact
-from .union import Campaign, Receipts
+from .datasets import Dataset
+from .union import Campaign, Receipts, missing_groups
 
+#: Written last: where it is, everything is.
 SUMMARY = "summary.json"
 
 
@@ -29,39 +35,71 @@ class Books:
     lost: int
 
 
-def write_books(campaigns: Sequence[Campaign], folder: Path, file_mib: float) -> Books:
+def write_books(campaigns: Sequence[Campaign], datasets: Sequence[Dataset], folder: Path) -> Books:
     """Write table, ``timing.parquet``, ``bad.parquet`` and ``summary.json`` below `folder`.
 
     Raises
     ------
     OutputError
-        Two rows have one key, or the folder can't be written.
+        The folder can't be written, is a campaign's, or another process works on it.
     """
-    files = compact(campaigns, folder, file_mib)
+    if (folder / PLAN).exists():
+        raise OutputError(str(folder), "is a campaign's folder", "Choose another --output.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"can't be made ({error.strerror})"
+        raise OutputError(str(folder), what, "Choose another --output.") from error
+    with locked(folder):
+        sweep(folder)
+        return _write(campaigns, datasets, folder)
+
+
+def _write(campaigns: Sequence[Campaign], datasets: Sequence[Dataset], folder: Path) -> Books:
     receipts = Receipts(campaigns)
     total = summarise(receipts.values())
-    write_timing(folder, receipts)
-    write_bad(folder, [row for one in campaigns for row in read_bad(one.folder)])
     events, lost = sum(one.events for one in campaigns), sum(one.lost for one in campaigns)
-    books = Books(folder, files, total, events, lost)
-    with publish(folder / SUMMARY, keep_same=True) as draft:
-        draft.write_text(json.dumps(_content(campaigns, books), indent=1), encoding="utf-8")
-    return books
+    before = folder / SUMMARY
+    text = json.dumps(_content(campaigns, datasets, total, (events, lost)), indent=1)
+    if not before.exists() or before.read_text(encoding="utf-8", errors="replace") != text:
+        before.unlink(missing_ok=True)
+    files = compact(campaigns, datasets, folder, _origin(campaigns, total))
+    write_timing(folder, receipts)
+    rows = [row for one in campaigns for row in one.bad_rows()]
+    write_bad(folder, [row | {"fraction": row["events"] / max(1, events)} for row in rows])
+    with publish(before, keep_same=True) as draft:
+        draft.write_text(text, encoding="utf-8")
+    return Books(folder, files, total, events, lost)
 
 
-def _content(campaigns: Sequence[Campaign], books: Books) -> dict[str, Any]:
+def _origin(campaigns: Sequence[Campaign], total: Summary) -> dict[str, Any]:
+    """Return where rows come from: which plans, which tagger and model, which versions made them."""
     return {
-        "events": {"planned": books.events, "done": books.total.events, "lost": books.lost},
-        **books.total.facts(),
+        "e2edist": __version__,
+        "campaigns": [{"fingerprint": c.plan.fingerprint, "plan": c.plan.checksum} for c in campaigns],
         "tagger": campaigns[0].plan.tagger,
+        "versions": total.facts()["versions"],
+    }
+
+
+def _content(
+    campaigns: Sequence[Campaign], datasets: Sequence[Dataset], total: Summary, counts: tuple[int, int]
+) -> dict[str, Any]:
+    return {
+        "events": {"planned": counts[0], "done": total.events, "lost": counts[1]},
+        **total.facts(),
+        "tagger": campaigns[0].plan.tagger,
+        "datasets": {one.name: len(one.uuids) for one in datasets if one.name},
+        "groups_missing": missing_groups({one.folder: one.plan for one in campaigns}),
         "campaigns": [
             {
                 "folder": str(one.folder.absolute()),
                 "fingerprint": one.plan.fingerprint,
+                "group": one.plan.group,
                 "files": len(one.plan.files),
                 "events": one.plan.events,
                 "parts": one.verdict.parts,
-                "skipped": list(one.plan.skipped),
+                "skipped": list(one.skipped),
                 "validation": one.plan.validation,
             }
             for one in campaigns

@@ -41,22 +41,21 @@ def bad_fraction(plan: Plan, ledger: Ledger) -> float:
     return (ledger.events_failed + skipped) / everything if everything else 0.0
 
 
-def bad_rows(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
-    """Return one row per skipped file and per range of entries that was given up."""
+def bad_files(plan: Plan) -> list[dict[str, Any]]:
+    """Return one row per skipped file."""
     skipped = skipped_events(plan)
     everything = max(1, plan.events + skipped)
     each = skipped / len(plan.skipped) if plan.skipped else 0
-    rows: list[dict[str, Any]] = [
-        {
-            "url": url,
-            "events": round(each),
-            "fraction": each / everything,
-            "reason": why,
-            "attempts": 1,
-            "tried": [],
-        }
-        for url, why in plan.skipped
-    ]
+    cost = {"events": round(each), "fraction": each / everything}
+    nothing = {"uuid": None, "tree": None, "start": None, "stop": None}
+    known = {"attempts": 1, "tried": []}
+    return [{"url": url} | nothing | cost | {"reason": why} | known for url, why in plan.skipped]
+
+
+def bad_rows(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
+    """Return one row per skipped file and per range of entries that was given up."""
+    everything = max(1, plan.events + skipped_events(plan))
+    rows = bad_files(plan)
     for f in ledger.failed.values():
         place = {"url": f.url, "uuid": f.uuid, "tree": f.tree, "start": f.start, "stop": f.stop}
         cost = {"events": f.events, "fraction": f.events / everything}

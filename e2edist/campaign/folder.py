@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from e2edist.errors import OutputError
@@ -32,7 +33,10 @@ def look_at_folder(folder: Path, *, fresh: bool = False) -> None:
     base = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
     if not os.access(base, os.W_OK):
         raise OutputError(str(folder), f"can't be written: {base} is read-only", "Choose another --output.")
-    ours = {names.PREDICTIONS, *((names.LEDGER, names.LOG, *_BOOKS, "logs") if fresh else ())}
+    ours = {
+        names.PREDICTIONS,
+        *((names.LEDGER, names.LOG, *_BOOKS, "logs", names.AGGREGATED) if fresh else ()),
+    }
     if names.PLAN not in found and any(not name.startswith(".") and name not in ours for name in found):
         raise OutputError(str(folder), "holds other files and no plan", "Choose an empty --output.")
 
@@ -60,6 +64,7 @@ def clear(folder: Path) -> None:
     """Remove a campaign from its folder: plan first, so that what a crash leaves is never taken for one."""
     for name in (names.PLAN, names.LEDGER, *_BOOKS):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / names.AGGREGATED, ignore_errors=True)
     for part in (folder / names.PREDICTIONS).glob("*.parquet"):
         if names.is_chunk_id(part.stem):
             part.unlink(missing_ok=True)

@@ -10,6 +10,8 @@ PLAN = "plan.json"
 LEDGER = "ledger.jsonl"
 #: Folder of the parts.
 PREDICTIONS = "predictions"
+#: Folder of what ``aggregate`` makes, unless it is told another.
+AGGREGATED = "aggregated"
 #: One line per chunk that ended.
 LOG = "submit.log"
 

@@ -69,6 +69,8 @@ class Plan:
         Inputs that could not be planned, and why; only with leave to lose some.
     validation : str
         What validation had said of the model; decides no number.
+    group : str
+        ``K/N DIGEST`` where these are a group of the input files, DIGEST is of the names of all; or empty.
     """
 
     tagger: dict[str, Any]
@@ -76,6 +78,7 @@ class Plan:
     event_bytes: float
     skipped: tuple[tuple[str, str], ...] = ()
     validation: str = ""
+    group: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -88,8 +91,9 @@ class Plan:
     def checksum(self) -> str:
         """sha256 over the whole plan: a chunk edge moved by hand would count events twice."""
         content = asdict(self)
-        if not self.validation:  # plans of before had none
-            del content["validation"]
+        for name in ("validation", "group"):  # plans of before had none
+            if not content[name]:
+                del content[name]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -127,8 +131,8 @@ def read_plan(folder: Path) -> Plan | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         files = tuple(PlannedFile(**{**file, "edges": tuple(file["edges"])}) for file in content["files"])
         skipped = tuple((url, why) for url, why in content["skipped"])
-        said = content.get("validation", "")
-        plan = Plan(content["tagger"], files, content["event_bytes"], skipped, said)
+        said, group = content.get("validation", ""), content.get("group", "")
+        plan = Plan(content["tagger"], files, content["event_bytes"], skipped, said, group)
         proofs = (content["version"], content["fingerprint"], content["checksum"])
         intact = proofs == (_VERSION, plan.fingerprint, plan.checksum)
     except FileNotFoundError:

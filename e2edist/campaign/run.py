@@ -14,7 +14,7 @@ from typing import Any
 from e2edist.engines import engine_options, make_engine
 from e2edist.errors import E2EError, OutputError
 from e2edist.pools import Place, Pool, Setup, image_of, open_pool
-from e2edist.spec.campaign import CampaignSpec, expand_inputs, take_group
+from e2edist.spec.campaign import CampaignSpec, expand_inputs, name_group, take_group
 from e2edist.spec.site import SiteSpec
 from e2edist.spec.tagger import TaggerSpec, load_tagger
 from e2edist.storage.publish import sweep
@@ -91,7 +91,8 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
         check_batch(tagger, name, pool, options)
         # On the CPU: whether the model fits the tagger does not depend on the device.
         make_engine(tagger, replace(options, provider="cpu"))
-    urls, folder = take_group(expand_inputs(spec.inputs), spec.group), Path(spec.output)
+    everything, folder = expand_inputs(spec.inputs), Path(spec.output)
+    urls = take_group(everything, spec.group)
     check_reach(site.pools, urls, site.inputs.redirectors)
     look_at_folder(folder, fresh=spec.mode == "fresh")
     old = None if spec.mode == "fresh" else read_plan(folder)
@@ -110,7 +111,7 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
         inputs=_inputs(site),
     )
     wanted = spec.chunk_events or default_chunk_events(tagger, clusters.events, _threads(site))
-    plan = clusters.with_chunks(wanted)
+    plan = replace(clusters.with_chunks(wanted), group=name_group(everything, spec.group))
     check_chunks(clusters, plan, site.pools)
     return Campaign(spec, site, tagger, plan, folder, resumed=False)
 

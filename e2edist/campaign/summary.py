@@ -54,6 +54,8 @@ class Summary:
         What looks wrong with them.
     pools : dict
         Pool -> (wall ms of its threads, events).
+    versions : dict
+        Package -> versions of it that made parts.
     """
 
     chunks: int = 0
@@ -65,6 +67,7 @@ class Summary:
     quality: Quality = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     pools: dict[str, tuple[float, int]] = field(default_factory=dict)
+    versions: dict[str, set[str]] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """Return what people and programs want to know, ready for JSON."""
@@ -77,6 +80,7 @@ class Summary:
                 for name, (wall, cpu, items) in self.stages.items()
             },
             "peak_mib": self.peak_mib,
+            "versions": {name: sorted(some) for name, some in sorted(self.versions.items())},
             "warnings": self.warnings,
         }
 
@@ -95,6 +99,8 @@ def summarise(receipts: Iterable[Receipt]) -> Summary:
         total.stages = add_times(total.stages, {name: tuple(t) for name, t in receipt["stages"].items()})
         total.quality = add_quality(total.quality, quality)
         _add_pool(total, receipt)
+        for name, version in receipt.get("versions", {}).items():
+            total.versions.setdefault(name, set()).add(version)
     total.warnings = warnings(total.quality, constant)
     return total
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from e2edist.errors import OutputError
-from e2edist.storage.parts import verify_part
+from e2edist.storage.parts import read_part
 
 from .bad import read_bad
 from .chunk import PREDICTIONS, Chunk
+from .order import fault, in_order
 from .plan import Plan
 
 _READERS = 4
+_SLICE = 1_000
 _FOREIGN = "belongs to another plan or chunk"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part that was read and is as its receipt says."""
+    """A part that was read and is as its receipt says; `data_bytes` is its size without the footer."""
 
     path: Path
     uuid: str
@@ -29,6 +32,8 @@ class Part:
     start: int
     stop: int
     rows: int
+    checksum: str
+    data_bytes: int
 
 
 @dataclass(slots=True)
@@ -65,6 +70,12 @@ class Verdict:
         """Whether the folder holds each planned entry once, but for those given up, and nothing else."""
         return not (self.missing or self.damaged or self.foreign)
 
+    def faults(self, most: int) -> list[str]:
+        """Return what is wrong, a line each, at most so many of a kind."""
+        lines = [f"missing {chunk.url} entries {chunk.start}-{chunk.stop}" for chunk in self.missing[:most]]
+        lines += [f"damaged {path}: {why}" for path, why in self.damaged[:most]]
+        return lines + [f"foreign {path}: {why}" for path, why in self.foreign[:most]]
+
 
 def verify(folder: Path, plan: Plan) -> Verdict:
     """Read all parts of `folder` and compare them with receipts and plan."""
@@ -73,13 +84,14 @@ def verify(folder: Path, plan: Plan) -> Verdict:
     paths = sorted((folder / PREDICTIONS).glob("*.parquet"))
     look = partial(_look, plan.fingerprint)
     with ThreadPoolExecutor(_READERS) as pool:
-        for path, result in zip(paths, pool.map(look, paths), strict=True):
-            if isinstance(result, Part):
-                good.append(result)
-            elif result == _FOREIGN:
-                found.foreign.append((path, result))
-            else:
-                found.damaged.append((path, result))
+        for some in _slices(paths):
+            for path, result in zip(some, pool.map(look, some), strict=True):
+                if isinstance(result, Part):
+                    good.append(result)
+                elif result == _FOREIGN:
+                    found.foreign.append((path, result))
+                else:
+                    found.damaged.append((path, result))
     _cover(found, plan, good)
     _forgive(found, read_bad(folder))
     return found
@@ -104,16 +116,26 @@ def _forgive(found: Verdict, bad: list[dict[str, Any]]) -> None:
         found.missing += [chunk.part(at, chunk.stop)] if at < chunk.stop or not chunk.events else []
 
 
+def _slices(paths: list[Path]) -> Iterator[list[Path]]:
+    """Yield paths some at a time: a future for each of a million would take gigabytes."""
+    for start in range(0, len(paths), _SLICE):
+        yield paths[start : start + _SLICE]
+
+
 def _look(fingerprint: str, path: Path) -> Part | str:
     """Return a part, or what is wrong with it; its receipt is dropped: a campaign has gigabytes of them."""
     try:
-        receipt = verify_part(path)
+        content = read_part(path)
     except OutputError as error:
         return error.what
+    receipt = content.receipt
     if receipt["id"] != path.stem or receipt["fingerprint"] != fingerprint:
         return _FOREIGN
     place = receipt["chunk"]
-    return Part(path, place["uuid"], place["tree"], place["start"], place["stop"], receipt["rows"])
+    uuid, start, stop = place["uuid"], place["start"], place["stop"]
+    why = fault(in_order(content.rows), uuid, start, stop)
+    size = len(content.rows), receipt["checksum"], content.data_bytes
+    return why or Part(path, uuid, place["tree"], start, stop, *size)
 
 
 def _cover(found: Verdict, plan: Plan, good: list[Part]) -> None:

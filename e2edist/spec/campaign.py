@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from pathlib import Path
@@ -130,6 +131,12 @@ def take_group(urls: list[str], group: str) -> list[str]:
         todo = f"Groups are numbered from 1/{groups} to {groups}/{groups}, of at most {len(urls)} files."
         raise SpecError("group", f"{group} of {len(urls)} files is empty", todo)
     return found
+
+
+def name_group(urls: list[str], group: str) -> str:
+    """Return a group with a digest of the names of all files, so that groups of one list know each other."""
+    text = "\n".join(sorted(urls))
+    return f"{group} {hashlib.sha256(text.encode()).hexdigest()[:12]}" if group else ""
 
 
 def _expand(pattern: str) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,17 @@ def read_receipt(path: Path) -> dict[str, Any]:
     return receipt
 
 
-def verify_part(path: Path) -> dict[str, Any]:
-    """Read a whole part, compare it with its receipt, and return the receipt.
+@dataclass(frozen=True, slots=True)
+class PartContent:
+    """A part that was read and is as its receipt says; `data_bytes` is its size without the footer."""
+
+    receipt: dict[str, Any]
+    rows: pa.Table
+    data_bytes: int
+
+
+def read_part(path: Path) -> PartContent:
+    """Read a whole part and compare it with its receipt.
 
     Raises
     ------
@@ -146,11 +156,23 @@ def verify_part(path: Path) -> dict[str, Any]:
     receipt = read_receipt(path)
     todo = "Remove it: the next submit makes it again."
     try:
-        table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table, size = file.read(), path.stat().st_size - file.metadata.serialized_size
     except (OSError, pa.ArrowException, ValueError) as error:
         raise OutputError(str(path), f"is damaged ({error})", todo) from error
     if table.num_rows != receipt.get("rows"):
         raise OutputError(str(path), f"has {table.num_rows} rows, its receipt {receipt.get('rows')}", todo)
     if checksum(table) != receipt.get("checksum"):
         raise OutputError(str(path), "has other values than its receipt's checksum", todo)
-    return receipt
+    return PartContent(receipt, table, size)
+
+
+def verify_part(path: Path) -> dict[str, Any]:
+    """Return the receipt of a part that `read_part` finds whole.
+
+    Raises
+    ------
+    OutputError
+        As `read_part`.
+    """
+    return read_part(path).receipt

@@ -1,23 +1,27 @@
 """What finished campaigns come to: one sorted table, sums, losses; friends of the inputs."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+import awkward as ak
 import dask.dataframe as dd
 import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 import uproot
 
 from e2edist.aggregate import main
-from e2edist.books import compact
+from e2edist.books import compact, friend
 from e2edist.campaign.bad import read_bad, write_bad
 from e2edist.campaign.chunk import PREDICTIONS
-from e2edist.campaign.plan import Plan, PlannedFile
+from e2edist.campaign.lock import locked
+from e2edist.campaign.plan import Plan, PlannedFile, read_plan
+from e2edist.imaging.seeds import STATUSES
 from e2edist.storage.parts import write_part
 
 ENTRIES, CHUNK = 40, 10
@@ -123,11 +127,11 @@ def test_arrow_duckdb_pandas_and_dask_read_the_same(two, tmp_path):
 
 
 def test_files_are_as_large_as_asked_and_a_second_call_writes_nothing(two, tmp_path):
-    line = [*map(str, two), "--output", str(tmp_path / "all"), "--file-mib", "0.015"]
+    line = [*map(str, two), "--output", str(tmp_path / "all"), "--file-mib", "0.003"]
     assert main(line) == 0
     files = sorted((tmp_path / "all" / "table").glob("*.parquet"))
     assert 2 < len(files) < 12
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "all").rglob("*.*")}
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "all").rglob("*.[jp]*")}
     assert main(line) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert main([*line[:-1], "100"]) == 0  # fewer files: what is left over goes
@@ -140,7 +144,7 @@ def _parts(folders):
 
 
 def test_what_a_killed_call_left_is_made_whole(two, tmp_path, monkeypatch):
-    line = [*map(str, two), "--output", str(tmp_path / "all"), "--file-mib", "0.015"]
+    line = [*map(str, two), "--output", str(tmp_path / "all"), "--file-mib", "0.003"]
     real, calls = compact._write, []
 
     def dies(path, bundle, proof):
@@ -185,7 +189,8 @@ def test_what_was_given_up_is_listed_counted_and_fails_without_leave(tmp_path, c
     plan = make_plan("a")
     finish(tmp_path, plan)[0].unlink()
     chunk = plan.chunks()[0]
-    write_bad(tmp_path, [{"url": chunk.url, "uuid": chunk.uuid, "tree": "Events", "start": 0, "stop": 10}])
+    row = {"url": chunk.url, "uuid": chunk.uuid, "tree": "Events", "start": 0, "stop": 10, "events": 10}
+    write_bad(tmp_path, [row | {"fraction": 0.25}])
     out = tmp_path / "aggregated"
     assert main([str(tmp_path)]) == 1
     assert main([str(tmp_path), "--max-bad-fraction", "0.25"]) == 0
@@ -193,43 +198,211 @@ def test_what_was_given_up_is_listed_counted_and_fails_without_leave(tmp_path, c
     assert read_bad(out) == read_bad(tmp_path)
 
 
-@pytest.mark.parametrize("how", ["twice", "not its own"])
+@pytest.mark.parametrize("how", ["two rows of one key", "not its own"])
 def test_rows_that_can_not_be_are_an_error_that_names_the_part(tmp_path, how, capsys):
     plan = make_plan("a")
     plan.write(tmp_path)
     first, *others = plan.chunks()
     rows = rows_of(first)
-    bad = pa.concat_tables([rows, rows.slice(3, 1)]) if how == "twice" else rows_of(others[0])
+    bad = pa.concat_tables([rows, rows.slice(3, 1)]) if how.startswith("two") else rows_of(others[0])
     path = put(tmp_path, plan, first, bad)
     for chunk in others:
         put(tmp_path, plan, chunk)
-    assert main([str(tmp_path)]) == 2
-    said = "".join(capsys.readouterr().err.split())
+    assert main([str(tmp_path)]) == 1
+    said = " ".join(capsys.readouterr().err.split())
     assert path.name in said
-    assert how.replace("twice", "tworowsofonekey").replace(" ", "") in said
+    assert how in said
 
 
-def test_a_friend_has_the_entries_of_its_input_in_order(tmp_path, monkeypatch):
-    plan = make_plan("a")
-    finish(tmp_path, plan)[1].unlink()
-    chunk = plan.chunks()[1]
-    write_bad(tmp_path, [{"url": chunk.url, "uuid": chunk.uuid, "tree": "Events", "start": 10, "stop": 20}])
-    assert main([str(tmp_path), "--friend", "--max-bad-fraction", "1"]) == 0
-    (path,) = (tmp_path / "aggregated" / "friends").glob("a-*.friend.root")
-    with uproot.open(path) as file:
-        tree = file["Events"]
-        assert tree.num_entries == ENTRIES
-        arrays = tree.arrays(["done", "e2e_kind", "e2e_status", "e2e_score", "e2e_pt"])
-    assert arrays["done"].tolist() == [int(not 10 <= i < 20) for i in range(ENTRIES)]
-    rows = table_of(tmp_path / "aggregated").to_pylist()
+def test_a_part_that_was_made_again_with_other_values_goes_into_the_table(two, tmp_path):
+    line = [*map(str, two), "--output", str(tmp_path / "all")]
+    assert main(line) == 0
+    plan = read_plan(two[0])
+    chunk = plan.chunks()[2]
+    rows = rows_of(chunk)
+    again = rows.set_column(
+        rows.schema.get_field_index("pt"), "pt", pa.array(np.full(len(rows), 7, np.float32))
+    )
+    put(two[0], plan, chunk, again)
+    assert main(line) == 0
+    assert pc.sum(pc.equal(table_of(tmp_path / "all")["pt"], 7)).as_py() == len(rows)
+
+
+def test_the_table_says_where_it_is_from_and_how_it_is_sorted(two, tmp_path):
+    assert main([*map(str, two), "--output", str(tmp_path / "all")]) == 0
+    meta = pq.read_metadata(tmp_path / "all" / "table" / "part-00000.parquet")
+    origin = json.loads(meta.metadata[b"e2edist"])
+    assert [one["plan"] for one in origin["campaigns"]] == [read_plan(folder).checksum for folder in two]
+    assert (origin["tagger"], origin["parts"]) == ({"name": "x"}, 12)
+    group = meta.row_group(0)
+    order = [meta.schema.column(one.column_index).name for one in group.sorting_columns]
+    assert order == ["uuid", "entry", "kind", "object"]
+    assert {group.column(i).compression for i in range(meta.num_columns)} == {"ZSTD"}
+
+
+def test_row_groups_hold_half_a_million_rows_whatever_the_parts_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr(compact, "_ROW_GROUP", 50)
+    finish(tmp_path, make_plan("a", "b", "c"))
+    assert main([str(tmp_path)]) == 0
+    meta = pq.read_metadata(tmp_path / "aggregated" / "table" / "part-00000.parquet")
+    sizes = [meta.row_group(i).num_rows for i in range(meta.num_row_groups)]
+    assert sizes == [50] * (156 // 50) + [156 % 50]
+
+
+def test_files_of_several_datasets_make_a_table_each(two, tmp_path):
+    out = tmp_path / "all"
+    line = [*map(str, two), "--output", str(out)]
+    assert main([*line, "--dataset", "qcd=*/[ab].root", "--dataset", "top=*/c.root"]) == 0
+    found = ds.dataset(out / "table", partitioning="hive").to_table().to_pandas()
+    uuids = found.astype({"uuid": str, "dataset": str}).groupby("dataset")["uuid"].unique()
+    assert {name: sorted(int(uuid, 16) for uuid in some) for name, some in uuids.items()} == {
+        "qcd": [ord("a"), ord("b")],
+        "top": [ord("c")],
+    }
+    assert len(pd.read_parquet(out / "table")) == len(found)
+    assert json.loads((out / "summary.json").read_text())["datasets"] == {"qcd": 2, "top": 1}
+    assert main(line) == 0  # and back: nothing of before stays
+    assert [path.name for path in (out / "table").iterdir()] == ["part-00000.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["qcd=*/a.root"], "/data/b.root belongs to none"),
+        (["qcd=*", "top=*/a.root"], "/data/a.root belongs to qcd and top"),
+        (["qcd=*", "top=*/z.root"], "no input file belongs to top"),
+        (["qcd"], "is not understood"),
+        (["a/b=*"], "is not understood"),
+    ],
+)
+def test_a_file_belongs_to_one_dataset_and_each_has_files(tmp_path, words, text, capsys):
+    finish(tmp_path, make_plan("a", "b"))
+    options = [option for word in words for option in ("--dataset", word)]
+    assert main([str(tmp_path), *options]) == 2
+    assert text in " ".join(capsys.readouterr().err.split())
+
+
+def test_nothing_is_written_over_a_campaign(two, capsys):
+    before = {path: path.read_bytes() for folder in two for path in folder.rglob("*.*")}
+    assert main([*map(str, two), "--output", str(two[0])]) == 2
+    assert "is a campaign's folder" in " ".join(capsys.readouterr().err.split())
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_second_aggregation_at_the_same_time_is_refused(tmp_path, capsys):
+    finish(tmp_path, make_plan("a"))
+    (tmp_path / "aggregated").mkdir()
+    with locked(tmp_path / "aggregated"):
+        assert main([str(tmp_path)]) == 2
+    assert "works on it" in capsys.readouterr().err
+
+
+def test_a_file_that_one_campaign_skipped_and_another_has_is_not_lost(tmp_path):
+    skipping = replace(make_plan("a"), skipped=(("/data/b.root", "cut"), ("/data/c.root", "cut")))
+    finish(tmp_path / "one", skipping)
+    finish(tmp_path / "two", make_plan("b"))
+    line = [str(tmp_path / "one"), str(tmp_path / "two"), "--output", str(tmp_path / "all")]
+    assert main([*line, "--max-bad-fraction", "0.4"]) == 0
+    total = json.loads((tmp_path / "all" / "summary.json").read_text())
+    assert total["events"] == {"planned": 120, "done": 80, "lost": 40}
+    ((url, events, fraction),) = [(r["url"], r["events"], r["fraction"]) for r in read_bad(tmp_path / "all")]
+    assert (url, events, fraction) == ("/data/c.root", 40, pytest.approx(1 / 3))
+
+
+def test_a_group_that_is_missing_or_of_another_list_is_told(tmp_path, capsys):
+    for name, group in (("a", "1/3 x"), ("b", "3/3 x"), ("c", "2/3 x"), ("d", "2/3 y")):
+        finish(tmp_path / name, replace(make_plan(name), group=group))
+    some = [str(tmp_path / name) for name in "ab"]
+    out = ["--output", str(tmp_path / "all")]
+    assert main([*some, *out]) == 2
+    assert "groups 2/3 are missing" in capsys.readouterr().err
+    assert main([*some, str(tmp_path / "d"), *out]) == 2
+    assert "is of other input files" in " ".join(capsys.readouterr().err.split())
+    assert main([*some, *out, "--partial"]) == 0
+    assert json.loads((tmp_path / "all" / "summary.json").read_text())["groups_missing"] == ["2/3"]
+    assert main([*some, str(tmp_path / "c"), *out]) == 0
+    assert json.loads((tmp_path / "all" / "summary.json").read_text())["groups_missing"] == []
+
+
+KINDS = ["photon", "electron", "jet"]
+
+
+def check_friend(arrays, rows):
+    """`arrays`: one record per entry; `rows` of the table."""
     for i, entry in enumerate(arrays):
         mine = [row for row in rows if row["entry"] == i]
-        kinds = ["photon", "electron", "jet"]
-        assert [kinds[kind] for kind in entry["e2e_kind"]] == [row["kind"] for row in mine]
-        assert entry["e2e_pt"].tolist() == [row["pt"] for row in mine]
-        for score, status, row in zip(entry["e2e_score"], entry["e2e_status"], mine, strict=True):
-            assert (status == 0) == (row["status"] == "ok")
+        assert [KINDS[kind] for kind in entry["x_kind"]] == [row["kind"] for row in mine]
+        assert entry["x_object"].tolist() == [row["object"] for row in mine]
+        assert entry["x_pt"].tolist() == [row["pt"] for row in mine]
+        for score, status, row in zip(entry["x_score"], entry["x_status"], mine, strict=True):
+            assert STATUSES[status] == row["status"]
             assert np.isnan(score) if row["score"] is None else score == np.float32(row["score"])
+
+
+@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+@pytest.mark.parametrize("tree", ["Events", "fevt/RHTree"])
+@pytest.mark.parametrize("block", [15, 1000])
+def test_a_friend_has_the_entries_of_its_input_in_order(tmp_path, monkeypatch, kind, tree, block):
+    monkeypatch.setattr(friend, "_BLOCK", block)
+    plan = make_plan("a")
+    plan = replace(plan, files=tuple(replace(file, tree=tree) for file in plan.files))
+    finish(tmp_path, plan)[1].unlink()
+    chunk = plan.chunks()[1]
+    row = {"url": chunk.url, "uuid": chunk.uuid, "tree": tree, "start": 10, "stop": 20, "events": 10}
+    write_bad(tmp_path, [row])
+    assert main([str(tmp_path), "--friend", kind, "--max-bad-fraction", "1"]) == 0
+    (path,) = (tmp_path / "aggregated" / "friends").glob("a-*.friend.root")
+    with uproot.open(path) as file:
+        assert file[tree].num_entries == ENTRIES
+        arrays = file[tree].arrays()
+    if kind == "rntuple":
+        arrays = ak.zip(
+            {"x_done": arrays["x_done"], **{f"x_{name}": arrays["x"][name] for name in arrays["x"].fields}},
+            depth_limit=1,
+        )
+    assert arrays["x_done"].tolist() == [int(not 10 <= i < 20) for i in range(ENTRIES)]
+    check_friend(arrays, table_of(tmp_path / "aggregated").to_pylist())
+
+
+def test_a_file_of_which_nothing_is_left_has_a_friend_all_the_same(tmp_path):
+    plan = make_plan("a", "b")
+    for path in finish(tmp_path, plan)[:4]:
+        path.unlink()
+    chunk = plan.chunks()[0]
+    row = {
+        "url": chunk.url,
+        "uuid": chunk.uuid,
+        "tree": "Events",
+        "start": 0,
+        "stop": ENTRIES,
+        "events": ENTRIES,
+    }
+    write_bad(tmp_path, [row])
+    assert main([str(tmp_path), "--friend", "--max-bad-fraction", "1"]) == 0
+    (path,) = (tmp_path / "aggregated" / "friends").glob("a-*")
+    with uproot.open(path) as file:
+        assert file["Events"].num_entries == ENTRIES
+        assert not file["Events"]["x_done"].array().to_numpy().any()
+        assert file["Events"]["x_score"].array().tolist() == [[]] * ENTRIES
+
+
+def test_a_friend_is_made_again_only_when_its_parts_or_its_kind_changed(two, tmp_path):
+    line = [*map(str, two), "--output", str(tmp_path / "all"), "--friend"]
+
+    def times():
+        return {path.name[0]: path.stat().st_mtime_ns for path in (tmp_path / "all" / "friends").iterdir()}
+
+    assert main(line) == 0
+    before = times()
+    assert sorted(before) == ["a", "b", "c"]
+    assert main(line) == 0
+    assert times() == before
+    plan = read_plan(two[1])
+    put(two[1], plan, plan.chunks()[0], rows_of(plan.chunks()[0]).slice(1))
+    assert main(line) == 0
+    assert [name for name, when in times().items() if when != before[name]] == ["c"]
+    assert main([*line, "rntuple"]) == 0
+    assert not set(times().values()) & set(before.values())
 
 
 @pytest.mark.parametrize(

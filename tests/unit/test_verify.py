@@ -21,9 +21,17 @@ def plan():
     return Plan({"name": "x"}, (file,), 8.0)
 
 
-def put(folder, plan, chunk, **changes):
-    table = pa.table({"entry": list(range(chunk.start, chunk.stop))})
-    proof = {"id": chunk.id, "chunk": asdict(chunk), "fingerprint": plan.fingerprint, "rows": chunk.events}
+def rows_of(uuid, entries):
+    """One photon in each entry."""
+    names = {
+        name: [word] * len(entries) for name, word in {"uuid": uuid, "kind": "photon", "object": 0}.items()
+    }
+    return pa.table(names | {"entry": list(entries)})
+
+
+def put(folder, plan, chunk, rows=None, **changes):
+    table = rows_of(chunk.uuid, range(chunk.start, chunk.stop)) if rows is None else rows
+    proof = {"id": chunk.id, "chunk": asdict(chunk), "fingerprint": plan.fingerprint, "rows": len(table)}
     path = folder / PREDICTIONS / f"{chunk.id}.parquet"
     write_part(path, table, lambda: proof | {"events": chunk.events} | changes)
     return path
@@ -74,6 +82,27 @@ def test_a_part_of_another_plan_is_foreign(tmp_path, plan, whole):
     put(tmp_path, plan, plan.chunks()[0], fingerprint="other")
     found = verify(tmp_path, plan)
     assert len(found.foreign) == len(found.missing) == 1
+
+
+@pytest.mark.parametrize(
+    ("uuid", "entries", "why"),
+    [
+        (UUID, [10, 11, 11, 12], "two rows of one key"),
+        (UUID, [10, 19, 20], "entries 10-20"),
+        (UUID, [9, 10], "entries 9-10"),
+        ("b" * 32, [10, 11], "another file"),
+    ],
+)
+def test_a_part_with_rows_that_it_can_not_have_is_damaged(tmp_path, plan, whole, uuid, entries, why):
+    path = put(tmp_path, plan, plan.chunks()[1], rows_of(uuid, entries))
+    ((damaged, said),) = verify(tmp_path, plan).damaged
+    assert damaged == path
+    assert why in said
+
+
+def test_rows_in_another_order_are_as_good(tmp_path, plan, whole):
+    put(tmp_path, plan, plan.chunks()[1], rows_of(UUID, [12, 10, 19, 11]))
+    assert verify(tmp_path, plan).good
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5, 0.7, 0.9])
