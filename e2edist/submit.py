@@ -171,6 +171,9 @@ def _run(campaign: Campaign, console: Console) -> int:
 
     def ready(pool: Pool) -> None:
         console.print(f"pool {pool.name}: dashboard {pool.dashboard}", highlight=False, soft_wrap=True)
+        if campaign.site.pools[pool.name].kind != "attach":  # whose scheduler has no page of ours
+            page = f"{pool.dashboard.removesuffix('/status')}/e2edist"
+            console.print(f"  this campaign's page {page}", highlight=False, soft_wrap=True)
         if tunnel := _tunnel(pool.dashboard):
             console.print(f"  from your own machine: {tunnel}", highlight=False, soft_wrap=True)
 

@@ -198,32 +198,21 @@ def print_bill(console: Console, bill: Sequence[PoolBill]) -> None:
     """Show what all runs of a campaign took, a pool a row; nothing without a journal."""
     if not bill:
         return
-    head = (
-        "pool",
-        "worker h",
-        "used",
-        "idle",
-        "starting",
-        "lost",
-        "node h",
-        "GPU h",
-        "charge",
-        "per M events",
-    )
-    table = Table(*head, title="bill, of all runs", title_justify="left")
+    table = Table("pool", "worker h", "used/idle/start/lost", "node h", "GPU h", "charge", "per M events")
+    table.title, table.title_justify = "bill, of all runs", "left"
     for row in bill:
         hours = (row.used_h, row.idle_h, row.starting_h, row.lost_h)
-        parts = [f"{h / row.allocated_h:.0%}" if row.allocated_h else "" for h in hours]
-        million = row.charge_per_million
+        parts = "/".join(f"{100 * h / row.allocated_h:.0f}" for h in hours if row.allocated_h)
         paid = f" = {row.cost:.2f} {row.currency}" if row.currency else ""
+        million = row.charge_per_million
         table.add_row(
             row.pool,
-            f"{row.allocated_h:.4g}",
-            *parts,
-            f"{row.node_h:.4g}",
-            f"{row.gpu_h:.4g}",
-            f"{row.charge:.4g} {row.unit}{paid}",
-            f"{million:.4g}" if million is not None else "",
+            f"{row.allocated_h:.3g}",
+            f"{parts} %",
+            f"{row.node_h:.3g}",
+            f"{row.gpu_h:.3g}",
+            f"{row.charge:.3g} {row.unit}{paid}",
+            f"{million:.3g}" if million is not None else "",
         )
     console.print(table)
 

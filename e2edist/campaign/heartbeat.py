@@ -15,7 +15,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from e2edist.errors import E2EError
-from e2edist.pools import is_batch
+from e2edist.pools import Telemetry, is_batch
 
 from .usage import Journal, facts_of
 
@@ -65,11 +65,13 @@ class _Pace:
         return round((progress.events_done - start[1]) / (time.monotonic() - start[0]), 3)
 
 
-class _Heart:
+class Heart:
     """Writes what it knows every two seconds, from a thread of its own: asking pools may take long."""
 
-    def __init__(self, folder: Path, specs: Mapping[str, PoolSpec], progress: Progress) -> None:
-        self._path, self._specs = folder / HEARTBEAT, specs
+    def __init__(
+        self, folder: Path, specs: Mapping[str, PoolSpec], progress: Progress, telemetry: Telemetry
+    ) -> None:
+        self._path, self._specs, self._telemetry = folder / HEARTBEAT, specs, telemetry
         self._progress, self._pace = replace(progress), _Pace()
         self._pools: dict[str, Pool] = {}
         self._lock, self._stop = Lock(), Event()
@@ -85,15 +87,18 @@ class _Heart:
         }
 
     def note(self, progress: Progress) -> None:
+        """Take the counts of the driver."""
         with self._lock:
             self._progress = replace(progress)
             self._pace.note(progress)
 
     def ready(self, pool: Pool) -> None:
+        """Take a pool that is there."""
         with self._lock:
             self._pools[pool.name] = pool
 
     def start(self) -> None:
+        """Beat from now on."""
         self._write("running", "")
         self._thread.start()
 
@@ -118,6 +123,7 @@ class _Heart:
             counts = asdict(progress) | self._pace.facts(progress)
         content = self._origin | {"state": state, "error": error, "updated": round(time.time(), 3)}
         looked = self._look_at(pools)
+        self._telemetry.sample(progress, looked)
         self._journal.note(looked, progress.lost_s, last=self._stop.is_set())
         content |= counts | {"pools": looked}
         draft = self._path.with_name(f".{HEARTBEAT}.draft")
@@ -148,11 +154,8 @@ class _Heart:
 
 
 @contextmanager
-def beating(
-    folder: Path, specs: Mapping[str, PoolSpec], progress: Progress, watch: Watch, ready: Ready
-) -> Iterator[tuple[Watch, Ready]]:
+def beating(heart: Heart, watch: Watch, ready: Ready) -> Iterator[tuple[Watch, Ready]]:
     """Publish ``progress.json`` meanwhile; gives callbacks to use in place of `watch` and `ready`."""
-    heart = _Heart(folder, specs, progress)
 
     def note(now: Progress) -> None:
         heart.note(now)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from e2edist.errors import OutputError
+from e2edist.pools import Telemetry
 from e2edist.storage.parts import read_receipt
 
 from . import names
@@ -76,6 +77,8 @@ class Ledger:
         Chunk id -> receipt, read from disk when asked for.
     failed : dict of str to Failure
         Chunk id -> what is known, of this run.
+    telemetry : Telemetry, optional
+        Hears of all that is recorded.
     pending : list of Chunk
         What was neither done nor part of something done when the ledger was opened.
     """
@@ -83,6 +86,7 @@ class Ledger:
     path: Path
     failed: dict[str, Failure] = field(default_factory=dict)
     pending: list[Chunk] = field(default_factory=list)
+    telemetry: Telemetry | None = None
     done: Receipts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,11 +97,15 @@ class Ledger:
         bring_home(receipt, self.path.parent)
         self.failed.pop(receipt["id"], None)
         self.done.add(receipt)
+        if self.telemetry is not None:
+            self.telemetry.done(receipt)
 
     def record_failed(self, failure: Failure) -> None:
         """Note entries that were given up."""
         self.failed[failure.id] = failure
         self.done.append(failed=asdict(failure))
+        if self.telemetry is not None:
+            self.telemetry.failed(f"{failure.url} {failure.start}-{failure.stop}: {failure.reason}")
 
     @property
     def events_done(self) -> int:

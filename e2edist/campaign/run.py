@@ -13,7 +13,7 @@ from typing import Any
 
 from e2edist.engines import engine_options, make_engine
 from e2edist.errors import E2EError, OutputError
-from e2edist.pools import Place, Pool, Setup, image_of, open_pool
+from e2edist.pools import Place, Pool, Setup, Telemetry, image_of, open_pool, show
 from e2edist.spec.campaign import CampaignSpec, expand_inputs, name_group, take_group
 from e2edist.spec.site import SiteSpec
 from e2edist.spec.tagger import TaggerSpec, load_tagger
@@ -26,7 +26,7 @@ from .chunk import PREDICTIONS, Job, prepare
 from .delivery import check_reach
 from .driver import Driver, Limits, Progress
 from .folder import check_folder, clear, look_at_folder
-from .heartbeat import beating
+from .heartbeat import Heart, beating
 from .ledger import Ledger, open_ledger, remove_strangers
 from .lock import locked
 from .memory import check_batch, check_chunks, threads_of
@@ -215,9 +215,13 @@ def _drive(
         return 0.0, True
     spec = campaign.spec
     limits = Limits(spec.chunk_limit_min * 60, spec.stall_limit_min * 60)
+    name = f"{campaign.tagger.name} -> {campaign.folder}"
+    ledger.telemetry = Telemetry(name, campaign.tagger.module)
+    heart = Heart(campaign.folder, campaign.site.pools, progress, ledger.telemetry)
     with (
         _log_to(campaign.folder / LOG),
-        beating(campaign.folder, campaign.site.pools, progress, watch, ready) as (note, met),
+        show(ledger.telemetry),
+        beating(heart, watch, ready) as (note, met),
         _pools(campaign, met) as pools,
     ):
         began = time.monotonic()

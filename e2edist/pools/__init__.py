@@ -7,6 +7,7 @@ also ``preview(name, spec, folder) -> str``, the job's text.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -18,6 +19,7 @@ from ._containers import python_command
 from ._controller import ControllerJob, make_controller
 from ._images import image_of
 from ._queues import Queue, is_batch, queue_of
+from ._telemetry import Telemetry
 
 __all__ = [
     "ControllerJob",
@@ -26,6 +28,7 @@ __all__ = [
     "Pool",
     "Queue",
     "Setup",
+    "Telemetry",
     "image_of",
     "is_batch",
     "make_controller",
@@ -33,6 +36,7 @@ __all__ = [
     "preview",
     "python_command",
     "queue_of",
+    "show",
 ]
 
 
@@ -137,6 +141,13 @@ class Place:
         """Stop the scheduler, once all pools are closed."""
         if self._hub is not None:
             self._hub.close()
+
+
+def show(telemetry: Telemetry) -> AbstractContextManager[None]:
+    """Show a campaign on dashboards and metrics of the schedulers that start in this process meanwhile."""
+    from ._page import shown
+
+    return shown(telemetry)
 
 
 def open_pool(name: str, spec: PoolSpec, setup: Setup, place: Place) -> Pool:

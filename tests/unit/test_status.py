@@ -9,12 +9,13 @@ import time
 import pytest
 
 from e2edist.campaign.glance import glance
-from e2edist.campaign.heartbeat import beating
+from e2edist.campaign.heartbeat import Heart, beating
 from e2edist.campaign.lock import locked, look_at_lock
 from e2edist.campaign.names import chunk_id
 from e2edist.control.record import Controller, birth, read_record
 from e2edist.control.state import look
 from e2edist.errors import OutputError
+from e2edist.pools import Telemetry
 from e2edist.spec.site import PoolSpec
 from e2edist.status import exit_code, main
 
@@ -228,19 +229,21 @@ def test_the_heartbeat_says_how_it_ended(folder):
     def heart():
         return json.loads((folder / "progress.json").read_text())
 
-    specs = {"cpu": PoolSpec(workers=3)}
+    def start():
+        return Heart(folder, {"cpu": PoolSpec(workers=3)}, Progress(4, 50), Telemetry("eg", "EGTagger"))
+
     seen = []
-    with beating(folder, specs, Progress(4, 50), seen.append, seen.append) as (watch, _):
+    with beating(start(), seen.append, seen.append) as (watch, _):
         assert heart()["state"] == "running"
         watch(Progress(4, 50, done=4, events_done=50, workers=1))
     assert (heart()["state"], heart()["done"], heart()["pools"]["cpu"]["wanted"]) == ("done", 4, 3)
     assert len(seen) == 1
-    with beating(folder, specs, Progress(4, 50), seen.append, seen.append):
+    with beating(start(), seen.append, seen.append):
         pass
     assert heart()["state"] == "stopped"
     with (
         pytest.raises(OutputError),
-        beating(folder, specs, Progress(4, 50), seen.append, seen.append),
+        beating(start(), seen.append, seen.append),
     ):
         raise OutputError("x", "is full")
     assert (heart()["state"], heart()["error"]) == ("failed", "x: is full")
