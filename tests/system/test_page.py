@@ -35,8 +35,8 @@ def browser(tmp_path):
 
 def model(browser, name, what):
     """Return a property of a Bokeh model of the page; None while it is not there."""
-    script = "const m = window.Bokeh?.documents[0]?.get_model_by_name(arguments[0]); return m ? m[arguments[1]] : null"
-    return browser.execute_script(script, name, what)
+    found = "const m = window.Bokeh?.documents[0]?.get_model_by_name(arguments[0]);"
+    return browser.execute_script(f"{found} return m ? m[arguments[1]] : null", name, what)
 
 
 def metrics(address):
