@@ -113,16 +113,18 @@ def _write(args: argparse.Namespace, console: Console) -> int:
         friends = write_friends(campaigns, folder, args.friend)
         text = f"{len(friends)} friends of input files in {folder / FRIENDS}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
-    _allow(str(folder), books.lost, books.events, args.max_bad_fraction)
+    _allow(str(folder), books.lost_fraction, args.max_bad_fraction)
     return 0
 
 
 def _tell(books: Books, console: Console) -> None:
     total = books.total
-    lost = f", {books.lost:,} lost" if books.lost else ""
+    events = books.events
+    about = f" (and about {events['skipped']:,} in skipped files)" if events["skipped"] else ""
+    lost = f", {events['lost']:,} lost" if events["lost"] else ""
     for line in (
-        f"{total.chunks:,} good parts, {total.objects:,} rows, {total.events:,} of {books.events:,} events"
-        f"{lost}",
+        f"{total.chunks:,} good parts, {total.objects:,} rows, "
+        f"{events['done']:,} of {events['planned']:,} events{about}{lost}",
         f"{len(books.files):,} files below {books.folder}/table, sorted by uuid, entry, kind, object",
         f"and timing.parquet, bad.parquet, summary.json in {books.folder}",
         *(f"worth a look: {text}" for text in total.warnings[:_SHOWN]),
@@ -130,11 +132,10 @@ def _tell(books: Books, console: Console) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _allow(where: str, lost: int, events: int, may_lose: float) -> None:
-    """Fail where more was given up than may be."""
-    fraction = lost / max(1, events)
+def _allow(where: str, fraction: float, may_lose: float) -> None:
+    """Fail where a larger fraction of the events is lost than may be."""
     if fraction > may_lose:
-        what = f"{fraction:.3%} of the events were given up, {may_lose:.3%} may be"
+        what = f"{fraction:.3%} of the events are lost, {may_lose:.3%} may be"
         raise CampaignError(where, what, "bad.parquet lists them.")
 
 
@@ -160,7 +161,7 @@ def _verify(folder: Path, console: Console, may_lose: float, *, discard: bool) -
         counts = (len(found.missing), len(found.damaged), len(found.foreign))
         what = "{} ranges missing, {} parts damaged, {} foreign".format(*counts)
         raise CampaignError(str(folder), what, "" if discard else "See above; --discard removes bad parts.")
-    _allow(str(folder), found.given_up + skipped, plan.events + skipped, may_lose)
+    _allow(str(folder), (found.given_up + skipped) / max(1, plan.events + skipped), may_lose)
 
 
 def _show(found: Verdict, plan: Plan, skipped: int, console: Console) -> None:

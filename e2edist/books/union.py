@@ -31,17 +31,13 @@ class Campaign:
     skipped: tuple[tuple[str, str], ...]
 
     @property
-    def events(self) -> int:
-        """Events of all inputs; those of files that could not be opened are estimated."""
-        return self.plan.events + self._skipped_events
-
-    @property
     def lost(self) -> int:
         """Events that were given up, skipped files included."""
-        return self.verdict.given_up + self._skipped_events
+        return self.verdict.given_up + self.skipped_events
 
     @property
-    def _skipped_events(self) -> int:
+    def skipped_events(self) -> int:
+        """Events of files that could not be opened, an estimate."""
         return skipped_events(replace(self.plan, skipped=self.skipped))
 
     def bad_rows(self) -> list[dict[str, Any]]:

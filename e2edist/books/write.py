@@ -26,13 +26,28 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What was written, and what it comes to."""
+    """What was written, and what it comes to.
+
+    Attributes
+    ----------
+    events : dict of str to int
+        ``planned`` in files that could be opened, ``skipped`` with the others (an estimate), ``done``, and
+        ``lost``: skipped or given up.
+    """
 
     folder: Path
     files: list[Path]
     total: Summary
-    events: int
-    lost: int
+    events: dict[str, int]
+
+    @property
+    def lost_fraction(self) -> float:
+        """Fraction of all events that is lost."""
+        return self.events["lost"] / max(1, _all(self.events))
+
+
+def _all(events: dict[str, int]) -> int:
+    return events["planned"] + events["skipped"]
 
 
 def write_books(campaigns: Sequence[Campaign], datasets: Sequence[Dataset], folder: Path) -> Books:
@@ -58,18 +73,23 @@ def write_books(campaigns: Sequence[Campaign], datasets: Sequence[Dataset], fold
 def _write(campaigns: Sequence[Campaign], datasets: Sequence[Dataset], folder: Path) -> Books:
     receipts = Receipts(campaigns)
     total = summarise(receipts.values())
-    events, lost = sum(one.events for one in campaigns), sum(one.lost for one in campaigns)
+    events = {
+        "planned": sum(one.plan.events for one in campaigns),
+        "skipped": sum(one.skipped_events for one in campaigns),
+        "done": total.events,
+        "lost": sum(one.lost for one in campaigns),
+    }
     before = folder / SUMMARY
-    text = json.dumps(_content(campaigns, datasets, total, (events, lost)), indent=1)
+    text = json.dumps(_content(campaigns, datasets, total, events), indent=1)
     if not before.exists() or before.read_text(encoding="utf-8", errors="replace") != text:
         before.unlink(missing_ok=True)
     files = compact(campaigns, datasets, folder, _origin(campaigns, total))
     write_timing(folder, receipts)
     rows = [row for one in campaigns for row in one.bad_rows()]
-    write_bad(folder, [row | {"fraction": row["events"] / max(1, events)} for row in rows])
+    write_bad(folder, [row | {"fraction": row["events"] / max(1, _all(events))} for row in rows])
     with publish(before, keep_same=True) as draft:
         draft.write_text(text, encoding="utf-8")
-    return Books(folder, files, total, events, lost)
+    return Books(folder, files, total, events)
 
 
 def _origin(campaigns: Sequence[Campaign], total: Summary) -> dict[str, Any]:
@@ -83,10 +103,10 @@ def _origin(campaigns: Sequence[Campaign], total: Summary) -> dict[str, Any]:
 
 
 def _content(
-    campaigns: Sequence[Campaign], datasets: Sequence[Dataset], total: Summary, counts: tuple[int, int]
+    campaigns: Sequence[Campaign], datasets: Sequence[Dataset], total: Summary, events: dict[str, int]
 ) -> dict[str, Any]:
     return {
-        "events": {"planned": counts[0], "done": total.events, "lost": counts[1]},
+        "events": events,
         **total.facts(),
         "tagger": campaigns[0].plan.tagger,
         "datasets": {one.name: len(one.uuids) for one in datasets if one.name},

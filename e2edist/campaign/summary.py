@@ -70,13 +70,13 @@ class Summary:
     versions: dict[str, set[str]] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
-        """Return what people and programs want to know, ready for JSON."""
+        """Return what people and programs want to know, ready for JSON; the same in whatever order added."""
         return {
             "chunks": self.chunks,
             "objects": self.objects,
             "status": dict(sorted(self.status.items())),
             "stages": {
-                name: {"wall_ms": wall, "cpu_ms": cpu, "items": items}
+                name: {"wall_ms": round(wall, 3), "cpu_ms": round(cpu, 3), "items": items}
                 for name, (wall, cpu, items) in self.stages.items()
             },
             "peak_mib": self.peak_mib,

@@ -1,22 +1,23 @@
 """Aggregating very many rows: ``python tests/benchmarks/books.py [ROWS] [PARTS]`` (10^7 rows in 10^4 parts).
 
-Makes a campaign of synthetic parts, aggregates it, and says how long it took and how much memory; then
-deletes, doubles, corrupts and swaps a part, and says what verifying finds.
+Makes a campaign of synthetic parts and aggregates it twice; then deletes, doubles, corrupts and swaps a part
+and verifies. Prints as JSON what each step took, its peak memory, and what it found.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import resource
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from simulated import make_plan, make_receipt
 
 from e2edist.campaign.chunk import PREDICTIONS, Chunk
@@ -51,11 +52,19 @@ def make_campaign(folder: Path, rows: int, parts: int) -> Plan:
     return plan
 
 
-def aggregate(*words: object) -> tuple[int, str]:
-    """Run the verb in a process of its own; return code and what it said."""
+def aggregate(*words: object) -> dict[str, Any]:
+    """Run the verb in a process of its own; return its code, what it said, seconds and peak memory."""
     line = [sys.executable, "-m", "e2edist.aggregate", *map(str, words)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
+    began = time.perf_counter()
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)  # the usage of this child alone
+    process.returncode = os.waitstatus_to_exitcode(status)
+    facts = {
+        "seconds": round(time.perf_counter() - began, 1),
+        "cpu_s": round(used.ru_utime + used.ru_stime, 1),
+    }
+    return {"code": process.returncode, "said": said} | facts | {"peak_mib": used.ru_maxrss // 1024}
 
 
 def break_parts(folder: Path, plan: Plan) -> None:
@@ -72,25 +81,27 @@ def break_parts(folder: Path, plan: Plan) -> None:
     write_part(paths[3], rows_of(plan.chunks()[3], 2), lambda: other)
 
 
+def measure(rows: int, parts: int, folder: Path) -> dict[str, Any]:
+    """Make, aggregate, aggregate again, break, verify; return what each came to."""
+    began = time.perf_counter()
+    plan = make_campaign(folder, rows, parts)
+    found: dict[str, Any] = {"rows": rows, "parts": parts, "made_s": round(time.perf_counter() - began, 1)}
+    for step in ("aggregate", "again"):
+        found[step] = aggregate(folder)
+    files = sorted((folder / "aggregated" / "table").glob("*.parquet"))
+    found["file_mib"] = [round(path.stat().st_size / 2**20, 1) for path in files]
+    found["rows_written"] = sum(pq.read_metadata(path).num_rows for path in files)
+    break_parts(folder, plan)
+    found["broken"] = aggregate(folder, "--verify")
+    return found
+
+
 def main() -> None:
-    """Make, aggregate, break, verify."""
-    rows, parts = (
-        int(sys.argv[1]) if len(sys.argv) > 1 else 10**7,
-        int(sys.argv[2]) if len(sys.argv) > 2 else 10**4,
-    )
-    folder = Path(tempfile.mkdtemp(prefix="e2edist-books-", dir=os.environ.get("TMPDIR")))
-    try:
-        began = time.perf_counter()
-        plan = make_campaign(folder, rows, parts)
-        print(f"{rows:,} rows in {parts:,} parts made in {time.perf_counter() - began:.0f} s", flush=True)
-        began = time.perf_counter()
-        code, said = aggregate(folder)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        print(said, f"exit code {code}, {time.perf_counter() - began:.0f} s, {peak:.0f} MiB", flush=True)
-        break_parts(folder, plan)
-        print(aggregate(folder, "--verify")[1])
-    finally:
-        shutil.rmtree(folder)
+    """Measure, and print it as JSON."""
+    words = [int(word) for word in sys.argv[1:]]
+    rows, parts = (*words, *(10**7, 10**4)[len(words) :])
+    with tempfile.TemporaryDirectory(prefix="e2edist-books-") as folder:
+        print(json.dumps(measure(rows, parts, Path(folder)), indent=1))
 
 
 if __name__ == "__main__":

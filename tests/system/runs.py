@@ -53,11 +53,12 @@ def drafts(folder):
 
 def table(folder, key=KEY):
     """Return all rows of a campaign, sorted, without dictionaries."""
-    tables = [_plain(pq.read_table(path)) for path in parts(folder)]
+    tables = [plain(pq.read_table(path)) for path in parts(folder)]
     return pa.concat_tables(tables).sort_by([(name, "ascending") for name in key])
 
 
-def _plain(rows):
+def plain(rows):
+    """Return rows without dictionaries."""
     for i, field in enumerate(rows.schema):
         if pa.types.is_dictionary(field.type):
             rows = rows.set_column(i, field.name, pc.cast(rows[field.name], pa.string()))
