@@ -144,7 +144,8 @@ def _cover(found: Verdict, plan: Plan, good: list[Part]) -> None:
     for part in good:
         by_file.setdefault((part.uuid, part.tree), []).append(part)
     for file in plan.files:
-        parts = sorted(by_file.pop((file.uuid, file.tree), []), key=lambda part: (part.start, part.stop))
+        # A whole chunk before the pieces of it, as the ledger has it.
+        parts = sorted(by_file.pop((file.uuid, file.tree), []), key=lambda part: (part.start, -part.stop))
         whole = Chunk(file.url, file.format, file.tree, file.uuid, file.size, file.entries, 0, file.entries)
         covered = 0
         for part in parts:

@@ -71,11 +71,12 @@ def test_entries_that_were_given_up_are_counted_and_not_missing(tmp_path, plan, 
     assert (found.good, found.given_up, found.events) == (True, 1, 29)
 
 
-def test_a_part_beside_its_own_pieces_is_foreign(tmp_path, plan, whole):
-    put(tmp_path, plan, plan.chunks()[1].part(12, 15))
+@pytest.mark.parametrize(("start", "stop"), [(12, 15), (10, 15), (15, 20)])
+def test_a_piece_beside_the_whole_chunk_is_foreign(tmp_path, plan, whole, start, stop):
+    piece = put(tmp_path, plan, plan.chunks()[1].part(start, stop))
     found = verify(tmp_path, plan)
-    assert not found.good
-    assert (found.events, len(found.foreign)) == (30, 1)
+    assert [path for path, _ in found.foreign] == [piece]
+    assert (found.events, found.missing) == (30, [])
 
 
 def test_a_part_of_another_plan_is_foreign(tmp_path, plan, whole):
