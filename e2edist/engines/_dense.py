@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from e2edist.imaging.batch import Array
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from . import Engine
 
 
+#: Small images are painted several batches at a time, as many as a core's cache holds.
+_GROUP_BYTES = 1 << 20
+
+
 class DenseFeed:
     """The `Feed` of engines that have none of their own."""
 
@@ -18,21 +23,28 @@ class DenseFeed:
 
     def __init__(self, engine: Engine, crops: Crops, rule: Normalisation) -> None:
         self._engine, self._crops, self._rule = engine, crops, rule
-        self._images = blank(engine.batch, crops, rule)
-        self._painted: tuple[int, int] | None = None
+        one = 4 * crops.channels * crops.size**2
+        self._images = blank(max(1, _GROUP_BYTES // (one * engine.batch)) * engine.batch, crops, rule)
+        self._painted = (0, 0)
+        self._loaded: deque[int] = deque()
         self.sent = 0
 
     def load(self, start: int, stop: int) -> None:
-        """Paint the crops start:stop."""
-        if self._painted:
-            paint(self._crops, *self._painted, self._rule, self._images, clear=True)
-        paint(self._crops, start, stop, self._rule, self._images)
-        self._painted = (start, stop)
-        self.sent += self._images.nbytes
+        """Paint the crops start:stop, and those behind them that have room."""
+        first, last = self._painted
+        at = start - first
+        if not (first <= start and stop <= last and at % self._engine.batch == 0):
+            paint(self._crops, first, last, self._rule, self._images, clear=True)
+            last = min(start + len(self._images), self._crops.objects)
+            paint(self._crops, start, last, self._rule, self._images)
+            self._painted, at = (start, last), 0
+        self._loaded.append(at)
+        self.sent += self._images[at : at + self._engine.batch].nbytes
 
     def result(self) -> dict[str, Array]:
         """Return their scores."""
-        return self._engine.predict(self._images)
+        at = self._loaded.popleft()
+        return self._engine.predict(self._images[at : at + self._engine.batch])
 
     def close(self) -> None:
         """Do nothing: there is nothing to end."""

@@ -208,8 +208,13 @@ def cluster_edges(tree: Any, entries: int) -> tuple[int, ...]:
     return tuple(sorted({0, entries} | {entry for entry in common or () if 0 < entry < entries}))
 
 
-def open_tree(url: str, format: str | None = None, tree: str | None = None) -> OpenTree:  # noqa: A002
-    """Open `url` and choose tree and format; the caller closes it.
+def open_tree(
+    url: str,
+    format: str | None = None,  # noqa: A002
+    tree: str | None = None,
+    edges: tuple[int, ...] | None = None,
+) -> OpenTree:
+    """Open `url` and choose tree and format; the caller closes it. Known `edges` are not looked for.
 
     Raises
     ------
@@ -224,7 +229,7 @@ def open_tree(url: str, format: str | None = None, tree: str | None = None) -> O
         name, found, chosen, module = _choose(url, directory, format, tree)
         with guarded(f"{url}:{name}", "the tree is damaged", "Copy or make the file again"):
             entries = int(found.num_entries)
-            edges = cluster_edges(found, entries)
+            edges = cluster_edges(found, entries) if edges is None else edges
             uuid = directory.file.uuid.hex
         info = FileInfo(url, chosen, name.partition(";")[0], uuid, size, entries, edges)
     except BaseException:

@@ -206,7 +206,7 @@ def open_events(
     if isinstance(file, FileInfo):
         planned = expect or file
         format, tree, file = format or file.format, tree or file.tree, file.url  # noqa: A001
-    opened = open_tree(file, format, tree)
+    opened = open_tree(file, format, tree, planned.edges if planned else None)
     try:
         if planned is not None:
             _check_same(opened.info, planned)

@@ -88,10 +88,8 @@ def _cut(
     hits: tuple[Array, Array, Array, Array],
     centres: tuple[Array, Array, Array],
     place: tuple[int, int, int, int, int, int],
-    offsets: Array,
-    out: tuple[Array, Array],
-) -> None:
-    """Write one channel's entries of every object from ``offsets[o]`` on; with empty `out`, count them.
+) -> tuple[Array, Array, Array]:
+    """Return one channel's entries of all objects: number of each object, pixels, values.
 
     `place` is (shift from the hit's row to the frame's row, rows of the frame, n, centre, first flat
     pixel of the channel, block). A block of 5 spreads each hit over 5x5 pixels, a block of 1 does not.
@@ -99,27 +97,56 @@ def _cut(
     starts, row, col, value = hits
     event, at_row, at_col = centres
     shift, rows, n, centre, base, block = place
-    pixel, content = out
-    counting = len(pixel) == 0
-    part = np.float32(block * block)
+    number = np.zeros(len(event), np.int64)
+    pixel, content = np.empty(64 * len(event), np.int32), np.empty(64 * len(event), np.float32)
+    part, count = np.float32(block * block), 0
     for o in range(len(event)):
-        top, left = at_row[o] - centre, at_col[o] - centre
-        count = offsets[o]
-        for k in range(starts[event[o]], starts[event[o] + 1]):
+        top, left, before = at_row[o] - centre, at_col[o] - centre, count
+        first_hit, last_hit = starts[event[o]], starts[event[o] + 1]
+        most = count + (last_hit - first_hit) * block * block
+        if most > len(pixel):
+            pixel, content = _longer(pixel, 2 * most), _longer(content, 2 * most)
+        for k in range(first_hit, last_hit):
             first = row[k] * block + shift
             # Nothing of this hit can lie in the window: the usual case, decided by one comparison.
             if first - top <= -block or first - top >= n:
                 continue
             for i in range(max(first, top, 0), min(first + block, top + n, rows)):
                 for c in range(col[k] * block, col[k] * block + block):
-                    j = (c - left) % 360
+                    j = c - left  # modulo 360, without a division
+                    if j < 0:
+                        j += 360
+                    elif j >= 360:
+                        j -= 360
                     if j < n:
-                        if not counting:
-                            pixel[count] = base + (i - top) * n + j
-                            content[count] = value[k] / part
+                        pixel[count] = base + (i - top) * n + j
+                        content[count] = value[k] / part
                         count += 1
-        if counting:
-            offsets[o] = count
+        number[o] = count - before
+    return number, pixel[:count], content[:count]
+
+
+@kernel
+def _longer(values: Array, size: int) -> Array:
+    """Return an array of `size` that begins with `values`."""
+    out = np.empty(size, values.dtype)
+    out[: len(values)] = values
+    return out
+
+
+@kernel
+def _put(
+    found: tuple[Array, Array, Array], offsets: Array, layout: tuple[int, int], out: tuple[Array, Array]
+) -> None:
+    """Copy one channel's entries to their places among those of all; `layout` is (channel, channels)."""
+    number, pixel, content = found
+    channel, channels = layout
+    done = 0
+    for o in range(len(number)):
+        first = offsets[o * channels + channel]
+        for k in range(number[o]):
+            out[0][first + k], out[1][first + k] = pixel[done + k], content[done + k]
+        done += number[o]
 
 
 def cut(channels: Sequence[Hits], centres: tuple[Array, Array, Array], window: Window) -> Crops:
@@ -138,24 +165,19 @@ def cut(channels: Sequence[Hits], centres: tuple[Array, Array, Array], window: W
     Crops
     """
     count, n = len(channels), window.size
-    sizes = np.zeros((len(centres[0]), count), np.int64)
-    nothing = (np.empty(0, np.int32), np.empty(0, np.float32))
-    plans = []
+    found = []
     for c, layer in enumerate(channels):
         if layer.shape not in _GRID_FIRST_ROW:
             raise ValueError(f"a layer on a {layer.shape} grid has no place in a {window.frame} crop")
         first, rows = FRAMES[window.frame]
         block = TOWER if layer.shape == HBHE_SHAPE else 1
         place = (_GRID_FIRST_ROW[layer.shape] - first, rows, n, window.centre, c * n * n, block)
-        plans.append(((layer.offsets, layer.row, layer.col, layer.value), place))
-        number = np.zeros(len(centres[0]), np.int64)
-        _cut(plans[-1][0], centres, place, number, nothing)
-        sizes[:, c] = number
+        found.append(_cut((layer.offsets, layer.row, layer.col, layer.value), centres, place))
+    sizes = np.stack([number for number, _, _ in found], axis=1)
     offsets = np.concatenate([[0], np.cumsum(sizes.ravel())])
     out = (np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.float32))
-    if len(out[0]):
-        for c, (hits, place) in enumerate(plans):
-            _cut(hits, centres, place, offsets[:-1].reshape(-1, count)[:, c].copy(), out)
+    for c, part in enumerate(found):
+        _put(part, offsets, (c, count), out)
     return Crops(offsets, *out, count, n)
 
 

@@ -72,8 +72,11 @@ def _hottest_in_window(
     row, col, value = frame
     best, best_place, place = np.float32(-1), -1, -1
     for k in range(first, last):
-        i, j = row[k] - corner[0], (col[k] - corner[1]) % 360
-        if i < 0 or i >= size[0] or j >= size[1]:
+        i = row[k] - corner[0]
+        if i < 0 or i >= size[0]:  # the usual case, decided without a division
+            continue
+        j = (col[k] - corner[1]) % 360
+        if j >= size[1]:
             continue
         at = i * size[1] + j
         if place < 0 or value[k] > best or (value[k] == best and at < best_place):
