@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, guarded, nearest
 from ..plugins import find, load
 from ._branches import uproot
+from ._rntuple import CLASSES, Ntuple
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -141,20 +142,19 @@ def _trees(url: str, directory: Any) -> list[str]:
     """Return the trees' names without cycles; of several cycles uproot takes the highest by itself."""
     with guarded(url, "its list of contents can't be read", "Copy or make the file again"):
         classes = {str(k).rpartition(";")[0]: str(v) for k, v in directory.classnames(cycle=True).items()}
-    trees = [name for name, kind in classes.items() if kind in TREE_CLASSES]
+    trees = [name for name, kind in classes.items() if kind in TREE_CLASSES + CLASSES]
     if trees:
         return trees
-    if any("RNTuple" in kind for kind in classes.values()):
-        tuples = ", ".join(name for name, kind in classes.items() if "RNTuple" in kind)
-        what = f"holds RNTuples ({tuples}), which no format reads yet"
-        raise InputError(url, what, "Write the events as a TTree")
     held = ", ".join(f"{name} ({kind})" for name, kind in list(classes.items())[:10]) or "nothing"
-    raise InputError(url, f"has no TTree; it holds {held}", "Take it out of the list of input files")
+    raise InputError(
+        url, f"has no TTree and no RNTuple; it holds {held}", "Take it out of the list of input files"
+    )
 
 
 def _get(url: str, directory: Any, name: str) -> Any:
     with guarded(url, f"tree {name!r} can't be read", "Copy or make the file again"):
-        return directory[name]
+        found = directory[name]
+        return Ntuple(found) if found.classname in CLASSES else found
 
 
 def _names(url: str, tree: Any) -> frozenset[str]:

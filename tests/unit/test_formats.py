@@ -191,6 +191,43 @@ def test_clusters_of_the_real_files_are_found(data):
     assert pickle.loads(pickle.dumps(hits)) == hits
 
 
+def as_rntuple(source, target, cut):
+    """Write the branches of a hit ntuple as an RNTuple of two clusters."""
+    with uproot.open(source) as file:
+        tree = file["Events"]
+        columns = tree.arrays([name for name in tree.keys() if not name.startswith("n")], how=dict)  # noqa: SIM118
+    with uproot.recreate(target) as file:
+        written = file.mkrntuple("Events", {name: values[:cut] for name, values in columns.items()})
+        written.extend({name: values[cut:] for name, values in columns.items()})
+    return str(target)
+
+
+def test_an_rntuple_reads_as_the_tree_it_was_made_from(data, tmp_path):
+    tree = str(data / "root/hits_given_a.root")
+    path = as_rntuple(tree, tmp_path / "a.root", 100)
+    info, columns = formats.inspect(path), {name: ALL[name] for name in ("EB", "EE", "HBHE", "photon", "jet")}
+    assert (info.format, info.entries, info.edges) == ("hits", 220, (0, 100, 220))
+    for first, last in ((0, 220), (60, 150), (100, 101), (7, 7)):
+        ours, theirs = read(path, columns, first, last), read(tree, columns, first, last)
+        for name, wanted in columns.items():
+            assert np.array_equal(ours[name].offsets, theirs[name].offsets)
+            for column in wanted:
+                assert ours[name][column].dtype == theirs[name][column].dtype
+                assert np.array_equal(ours[name][column], theirs[name][column], equal_nan=True), column
+        assert np.array_equal(ours.event, theirs.event)
+        assert np.array_equal(ours.run, theirs.run)
+
+
+def test_an_rntuple_tells_its_size_and_what_it_lacks(data, tmp_path):
+    path = as_rntuple(data / "root/hits_given_a.root", tmp_path / "a.root", 100)
+    hits = read(path, {"EB": HITS})["EB"].rows
+    with formats.open_events(path, {"EB": HITS}) as reader:
+        # Two columns of four bytes, and for each an end of eight bytes an event.
+        assert reader.bytes_per_event() * 220 == pytest.approx(8 * hits + 2 * 8 * 220)
+    with pytest.raises(BranchError, match=r"tracks\.quality"):
+        read(path, {"tracks": P4 | {"quality"}})
+
+
 def test_a_reader_says_what_it_reads_and_how_much(data):
     with formats.open_events(str(data / "edm/given_1.root"), {"EB": HITS, "jet": P4 | {"label"}}) as reader:
         assert reader.branches["EB.detid"] == "EcalRecHitsSorted_reducedEcalRecHitsEB__RECO.obj.obj.id_.id_"
