@@ -47,10 +47,16 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--friend",
-        nargs="?",
-        choices=("ttree", "rntuple"),
+        action="store_const",
         const="ttree",
-        help="write a friend of each input file too, for users of ROOT (default kind: ttree)",
+        help="write a tree of each input file too, entry by entry, for AddFriend of ROOT",
+    )
+    p.add_argument(
+        "--friend-rntuple",
+        dest="friend",
+        action="store_const",
+        const="rntuple",
+        help="the same as an RNTuple",
     )
     p.add_argument("--partial", action="store_true", help="some groups of submit --group may be missing")
     p.add_argument(

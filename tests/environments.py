@@ -1,4 +1,4 @@
-"""Python environments for what the tests' own must not have: torch, tensorflow, onnxruntime-gpu.
+"""Python environments for what the tests' own must not have: torch, tensorflow, onnxruntime-gpu, ROOT.
 
 ``python tests/environments.py torch gpuwheel`` makes them, once a machine, from PyPI. Each sees the
 packages of the tests' own environment behind its own.
@@ -24,6 +24,8 @@ PACKAGES = {
     "tensorflow": ("tensorflow==2.21.0", "tf2onnx==1.17.0"),
     # Without its dependencies, which the tests' own environment has.
     "gpuwheel": ("--no-deps", "onnxruntime-gpu==1.31.1"),
+    # ROOT 6.40 as a wheel, an alpha, for what no other reader can tell: whether ROOT itself takes our files.
+    "root": ("root==0.1a12",),
 }
 
 

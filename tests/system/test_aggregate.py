@@ -5,10 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import uproot
+from environments import python_with
 from runs import KEY, environment, plain
 
 from e2edist import aggregate
@@ -99,3 +101,20 @@ def check_friend(file, friends):
         assert [mine["eg_eta"][i] for i in photons] == event["Photon_eta"].tolist()
         seen += len(photons)
     assert seen > 20
+
+
+def test_root_itself_joins_inputs_and_friends_by_entry(clean_folder, clean, tmp_path):
+    python = python_with("root")
+    assert aggregate.main([str(clean_folder), "--output", str(tmp_path), "--friend"]) == 0
+    files = read_plan(clean_folder).files
+    friends = [next((tmp_path / "friends").glob(f"*-{file.uuid[:8]}.friend.root")) for file in files]
+    pairs = [(file.tree, file.url, str(path)) for file, path in zip(files, friends, strict=True)]
+    line = [python, Path(__file__).with_name("root_friend.py"), json.dumps(pairs)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = clean.to_pylist()
+    for file, found in zip(files, json.loads(done.stdout), strict=True):
+        scores = [row["electron"] for row in rows if row["uuid"] == file.uuid and row["status"] == "ok"]
+        assert found["entries"] == file.entries
+        wanted = [file.entries, file.entries, sum(scores), len(scores)]
+        assert found["values"] == pytest.approx(wanted, rel=1e-5)

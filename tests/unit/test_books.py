@@ -353,10 +353,10 @@ def check_friend(arrays, rows):
             assert np.isnan(score) if row["score"] is None else score == np.float32(row["score"])
 
 
-@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+@pytest.mark.parametrize("option", ["--friend", "--friend-rntuple"])
 @pytest.mark.parametrize("tree", ["Events", "fevt/RHTree"])
 @pytest.mark.parametrize("block", [15, 1000])
-def test_a_friend_has_the_entries_of_its_input_in_order(tmp_path, monkeypatch, kind, tree, block):
+def test_a_friend_has_the_entries_of_its_input_in_order(tmp_path, monkeypatch, option, tree, block):
     monkeypatch.setattr(friend, "_BLOCK", block)
     plan = make_plan("a")
     plan = replace(plan, files=tuple(replace(file, tree=tree) for file in plan.files))
@@ -364,12 +364,12 @@ def test_a_friend_has_the_entries_of_its_input_in_order(tmp_path, monkeypatch, k
     chunk = plan.chunks()[1]
     row = {"url": chunk.url, "uuid": chunk.uuid, "tree": tree, "start": 10, "stop": 20, "events": 10}
     write_bad(tmp_path, [row])
-    assert main([str(tmp_path), "--friend", kind, "--max-bad-fraction", "1"]) == 0
+    assert main([str(tmp_path), option, "--max-bad-fraction", "1"]) == 0
     (path,) = (tmp_path / "aggregated" / "friends").glob("a-*.friend.root")
     with uproot.open(path) as file:
         assert file[tree].num_entries == ENTRIES
         arrays = file[tree].arrays()
-    if kind == "rntuple":
+    if "rntuple" in option:
         arrays = ak.zip(
             {"x_done": arrays["x_done"], **{f"x_{name}": arrays["x"][name] for name in arrays["x"].fields}},
             depth_limit=1,
@@ -415,7 +415,7 @@ def test_a_friend_is_made_again_only_when_its_parts_or_its_kind_changed(two, tmp
     put(two[1], plan, plan.chunks()[0], rows_of(plan.chunks()[0]).slice(1))
     assert main(line) == 0
     assert [name for name, when in times().items() if when != before[name]] == ["c"]
-    assert main([*line, "rntuple"]) == 0
+    assert main([*line[:-1], "--friend-rntuple"]) == 0
     assert not set(times().values()) & set(before.values())
 
 
