@@ -6,7 +6,9 @@ from runs import parts
 from servers import Web
 
 from e2edist.campaign import chunk
+from e2edist.pools import preview
 from e2edist.pools._tls import read_certificates
+from e2edist.spec.site import load_site
 
 pytestmark = pytest.mark.parametrize("system", ["htcondor"], indirect=True)
 
@@ -46,3 +48,21 @@ def test_inputs_that_workers_without_our_disk_can_not_see_are_refused(system, jo
     assert "its workers don't see this host's disk (job.shared_disk = false)" in said
     assert "Give inputs as root:// or https:// addresses, or below /cvmfs." in said
     assert system.queue() == {}
+
+
+def _files():
+    sites = [load_site(name) for name in ("htcondor", "lpc", "lxplus")]
+    return [(f"{s.name}-{n}", n, p) for s in sites for n, p in s.pools.items()]
+
+
+@pytest.mark.parametrize(("name", "spec"), [pytest.param(n, p, id=i) for i, n, p in _files()])
+def test_htcondor_takes_the_submit_files_of_our_sites(system, name, spec, tmp_path):
+    """Lines are HTCondor's own to check; there is no grid proxy here."""
+    lines = preview(name, spec, tmp_path).splitlines(keepends=True)
+    text = "".join(line for line in lines if not line.startswith("use_x509userproxy"))
+    ad = system.call("condor_submit", "-dry-run", "-", "-", text=text)
+    found = dict(line.split("=", maxsplit=1) for line in ad.splitlines() if "=" in line)
+    assert found["DaskWorkerCores"] == str(spec.threads)
+    assert found["MaxRuntime"] == str(spec.job.walltime_min * 60)
+    assert found.get("RequestGPUs", "0") == str(spec.job.gpus)
+    assert found.get("IsDaskWorker") == ("true" if "MY.IsDaskWorker" in spec.job.attributes else None)
