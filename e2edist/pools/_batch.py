@@ -121,11 +121,13 @@ def resource_of(pool: str) -> str:
 
 
 def _names_and_stranded(resource: str, dask_scheduler: Any = None) -> tuple[list[str], list[str]]:
-    """Return the names of a pool's workers and, where it has none, the keys of its tasks."""
-    workers = dask_scheduler.workers.values()
-    names = [str(worker.name) for worker in workers if resource in worker.resources]
+    """Return the names of a pool's workers that are set up and, where it has none at all, its tasks' keys."""
+    there = [worker for worker in dask_scheduler.workers.values() if resource in worker.resources]
+    # One that can't be set up has given up its resource by then.
+    fit = [worker for worker in there if worker in dask_scheduler.running and worker.resources[resource]]
+    names = [str(worker.name) for worker in fit]
     # With a worker that has still to be set up they only wait for it.
-    waiting = () if names else dask_scheduler.unrunnable
+    waiting = () if there else dask_scheduler.unrunnable
     return names, [task.key for task in waiting if resource in (task.resource_restrictions or ())]
 
 

@@ -1,0 +1,138 @@
+"""What a worker does at SIGTERM, without a batch system: job scripts run as processes of this machine."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from lab import end_group, until
+from runs import ROOT, environment
+
+from e2edist.pools import Place, Setup
+from e2edist.pools._batch import open_batch_pool
+from e2edist.pools.slurm import Slurm
+from e2edist.spec.site import PoolSpec
+
+pytestmark = pytest.mark.slow
+
+
+class Processes(Slurm):
+    """Runs the job scripts that SLURM would get."""
+
+    __slots__ = ()
+    started = {}  # noqa: RUF012 - of the one test that runs
+
+    def submit(self, name):
+        script = self.script(name)
+        # The functions of these tests are this module's.
+        here = Path(__file__).parent
+        env = environment() | {"PYTHONPATH": os.pathsep.join(map(str, [ROOT, here, here.parent]))}
+        process = subprocess.Popen(
+            ["bash", "-c", script], env=env, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        self.started[str(process.pid)] = process
+        return str(process.pid)
+
+    def states(self, ids):
+        return {job: "running" for job in ids if self.started[job].poll() is None}
+
+    def cancel(self, ids):
+        for job in ids:
+            end_group(int(job))
+            self.started[job].wait(10)
+
+    def log_tail(self, job):
+        return ""
+
+
+def _no_setup():
+    """Workers need none here."""
+
+
+def _wait_for(path):
+    while not Path(path).exists():
+        time.sleep(0.02)
+    return "done"
+
+
+def _bad_setup():
+    raise ValueError("no such thing here")
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Open a pool of one worker with so many seconds of notice; gives it with its process."""
+    pools = []
+
+    def call(notice_s, setup=_no_setup):
+        job = {"poll_s": 0.2, "notice_s": notice_s, "interface": "lo", "local_directory": str(tmp_path)}
+        spec = PoolSpec.model_validate({"kind": "slurm", "workers": 1, "threads": 1, "job": job})
+        place = Place(tmp_path)
+        pool = open_batch_pool(
+            "cpu", spec, Setup(setup, ()), place, lambda address: Processes("cpu", spec, place, address)
+        )
+        pools.append((pool, place))
+        until(lambda: pool.slots() == 1 or pool.trouble, 60)
+        return pool, next(reversed(Processes.started.values()))
+
+    yield call
+    for pool, place in pools:
+        pool.close()
+        place.close()
+
+
+@pytest.fixture(params=["its job", "all processes of its job"])
+def tell(request):
+    """Batch systems signal a job's first process, or all of them."""
+    return os.kill if request.param == "its job" else os.killpg
+
+
+def test_a_task_that_ends_within_the_notice_is_done_and_the_worker_gone(make, tell, tmp_path):
+    pool, process = make(notice_s=60)
+    pool.submit("one", _wait_for, str(tmp_path / "go"))
+    tell(process.pid, signal.SIGTERM)
+    until(lambda: pool.slots() == 0, 20)  # whoever leaves gets nothing more
+    tell(process.pid, signal.SIGTERM)  # as batch systems do
+    (tmp_path / "go").touch()
+    assert [(o.kind, o.value) for o in pool.wait(30)] == [("done", "done")]
+    assert process.wait(20) == 0
+
+
+def test_a_task_that_needs_longer_comes_back_and_nobody_is_blamed(make, tell, tmp_path):
+    pool, process = make(notice_s=1)
+    pool.submit("one", _wait_for, str(tmp_path / "go"))
+    tell(process.pid, signal.SIGTERM)
+    (outcome,) = pool.wait(30)
+    assert (outcome.kind, type(outcome.error), str(outcome.error)) == (
+        "lost",
+        ConnectionError,
+        "its worker was told to end",
+    )
+    assert process.wait(20) == 0
+
+
+def test_a_worker_that_is_killed_after_its_notice_is_blamed_for_nothing_either(make, tell, tmp_path):
+    pool, process = make(notice_s=60)
+    pool.submit("one", _wait_for, str(tmp_path / "go"))
+    tell(process.pid, signal.SIGTERM)
+    until(lambda: pool.slots() == 0, 20)
+    end_group(process.pid)
+    (outcome,) = pool.wait(30)
+    assert (outcome.kind, type(outcome.error)) == ("lost", ConnectionError)
+
+
+def test_a_worker_that_dies_without_notice_puts_its_task_under_suspicion(make, tmp_path):
+    pool, process = make(notice_s=60)
+    pool.submit("one", _wait_for, str(tmp_path / "go"))
+    time.sleep(0.5)
+    end_group(process.pid)
+    (outcome,) = pool.wait(30)
+    assert (outcome.kind, isinstance(outcome.error, ConnectionError)) == ("lost", False)
+
+
+def test_workers_that_can_not_be_set_up_stop_their_pool(make):
+    pool, _ = make(notice_s=1, setup=_bad_setup)
+    assert "3 jobs in a row ended before their worker joined" in pool.trouble
+    assert "no such thing here" in pool.trouble
