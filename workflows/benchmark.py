@@ -21,11 +21,12 @@ os.environ["PYTHONPATH"] = os.pathsep.join([sys.path[0], os.environ.get("PYTHONP
 
 import dataset
 import measure
+import reading
 from rich.console import Console
 from rich.table import Table
 
 #: Copies of the events in each of two files: (quick, full).
-COPIES = {"eg": (45, 300), "qg": (3, 12), "top8": (2, 10)}
+COPIES = {"eg": (40, 300), "qg": (3, 12), "top8": (2, 10)}
 PACKAGES = ("e2edist", "numpy", "numba", "uproot", "onnxruntime", "distributed", "pyarrow", "coffea", "ray")
 
 
@@ -78,6 +79,29 @@ def show(console: Console, name: str, result: dict[str, Any]) -> None:
         console.print(f"  {what}: {value:.2f}", highlight=False, markup=False)
 
 
+def show_reading(console: Console, rows: dict[str, Any], first: dict[str, float]) -> None:
+    """Print what `reading.rows` and `reading.first_parts` found."""
+    table = Table(title="reading alone: columns of the top8 tagger to arrays in memory", title_justify="left")
+    for column in ("file", "CPU µs/event", "kB/event on disk", "first chunk [ms]"):
+        table.add_column(column, justify="left" if column == "file" else "right")
+    for kind, row in rows.items():
+        cells = (f"{row['cpu']:.1f}", f"{row['bytes'] / 1e3:.2f}", f"{row['first_chunk'] * 1e3:.0f}")
+        table.add_row(kind, *cells)
+    console.print(table)
+    for name, seconds in first.items():
+        console.print(f"  {name}: {seconds:.1f} s from the command to the first part", highlight=False)
+
+
+def read_all(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """Measure and print reading alone, and how long campaigns take to their first part."""
+    many, large = (100, 20_000) if args.quick else (10_000, 1_000_000)
+    with tempfile.TemporaryDirectory(prefix="e2edist-benchmark-") as folder:
+        rows = reading.rows(Path(folder) / "codecs", "top8", 3 if args.quick else 10, args.repeats)
+        first = reading.first_parts(Path(folder) / "first", args.threads, many, large)
+    show_reading(console, rows, first)
+    return {"rows": rows, "first parts [s]": first}
+
+
 def run_all(args: argparse.Namespace, ways: list[Any], console: Console) -> dict[str, Any]:
     """Measure and print tagger by tagger, real and busy events; return all results."""
     results = {}
@@ -89,7 +113,7 @@ def run_all(args: argparse.Namespace, ways: list[Any], console: Console) -> dict
                 # Busy events are larger, and as quick.
                 sample = dataset.make(made, tagger, max(1, copies // (1 + 2 * busy)), busy=busy)
                 repeats = 1 if args.quick and busy else args.repeats
-                result = measure.compare(sample, ways, args.threads, made, repeats)
+                result = measure.compare(sample, ways, args.threads, made, repeats, warm=busy)
                 result["ratios"] = measure.ratios(result, args.threads)
                 results[f"{tagger}, {sample.name}"] = result
                 show(console, tagger, result)
@@ -113,9 +137,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         for way in ways:
             way.close()
+    read = read_all(args, console)
     console.print(f"{time.time() - began:.0f} s, {args.threads} threads, {args.repeats} rounds")
     if args.json:
-        content = {"machine": facts, "missing": lacking, "threads": args.threads, "results": results}
+        content = {
+            "machine": facts,
+            "missing": lacking,
+            "threads": args.threads,
+            "results": results,
+            "reading": read,
+        }
         args.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
     return 0
 

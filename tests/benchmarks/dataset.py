@@ -22,7 +22,7 @@ PIXELS = ("BPIX1", "BPIX2", "BPIX3")
 TAGGERS = ("eg", "qg", "top8")
 #: Activity of other collisions in 2018, as a multiple of 2012's.
 BUSY = 4.0
-_DEMO = {"eg": "eg", "qg": "qg", "top8": "top"}
+DEMO = {"eg": "eg", "qg": "qg", "top8": "top"}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def _widen(source, target, channels):
     onnx.save(model, target)
 
 
-def _batches(paths, tagger):
+def batches(paths, tagger):
     columns = {k: v for k, v in tagger.columns().items() if k not in PIXELS}
     if set(PIXELS) & {channel.layer for channel in tagger.channels}:
         columns["tracks"] = columns["tracks"] | {"eta", "phi"}
@@ -81,7 +81,7 @@ def _batches(paths, tagger):
             yield reader.read(0, reader.info.entries)
 
 
-def _records(batches, tagger):
+def records_of(batches, tagger):
     """Return table -> awkward records of all events, under the names of a hit ntuple."""
     wanted = tagger.columns()
     parts = {}
@@ -123,15 +123,15 @@ def make(folder, name, copies, *, busy=False, files=2, distinct=659):
     `distinct` is how many demo events there are where no real ones are to be had, or with `busy`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = tagger_file(folder, name)
+    file = tagger_file(folder.parent, name)
     tagger, data = load_tagger(str(file)), real_events()
     if data and not busy:
         label, paths = "real", [data / "edm" / f"given_{i}.root" for i in (1, 2)]
     else:
         label, pileup = ("2018-like", BUSY) if busy else ("demo", None)
         demo = folder / f"demo_{name}_{label}"
-        paths = make_events(demo, _DEMO[name], distinct, 5, files=1, pileup=pileup)
-    records = _records(_batches(paths, tagger), tagger)
+        paths = make_events(demo, DEMO[name], distinct, 5, files=1, pileup=pileup)
+    records = records_of(batches(paths, tagger), tagger)
     first = write(folder / f"{name}_{label}.root", records, copies)
     small = write(folder / f"{name}_{label}_small.root", records, 1)
     big = [str(first), *(str(copy(first, i)) for i in range(1, files))]

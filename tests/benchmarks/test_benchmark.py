@@ -10,6 +10,7 @@ import measure
 import numpy as np
 import ours
 import pytest
+import reading
 from peers import _dense, batched, kept, paper, processes, script
 
 from e2edist.campaign.chunk import Chunk, Job, prepare, run_chunk
@@ -70,6 +71,12 @@ def test_copies_of_a_sample_are_files_of_their_own_with_the_same_events(tmp_path
     assert len({info.uuid for info in infos}) == 3
     assert [info.entries for info in infos] == [12, 12, 12]
     assert sample.copies == 6
+
+
+def test_every_container_and_compression_gives_the_same_values(tmp_path, demo_only):
+    rows = reading.rows(tmp_path / "data", "qg", 1, 1)
+    assert set(rows) == {*reading.CODECS, "RNTuple, ZSTD", "ZSTD, staged"}
+    assert rows["LZMA"]["bytes"] < rows["uncompressed"]["bytes"]
 
 
 @pytest.mark.slow
