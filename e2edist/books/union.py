@@ -78,6 +78,9 @@ def open_campaigns(folders: Sequence[Path], *, partial: bool = False) -> list[Ca
     CampaignError
         A campaign is not whole: parts are missing, damaged or foreign.
     """
+    twice = next((one for one in folders if sum(one.resolve() == x.resolve() for x in folders) > 1), None)
+    if twice is not None:
+        raise OutputError(str(twice), "is named twice", "Name each campaign once.")
     plans = {folder: _plan(folder) for folder in folders}
     _check_one_tagger(plans)
     _check_disjoint(plans)

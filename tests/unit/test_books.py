@@ -19,6 +19,7 @@ from e2edist.aggregate import main
 from e2edist.books import compact, friend
 from e2edist.campaign.bad import read_bad, write_bad
 from e2edist.campaign.chunk import PREDICTIONS
+from e2edist.campaign.folder import check_folder, clear
 from e2edist.campaign.lock import locked
 from e2edist.campaign.plan import Plan, PlannedFile, read_plan
 from e2edist.imaging.seeds import STATUSES
@@ -301,6 +302,20 @@ def test_nothing_is_written_over_a_campaign(two, capsys):
     assert main([*map(str, two), "--output", str(two[0])]) == 2
     assert "is a campaign's folder" in " ".join(capsys.readouterr().err.split())
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_folder_that_is_named_twice_is_refused(two, tmp_path, capsys):
+    again = two[0] / ".." / two[0].name
+    assert main([str(two[0]), str(again), "--output", str(tmp_path / "all")]) == 2
+    assert "is named twice" in capsys.readouterr().err
+
+
+def test_a_campaign_that_is_forgotten_takes_along_what_was_aggregated(tmp_path):
+    finish(tmp_path, make_plan("a"))
+    assert main([str(tmp_path)]) == 0
+    clear(tmp_path)
+    assert not (tmp_path / "aggregated").exists()
+    check_folder(tmp_path, fresh=True)
 
 
 def test_a_second_aggregation_at_the_same_time_is_refused(tmp_path, capsys):
