@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import signal
@@ -15,13 +16,14 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from e2edist.errors import CampaignError, E2EError, SpecError
+from e2edist.errors import E2EError, SpecError
 from e2edist.options import parser
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from e2edist.campaign.run import Campaign, RunResult
+    from e2edist.campaign.driver import Progress
+    from e2edist.campaign.run import Campaign
     from e2edist.pools import Pool
     from e2edist.spec.campaign import CampaignSpec
     from e2edist.spec.site import SiteSpec
@@ -30,6 +32,24 @@ DEMO_FOLDER = "e2edist-demo"
 #: Enough for a progress bar, a table and a sensible AUC, and a minute on two cores.
 DEMO_EVENTS = {"eg": 8000, "qg": 1000, "top": 1000, "tau": 1000}
 _INTERRUPTED = 130
+#: By exit code; every other one is failed.
+_STATES = {0: "done", 1: "incomplete", _INTERRUPTED: "stopped"}
+
+
+class _Speaker:
+    """Says things to machines, on stdout with ``--json``; remembers what the campaign came to."""
+
+    def __init__(self, *, aloud: bool) -> None:
+        self._aloud = aloud
+        self.told: dict[str, Any] = {"folder": ""}
+        self.command = ""
+
+    def __call__(self, fact: dict[str, Any]) -> None:
+        if fact["what"] == "result":
+            self.told |= fact
+        if self._aloud:
+            sys.stdout.write(json.dumps(fact) + "\n")
+            sys.stdout.flush()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,17 +58,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(words)
     from rich.console import Console
 
-    console = Console()
+    console, say, error = Console(stderr=args.json), _Speaker(aloud=args.json), ""
     try:
-        return _submit(args, words, console)
-    except E2EError as error:
+        code = _submit(args, words, console, say)
+    except E2EError as caught:
+        code, error = caught.exit_code, str(caught)
         Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
-        return error.exit_code
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        code = _INTERRUPTED
+    end = {"state": _STATES.get(code, "failed"), "exit_code": code, "error": error}
+    say({"what": "end"} | end)
+    if say.command:
+        from e2edist.closing import notify
+
+        notify(say.command, say.told | end, console)
+    return code
 
 
-def _submit(args: argparse.Namespace, words: list[str], console: Console) -> int:
+def _submit(args: argparse.Namespace, words: list[str], console: Console, say: _Speaker) -> int:
     from e2edist.campaign.quality import read_quality
     from e2edist.campaign.run import plan_campaign
     from e2edist.validation.record import admit, unproven
@@ -66,7 +93,10 @@ def _submit(args: argparse.Namespace, words: list[str], console: Console) -> int
     if args.dry_run:
         _preview(campaign, words if args.detach else None, console)
         return 0
-    return _detach(campaign, words, console) if args.detach else _run(campaign, console)
+    if args.detach:
+        return _detach(campaign, words, console)
+    say.told["folder"], say.command = str(campaign.folder), spec.notify
+    return _run(campaign, console, say)
 
 
 def _preview(campaign: Campaign, words: list[str] | None, console: Console) -> None:
@@ -164,10 +194,11 @@ def _demo(tagger: str, output: str | None, console: Console, *, write: bool) -> 
     return {"inputs": [str(file) for file in files], "output": output or str(Path(DEMO_FOLDER) / tagger)}
 
 
-def _run(campaign: Campaign, console: Console) -> int:
+def _run(campaign: Campaign, console: Console, say: _Speaker) -> int:
     from e2edist.campaign.plan import changed_files
     from e2edist.campaign.run import run_campaign
-    from e2edist.terminal import show_progress
+    from e2edist.closing import close
+    from e2edist.terminal import show_progress, tell_progress
 
     def ready(pool: Pool) -> None:
         console.print(f"pool {pool.name}: dashboard {pool.dashboard}", highlight=False, soft_wrap=True)
@@ -184,8 +215,14 @@ def _run(campaign: Campaign, console: Console) -> int:
         text = f"warning: {url} is not the file that was planned: its parts are of the old one"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     with _signals(stop), show_progress(console, campaign.tagger.name) as watch:
-        result = run_campaign(campaign, watch, stop, ready)
-    return _close(campaign, result, console)
+        machines = tell_progress(say)
+
+        def look(progress: Progress) -> None:
+            watch(progress)
+            machines(progress)
+
+        result = run_campaign(campaign, look, stop, ready)
+    return close(campaign, result, console, say)
 
 
 def _tunnel(dashboard: str) -> str:
@@ -195,40 +232,6 @@ def _tunnel(dashboard: str) -> str:
         return ""
     user, host = os.environ.get("USER", "you"), platform.node()
     return f"ssh -N -L {address.port}:127.0.0.1:{address.port} {user}@{host}"
-
-
-def _close(campaign: Campaign, result: RunResult, console: Console) -> int:
-    from e2edist.campaign.bill import make_bill
-    from e2edist.campaign.quality import enforce, review
-    from e2edist.campaign.summary import summarise
-    from e2edist.terminal import print_bad, print_bill, print_quality, print_summary, print_where
-
-    if not result.complete:
-        console.print(
-            f"stopped with {result.ledger.events_done:,} of {campaign.plan.events:,} events done: "
-            "the same command does the rest",
-            highlight=False,
-        )
-    total = summarise(result.ledger.done.values())
-    drifts = review(campaign.folder, total.quality, total.warnings, campaign.spec.reference)
-    print_summary(console, total, result.seconds, result.events)
-    print_bad(console, result.bad, result.bad_fraction)
-    print_quality(console, total.warnings)
-    print_bill(console, make_bill(campaign.folder, total.pools))
-    print_where(console, campaign.folder)
-    if not result.complete:
-        return _INTERRUPTED
-    if result.bad_fraction > campaign.spec.max_bad_fraction:
-        what = (
-            f"{result.bad_fraction:.3%} of the events are lost, {campaign.spec.max_bad_fraction:.3%} may be"
-        )
-        todo = "bad.parquet lists them; the same command tries them again."
-        if campaign.plan.skipped:
-            todo += " Files that were skipped at planning need a campaign of their own, or --fresh."
-        raise CampaignError(str(campaign.folder), what, todo)
-    limits = (campaign.spec.max_nan_fraction, campaign.spec.max_drift)
-    enforce(campaign.folder, total.quality, drifts, limits)
-    return 0
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Plain lines, where the output is not a terminal, come so often.
 _PLAIN_S = 10.0
+#: Lines for machines.
+_MACHINE_S = 2.0
 #: Rows of a table that may be long.
 _SHOWN = 20
 
@@ -43,73 +46,73 @@ def run_verb(work: Callable[[Console], int]) -> int:
         return 130
 
 
-class _Rate:
-    """Events per second and time to go, counted from the first worker on: earlier runs do not count."""
+def describe(progress: Progress) -> str:
+    """Return rate and forecast; earlier runs do not count for them."""
+    if progress.rate is None and progress.done == progress.chunks:
+        return "all done before"
+    if not progress.workers and progress.rate is None:
+        return "waiting for workers"
+    if not progress.rate:
+        return "-- events/s, ETA --"
+    return f"{progress.rate:,.0f} events/s, ETA {timedelta(seconds=progress.eta_s or 0)}"
 
-    def __init__(self) -> None:
-        self._start: tuple[float, int] | None = None
 
-    def text(self, progress: Progress) -> str:
-        now, done = time.monotonic(), progress.events_done
-        if progress.done == progress.chunks and self._start is None:
-            return "all done before"
-        if self._start is None:
-            if not progress.workers:
-                return "waiting for workers"
-            self._start = (now, done)
-        seconds, events = now - self._start[0], done - self._start[1]
-        if events <= 0 or seconds <= 0:
-            return "-- events/s, ETA --"
-        rate = events / seconds
-        left = timedelta(seconds=round((progress.events - done) / rate))
-        return f"{rate:,.0f} events/s, ETA {left}"
+def details(progress: Progress) -> str:
+    """Return the rate of late, the workers of each pool, and what was given up."""
+    found = [f"now {progress.rate_now:,.0f}/s"] if progress.rate_now else []
+    for name, (wanted, queued, _, joined) in progress.pools.items():
+        found.append(f"{name} {joined}/{wanted}" + (f" +{queued} queued" if queued else ""))
+    return ", ".join(found + ([f"{progress.failed} failed"] if progress.failed else []))
 
 
 @contextmanager
 def show_progress(console: Console, title: str) -> Iterator[Callable[[Progress], None]]:
     """Give a callback for `run_campaign` that shows a bar on a terminal, else a line now and then."""
-    rate = _Rate()
     if not console.is_terminal:
-        yield _plain(console, rate)
+        yield _now_and_then(lambda progress: _plain(console, progress), _PLAIN_S)
         return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("chunks, {task.fields[rate]}, elapsed"),
+        TextColumn("chunks, {task.fields[said]}, elapsed"),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[more]}"),
     )
     with Bar(*columns, console=console) as bar:
-        task = bar.add_task(title, total=None, rate="")
+        task = bar.add_task(title, total=None, said="", more="")
 
         def update(progress: Progress) -> None:
-            notes = f", {progress.failed} failed" if progress.failed else ""
-            bar.update(
-                task,
-                total=progress.chunks,
-                completed=progress.done + progress.failed,
-                rate=rate.text(progress) + notes,
-            )
+            ended = progress.done + progress.failed
+            said = {"said": describe(progress), "more": details(progress)}
+            bar.update(task, total=progress.chunks, completed=ended, **said)
 
         yield update
 
 
-def _plain(console: Console, rate: _Rate) -> Callable[[Progress], None]:
+def _now_and_then(show: Callable[[Progress], None], seconds: float) -> Callable[[Progress], None]:
+    """Return a callback that shows every so many seconds, and when all ended."""
     last = [time.monotonic()]
 
-    def line(progress: Progress) -> None:
-        text, now = rate.text(progress), time.monotonic()
-        ended = progress.done + progress.failed == progress.chunks
-        if ended or now - last[0] >= _PLAIN_S:
+    def look(progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.done + progress.failed == progress.chunks or now - last[0] >= seconds:
             last[0] = now
-            console.print(
-                f"{progress.done}/{progress.chunks} chunks, {progress.failed} failed, {text}",
-                highlight=False,
-                soft_wrap=True,
-            )
+            show(progress)
 
-    return line
+    return look
+
+
+def _plain(console: Console, progress: Progress) -> None:
+    text = f"{progress.done}/{progress.chunks} chunks, {progress.failed} failed, {describe(progress)}"
+    more = details(progress)
+    console.print(f"{text} ({more})" if more else text, highlight=False, soft_wrap=True)
+
+
+def tell_progress(say: Callable[[dict[str, Any]], None]) -> Callable[[Progress], None]:
+    """Return a callback for `run_campaign` that says the counts to a machine now and then."""
+    return _now_and_then(lambda progress: say({"what": "progress"} | asdict(progress)), _MACHINE_S)
 
 
 def print_plan(console: Console, plan: Plan, pools: dict[str, str], folder: Path) -> None:

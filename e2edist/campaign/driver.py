@@ -26,6 +26,7 @@ from .clock import EVENTSETUP
 from .ledger import Failure, Ledger
 from .overlap import Overlap
 from .pace import Pace, Waiting, portion
+from .receipts import log_line
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,12 @@ class Progress:
     workers: int = 0
     #: pool -> seconds of threads in attempts that came to nothing
     lost_s: dict[str, float] = field(default_factory=dict)
+    #: events per second since the first worker and lately, and seconds to go; None while not known
+    rate: float | None = None
+    rate_now: float | None = None
+    eta_s: float | None = None
+    #: pool -> wanted, queued, running and joined workers, or their jobs
+    pools: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
     #: what looks wrong with the scores of this run
     warnings: tuple[str, ...] = ()
 
@@ -257,7 +264,7 @@ class Driver:
         said, self._progress.warnings = self._progress.warnings, self._alarm.note(outcome.value)
         for line in (line for line in self._progress.warnings if not said):
             log.warning("data quality: %s", line)
-        log.info("done %s: %s rows on %s", chunk.id, outcome.value["rows"], outcome.value["host"])
+        log.info("%s", log_line(outcome.value))
 
     def _punish(self, chunk: Chunk, outcome: Outcome, *, alone: bool) -> None:
         verdict = self._blame.judge(chunk, outcome, alone=alone)

@@ -87,10 +87,17 @@ class Heart:
         }
 
     def note(self, progress: Progress) -> None:
-        """Take the counts of the driver."""
+        """Take the counts of the driver, and give it rates and pools for whoever looks next."""
         with self._lock:
-            self._progress = replace(progress)
             self._pace.note(progress)
+            facts = self._pace.facts(progress)
+            progress.rate, progress.rate_now = facts["events_per_s"], facts["events_per_s_now"]
+            progress.eta_s = facts["eta_s"]
+            progress.pools = {
+                name: (one["wanted"], one["queued"], one["running"], one["joined"])
+                for name, one in self._last.items()
+            }
+            self._progress = replace(progress)
 
     def ready(self, pool: Pool) -> None:
         """Take a pool that is there."""

@@ -37,6 +37,14 @@ def _parse(line: bytes) -> tuple[Receipt, int | None] | None:
     return (receipt, size) if receipt.keys() >= NEEDED else None
 
 
+def log_line(receipt: Receipt) -> str:
+    """Return the line of a chunk that is done in ``submit.log``: key=value, stages in wall ms."""
+    facts = {"chunk": receipt["id"], "pool": receipt.get("pool", ""), "host": receipt["host"]}
+    facts |= {"events": receipt["events"], "rows": receipt["rows"]}
+    facts |= {f"{name}_ms": f"{times[0]:.0f}" for name, times in receipt["stages"].items()}
+    return " ".join(["done", *(f"{name}={value}" for name, value in facts.items())])
+
+
 @dataclass(slots=True, eq=False)
 class Receipts(Mapping[str, Receipt]):
     """Chunk id -> receipt, read from `path` when asked for.

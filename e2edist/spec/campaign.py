@@ -55,6 +55,9 @@ class CampaignSpec(Spec):
     #: drift (population stability index) of any score or input that is a failure; none: only warned of
     max_drift: Annotated[float, Field(gt=0)] | None = None
 
+    #: shell command that is run at the end, with what became of the campaign as JSON on its stdin
+    notify: str = ""
+
     @model_validator(mode="after")
     def _gate(self) -> CampaignSpec:
         if self.max_drift is not None and self.reference is None:

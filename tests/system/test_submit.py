@@ -1,6 +1,7 @@
 """Whole runs of ``python -m e2edist.submit`` that succeed: the same numbers however they are made."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -206,3 +207,19 @@ def test_a_model_with_a_fixed_batch_and_odd_paths(campaign, events, tmp_path, su
     rows, free = table(out), table(campaign)
     assert 0 < rows.num_rows < free.num_rows
     assert rows.equals(free.filter(pc.equal(free["uuid"], rows["uuid"][0])))
+
+
+@pytest.mark.slow
+def test_machines_get_a_json_object_a_line_and_the_end_is_notified(tmp_path, events, model, submit):
+    line = ("--input", events, "--model", model, "--output", "out", "--json", "--workers", 1)
+    done = submit(*line, "--notify", f"cat > {tmp_path}/told.json")
+    assert done.returncode == 0, done.stderr
+    facts = [json.loads(text) for text in done.stdout.splitlines()]
+    assert {fact["what"] for fact in facts} == {"progress", "result", "end"}
+    result, end = facts[-2:]
+    assert (result["events"], result["complete"]) == (600, True)
+    assert result["objects"] == sum(receipt["rows"] for receipt in receipts(tmp_path / "out"))
+    assert end == {"what": "end", "state": "done", "exit_code": 0, "error": ""}
+    assert json.loads((tmp_path / "told.json").read_text())["bill"][0]["pool"] == "cpu"
+    refused = submit("--input", "nowhere.root", "--output", "other", "--json")
+    assert json.loads(refused.stdout)["exit_code"] == refused.returncode == 2

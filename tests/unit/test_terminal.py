@@ -1,0 +1,72 @@
+"""What a person and a machine see of a running campaign."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from e2edist.campaign.driver import Progress
+from e2edist.campaign.receipts import log_line
+from e2edist.closing import notify
+from e2edist.terminal import describe, details, tell_progress
+
+
+@pytest.mark.parametrize(
+    ("progress", "text"),
+    [
+        (Progress(8, 800, done=8), "all done before"),
+        (Progress(8, 800), "waiting for workers"),
+        (Progress(8, 800, workers=2, rate=0.0), "-- events/s, ETA --"),
+    ],
+)
+def test_the_line_says_what_is_known(progress, text):
+    assert describe(progress) == text
+
+
+def test_the_line_has_rates_forecast_and_pools():
+    progress = Progress(8, 800, failed=1, workers=2, rate=1234.4, rate_now=2000.0, eta_s=61)
+    progress.pools = {"gpu": (4, 2, 2, 1), "cpu": (1, 0, 1, 1)}
+    assert describe(progress) == "1,234 events/s, ETA 0:01:01"
+    assert details(progress) == "now 2,000/s, gpu 1/4 +2 queued, cpu 1/1, 1 failed"
+
+
+def test_machines_hear_of_the_end_at_once():
+    heard = []
+    look = tell_progress(heard.append)
+    look(Progress(2, 20, done=1))
+    look(Progress(2, 20, done=2, events_done=20))
+    assert [(fact["what"], fact["done"]) for fact in heard] == [("progress", 2)]
+    json.dumps(heard)
+
+
+def test_the_line_of_a_chunk_is_key_value():
+    receipt = {"id": "a-0-9", "host": "n1", "events": 9, "rows": 3, "stages": {"source": [1.6, 1.0, 9]}}
+    assert log_line(receipt) == "done chunk=a-0-9 pool= host=n1 events=9 rows=3 source_ms=2"
+
+
+FACTS = {"state": "done", "folder": "/out", "events": 5}
+
+
+def test_a_notification_gets_the_result_on_stdin_and_the_state_in_its_environment(tmp_path):
+    said = io.StringIO()
+    command = f"cat > {tmp_path}/in.json; echo $E2EDIST_STATE $E2EDIST_FOLDER > {tmp_path}/env"
+    notify(command, FACTS, Console(file=said))
+    assert json.loads((tmp_path / "in.json").read_text()) == FACTS
+    assert (tmp_path / "env").read_text() == "done /out\n"
+    assert said.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("echo no mail >&2; exit 7", "exit code 7: no mail"),
+        ("sleep 60", "timed out"),
+        ("exit 1", "no output"),
+    ],
+)
+def test_a_notification_that_fails_is_told_and_no_more(command, text, monkeypatch):
+    monkeypatch.setattr("e2edist.closing._NOTIFY_S", 0.5)
+    said = io.StringIO()
+    notify(command, FACTS, Console(file=said, width=200))
+    assert text in said.getvalue()
