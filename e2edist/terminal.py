@@ -85,8 +85,8 @@ def show_progress(console: Console, title: str) -> Iterator[Callable[[Progress],
 
         def update(progress: Progress) -> None:
             ended = progress.done + progress.failed
-            said = {"said": describe(progress), "more": details(progress)}
-            bar.update(task, total=progress.chunks, completed=ended, **said)
+            said, more = describe(progress), details(progress)
+            bar.update(task, total=progress.chunks, completed=ended, said=said, more=more)
 
         yield update
 
