@@ -93,7 +93,8 @@ class Layer:
 def _merge(offsets: Array, row: Array, col: Array, value: Array, slot: Array) -> tuple[Array, ...]:
     """Add up entries of the same pixel per event, in order; entries with row < 0 are left out.
 
-    `slot` is scratch of one int32 per pixel, shape (rows, columns), all -1 before and after.
+    `slot` is scratch of one int32 per pixel, shape (rows, columns), all -1 before: the entry that a pixel
+    last had. Entries only grow, so one below this event's first is of an earlier event: nothing is wiped.
     """
     out_offsets = np.zeros(len(offsets), np.int64)
     out_row, out_col = np.empty(len(row), np.int16), np.empty(len(row), np.int16)
@@ -106,16 +107,14 @@ def _merge(offsets: Array, row: Array, col: Array, value: Array, slot: Array) ->
             if r < 0:
                 continue
             place = slot[r, c]
-            if place < 0:
+            if place < first:
                 slot[r, c] = count
                 out_row[count], out_col[count], out_value[count] = r, c, value[k]
                 count += 1
             else:
                 out_value[place] += value[k]
-        for k in range(first, count):
-            slot[out_row[k], out_col[k]] = -1
         out_offsets[e + 1] = count
-    return out_offsets, out_row[:count].copy(), out_col[:count].copy(), out_value[:count].copy()
+    return out_offsets, out_row[:count], out_col[:count], out_value[:count]
 
 
 def _hits(offsets: Array, row: Array, col: Array, value: Array, shape: tuple[int, int]) -> Hits:
