@@ -82,7 +82,7 @@ def show(console: Console, name: str, result: dict[str, Any]) -> None:
 def show_reading(console: Console, rows: dict[str, Any], first: dict[str, float]) -> None:
     """Print what `reading.rows` and `reading.first_parts` found."""
     table = Table(title="reading alone: columns of the top8 tagger to arrays in memory", title_justify="left")
-    for column in ("file", "CPU µs/event", "kB/event on disk", "first chunk [ms]"):
+    for column in ("file", "CPU µs/event", "kB/event on disk", "first chunk, ms"):
         table.add_column(column, justify="left" if column == "file" else "right")
     for kind, row in rows.items():
         cells = (f"{row['cpu']:.1f}", f"{row['bytes'] / 1e3:.2f}", f"{row['first_chunk'] * 1e3:.0f}")

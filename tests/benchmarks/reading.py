@@ -64,6 +64,7 @@ def rows(folder, name, copies, repeats):
     """
     tagger, made = files(folder, name, copies)
     scratch = folder / "scratch"
+    scratch.mkdir()
     job = Job(tagger, "x", str(folder), "here", EngineOptions())
     staged = Job(
         tagger, "x", str(folder), "here", EngineOptions(), InputOptions(scratch=str(scratch), stage="always")

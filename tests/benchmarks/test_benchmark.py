@@ -76,6 +76,7 @@ def test_copies_of_a_sample_are_files_of_their_own_with_the_same_events(tmp_path
 def test_every_container_and_compression_gives_the_same_values(tmp_path, demo_only):
     rows = reading.rows(tmp_path / "data", "qg", 1, 1)
     assert set(rows) == {*reading.CODECS, "RNTuple, ZSTD", "ZSTD, staged"}
+    assert any(path.is_file() for path in (tmp_path / "data" / "scratch").rglob("*")), "nothing was staged"
     assert rows["LZMA"]["bytes"] < rows["uncompressed"]["bytes"]
 
 
