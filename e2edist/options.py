@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     mode.add_argument(
         "--fresh", dest="mode", action="store_const", const="fresh", help="forget what --output holds"
     )
+    p.add_argument("--estimate", action="store_true", help="do some chunks, and say what the rest would take")
     p.add_argument("--dry-run", action="store_true", help="print the plan, run nothing, write nothing")
     p.add_argument("--json", action="store_true", help="one JSON object a line on stdout, all else on stderr")
     p.add_argument("--notify", metavar="COMMAND", help="run it at the end, with the result as JSON on stdin")

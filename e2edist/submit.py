@@ -96,7 +96,7 @@ def _submit(args: argparse.Namespace, words: list[str], console: Console, say: _
     if args.detach:
         return _detach(campaign, words, console)
     say.told["folder"], say.command = str(campaign.folder), spec.notify
-    return _run(campaign, console, say)
+    return _run(campaign, console, say, estimating=args.estimate)
 
 
 def _preview(campaign: Campaign, words: list[str] | None, console: Console) -> None:
@@ -194,10 +194,11 @@ def _demo(tagger: str, output: str | None, console: Console, *, write: bool) -> 
     return {"inputs": [str(file) for file in files], "output": output or str(Path(DEMO_FOLDER) / tagger)}
 
 
-def _run(campaign: Campaign, console: Console, say: _Speaker) -> int:
+def _run(campaign: Campaign, console: Console, say: _Speaker, *, estimating: bool) -> int:
     from e2edist.campaign.plan import changed_files
     from e2edist.campaign.run import run_campaign
     from e2edist.closing import close
+    from e2edist.estimate import estimate
     from e2edist.terminal import show_progress, tell_progress
 
     def ready(pool: Pool) -> None:
@@ -221,6 +222,8 @@ def _run(campaign: Campaign, console: Console, say: _Speaker) -> int:
             watch(progress)
             machines(progress)
 
+        if estimating:
+            return estimate(campaign, console, say, look, ready)
         result = run_campaign(campaign, look, stop, ready)
     return close(campaign, result, console, say)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from e2edist.campaign.bill import PoolBill
     from e2edist.campaign.driver import Progress
+    from e2edist.campaign.forecast import Choice
     from e2edist.campaign.plan import Plan
     from e2edist.campaign.summary import Summary
 
@@ -218,6 +219,25 @@ def print_bill(console: Console, bill: Sequence[PoolBill]) -> None:
             f"{million:.3g}" if million is not None else "",
         )
     console.print(table)
+
+
+def print_forecast(console: Console, choices: Sequence[Choice], notes: Sequence[str]) -> None:
+    """Show what the rest of a campaign would take, and mark the cheapest and the fastest way."""
+    from e2edist.campaign.forecast import best
+
+    marks = best(list(choices))
+    table = Table(
+        "", "pool", "jobs", "time to finish", "node h", "GPU h", "charge", title="estimate of the rest"
+    )
+    table.title_justify = "left"
+    for one in choices:
+        said = [word for word, top in zip(("cheapest", "fastest"), marks or (), strict=False) if one is top]
+        time_ = f"{timedelta(seconds=round(one.seconds))} +- {one.spread:.0%}"
+        hours = (f"{one.node_h:.3g}", f"{one.gpu_h:.3g}", f"{one.charge:.3g} {one.unit}")
+        table.add_row(", ".join(said), one.pool, f"{one.jobs:,}", time_, *hours)
+    console.print(table)
+    for note in notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_quality(console: Console, warnings: list[str]) -> None:

@@ -68,6 +68,8 @@ class Progress:
     workers: int = 0
     #: pool -> seconds of threads in attempts that came to nothing
     lost_s: dict[str, float] = field(default_factory=dict)
+    #: pool -> chunks done in this run
+    done_by: dict[str, int] = field(default_factory=dict)
     #: events per second since the first worker and lately, and seconds to go; None while not known
     rate: float | None = None
     rate_now: float | None = None
@@ -260,6 +262,8 @@ class Driver:
         self._longest_s = max(self._longest_s, took_s)
         lane.pace.add(chunk.events, took_s - stages.get(EVENTSETUP, (0.0,))[0] / 1e3)
         self._progress.done += 1
+        name = lane.pool.name
+        self._progress.done_by[name] = self._progress.done_by.get(name, 0) + 1
         self._progress.events_done += chunk.events
         said, self._progress.warnings = self._progress.warnings, self._alarm.note(outcome.value)
         for line in (line for line in self._progress.warnings if not said):

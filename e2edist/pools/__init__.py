@@ -37,6 +37,7 @@ __all__ = [
     "python_command",
     "queue_of",
     "show",
+    "starts_at",
 ]
 
 
@@ -168,3 +169,15 @@ def preview(name: str, spec: PoolSpec, folder: Path) -> str:
     """Return what a pool would give to its batch system, empty where there is none."""
     module = load("pools", spec.kind)
     return str(module.preview(name, spec, folder)) if hasattr(module, "preview") else ""
+
+
+def starts_at(name: str, spec: PoolSpec, folder: Path) -> str:
+    """Return when the batch system expects to start a job that is submitted now; empty if it does not say.
+
+    Raises
+    ------
+    ResourceError
+        It refuses the job, or does not answer.
+    """
+    module = load("pools", spec.kind)
+    return str(module.starts_at(name, spec, folder)) if hasattr(module, "starts_at") else ""

@@ -40,8 +40,8 @@ class Batch(Protocol):
         """Return the last lines that a job wrote."""
 
 
-def call(*words: str, text: str | None = None, patience_s: float = _CALL_S) -> str:
-    """Run a command of a batch system and return what it printed.
+def call(*words: str, text: str | None = None, patience_s: float = _CALL_S, heard: bool = False) -> str:
+    """Run a command of a batch system and return what it printed, with `heard` on stderr too.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def call(*words: str, text: str | None = None, patience_s: float = _CALL_S) -> s
         raise ResourceError(
             words[0], f"failed ({done.returncode}): {done.stderr.strip() or done.stdout.strip()}"
         )
-    return done.stdout
+    return done.stdout + done.stderr if heard else done.stdout
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -87,3 +88,10 @@ def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> BatchPool:
 def preview(name: str, spec: PoolSpec, folder: Path) -> str:
     """Return the job script of the pool's first worker (see `e2edist.pools`)."""
     return Slurm(name, spec, Place(folder), NO_ADDRESS).script(f"{name}-0")
+
+
+def starts_at(name: str, spec: PoolSpec, folder: Path) -> str:
+    """Return when SLURM expects to start a job of the pool that is submitted now; empty if it does not say."""
+    said = call("sbatch", "--test-only", *spec.job.submit_args, text=preview(name, spec, folder), heard=True)
+    found = re.search(r"to start at (\S+)", said)
+    return found[1] if found else ""

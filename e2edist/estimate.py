@@ -1,0 +1,85 @@
+"""``submit --estimate``: some chunks for real, and from them what the rest would take."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from e2edist.campaign.forecast import Sampler, enough_chunks, forecast, measure_pools
+from e2edist.campaign.run import run_campaign
+from e2edist.campaign.usage import facts_of
+from e2edist.errors import CampaignError, ResourceError
+from e2edist.pools import is_batch, starts_at
+from e2edist.terminal import print_forecast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from e2edist.campaign.driver import Progress
+    from e2edist.campaign.run import Campaign
+    from e2edist.pools import Pool
+
+#: An estimate takes no longer, from the first worker on.
+_PATIENCE_S = 300.0
+
+
+def estimate(
+    campaign: Campaign,
+    console: Console,
+    say: Callable[[dict[str, Any]], None],
+    watch: Callable[[Progress], None],
+    ready: Callable[[Pool], None],
+) -> int:
+    """Run some chunks of each pool, keep them, and show what the rest would take; return the exit code.
+
+    Raises
+    ------
+    CampaignError
+        No chunk was done.
+    """
+    pools = campaign.site.pools
+    facts = {name: facts_of(spec, jobs=is_batch(spec.kind)) for name, spec in pools.items()}
+    sampler = Sampler(Event(), enough_chunks(facts), _PATIENCE_S, time.monotonic())
+    before = time.time()
+
+    def look(progress: Progress) -> None:
+        watch(progress)
+        sampler.look(progress, time.monotonic())
+
+    result = run_campaign(campaign, look, sampler.stop, ready)
+    receipts = result.ledger.done.values()
+    measured = measure_pools(one for one in receipts if one["started"] >= before) or measure_pools(receipts)
+    if not measured:
+        raise CampaignError(str(campaign.folder), "no chunk was done to estimate from", "See submit.log.")
+    jobs = {name: -(-(spec.workers or 1) // facts[name]["workers"]) for name, spec in pools.items()}
+    left = campaign.plan.events - result.ledger.events_done
+    choices = forecast(measured, facts, jobs, left, sampler.start_s)
+    notes = [f"{left:,} of {campaign.plan.events:,} events are left; what was done is kept: submit goes on."]
+    notes += [
+        f"pool {name}: no worker came, so nothing is known of it" for name in pools if name not in measured
+    ]
+    notes += _queues(campaign)
+    print_forecast(console, choices, notes)
+    say(
+        {"what": "estimate", "events_left": left, "choices": [asdict(one) for one in choices], "notes": notes}
+    )
+    return 0
+
+
+def _queues(campaign: Campaign) -> list[str]:
+    """Return what the batch systems say of a job that is submitted now."""
+    found = []
+    for name, spec in campaign.site.pools.items():
+        if not is_batch(spec.kind):
+            continue
+        try:
+            when = starts_at(name, spec, campaign.folder.absolute())
+        except ResourceError as error:
+            when = f"({error.what})"
+        text = f"would start at {when}" if when else "its batch system makes no forecast of its queue"
+        found.append(f"pool {name}: {text}")
+    return found
