@@ -22,7 +22,7 @@ from e2edist.options import parser
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from e2edist.campaign.driver import Progress
+    from e2edist.campaign.progress import Progress
     from e2edist.campaign.run import Campaign
     from e2edist.pools import Pool
     from e2edist.spec.campaign import CampaignSpec

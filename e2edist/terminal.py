@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from e2edist.campaign.bill import PoolBill
-    from e2edist.campaign.driver import Progress
     from e2edist.campaign.forecast import Choice
     from e2edist.campaign.plan import Plan
+    from e2edist.campaign.progress import Progress
     from e2edist.campaign.summary import Summary
 
 #: Plain lines, where the output is not a terminal, come so often.

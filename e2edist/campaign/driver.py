@@ -26,6 +26,7 @@ from .clock import EVENTSETUP
 from .ledger import Failure, Ledger
 from .overlap import Overlap
 from .pace import Pace, Waiting, portion
+from .progress import Progress
 from .receipts import log_line
 
 log = logging.getLogger(__name__)
@@ -53,31 +54,6 @@ class Limits:
     chunk_s: float = 3600.0
     stall_s: float = 600.0
     portion_s: tuple[float, float] = (5.0, 300.0)
-
-
-@dataclass(slots=True)
-class Progress:
-    """Counts for people; valid inside the callback."""
-
-    chunks: int
-    events: int
-    done: int = 0
-    failed: int = 0
-    events_done: int = 0
-    in_flight: int = 0
-    workers: int = 0
-    #: pool -> seconds of threads in attempts that came to nothing
-    lost_s: dict[str, float] = field(default_factory=dict)
-    #: pool -> chunks done in this run
-    done_by: dict[str, int] = field(default_factory=dict)
-    #: events per second since the first worker and lately, and seconds to go; None while not known
-    rate: float | None = None
-    rate_now: float | None = None
-    eta_s: float | None = None
-    #: pool -> wanted, queued, running and joined workers, or their jobs
-    pools: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
-    #: what looks wrong with the scores of this run
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from .chunk import Receipt
 from .clock import EVENTSETUP
-from .driver import Progress
+from .progress import Progress
 
 #: Chunks of each pool that an estimate is made of, for each of its threads, and at least.
 _PER_THREAD, _LEAST = 2, 4
@@ -122,7 +122,7 @@ def forecast(
 ) -> list[Choice]:
     """Return what `left` events would take with some numbers of jobs of each pool.
 
-    Time is until the first worker is there, setting up, and the events at the measured rate; queues are not in it.
+    Time is until the first worker is there, setting up, and the events at the measured rate; without queues.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from e2edist.pools import Pool
     from e2edist.spec.site import PoolSpec
 
-    from .driver import Progress
+    from .progress import Progress
 
     Watch = Callable[[Progress], None]
     Ready = Callable[[Pool], None]

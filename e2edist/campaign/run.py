@@ -24,7 +24,7 @@ from . import names
 from .bad import bad_fraction, bad_rows, write_bad
 from .chunk import PREDICTIONS, Job, prepare
 from .delivery import check_reach
-from .driver import Driver, Limits, Progress
+from .driver import Driver, Limits
 from .folder import check_folder, clear, look_at_folder
 from .heartbeat import Heart, beating
 from .ledger import Ledger, open_ledger, remove_strangers
@@ -32,6 +32,7 @@ from .lock import locked
 from .memory import check_batch, check_chunks, threads_of
 from .overlap import Overlap
 from .plan import Plan, check_same, default_chunk_events, make_plan, read_plan
+from .progress import Progress
 from .summary import write_timing
 
 LOG = names.LOG

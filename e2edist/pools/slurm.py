@@ -91,7 +91,7 @@ def preview(name: str, spec: PoolSpec, folder: Path) -> str:
 
 
 def starts_at(name: str, spec: PoolSpec, folder: Path) -> str:
-    """Return when SLURM expects to start a job of the pool that is submitted now; empty if it does not say."""
+    """Return when SLURM expects to start a job of the pool submitted now; empty if it does not say."""
     said = call("sbatch", "--test-only", *spec.job.submit_args, text=preview(name, spec, folder), heard=True)
     found = re.search(r"to start at (\S+)", said)
     return found[1] if found else ""

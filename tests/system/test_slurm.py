@@ -69,3 +69,14 @@ def test_slurm_takes_the_scripts_of_our_sites(system, name, spec, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "to start at" in done.stderr
+
+
+@pytest.mark.slow
+def test_an_estimate_has_the_queue_s_own_forecast(system, jobs):
+    jobs.open_gate()
+    site = system.pool("cpu", 2) + system.pool("gpu", 1)
+    code, said = jobs.end(jobs.start("--estimate", site=site, env={"COLUMNS": "200"}), 120)
+    assert code == 0, said
+    assert "estimate of the rest" in said
+    assert re.search(r"pool cpu: would start at \d{4}-\d\d-\d\dT", said)
+    assert system.queue() == {}

@@ -223,3 +223,21 @@ def test_machines_get_a_json_object_a_line_and_the_end_is_notified(tmp_path, eve
     assert json.loads((tmp_path / "told.json").read_text())["bill"][0]["pool"] == "cpu"
     refused = submit("--input", "nowhere.root", "--output", "other", "--json")
     assert json.loads(refused.stdout)["exit_code"] == refused.returncode == 2
+
+
+@pytest.mark.slow
+def test_an_estimate_keeps_what_it_did_and_the_campaign_goes_on(tmp_path, events, model, submit):
+    line = ("--input", events, "--model", model, "--output", "out", "--workers", 1, "--threads", 1)
+    line += ("--chunk-events", 50)
+    done = submit(*line, "--estimate", "--json")
+    assert done.returncode == 0, done.stderr
+    (said,) = [fact for fact in map(json.loads, done.stdout.splitlines()) if fact["what"] == "estimate"]
+    kept = sum(receipt["events"] for receipt in receipts(tmp_path / "out"))
+    assert 200 <= kept < 600
+    assert said["events_left"] == 600 - kept
+    assert [one["jobs"] for one in said["choices"]] == [1, 2, 4, 8, 16]
+    assert all(one["seconds"] > 0 and one["charge"] > 0 for one in said["choices"])
+    before = {path: path.stat().st_mtime_ns for path in parts(tmp_path / "out")}
+    assert submit(*line).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert sum(receipt["events"] for receipt in receipts(tmp_path / "out")) == 600

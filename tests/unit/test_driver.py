@@ -12,8 +12,9 @@ import pytest
 
 from e2edist.campaign import blame, driver
 from e2edist.campaign.chunk import Chunk
-from e2edist.campaign.driver import Driver, Limits, Progress
+from e2edist.campaign.driver import Driver, Limits
 from e2edist.campaign.ledger import Ledger
+from e2edist.campaign.progress import Progress
 from e2edist.errors import BranchError, CampaignError, EntriesError, InputError, ModelError, OutputError
 from e2edist.pools import Outcome
 

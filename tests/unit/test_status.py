@@ -224,7 +224,7 @@ def test_a_controller_job_is_looked_up_in_its_queue(folder, tmp_path, monkeypatc
 
 
 def test_the_heartbeat_says_how_it_ended(folder):
-    from e2edist.campaign.driver import Progress
+    from e2edist.campaign.progress import Progress
 
     def heart():
         return json.loads((folder / "progress.json").read_text())

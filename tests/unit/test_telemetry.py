@@ -2,7 +2,7 @@
 
 import pytest
 
-from e2edist.campaign.driver import Progress
+from e2edist.campaign.progress import Progress
 from e2edist.pools import Telemetry, _telemetry
 from e2edist.pools._page import _Metrics, curves, headline, shown, stages
 from e2edist.pools._telemetry import running

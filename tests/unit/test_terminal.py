@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from e2edist.campaign.driver import Progress
+from e2edist.campaign.progress import Progress
 from e2edist.campaign.receipts import log_line
 from e2edist.closing import notify
 from e2edist.terminal import describe, details, tell_progress

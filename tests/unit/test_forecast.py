@@ -1,0 +1,66 @@
+"""What the rest of a campaign would take, from chunks made by hand."""
+
+from threading import Event
+
+import pytest
+
+from e2edist.campaign.forecast import Measured, Sampler, best, enough_chunks, forecast, measure_pools
+from e2edist.campaign.progress import Progress
+
+GPU = {"kind": "slurm", "threads": 2, "workers": 4, "nodes": 1.0, "gpus": 4, "factor": 2.0, "unit": "h"}
+CPU = {"kind": "slurm", "threads": 8, "workers": 1, "nodes": 0.5, "gpus": 0, "factor": 1.0, "unit": "h"}
+
+
+def receipt(pool, events, seconds, setup=0.0):
+    stages = {"eventsetup": [setup * 1e3, 0.0, 0], "source": [seconds * 1e3, 0.0, events]}
+    return {"pool": pool, "events": events, "stages": stages}
+
+
+def test_rates_leave_setting_up_out_and_know_their_spread():
+    found = measure_pools([receipt("gpu", 100, 1.0, 7.0), receipt("gpu", 100, 2.0), receipt("cpu", 0, 1.0)])
+    assert found.keys() == {"gpu"}
+    gpu = found["gpu"]
+    assert gpu.rates == [100.0, 50.0]
+    assert (gpu.rate, gpu.setup_s) == (75.0, 7.0)
+    assert gpu.spread == pytest.approx(35.355 / 2**0.5 / 75, rel=1e-3)
+    assert Measured([5.0]).spread == 1.0
+
+
+def test_time_hours_and_charge_follow_from_rate_and_number_of_jobs():
+    measured = {"gpu": Measured([100.0, 100.0], setup_s=10.0)}
+    found = forecast(measured, {"gpu": GPU}, {"gpu": 4}, 80_000, 50.0)
+    assert [one.jobs for one in found] == [1, 2, 4, 8, 16, 32, 64]
+    one = found[2]  # 4 jobs of 4 workers of 2 threads
+    assert one.seconds == pytest.approx(50 + 10 + 80_000 / (100 * 32))
+    hours = 4 * one.seconds / 3600
+    assert (one.node_h, one.gpu_h, one.charge) == pytest.approx((hours, 4 * hours, 2 * hours))
+    assert one.spread == 0.0
+
+
+def test_the_cheapest_and_the_fastest_are_found_over_all_pools():
+    measured = {"gpu": Measured([1000.0, 1000.0]), "cpu": Measured([10.0, 10.0])}
+    facts = {"gpu": GPU, "cpu": CPU}
+    choices = forecast(measured, facts, {"gpu": 1, "cpu": 1}, 10**6, 60.0)
+    cheap, fast = best(choices)
+    assert (cheap.pool, cheap.jobs) == ("gpu", 1)
+    assert (fast.pool, fast.jobs) == ("gpu", 16)
+    assert cheap.charge == min(one.charge for one in choices)
+    assert fast.seconds == min(one.seconds for one in choices)
+    assert best([]) is None
+
+
+def test_a_sample_ends_when_every_pool_has_shown_enough_or_patience_ends():
+    wanted = enough_chunks({"gpu": GPU, "cpu": CPU})
+    assert wanted == {"gpu": 4, "cpu": 16}
+    sampler = Sampler(Event(), wanted, 100.0, began=0.0)
+    sampler.look(Progress(99, 1), 500.0)
+    assert not sampler.stop.is_set()
+    sampler.look(Progress(99, 1, workers=1, done_by={"gpu": 9, "cpu": 15}), 520.0)
+    assert not sampler.stop.is_set()
+    assert sampler.start_s == 520.0
+    sampler.look(Progress(99, 1, workers=1, done_by={"gpu": 9, "cpu": 16}), 530.0)
+    assert sampler.stop.is_set()
+    late = Sampler(Event(), wanted, 100.0, began=0.0)
+    late.look(Progress(99, 1, workers=1), 10.0)
+    late.look(Progress(99, 1, workers=1), 111.0)
+    assert late.stop.is_set()
