@@ -26,6 +26,9 @@ STYLE: Any = mplhep.style.CMS | {
     "figure.figsize": (7.5, 5),
     "savefig.bbox": "tight",
 }
+#: Legends that hide nothing.
+_ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 2, "borderaxespad": 0.2}
+_BESIDE: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
 #: Bars of so many workers are told apart; beyond, their distribution is shown.
 _BARS = 24
 
@@ -49,7 +52,7 @@ def draw_scores(table: ScoreTable) -> Figure:
         share = counts.reshape(coarse, -1).sum(axis=1) / max(1, counts.sum())
         mplhep.histplot(share, edges, ax=ax, label=f"{_name(label)}: {counts.sum():,}")
     ax.set(xlabel=f"score {table.column}", ylabel="fraction of objects per bin", yscale="log")
-    ax.legend()
+    ax.legend(**_ABOVE)
     return made
 
 
@@ -101,7 +104,7 @@ def draw_stages(stories: Sequence[Story]) -> Figure:
     ax.set_yticks(range(len(kinds)), [f"{story.name}\n{kind.name}" for story, kind in kinds])
     ax.invert_yaxis()
     ax.set_xlabel("wall time per event and thread [ms]")
-    ax.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.legend(**_BESIDE)
     return made
 
 
@@ -112,16 +115,17 @@ def draw_throughput(stories: Sequence[Story]) -> Figure:
         edges, rate = throughput(story)
         ax.stairs(rate, edges, label=f"{story.name}: {story.rate:,.0f} events/s")
     ax.set(xlabel="time since the first chunk [s]", ylabel="events / s", ylim=(0, None))
-    ax.legend()
+    ax.legend(**_ABOVE)
     return made
 
 
 def draw_efficiency(story: Story, *, nodes: bool) -> Figure:
     """Draw which part of their time workers (or nodes) were in chunks."""
     found = efficiency(story, nodes=nodes)
-    made, ax = figure()
+    few = len(found) <= _BARS
+    made, ax = figure(size=(7.5, 1.4 + 0.4 * max(2, len(found)) if few else 5))
     what = "node" if nodes else "worker"
-    if len(found) <= _BARS:
+    if few:
         ax.barh(list(found), list(found.values()), height=0.6)
         ax.set(xlabel="busy fraction of its threads", xlim=(0, 1.05), ylabel=what)
     else:
@@ -142,7 +146,7 @@ def draw_roofline(story: Story) -> Figure:
         ax.axvline(kind.events_per_s(), color="black", linestyle="--", label="all stages together")
         ax.set(xscale="log", xlabel="events / s of one thread", title=f"{kind.name}: bound by {bound}")
         ax.invert_yaxis()
-        ax.legend(loc="lower right")
+        ax.legend(**_BESIDE)
     return made
 
 
@@ -162,6 +166,9 @@ def draw_scaling(stories: Sequence[Story]) -> Figure | None:
         ax.plot(threads, rates, "o-", color=f"C{i}", label=name)
         ax.plot(threads, rates[0] / threads[0] * threads, ":", color=f"C{i}", label=f"{name}, ideal")
     ax.set(xlabel="threads at work", ylabel="events / s", xscale="log", yscale="log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("{x:g}")
     ax.legend()
     return made
 
@@ -178,7 +185,7 @@ def draw_bill(story: Story) -> Figure | None:
         left += hours
     ax.set_xlabel("worker hours")
     ax.set_ylabel("pool")
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.legend(**_BESIDE)
     return made
 
 

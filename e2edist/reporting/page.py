@@ -86,7 +86,7 @@ def write_page(
         origins=_origins(stories),
         bill=_bill(stories),
         figures=figures,
-        captions=_caption,
+        captions=lambda name: _caption(name, stories),
         groups={group: _of_group(figures, heads) for group, heads in _GROUPS.items()},
     )
     with publish(folder / PAGE) as draft:
@@ -98,8 +98,11 @@ def _of_group(figures: dict[str, str], heads: tuple[str, ...]) -> list[str]:
     return [name for head in heads for name in figures if name.split("-")[0] == head]
 
 
-def _caption(name: str) -> str:
-    return _CAPTIONS[name.split("-", maxsplit=1)[0]]
+def _caption(name: str, stories: Sequence[Story]) -> str:
+    """Return what a figure shows; of one of several campaigns it also says of which."""
+    text, mark = _CAPTIONS[name.split("-")[0]], name.rsplit("-", 1)[-1]
+    whose = f"{stories[int(mark) - 1].name}: " if len(stories) > 1 and mark.isdigit() else ""
+    return f"{whose}{text}"
 
 
 def _counts(stories: Sequence[Story]) -> list[list[str]]:

@@ -113,7 +113,7 @@ def run_dask(folder: Path, chunks: int, workers: int, seconds: float) -> None:
         key = f"{plan.fingerprint}:gpu"
         pool = DaskPool("gpu", client, Setup(print, ()), resource=resource_of("gpu"))
         ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
-        limits = Limits(portion_s=(1e-3, 3600.0))
+        limits = Limits(portion_s=(seconds, 3600.0))
         began = time.perf_counter()
         progress = timed("drive", lambda: drive(pool, key, ledger, plan, limits), chunks)
         took = time.perf_counter() - began
