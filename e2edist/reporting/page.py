@@ -100,7 +100,7 @@ def _of_group(figures: dict[str, str], heads: tuple[str, ...]) -> list[str]:
 
 def _caption(name: str, stories: Sequence[Story]) -> str:
     """Return what a figure shows; of one of several campaigns it also says of which."""
-    text, mark = _CAPTIONS[name.split("-")[0]], name.rsplit("-", 1)[-1]
+    text, mark = _CAPTIONS[name.split("-", maxsplit=1)[0]], name.rsplit("-", 1)[-1]
     whose = f"{stories[int(mark) - 1].name}: " if len(stories) > 1 and mark.isdigit() else ""
     return f"{whose}{text}"
 
