@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e2edist.campaign.names import REPORT
 from e2edist.errors import E2EError, ResourceError, SpecError
 
 if TYPE_CHECKING:
     from e2edist.reporting.means import Means
     from e2edist.reporting.scores import ScoreTable
     from e2edist.reporting.story import Story
-
-_REPORT = "report"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     p.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="output folders of campaigns")
-    p.add_argument("--output", type=Path, metavar="DIR", help=f"where to write (default: DIR/{_REPORT})")
+    p.add_argument("--output", type=Path, metavar="DIR", help=f"where to write (default: DIR/{REPORT})")
     p.add_argument(
         "--cmssw",
         type=Path,
@@ -72,7 +71,7 @@ def _report(args: argparse.Namespace) -> Path:
     from e2edist.reporting.paper import columns_of, read_cmssw, rows_of, write_cmssw, write_table
     from e2edist.reporting.story import read_story
 
-    folder = args.output or args.folders[0] / _REPORT
+    folder = args.output or args.folders[0] / REPORT
     others = [read_cmssw(path) for path in args.cmssw]
     stories = [read_story(path) for path in args.folders]
     scores = [_scores(story) for story in stories]

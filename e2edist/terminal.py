@@ -49,7 +49,7 @@ def run_verb(work: Callable[[Console], int]) -> int:
 
 def describe(progress: Progress) -> str:
     """Return rate and forecast; earlier runs do not count for them."""
-    if progress.rate is None and progress.done == progress.chunks:
+    if not progress.done_by and progress.done == progress.chunks:
         return "all done before"
     if not progress.workers and progress.rate is None:
         return "waiting for workers"

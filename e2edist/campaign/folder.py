@@ -12,7 +12,7 @@ from e2edist.storage.publish import publish
 from . import names
 
 #: What else a campaign writes into its folder.
-_BOOKS = ("timing.parquet", "bad.parquet", "quality.json", "progress.json", "controller.json")
+_BOOKS = ("timing.parquet", "bad.parquet", "quality.json", "progress.json", "controller.json", names.USAGE)
 
 
 def look_at_folder(folder: Path, *, fresh: bool = False) -> None:
@@ -35,7 +35,7 @@ def look_at_folder(folder: Path, *, fresh: bool = False) -> None:
         raise OutputError(str(folder), f"can't be written: {base} is read-only", "Choose another --output.")
     ours = {
         names.PREDICTIONS,
-        *((names.LEDGER, names.LOG, *_BOOKS, "logs", names.AGGREGATED) if fresh else ()),
+        *((names.LEDGER, names.LOG, *_BOOKS, "logs", names.AGGREGATED, names.REPORT) if fresh else ()),
     }
     if names.PLAN not in found and any(not name.startswith(".") and name not in ours for name in found):
         raise OutputError(str(folder), "holds other files and no plan", "Choose an empty --output.")
@@ -64,7 +64,8 @@ def clear(folder: Path) -> None:
     """Remove a campaign from its folder: plan first, so that what a crash leaves is never taken for one."""
     for name in (names.PLAN, names.LEDGER, *_BOOKS):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / names.AGGREGATED, ignore_errors=True)
+    for name in (names.AGGREGATED, names.REPORT):
+        shutil.rmtree(folder / name, ignore_errors=True)
     for part in (folder / names.PREDICTIONS).glob("*.parquet"):
         if names.is_chunk_id(part.stem):
             part.unlink(missing_ok=True)

@@ -32,6 +32,8 @@ HEARTBEAT = "progress.json"
 #: Environment variable by which a detached controller knows its record.
 TOKEN = "E2EDIST_CONTROLLER"  # noqa: S105 - a name
 BEAT_S = 2.0
+#: A rate means nothing before.
+_FIRST_S = 0.05
 #: "Now" is so many seconds.
 _NOW_S = 60.0
 
@@ -60,7 +62,7 @@ class _Pace:
 
     @staticmethod
     def _since(start: tuple[float, int] | None, progress: Progress) -> float | None:
-        if start is None or time.monotonic() - start[0] < 1:
+        if start is None or time.monotonic() - start[0] < _FIRST_S:
             return None
         return round((progress.events_done - start[1]) / (time.monotonic() - start[0]), 3)
 

@@ -12,6 +12,10 @@ LEDGER = "ledger.jsonl"
 PREDICTIONS = "predictions"
 #: Folder of what ``aggregate`` makes, unless it is told another.
 AGGREGATED = "aggregated"
+#: What the jobs occupied, and when: one JSON object a line.
+USAGE = "usage.jsonl"
+#: Folder of the report.
+REPORT = "report"
 #: One line per chunk that ended.
 LOG = "submit.log"
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .memory import threads_of
+from .names import USAGE
 
 if TYPE_CHECKING:
     from e2edist.spec.site import PoolSpec
 
-USAGE = "usage.jsonl"
 #: Without a change a line comes so often.
 _EVERY_S = 10.0
 #: Between lines that are further apart nobody knows what ran: a laptop slept, a disk was full.
