@@ -4,8 +4,11 @@ import hashlib
 import shlex
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from pydantic import ValidationError
 
 from e2edist.pools._containers import htcondor_attributes, python_command, worker_command
@@ -177,3 +180,16 @@ def test_what_is_not_to_be_seen_from_here_is_said_to_be_unknown_and_no_container
     spec = ContainerSpec(runtime="htcondor-singularity", image=str(tmp_path / "elsewhere"))
     assert image_of(spec) == f"{spec.image} ({UNKNOWN})"
     assert image_of(ContainerSpec()) == ""
+
+
+@pytest.mark.parametrize(("flavour", "extra"), [("cpu", "cpu"), ("cu13", "gpu"), ("cu12-legacy", "gpu-cu12")])
+def test_a_lock_names_all_that_the_package_needs(flavour, extra):
+    """Whoever adds a dependency runs containers/lock."""
+    root = Path(__file__).resolve().parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    needed = [Requirement(text) for text in project["dependencies"] + project["optional-dependencies"][extra]]
+    lines = (root / "containers" / "locks" / f"{flavour}.txt").read_text().splitlines()
+    pins = dict(line.split(";")[0].rstrip(" \\").split("==") for line in lines if line[:1].isalnum())
+    for requirement in needed:
+        name = requirement.name.lower().replace("_", "-")
+        assert pins.get(name, "").strip() in requirement.specifier, f"{requirement} in {flavour}"
