@@ -27,6 +27,7 @@ def test_receipts_hold_small_histograms_that_add_up_to_the_campaign(campaign):
     assert kept["drift"] == {}
 
 
+@pytest.mark.slow
 def test_the_same_run_does_not_drift_and_another_model_does(submit, events, model, campaign, tmp_path):
     common = ("--input", events, "--workers", 1, "--threads", 1, "--reference", campaign)
     same = submit(*common, "--model", model, "--output", "same", "--max-drift", 0.1)

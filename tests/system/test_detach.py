@@ -48,6 +48,7 @@ def test_a_detached_campaign_outlives_its_submit_and_ends_by_itself(campaign, ev
     assert (again.returncode, "nothing runs" in again.stdout) == (0, True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ended")
 def test_cancel_ends_a_detached_campaign_whole_and_submit_goes_on(many, model, tmp_path):
     options = ("--input", many, "--model", model, "--output", "out", *SLOW)

@@ -39,7 +39,8 @@ def test_workers_killed_anywhere_in_a_chunk_cost_nothing(lab, clean, threads, fo
     lab.holds(clean)
 
 
-@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=slow)])
+@slow
+@pytest.mark.parametrize("threads", [1, 2])
 def test_an_entry_that_crashes_and_one_that_raises_are_all_that_is_lost(lab, clean, clean_folder, threads):
     faults = [
         {"at": "infer", "do": "abort", "file": "a.root", "entry": 42},

@@ -62,12 +62,14 @@ def urls(events, tmp_path):
         yield "urls.txt"
 
 
+@pytest.mark.slow
 def test_pools_that_do_not_see_the_output_are_compared_too(submit, site, urls, model):
     done = submit(*_arguments(site("null", FAR), urls, model))
     assert done.returncode == 1
     assert "scores differ from those of another pool: electron by 0." in done.stderr
 
 
+@pytest.mark.slow
 def test_parts_of_workers_that_do_not_see_the_output_come_home(submit, site, urls, model, campaign, tmp_path):
     done = submit(*_arguments(site("onnx", FAR), urls, model))
     assert (done.returncode, done.stderr) == (0, "")

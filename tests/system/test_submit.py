@@ -54,7 +54,7 @@ def _jet_tagger(folder):
     return write_tagger(folder / "jets.toml", model, **JETS, channels=channels, track_quality=0)
 
 
-@pytest.mark.parametrize("name", ["eg", "jets"])
+@pytest.mark.parametrize("name", ["eg", pytest.param("jets", marks=pytest.mark.slow)])
 def test_both_forms_of_the_real_events_give_the_same_rows(name, data, model, tmp_path, submit):
     tagger = ("eg", "--model", model) if name == "eg" else (_jet_tagger(tmp_path),)
     for form in ("root/hits_given_?.root", "edm/given_?.root"):

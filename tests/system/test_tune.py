@@ -20,6 +20,7 @@ def verb(name, cwd, *arguments, **more):
     )
 
 
+@pytest.mark.slow
 def test_tune_writes_a_profile_that_submit_takes_and_scores_stay_the_same(events, model, campaign, tmp_path):
     file = sorted(events.glob("*.root"))[0]
     done = verb("tune", tmp_path, "--model", model, "--input", file, "--budget-s", 8)

@@ -68,6 +68,7 @@ def test_a_mistake_is_said_in_one_line_with_exit_code_2(verb, words, reason):
         assert reason in done.stderr
 
 
+@pytest.mark.slow
 def test_an_earlier_campaign_is_a_reference_for_the_objects_of_its_files(
     verb, campaign, events, model, tmp_path
 ):

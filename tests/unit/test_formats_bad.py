@@ -258,6 +258,7 @@ def test_a_plain_double32_leaf_is_read_as_the_float_it_is(data):
     np.testing.assert_array_equal(lists.data, expected)
 
 
+@pytest.mark.slow
 def test_every_odd_file_ends_in_an_error_or_no_rows_in_2_gib(data):
     code = """
     import resource, sys
