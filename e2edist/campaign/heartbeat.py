@@ -154,9 +154,13 @@ class Heart:
             "wanted": spec.workers or 1,
             "dashboard": "",
             "trouble": "",
+            # also where a scheduler that is gone can't be asked
+            "queued": 0,
+            "running": 0,
+            "joined": 0,
         }
         if pool is None:
-            return facts | {"queued": 0, "running": 0, "joined": 0}
+            return facts
         with suppress(OSError, TimeoutError, RuntimeError):
             facts |= {"dashboard": pool.dashboard, "trouble": pool.trouble} | pool.counts()
         return facts

@@ -15,19 +15,19 @@ from e2edist.demo import make_events
 
 
 @contextmanager
-def _small_clusters():
+def _small_clusters(size):
     """Let files of a few hundred events have many chunks, while they are made and no longer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(e2edist.demo.writer, "CLUSTER", 50)
+        patch.setattr(e2edist.demo.writer, "CLUSTER", size)
         yield
 
 
 @pytest.fixture(scope="session")
 def make_small_clusters():
-    """Return `make_events` with clusters of 50 events."""
+    """Return `make_events` with clusters of 50 events, or of another `size`."""
 
-    def make(*arguments, **named):
-        with _small_clusters():
+    def make(*arguments, size=50, **named):
+        with _small_clusters(size):
             return make_events(*arguments, **named)
 
     return make
@@ -92,4 +92,12 @@ def many(tmp_path_factory, make_small_clusters):
     """More events than are done while a test looks on: 80 chunks."""
     folder = tmp_path_factory.mktemp("many")
     make_small_clusters(folder, "eg", 4000, seed=4)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def endless(tmp_path_factory, make_small_clusters):
+    """More chunks than are done by jobs while a test looks on and cancels them: 2000."""
+    folder = tmp_path_factory.mktemp("endless")
+    make_small_clusters(folder, "eg", 4000, seed=4, size=2)
     return folder

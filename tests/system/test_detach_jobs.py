@@ -55,12 +55,12 @@ def test_a_controller_job_runs_the_campaign_with_nobody_logged_in(
     assert host.startswith(system.controller_host)
 
 
-def test_cancel_ends_the_controller_job_and_its_workers(system, env, many, model, tmp_path):
-    assert _detach(system, env, tmp_path, many, model).returncode == 0
+def test_cancel_ends_the_controller_job_and_its_workers(system, env, endless, model, tmp_path):
+    assert _detach(system, env, tmp_path, endless, model).returncode == 0
     running = until(lambda: _running(tmp_path, env, "joined"))
     assert running["driver"]["here"] is False
     assert len(system.queue()) == 3
-    again = _detach(system, env, tmp_path, many, model)
+    again = _detach(system, env, tmp_path, endless, model)
     assert (again.returncode, "controller already" in again.stderr) == (2, True)
     said = verb("cancel", "out", cwd=tmp_path, env=env)
     assert (said.returncode, said.stderr) == (0, "")
@@ -72,9 +72,9 @@ def test_cancel_ends_the_controller_job_and_its_workers(system, env, many, model
     assert "Traceback" not in log
 
 
-def test_cancel_finds_the_workers_of_a_controller_that_was_killed(system, env, many, model, tmp_path):
+def test_cancel_finds_the_workers_of_a_controller_that_was_killed(system, env, endless, model, tmp_path):
     # Workers notice the death of their scheduler; those that still wait would start for nothing.
-    assert _detach(system, env, tmp_path, many, model, pool=system.waits()).returncode == 0
+    assert _detach(system, env, tmp_path, endless, model, pool=system.waits()).returncode == 0
     until(lambda: len(system.queue()) == 3 and _running(tmp_path, env, "queued"))
     job = record(tmp_path)["id"]
     # Nodes are namespaces of this machine. The batch system would ask it politely first.

@@ -12,6 +12,7 @@ from e2edist.campaign.glance import glance
 from e2edist.campaign.heartbeat import Heart, beating
 from e2edist.campaign.lock import locked, look_at_lock
 from e2edist.campaign.names import chunk_id
+from e2edist.campaign.progress import Progress
 from e2edist.control.record import Controller, birth, read_record
 from e2edist.control.state import look
 from e2edist.errors import OutputError
@@ -224,7 +225,6 @@ def test_a_controller_job_is_looked_up_in_its_queue(folder, tmp_path, monkeypatc
 
 
 def test_the_heartbeat_says_how_it_ended(folder):
-    from e2edist.campaign.progress import Progress
 
     def heart():
         return json.loads((folder / "progress.json").read_text())
@@ -247,6 +247,21 @@ def test_the_heartbeat_says_how_it_ended(folder):
     ):
         raise OutputError("x", "is full")
     assert (heart()["state"], heart()["error"]) == ("failed", "x: is full")
+
+
+def test_a_pool_that_can_not_be_asked_counts_as_empty(folder):
+    class Gone:
+        name, trouble = "cpu", ""
+
+        @property
+        def dashboard(self):
+            raise OSError("its scheduler is gone")
+
+    heart = Heart(folder, {"cpu": PoolSpec()}, Progress(4, 50), Telemetry("eg", "EGTagger"))
+    with beating(heart, id, id) as (_, met):
+        met(Gone())
+    (pool,) = json.loads((folder / "progress.json").read_text())["pools"].values()
+    assert (pool["queued"], pool["running"], pool["joined"]) == (0, 0, 0)
 
 
 def test_the_screen_and_the_json_agree(folder, capsys):
