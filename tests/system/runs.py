@@ -102,3 +102,29 @@ def status(cwd, env=None):
 
 def record(cwd):
     return json.loads((cwd / "out" / "controller.json").read_text(encoding="utf-8"))
+
+
+#: A process of its own: where a client that was refused is collected on the next one's new thread, both wait
+#: for one lock of distributed's and the next fails after ten seconds (LoopRunner, seen with 2026.8).
+_KNOCK = """
+import sys, warnings
+from distributed import Client
+from distributed.security import Security
+warnings.simplefilter("ignore")
+address, certificate = sys.argv[1:]
+security = Security.temporary() if certificate == "another" else None
+try:
+    Client(address, security=security, timeout=5, set_as_default=False)
+except (OSError, TypeError):
+    print("refused", flush=True)
+else:
+    print("let in", flush=True)
+"""
+
+
+def knock(address, certificate="no"):
+    """Return what a stranger (with no or with another certificate) meets at a scheduler: refused, let in."""
+    line = [sys.executable, "-c", _KNOCK, address, certificate]
+    done = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

@@ -4,9 +4,7 @@ import stat
 from contextlib import suppress
 
 import pytest
-from distributed import Client
-from distributed.security import Security
-from runs import receipts, table
+from runs import knock, receipts, table
 
 from e2edist.errors import SpecError
 from e2edist.pools import Place, Setup, open_pool
@@ -44,17 +42,22 @@ def test_only_the_owner_may_read_the_key(secured):
     assert modes == {"ca.pem": 0o600, "cert.pem": 0o600, "key.pem": 0o600}
 
 
-@pytest.mark.filterwarnings("ignore")  # what distributed says of its own half-open connections
 @pytest.mark.parametrize("stranger", ["no certificate", "another certificate", "no encryption"])
 def test_a_client_without_the_certificates_is_refused(secured, stranger):
     pool, _ = secured
-    address, security = pool.scheduler, None
-    if stranger == "another certificate":
-        security = Security.temporary()
-    elif stranger == "no encryption":
+    address, certificate = pool.scheduler, stranger.split()[0]
+    if stranger == "no encryption":
         address = address.replace("tls://", "tcp://")
-    with pytest.raises((OSError, TypeError)):
-        Client(address, security=security, timeout=5, set_as_default=False)
+    assert knock(address, certificate) == "refused"
+
+
+def test_a_client_is_let_in_where_no_certificate_is_asked_for(tmp_path):
+    """What the refusals are measured against."""
+    pool = open_pool("open", PoolSpec(workers=1, threads=1, tls=False), Setup(_no_setup, ()), Place(tmp_path))
+    try:
+        assert knock(pool.scheduler) == "let in"
+    finally:
+        pool.close()
 
 
 def test_a_second_driver_with_the_folder_may_attach(secured):
