@@ -26,7 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 #: Copies of the events in each of two files: (quick, full).
-COPIES = {"eg": (40, 300), "qg": (3, 12), "top8": (2, 10)}
+COPIES = {"eg": (20, 300), "qg": (1, 12), "top8": (1, 10)}
+#: What --quick compares on busy events: the peers that came next to ours on the real ones.
+QUICK_BUSY = ("ours", "limit", "processes", "script")
 PACKAGES = ("e2edist", "numpy", "numba", "uproot", "onnxruntime", "distributed", "pyarrow", "coffea", "ray")
 
 
@@ -110,10 +112,12 @@ def run_all(args: argparse.Namespace, ways: list[Any], console: Console) -> dict
             copies = args.copies or COPIES[tagger][not args.quick]
             for busy in (False, True):
                 made = Path(folder) / f"{tagger}{busy:d}"
+                short = args.quick and busy
+                used = [way for way in ways if not short or way.name in QUICK_BUSY]
                 # Busy events are larger, and as quick.
                 sample = dataset.make(made, tagger, max(1, copies // (1 + 2 * busy)), busy=busy)
-                repeats = 1 if args.quick and busy else args.repeats
-                result = measure.compare(sample, ways, args.threads, made, repeats, warm=busy)
+                repeats = 1 if short else args.repeats
+                result = measure.compare(sample, used, args.threads, made, repeats, warm=busy, cold=not short)
                 result["ratios"] = measure.ratios(result, args.threads)
                 results[f"{tagger}, {sample.name}"] = result
                 show(console, tagger, result)

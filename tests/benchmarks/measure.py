@@ -16,7 +16,7 @@ WAYS = ("ours", "limit", "processes", "script", "coffea_futures", "coffea_dask",
 SLOW_WAYS = ("batched", "kept", "paper")
 #: Sums inside a batch may be taken in another order, e.g. for another number of images or of threads.
 TOLERANCE = 1e-5
-#: With so few rounds, ways that take each event by itself have one only.
+#: With so few rounds, peers have one only: what is ours, and the limit, are what the figures divide by.
 _FEW = 2
 _CHILD = Path(child.__file__)
 
@@ -64,10 +64,11 @@ def start_all(names, threads):
     return [Way(name, threads) for name in names if name not in lacking], lacking
 
 
-def compare(sample, ways, threads, folder, repeats, *, warm=False):
+def compare(sample, ways, threads, folder, repeats, *, warm=False, cold=True):
     """Return a row per way: medians of CPU and wall per event, scores compared with ours.
 
-    With `warm` the ways have met this tagger before, and need no round that does not count.
+    With `warm` the ways have met this tagger before, and need no round that does not count; `cold` also
+    measures our command from its start.
     """
     files = {False: sample.big, True: sample.small}
     expected = {slow: _scores(ways[0], sample.tagger, files[slow], folder) for slow in (True, False)}
@@ -76,7 +77,7 @@ def compare(sample, ways, threads, folder, repeats, *, warm=False):
     odd = {}
     for turn in range(0 if warm else -1, repeats):
         for way in ways:
-            if way.module.SMALL and turn > 0 and repeats <= _FEW:
+            if way.name not in ("ours", "limit") and turn > 0 and repeats <= _FEW:
                 continue
             slow = way.module.SMALL or turn < 0
             out = folder / f"{way.name}.npz"
@@ -89,10 +90,8 @@ def compare(sample, ways, threads, folder, repeats, *, warm=False):
             if turn >= 0:
                 runs[way.name].append(answer)
     counts = {slow: _events(files[slow]) for slow in files}
-    cold = [
-        ours.cold({"tagger": sample.tagger, "files": sample.big}, threads)
-        for _ in range(max(1, repeats // 2))
-    ]
+    starts = range(max(1, repeats // 2) if cold else 0)
+    colds = [ours.cold({"tagger": sample.tagger, "files": sample.big}, threads) for _ in starts]
     return {
         "sample": f"{sample.name}: {sample.distinct} distinct x {sample.copies}",
         "events": counts[False],
@@ -106,7 +105,7 @@ def compare(sample, ways, threads, folder, repeats, *, warm=False):
             }
             for way in ways
         },
-        "cold": {key: median(one[key] for one in cold) for key in cold[0]},
+        "cold": {key: median(one[key] for one in colds) for key in colds[0]} if colds else {},
     }
 
 
@@ -148,13 +147,13 @@ def ratios(result, threads):
     ways = result["ways"]
     mine, limit = ways["ours"]["cpu"], ways["limit"]["cpu"]
     peers = {name: way["cpu"] for name, way in ways.items() if name not in ("ours", "limit", "paper", "kept")}
-    cold = result["cold"]
-    found = {
-        "efficiency, warm": limit / mine,
-        "efficiency, cold": limit / (cold["cpu"] / result["events"] * 1e6),
-        "first part, cold [s]": cold["first_part"],
-        "peak memory per thread [MiB]": cold["peak_mib"] / threads,
-    }
+    found = {"efficiency, warm": limit / mine}
+    if cold := result["cold"]:
+        found |= {
+            "efficiency, cold": limit / (cold["cpu"] / result["events"] * 1e6),
+            "first part, cold [s]": cold["first_part"],
+            "peak memory per thread [MiB]": cold["peak_mib"] / threads,
+        }
     if peers:
         best = min(peers, key=peers.get)
         found[f"times the best peer ({ways[best]['label']})"] = peers[best] / mine
