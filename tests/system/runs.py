@@ -104,8 +104,8 @@ def record(cwd):
     return json.loads((cwd / "out" / "controller.json").read_text(encoding="utf-8"))
 
 
-#: A process of its own: where a client that was refused is collected on the next one's new thread, both wait
-#: for one lock of distributed's and the next fails after ten seconds (LoopRunner, seen with 2026.8).
+#: A process of its own: after refused clients the next one's loop sometimes does not start within ten seconds
+#: (LoopRunner of distributed 2026.8), probably as collecting them on the new thread wants a lock that is held.
 _KNOCK = """
 import sys, warnings
 from distributed import Client
