@@ -105,7 +105,7 @@ def record(cwd):
 
 
 #: A process of its own: after refused clients the next one's loop sometimes does not start within ten seconds
-#: (LoopRunner of distributed 2026.8), probably as collecting them on the new thread wants a lock that is held.
+#: (LoopRunner of distributed 2026.8), probably as collecting them on the new thread wants a held lock.
 _KNOCK = """
 import sys, warnings
 from distributed import Client
