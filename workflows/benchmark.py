@@ -28,7 +28,7 @@ from rich.table import Table
 #: Copies of the events in each of two files: (quick, full).
 COPIES = {"eg": (20, 300), "qg": (1, 12), "top8": (1, 10)}
 #: What --quick compares on busy events: the peers that came next to ours on the real ones.
-QUICK_BUSY = ("ours", "limit", "processes", "script")
+QUICK_BUSY = (*measure.OWN, "processes", "script")
 PACKAGES = ("e2edist", "numpy", "numba", "uproot", "onnxruntime", "distributed", "pyarrow", "coffea", "ray")
 
 
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.print(", ".join(f"{k} {v}" for k, v in facts.items()), highlight=False)
     names = [*measure.WAYS, *measure.SLOW_WAYS]
     if args.ways is not None:
-        names = [name for name in names if name in ("ours", "limit", *args.ways)]
+        names = [name for name in names if name in (*measure.OWN, *args.ways)]
     ways, lacking = measure.start_all(names, args.threads)
     for name, why in lacking.items():
         console.print(f"left out: {measure.child.load(name).LABEL} ({why})")

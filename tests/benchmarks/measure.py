@@ -12,11 +12,13 @@ import numpy as np
 import ours
 from peers import _dense
 
-WAYS = ("ours", "limit", "processes", "script", "coffea_futures", "coffea_dask", "ray_data")
+#: What the figures divide by.
+OWN = ("ours", "limit")
+WAYS = (*OWN, "processes", "script", "coffea_futures", "coffea_dask", "ray_data")
 SLOW_WAYS = ("batched", "kept", "paper")
 #: Sums inside a batch may be taken in another order, e.g. for another number of images or of threads.
 TOLERANCE = 1e-5
-#: With so few rounds, peers have one only: what is ours, and the limit, are what the figures divide by.
+#: With so few rounds, peers have one only.
 _FEW = 2
 _CHILD = Path(child.__file__)
 
@@ -77,7 +79,7 @@ def compare(sample, ways, threads, folder, repeats, *, warm=False, cold=True):
     odd = {}
     for turn in range(0 if warm else -1, repeats):
         for way in ways:
-            if way.name not in ("ours", "limit") and turn > 0 and repeats <= _FEW:
+            if way.name not in OWN and turn > 0 and repeats <= _FEW:
                 continue
             slow = way.module.SMALL or turn < 0
             out = folder / f"{way.name}.npz"
@@ -146,7 +148,7 @@ def ratios(result, threads):
     """Return the figures that the goals are about, from a result of `compare`."""
     ways = result["ways"]
     mine, limit = ways["ours"]["cpu"], ways["limit"]["cpu"]
-    peers = {name: way["cpu"] for name, way in ways.items() if name not in ("ours", "limit", "paper", "kept")}
+    peers = {name: way["cpu"] for name, way in ways.items() if name not in (*OWN, "paper", "kept")}
     found = {"efficiency, warm": limit / mine}
     if cold := result["cold"]:
         found |= {
