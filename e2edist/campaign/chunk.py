@@ -28,7 +28,8 @@ from e2edist.storage.staging import InputOptions, read_input
 from . import names
 from .clock import DET_FRAMES, EVENTSETUP, OUTPUT, SOURCE, Clock
 from .delivery import deliver, unpack_model
-from .images import Images, empty_batch, make_frames, make_images
+from .heap import keep_memory
+from .images import Images, cut_images, empty_batch, find_candidates, make_frames, make_images
 from .quality import measure
 from .rows import make_table
 
@@ -95,6 +96,7 @@ _lock = Lock()
 
 def prepare(key: str, job: Job) -> None:
     """Make `job` known to this process as `key`; nothing is opened before the first chunk."""
+    keep_memory()
     if job.content:
         job = replace(job, tagger=unpack_model(job.tagger, job.content), content=b"")
     _jobs[key] = job
@@ -129,10 +131,12 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
         _warm_up(key, tagger, engine.columns)
     with clock.stage(SOURCE, chunk.events):
         batch = read_chunk(chunk, job)
-    with clock.stage(DET_FRAMES, chunk.events):
-        frames = make_frames(batch, tagger)
     with clock.stage(tagger.frame_module):
-        images = make_images(batch, frames, tagger)
+        candidates = find_candidates(batch, tagger)
+    with clock.stage(DET_FRAMES, chunk.events):
+        frames = make_frames(batch, candidates, tagger)
+    with clock.stage(tagger.frame_module):
+        images = cut_images(candidates, frames, tagger)
     del frames
     scores = predict(images, engine, tagger, clock)
     with clock.stage(OUTPUT, len(images.objects)):
@@ -150,7 +154,7 @@ def _warm_up(key: str, tagger: TaggerSpec, columns: Mapping[str, str]) -> None:
     with _lock:
         if key not in _warm:
             batch = empty_batch(tagger.columns())
-            images = make_images(batch, make_frames(batch, tagger), tagger)
+            images = make_images(batch, tagger)
             scores = {name: np.empty(0, dtype) for name, dtype in columns.items()}
             dense(images.crops)
             measure(scores, images.crops, tagger)

@@ -7,14 +7,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from e2edist.imaging import layers
-from e2edist.imaging.batch import TABLES, Array, Columns, EventBatch, Ragged
+from e2edist.imaging.batch import OBJECT_KINDS, TABLES, Array, Columns, EventBatch, Ragged
 from e2edist.imaging.crops import Crops, Normalisation, Window, cut
 from e2edist.imaging.layers import Hits
 from e2edist.imaging.objects import Objects, collect
 from e2edist.imaging.seeds import OK, Seeds, cut_objects, seed_eb, seed_jet
+from e2edist.imaging.select import select
 from e2edist.spec.tagger import TaggerSpec
 
 _DEPTH1 = "HBHE_depth1"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """All objects of a range of events.
+
+    Attributes
+    ----------
+    objects : Objects
+    status : int8, shape (objects,)
+        Index into `seeds.STATUSES` after the kinematic cuts.
+    """
+
+    objects: Objects
+    status: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +57,25 @@ class Images:
         return np.asarray(self.seeds.status == OK)
 
 
-def make_frames(batch: EventBatch, tagger: TaggerSpec) -> dict[str, Hits]:
-    """Return the sparse frames that crops and seeds of `tagger` need, each made once."""
-    wanted = dict.fromkeys(channel.layer for channel in tagger.channels)
-    frames = {name: layers.fill(batch, name, tagger.fill_options) for name in wanted}
+def find_candidates(batch: EventBatch, tagger: TaggerSpec) -> Candidates:
+    """Return all objects of `batch` and what the kinematic cuts say of them."""
+    objects = collect(batch, tagger.objects.kinds)
+    cuts = (tagger.objects.pt_min, tagger.objects.eta_max, tagger.seed.method == "eb_hottest")
+    return Candidates(objects, cut_objects(objects.pt, objects.eta, objects.phi, *cuts))
+
+
+def make_frames(batch: EventBatch, candidates: Candidates, tagger: TaggerSpec) -> dict[str, Hits]:
+    """Return the sparse frames that crops and seeds of `tagger` need, each made once.
+
+    Events in which no object passes the cuts have empty ones: nobody will look at them.
+    """
+    wanted = np.zeros(batch.events, np.bool_)
+    wanted[candidates.objects.event[candidates.status == OK]] = True
+    batch = select(batch, wanted, but=OBJECT_KINDS)
+    frames = {
+        name: layers.fill(batch, name, tagger.fill_options)
+        for name in dict.fromkeys(channel.layer for channel in tagger.channels)
+    }
     if tagger.seed.method == "hcal_tower":
         frames[_DEPTH1] = layers.hbhe_depth1(batch)
     elif "EB_energy" not in frames:
@@ -52,25 +83,30 @@ def make_frames(batch: EventBatch, tagger: TaggerSpec) -> dict[str, Hits]:
     return frames
 
 
-def make_images(batch: EventBatch, frames: dict[str, Hits], tagger: TaggerSpec) -> Images:
-    """Return objects, seeds and crops of all events of `batch` from its `frames`."""
-    objects = collect(batch, tagger.objects.kinds)
-    seeds = _find_seeds(objects, frames, tagger)
+def cut_images(candidates: Candidates, frames: dict[str, Hits], tagger: TaggerSpec) -> Images:
+    """Return objects, seeds and crops of all `candidates` from their `frames`."""
+    objects, seeds = candidates.objects, _find_seeds(candidates, frames, tagger)
     ok = seeds.status == OK
     centres = (objects.event[ok], seeds.row[ok], seeds.col[ok])
     channels = [frames[channel.layer] for channel in tagger.channels]
     return Images(objects, seeds, cut(channels, centres, Window(tagger.crop.frame, tagger.crop.size)))
 
 
-def _find_seeds(objects: Objects, frames: dict[str, Hits], tagger: TaggerSpec) -> Seeds:
-    spec, barrel = tagger.seed, tagger.seed.method == "eb_hottest"
-    cuts = (tagger.objects.pt_min, tagger.objects.eta_max, barrel)
-    status = cut_objects(objects.pt, objects.eta, objects.phi, *cuts)
+def make_images(batch: EventBatch, tagger: TaggerSpec) -> Images:
+    """Return objects, seeds and crops of all events of `batch`."""
+    candidates = find_candidates(batch, tagger)
+    return cut_images(candidates, make_frames(batch, candidates, tagger), tagger)
+
+
+def _find_seeds(candidates: Candidates, frames: dict[str, Hits], tagger: TaggerSpec) -> Seeds:
+    spec, objects = tagger.seed, candidates.objects
     places = (objects.event, objects.eta, objects.phi)
-    if barrel:
+    if spec.method == "eb_hottest":
         window = (spec.window_rows, spec.window_cols)
-        return seed_eb(frames["EB_energy"], places, status, window, drop_edge=spec.edge == "drop")
-    return seed_jet(frames[_DEPTH1], places, status, keep_empty=spec.no_hit == "axis")
+        drop_edge = spec.edge == "drop"
+        return seed_eb(frames["EB_energy"], places, candidates.status, window, drop_edge=drop_edge)
+    keep_empty = spec.no_hit == "axis"
+    return seed_jet(frames[_DEPTH1], places, candidates.status, keep_empty=keep_empty)
 
 
 def normalisation(tagger: TaggerSpec) -> Normalisation:

@@ -19,7 +19,7 @@ from e2edist.pools import Outcome, Pool
 
 from .chunk import PREDICTIONS, Chunk, Receipt, job_of, predict, read_chunk
 from .clock import Clock
-from .images import make_frames, make_images
+from .images import make_images
 
 #: Tags of tasks that compare start so; no chunk's id does.
 _TAG = "overlap "
@@ -41,7 +41,7 @@ def rescore(key: str, chunk: Chunk, part: bytes) -> dict[str, float]:
     job = job_of(key)
     tagger, engine = job.tagger, open_engine(job.tagger, job.engine)
     batch = read_chunk(chunk, job)
-    images = make_images(batch, make_frames(batch, tagger), tagger)
+    images = make_images(batch, tagger)
     scores = predict(images, engine, tagger, Clock())
     place = io.BytesIO(part) if part else Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet"
     before = pq.read_table(place, columns=list(scores))

@@ -44,11 +44,20 @@ class Leaf:
         One number an entry instead of a list of numbers.
     interpretation : object, optional
         What to read it as, where uproot's own interpretation does not do.
+    branch : object, optional
+        The TBranch itself, or what stands for it.
+    dtype : dtype, optional
+        Of the numbers on disk; None where only uproot knows.
+    header : int
+        Bytes before the numbers of each entry, as a std::vector has them.
     """
 
     name: str
     scalar: bool = False
     interpretation: Any = field(default=None, compare=False)
+    branch: Any = field(default=None, compare=False, repr=False)
+    dtype: np.dtype[Any] | None = field(default=None, compare=False)
+    header: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +203,8 @@ def leaf(branch: Any, column: str, kind: Kind, faults: Faults, *, scalar: bool =
         wanted = shape.replace("number", "integer") if kind == "integer" else shape
         faults.wrong(column, f"branch {branch.name!r} has type {_typename(branch)!r}, wanted is {wanted}")
         return None
-    return Leaf(branch.name, scalar, override)
+    header = 0 if scalar else int((override or interpretation).header_bytes)
+    return Leaf(branch.name, scalar, override, branch, dtype, header)
 
 
 def _typename(branch: Any) -> str:

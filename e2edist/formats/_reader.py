@@ -18,6 +18,7 @@ from ..errors import (
     unknown_name,
 )
 from ..imaging.batch import TABLES, EventBatch
+from ._baskets import Baskets, read_baskets
 from ._branches import Binding, Faults, Leaf, Lists, Request
 from ._file import FileInfo, OpenTree, open_tree
 
@@ -55,8 +56,9 @@ class Reader:
         self._opened = opened
         self._binding = binding
         self._leaves = list(dict.fromkeys(one for source in binding.sources for one in source.leaves))
+        self._baskets: dict[str, Baskets | None] = {}
         with guarded(f"{self.info.url}:{self.info.tree}", "the sizes of branches can't be read", _DAMAGED):
-            self._bytes = sum(int(opened.tree[one.name].member("fTotBytes")) for one in self._leaves)
+            self._bytes = sum(int(one.branch.member("fTotBytes")) for one in self._leaves)
 
     def __enter__(self) -> Self:
         return self
@@ -95,18 +97,37 @@ class Reader:
         self._check_memory(where, start, stop)
         try:
             with guarded(where, "can't be read", _DAMAGED, EntriesError):
-                lists = read_leaves(self._opened.tree, self._leaves, start, stop)
+                lists = self._lists(self._leaves, start, stop)
                 tables = {source.table: source.build(lists) for source in self._binding.sources}
         except EntriesError as error:
             error.ranges = self._bad_baskets(start, stop)
             raise
         return EventBatch(start, stop, tables, **self._event_numbers(start, stop))
 
+    def _lists(self, leaves: Iterable[Leaf], start: int, stop: int) -> dict[str, Lists]:
+        """Return branch name -> its values, from the baskets where that can be, else from uproot."""
+        leaves = list(leaves)
+        found: dict[str, Lists] = {}
+        if stop > start:
+            plain = [baskets for one in leaves if (baskets := self._plain(one))]
+            found = read_baskets(plain, start, stop)
+        rest = [one for one in leaves if one.name not in found]
+        return found | (read_leaves(self._opened.tree, rest, start, stop) if rest else {})
+
+    def _plain(self, leaf: Leaf) -> Baskets | None:
+        """Return the baskets of a branch; None where they are for uproot alone."""
+        if leaf.name not in self._baskets:
+            try:
+                self._baskets[leaf.name] = Baskets(leaf)
+            except Exception:  # whatever it is, uproot will say it on reading
+                self._baskets[leaf.name] = None
+        return self._baskets[leaf.name]
+
     def _bad_baskets(self, start: int, stop: int) -> tuple[tuple[int, int], ...]:
         """Return the ranges in ``start:stop`` of the baskets that can't be read, joined where they touch."""
         bad: list[tuple[int, int]] = []
         for one in self._leaves:
-            edges = [int(edge) for edge in self._opened.tree[one.name].entry_offsets]
+            edges = [int(edge) for edge in one.branch.entry_offsets]
             for first, last in pairwise(edges):
                 low, high = max(first, start), min(last, stop)
                 try:
@@ -128,7 +149,7 @@ class Reader:
         if numbers is None:
             return {}
         with suppress(E2EError), guarded("", "", ""):
-            return numbers.decode(read_leaves(self._opened.tree, numbers.leaves, start, stop))
+            return numbers.decode(self._lists(numbers.leaves, start, stop))
         return {}
 
     def _check_memory(self, where: str, start: int, stop: int) -> None:

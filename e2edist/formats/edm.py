@@ -230,7 +230,7 @@ def _numbers(tree: Any) -> Numbers | None:
     raw = {branch.name: branch for branch in tree.branches}.get("EventAuxiliary")
     if raw is None or len(raw.branches) > 0:
         return None
-    as_bytes = Leaf("EventAuxiliary", interpretation=raw_bytes())
+    as_bytes = Leaf("EventAuxiliary", False, raw_bytes(), raw, np.dtype("u1"))
 
     def decode(lists: Mapping[str, Lists]) -> dict[str, Array | None]:
         return event_numbers(lists["EventAuxiliary"])

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from e2edist.campaign.chunk import PREDICTIONS, Chunk, Job, read_chunk
-from e2edist.campaign.images import make_frames, make_images
+from e2edist.campaign.images import make_images
 from e2edist.campaign.plan import Plan
 from e2edist.engines import EngineOptions
 from e2edist.errors import E2EError
@@ -73,7 +73,7 @@ def mean_images(folder: Path, plan: Plan, parts: list[Chunk], column: str, middl
 
 def _add(means: Means, folder: Path, chunk: Chunk, job: Job, split: tuple[str, float]) -> None:
     batch = read_chunk(chunk, job)
-    images = make_images(batch, make_frames(batch, job.tagger), job.tagger)
+    images = make_images(batch, job.tagger)
     groups = _groups(folder, chunk, split, images.objects.label[images.accepted])
     crops, zeros = images.crops, np.zeros(images.crops.channels, np.float32)
     rule = Normalisation(zeros, zeros + 1, zeros)

@@ -13,7 +13,7 @@ import numpy as np
 
 from e2edist.campaign.chunk import predict
 from e2edist.campaign.clock import Clock
-from e2edist.campaign.images import make_frames, make_images
+from e2edist.campaign.images import make_images
 from e2edist.engines import Engine, EngineOptions, forget_engines, open_engine, open_feed
 from e2edist.errors import CampaignError, InputError
 from e2edist.formats import open_events
@@ -103,7 +103,7 @@ def warm_thread(key: str, options: EngineOptions) -> dict[str, Any]:
     forget_engines(but=options)
     engine = open_engine(tagger, options)
     setup = time.perf_counter() - began
-    images = make_images(batch, make_frames(batch, tagger), tagger)
+    images = make_images(batch, tagger)
     if not images.crops.objects:
         todo = "Name --input files with objects that the tagger accepts."
         raise InputError(_samples[key].url, "no accepted object to measure with", todo)
@@ -125,7 +125,7 @@ def time_thread(key: str, options: EngineOptions, seconds: float) -> list[float]
     batch, tagger = _events(key), _samples[key].tagger
     engine, times = open_engine(tagger, options), [time.time()]
     while times[-1] - times[0] < seconds or len(times) < 2:
-        images = make_images(batch, make_frames(batch, tagger), tagger)
+        images = make_images(batch, tagger)
         predict(images, engine, tagger, Clock())
         times.append(time.time())
     return times

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from e2edist.campaign.images import make_frames, make_images
+from e2edist.campaign.images import make_images
 from e2edist.demo import LABELS, make_events
 from e2edist.errors import InputError
 from e2edist.formats import open_events
@@ -95,7 +95,7 @@ def _pieces(
         with open_events(url, tagger.columns(), tagger.objects.collections, format=form, tree=tree) as reader:
             for start in range(0, min(reader.info.entries, _MOST_EVENTS), _STEP):
                 batch = reader.read(start, min(start + _STEP, reader.info.entries))
-                images = make_images(batch, make_frames(batch, tagger), tagger)
+                images = make_images(batch, tagger)
                 ok, objects = images.accepted, images.objects
                 names = zip(objects.event[ok], objects.kind[ok], objects.index[ok], strict=True)
                 uuid = reader.info.uuid

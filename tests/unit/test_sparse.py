@@ -236,14 +236,14 @@ def test_pinned_buffers_begin_on_a_page_and_pinning_without_a_driver_is_only_slo
 
 @pytest.mark.parametrize("name", ["eg", "qg", "top", "tau"])
 def test_the_demo_taggers_score_real_events_alike_and_jets_need_a_twentieth_of_the_bytes(data, name):
-    from e2edist.campaign.images import make_frames, make_images
+    from e2edist.campaign.images import make_images
     from e2edist.formats import open_events
 
     tagger = load_tagger(name)
     for file in ("given_1.root", "given_2.root"):  # 659 events
         with open_events(str(data / "edm" / file), tagger.columns(), tagger.objects.collections) as reader:
             batch = reader.read(0, reader.info.entries)
-        crops = make_images(batch, make_frames(batch, tagger), tagger).crops
+        crops = make_images(batch, tagger).crops
         assert crops.objects > 300
         (full, sent), (lists, short) = both(tagger, crops)
         for column in full:

@@ -2,9 +2,9 @@
 
 import e2edist.engines.onnx
 import e2edist.formats._reader  # noqa: F401
-from e2edist.campaign.images import empty_batch, make_frames, make_images
+from e2edist.campaign.images import empty_batch, make_images
 from e2edist.spec.tagger import load_tagger
 
 tagger = load_tagger("eg", None)
 batch = empty_batch(tagger.columns())
-make_images(batch, make_frames(batch, tagger), tagger)
+make_images(batch, tagger)
