@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from e2edist.engines import Engine, EngineOptions, open_engine, open_feed
-from e2edist.formats import FileInfo, open_events
+from e2edist.formats import FileInfo, read_events
 from e2edist.imaging.batch import Array, EventBatch
 from e2edist.imaging.crops import dense
 from e2edist.imaging.seeds import STATUSES
@@ -168,8 +168,9 @@ def read_chunk(chunk: Chunk, job: Job) -> EventBatch:
 
     def read(path: str) -> EventBatch:
         planned = FileInfo(path, chunk.format, chunk.tree, chunk.uuid, chunk.size, chunk.entries, ())
-        with open_events(planned, tagger.columns(), tagger.objects.collections) as reader:
-            return reader.read(chunk.start, chunk.stop)
+        return read_events(
+            planned, tagger.columns(), tagger.objects.collections, chunk.start, chunk.stop
+        )
 
     return read_input(chunk.url, job.inputs, read)
 

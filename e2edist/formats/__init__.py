@@ -14,11 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._file import FileInfo
+    from ._kept import forget_files, read_events
     from ._reader import Reader, open_events
 
-__all__ = ["FileInfo", "Reader", "inspect", "open_events"]
+__all__ = ["FileInfo", "Reader", "forget_files", "inspect", "open_events", "read_events"]
 
-_HOME = {"FileInfo": "_file", "Reader": "_reader", "open_events": "_reader"}
+_HOME = {
+    "FileInfo": "_file",
+    "Reader": "_reader",
+    "forget_files": "_kept",
+    "open_events": "_reader",
+    "read_events": "_kept",
+}
 
 
 def __getattr__(name: str) -> Any:

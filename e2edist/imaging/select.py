@@ -17,9 +17,9 @@ def _rows(offsets: Array, wanted: Array, values: Array, out: Array) -> None:
     count = 0
     for e in range(len(wanted)):
         if wanted[e]:
-            for k in range(offsets[e], offsets[e + 1]):
-                out[count] = values[k]
-                count += 1
+            more = offsets[e + 1] - offsets[e]
+            out[count : count + more] = values[offsets[e] : offsets[e + 1]]
+            count += more
 
 
 def _select(table: Ragged, wanted: Array) -> Ragged:

@@ -48,6 +48,9 @@ SETTINGS = {
     "distributed.worker.profile.enabled": False,
     "distributed.comm.timeouts.connect": "60s",
     "distributed.admin.tick.limit": "1 hour",  # no warnings about what is meant to be slow
+    # Every server measures itself 50 times a second by default: all the CPU of an idle one.
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "2s",
 }
 
 

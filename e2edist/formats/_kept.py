@@ -1,0 +1,90 @@
+"""Files that stay open between ranges: to open one costs as much as to read some hundred events of it."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ._file import FileInfo, local_path
+from ._reader import Reader, open_events
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from ..imaging.batch import Columns, EventBatch
+
+#: So many files wait for their next range, those used last; a file is used by one thread at a time.
+_KEPT = 4
+_kept: deque[tuple[Hashable, Reader]] = deque()
+_lock = Lock()
+
+
+def read_events(
+    file: FileInfo, columns: Columns, collections: Mapping[str, tuple[str, ...]], start: int, stop: int
+) -> EventBatch:
+    """Return the entries ``start:stop`` of a planned file, which stays open for the next of its ranges.
+
+    Parameters are those of `open_events` and `Reader.read`. What fails on a file that was open before
+    (a server that hung up) is tried once on one that is opened anew.
+
+    Raises
+    ------
+    InputError
+        As `open_events` and `Reader.read`.
+    """
+    key = _key(file, columns, collections)
+    reader = _take(key)
+    if reader is not None:
+        try:
+            return _read(reader, key, start, stop)
+        except InputError:
+            pass
+    return _read(open_events(file, columns, collections), key, start, stop)
+
+
+def forget_files() -> None:
+    """Close all files that wait for their next range."""
+    with _lock:
+        readers = [reader for _, reader in _kept]
+        _kept.clear()
+    for reader in readers:
+        reader.close()
+
+
+def _key(file: FileInfo, columns: Columns, collections: Mapping[str, tuple[str, ...]]) -> Hashable:
+    """Return what must be the same for an open file to do."""
+    path, found = local_path(file.url), ()
+    if path is not None and path.exists():
+        stat: Any = os.stat(path)  # of the file that has the name now
+        found = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    wanted = tuple(sorted((name, tuple(sorted(items))) for name, items in columns.items()))
+    return (file.url, file.uuid, file.tree, file.format, found, wanted, tuple(sorted(collections.items())))
+
+
+def _take(key: Hashable) -> Reader | None:
+    with _lock:
+        for entry in _kept:
+            if entry[0] == key:
+                _kept.remove(entry)
+                return entry[1]
+    return None
+
+
+def _read(reader: Reader, key: Hashable, start: int, stop: int) -> EventBatch:
+    try:
+        batch = reader.read(start, stop)
+    except BaseException:
+        reader.close()
+        raise
+    if stop == reader.info.entries:  # the rest, if there is any, is with other workers
+        reader.close()
+        return batch
+    with _lock:
+        _kept.append((key, reader))
+        old = [_kept.popleft()[1]] if len(_kept) > _KEPT else []
+    for reader in old:
+        reader.close()
+    return batch
