@@ -27,6 +27,8 @@ from rich.table import Table
 
 #: Copies of the events in each of two files: (quick, full).
 COPIES = {"eg": (20, 300), "qg": (1, 12), "top8": (1, 10)}
+#: Events of the small sample with --quick, for those that take each event by itself.
+QUICK_SMALL = 150
 #: What --quick compares on busy events: the peers that came next to ours on the real ones.
 QUICK_BUSY = (*measure.OWN, "processes", "script")
 PACKAGES = ("e2edist", "numpy", "numba", "uproot", "onnxruntime", "distributed", "pyarrow", "coffea", "ray")
@@ -115,7 +117,8 @@ def run_all(args: argparse.Namespace, ways: list[Any], console: Console) -> dict
                 short = args.quick and busy
                 used = [way for way in ways if not short or way.name in QUICK_BUSY]
                 # Busy events are larger, and as quick.
-                sample = dataset.make(made, tagger, max(1, copies // (1 + 2 * busy)), busy=busy)
+                times, small = max(1, copies // (1 + 2 * busy)), QUICK_SMALL if args.quick else 659
+                sample = dataset.make(made, tagger, times, busy=busy, small=small)
                 repeats = 1 if short else args.repeats
                 result = measure.compare(sample, used, args.threads, made, repeats, warm=busy, cold=not short)
                 result["ratios"] = measure.ratios(result, args.threads)

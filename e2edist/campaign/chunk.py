@@ -168,9 +168,7 @@ def read_chunk(chunk: Chunk, job: Job) -> EventBatch:
 
     def read(path: str) -> EventBatch:
         planned = FileInfo(path, chunk.format, chunk.tree, chunk.uuid, chunk.size, chunk.entries, ())
-        return read_events(
-            planned, tagger.columns(), tagger.objects.collections, chunk.start, chunk.stop
-        )
+        return read_events(planned, tagger.columns(), tagger.objects.collections, chunk.start, chunk.stop)
 
     return read_input(chunk.url, job.inputs, read)
 

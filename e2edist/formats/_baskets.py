@@ -55,7 +55,9 @@ class Baskets:
     def decode(self, raw: list[Array], start: int, stop: int) -> Lists:
         """Return the entries ``start:stop`` from the bytes of their baskets, in native byte order."""
         found = [
-            self._basket(content, i, max(start - self.edges[i], 0), min(stop, self.edges[i + 1]) - self.edges[i])
+            self._basket(
+                content, i, max(start - self.edges[i], 0), min(stop, self.edges[i + 1]) - self.edges[i]
+            )
             for i, content in zip(self.numbers(start, stop), raw, strict=True)
         ]
         data = np.concatenate([values for values, _ in found], dtype=self.dtype.newbyteorder("="))
@@ -66,8 +68,8 @@ class Baskets:
 
     def _basket(self, raw: Array, number: int, low: int, high: int) -> tuple[Array, Array]:
         """Return values and counts of the entries ``low:high`` of a basket, counted from its first."""
-        size, _, content, _, key, _ = _KEY.unpack_from(raw)
-        *_, entries, end = _BASKET.unpack_from(raw, key - _BASKET.size - 1)
+        size, _, content, _, key, _ = _KEY.unpack_from(raw.data)
+        *_, entries, end = _BASKET.unpack_from(raw.data, key - _BASKET.size - 1)
         end -= key
         if size != len(raw) or entries != self.edges[number + 1] - self.edges[number] or end > content:
             raise ValueError("not the basket that the branch speaks of")

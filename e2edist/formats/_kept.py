@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ._file import FileInfo, local_path
@@ -56,9 +55,10 @@ def forget_files() -> None:
 
 def _key(file: FileInfo, columns: Columns, collections: Mapping[str, tuple[str, ...]]) -> Hashable:
     """Return what must be the same for an open file to do."""
-    path, found = local_path(file.url), ()
+    path = local_path(file.url)
+    found: tuple[int, ...] = ()
     if path is not None and path.exists():
-        stat: Any = os.stat(path)  # of the file that has the name now
+        stat = path.stat()  # of the file that has the name now
         found = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
     wanted = tuple(sorted((name, tuple(sorted(items))) for name, items in columns.items()))
     return (file.url, file.uuid, file.tree, file.format, found, wanted, tuple(sorted(collections.items())))
@@ -85,6 +85,6 @@ def _read(reader: Reader, key: Hashable, start: int, stop: int) -> EventBatch:
     with _lock:
         _kept.append((key, reader))
         old = [_kept.popleft()[1]] if len(_kept) > _KEPT else []
-    for reader in old:
-        reader.close()
+    for other in old:
+        other.close()
     return batch

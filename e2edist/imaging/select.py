@@ -43,7 +43,5 @@ def select(batch: EventBatch, wanted: Array, *, but: Container[str] = ()) -> Eve
     """
     if wanted.all():
         return batch
-    tables = {
-        name: table if name in but else _select(table, wanted) for name, table in batch.tables.items()
-    }
+    tables = {name: table if name in but else _select(table, wanted) for name, table in batch.tables.items()}
     return replace(batch, tables=tables)

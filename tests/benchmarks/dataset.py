@@ -117,8 +117,8 @@ def copy(path, number):
     return target
 
 
-def make(folder, name, copies, *, busy=False, files=2, distinct=659):
-    """Write the sample of a tagger: ``files`` files of `copies` times the events, and a small one.
+def make(folder, name, copies, *, busy=False, files=2, distinct=659, small=659):
+    """Write the sample of a tagger: ``files`` files of `copies` times the events, and one of `small` events.
 
     `distinct` is how many demo events there are where no real ones are to be had, or with `busy`.
     """
@@ -133,7 +133,8 @@ def make(folder, name, copies, *, busy=False, files=2, distinct=659):
         paths = make_events(demo, DEMO[name], distinct, 5, files=1, pileup=pileup)
     records = records_of(batches(paths, tagger), tagger)
     first = write(folder / f"{name}_{label}.root", records, copies)
-    small = write(folder / f"{name}_{label}_small.root", records, 1)
+    few = {table: rows[:small] for table, rows in records.items()}
+    one = write(folder / f"{name}_{label}_small.root", few, 1)
     big = [str(first), *(str(copy(first, i)) for i in range(1, files))]
     count = len(next(iter(records.values())))
-    return Sample(label, str(file), count, copies * files, big, [str(small)])
+    return Sample(label, str(file), count, copies * files, big, [str(one)])

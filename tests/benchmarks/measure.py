@@ -79,7 +79,7 @@ def compare(sample, ways, threads, folder, repeats, *, warm=False, cold=True):
     odd = {}
     for turn in range(0 if warm else -1, repeats):
         for way in ways:
-            if way.name not in OWN and turn > 0 and repeats <= _FEW:
+            if repeats <= _FEW and _left_out(way, turn):
                 continue
             slow = way.module.SMALL or turn < 0
             out = folder / f"{way.name}.npz"
@@ -109,6 +109,11 @@ def compare(sample, ways, threads, folder, repeats, *, warm=False, cold=True):
         },
         "cold": {key: median(one[key] for one in colds) for key in colds[0]} if colds else {},
     }
+
+
+def _left_out(way, turn):
+    """Return whether a short comparison does without a turn: peers have one, and the slow ones no rehearsal."""
+    return way.name not in OWN and (turn > 0 or (turn < 0 and way.module.SMALL))
 
 
 def _scores(way, tagger, files, folder):

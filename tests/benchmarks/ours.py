@@ -51,6 +51,7 @@ def run(task):
         code = submit.main(arguments(task, output, ["--site", str(_state["site"])]))
     if code:
         raise RuntimeError(said.getvalue())
+
     def scores():
         found = read(output, task)
         shutil.rmtree(output)

@@ -158,6 +158,7 @@ def test_whatever_uproot_raises_is_an_input_error(tmp_path, monkeypatch, error):
         raise error
 
     with formats.open_events(str(made(tmp_path / "x.root")), HITS) as reader:
+        monkeypatch.setattr(_reader, "read_baskets", lambda *_: {})
         monkeypatch.setattr(_reader, "read_leaves", fail)
         with pytest.raises(InputError, match=type(error).__name__) as caught:
             reader.read(0, 10)
