@@ -33,6 +33,7 @@ class Way:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self.started = self._answer()["ready"]
+        self.met = False
 
     def _answer(self):
         line = self.process.stdout.readline()
@@ -46,6 +47,7 @@ class Way:
     def run(self, task):
         self.process.stdin.write(json.dumps(task) + "\n")
         self.process.stdin.flush()
+        self.met = True
         return self._answer()
 
     def close(self):
@@ -112,8 +114,8 @@ def compare(sample, ways, threads, folder, repeats, *, warm=False, cold=True):
 
 
 def _left_out(way, turn):
-    """Return whether a short comparison does without a turn: peers have one, and the slow ones no rehearsal."""
-    return way.name not in OWN and (turn > 0 or (turn < 0 and way.module.SMALL))
+    """Return whether a short comparison does without a turn: peers have one, and slow ones rehearse once."""
+    return way.name not in OWN and (turn > 0 or (turn < 0 and way.module.SMALL and way.met))
 
 
 def _scores(way, tagger, files, folder):
