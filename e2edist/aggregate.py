@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.errors import CampaignError, E2EError, OutputError, SpecError
+from e2edist.errors import CampaignError, OutputError, SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,15 +78,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
     args = parser().parse_args(argv)
-    from rich.console import Console
+    from e2edist.terminal import run_verb
 
-    try:
-        return _run(args, Console())
-    except E2EError as error:
-        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    return run_verb(lambda console: _run(args, console))
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:

@@ -23,12 +23,13 @@ def find(room: str) -> dict[str, str]:
     A module of ours wins over an entry point of the same name, so that an installed package
     can't change what a built-in name means.
     """
+    return {point.name: point.value for point in entry_points(group=f"e2edist.{room}")} | _ours(room)
+
+
+def _ours(room: str) -> dict[str, str]:
     package = import_module(f"e2edist.{room}")
-    found = {point.name: point.value for point in entry_points(group=f"e2edist.{room}")}
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            found[module.name] = f"{package.__name__}.{module.name}"
-    return found
+    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    return {name: f"{package.__name__}.{name}" for name in names if not name.startswith("_")}
 
 
 def load(room: str, name: str) -> ModuleType:
@@ -39,7 +40,9 @@ def load(room: str, name: str) -> ModuleType:
     UnknownNameError
         With the names that exist and the nearest one.
     """
-    found = find(room)
+    found = _ours(room)
+    if name not in found:
+        found = find(room)  # looks through all installed packages, which takes longer than a plan
     if name not in found:
         raise unknown_name(room.removesuffix("s"), name, found)
     return import_module(found[name])

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.campaign.names import REPORT
-from e2edist.errors import E2EError, ResourceError, SpecError
+from e2edist.errors import ResourceError, SpecError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from e2edist.reporting.means import Means
     from e2edist.reporting.scores import ScoreTable
     from e2edist.reporting.story import Story
@@ -45,17 +47,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
     args = parser().parse_args(argv)
-    from rich.console import Console
+    from e2edist.terminal import run_verb
 
-    try:
-        page = _report(args)
-    except E2EError as error:
-        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    Console().print(f"{page}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+    def work(console: Console) -> int:
+        console.print(f"{_report(args)}", highlight=False, soft_wrap=True)
+        return 0
+
+    return run_verb(work)
 
 
 def _report(args: argparse.Namespace) -> Path:
