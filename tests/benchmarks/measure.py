@@ -156,7 +156,7 @@ def ratios(result, threads):
     ways = result["ways"]
     mine, limit = ways["ours"]["cpu"], ways["limit"]["cpu"]
     peers = {name: way["cpu"] for name, way in ways.items() if name not in (*OWN, "paper", "kept")}
-    found = {"efficiency, warm": limit / mine}
+    found = {"efficiency, warm": limit / mine, "first part, warm [s]": ways["ours"]["first_part"]}
     if cold := result["cold"]:
         found |= {
             "efficiency, cold": limit / (cold["cpu"] / result["events"] * 1e6),
