@@ -39,6 +39,14 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="resources.json of CMSSW, to compare",
     )
+    p.add_argument(
+        "--scaling",
+        type=Path,
+        metavar="JSON",
+        nargs="+",
+        default=[],
+        help="strong and weak scaling, measured or simulated, to draw",
+    )
     p.add_argument("--export-cmssw", type=Path, metavar="JSON", help="write our timing in that form")
     p.add_argument("--no-images", action="store_true", help="leave the mean images out: no input is read")
     return p
@@ -67,19 +75,21 @@ def _report(args: argparse.Namespace) -> Path:
     except ModuleNotFoundError as error:
         raise ResourceError(str(error.name), "is not installed", "pip install 'e2edist[report]'") from error
     from e2edist.reporting.paper import columns_of, read_cmssw, rows_of, write_cmssw, write_table
+    from e2edist.reporting.scaling import read_scaling
     from e2edist.reporting.story import read_story
 
     folder = args.output or args.folders[0] / REPORT
     others = [read_cmssw(path) for path in args.cmssw]
+    scaling = [series for path in args.scaling for series in read_scaling(path)]
     stories = [read_story(path) for path in args.folders]
     scores = [_scores(story) for story in stories]
     means = [_means(story, s, wanted=not args.no_images) for story, s in zip(stories, scores, strict=True)]
     paper = rows_of([*columns_of(stories), *others])
-    figures = save_figures(folder, all_figures(stories, scores, means))
+    figures = save_figures(folder, all_figures(stories, scores, means, scaling))
     write_table(folder, paper)
     if args.export_cmssw:
         write_cmssw(args.export_cmssw, stories[0])
-    return write_page(folder, stories, means, figures, paper)
+    return write_page(folder, stories, means, figures, paper, scaling)
 
 
 def _scores(story: Story) -> list[ScoreTable]:

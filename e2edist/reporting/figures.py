@@ -12,6 +12,7 @@ from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 
 from .means import Means
+from .scaling import Series
 from .scores import BINS, ScoreTable
 from .story import Story, efficiency, roofline, throughput
 
@@ -173,6 +174,50 @@ def draw_scaling(stories: Sequence[Story]) -> Figure | None:
     return made
 
 
+def draw_scalability(scaling: Sequence[Series]) -> Figure | None:
+    """Draw speed-up at a fixed number of events, and efficiency with events in proportion to the workers."""
+    if not scaling:
+        return None
+    made, rows = figure(columns=2, size=(11, 5.2))
+    axes = rows[0]
+    most = max(point.workers for one in scaling for point in one.points)
+    looks = _looks(scaling)
+    for ax, mode in zip(axes, ("strong", "weak"), strict=True):
+        for one in (one for one in scaling if one.mode == mode):
+            values = [p.speedup if mode == "strong" else p.efficiency for p in one.points]
+            name = f"{one.kind}: {one.label}"
+            ax.plot([p.workers for p in one.points], values, label=name, **looks[name])
+        ax.plot([1, most], [1, most if mode == "strong" else 1], ":", color="grey", label="ideal", zorder=1)
+        ax.set_xscale("log", base=4)
+        ax.set(xlabel="workers of one thread", title=f"{mode} scaling", xlim=(0.8, most * 1.25))
+        ax.xaxis.set_major_formatter("{x:,.0f}")
+    axes[0].set_yscale("log", base=4)
+    axes[0].yaxis.set_major_formatter("{x:,.0f}")
+    axes[0].set(ylabel="times one worker")
+    axes[1].set(ylabel="efficiency", ylim=(0, 1.1))
+    shown: dict[str, Any] = {}
+    for ax in axes:
+        ax.minorticks_off()
+        shown |= {name: drawn for drawn, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    made.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=1)
+    return made
+
+
+def _looks(scaling: Sequence[Series]) -> dict[str, dict[str, Any]]:
+    """Return a look for each name: lines for what is simulated, hollow points for what is measured."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in scaling:
+        name = f"{one.kind}: {one.label}"
+        if name not in found:
+            look: dict[str, Any] = {"color": f"C{len(found) % 10}", "zorder": 2}
+            if one.kind == "measured":
+                look |= {"linestyle": "none", "marker": "os^Dvp"[len(found) % 6], "markersize": 9}
+                # Hollow: points of several places often lie on each other.
+                look |= {"markerfacecolor": "none", "markeredgewidth": 1.8, "zorder": 3}
+            found[name] = look
+    return found
+
+
 def draw_bill(story: Story) -> Figure | None:
     """Draw what became of the allocated worker hours."""
     if not story.bill:
@@ -190,7 +235,10 @@ def draw_bill(story: Story) -> Figure | None:
 
 
 def all_figures(
-    stories: Sequence[Story], tables: Sequence[Sequence[ScoreTable]], means: Sequence[Means]
+    stories: Sequence[Story],
+    tables: Sequence[Sequence[ScoreTable]],
+    means: Sequence[Means],
+    scaling: Sequence[Series] = (),
 ) -> dict[str, Figure]:
     """Return every figure that these campaigns have something for, by a name that is fit for a file."""
     found: dict[str, Figure | None] = {}
@@ -209,4 +257,5 @@ def all_figures(
         if any(story.kinds for story in stories):
             found |= {"stages": draw_stages(stories), "throughput": draw_throughput(stories)}
         found["scaling"] = draw_scaling(stories)
+        found["scalability"] = draw_scalability(scaling)
     return {name: made for name, made in found.items() if made is not None}

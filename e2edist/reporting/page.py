@@ -19,6 +19,7 @@ from e2edist.storage.publish import publish
 
 from .figures import STYLE
 from .means import Means
+from .scaling import Series, rows_of, sentence
 from .story import Story
 
 PAGE = "report.html"
@@ -38,7 +39,7 @@ _CAPTIONS = {
 _GROUPS = {
     "scores": ("score", "roc"),
     "means": ("means",),
-    "time": ("stages", "throughput", "roofline", "workers", "nodes", "scaling"),
+    "time": ("stages", "throughput", "roofline", "workers", "nodes", "scaling", "scalability"),
     "bill": ("bill",),
 }
 
@@ -64,6 +65,7 @@ def write_page(
     means: Sequence[Means],
     figures: dict[str, str],
     paper: list[list[str]],
+    scaling: Sequence[Series] = (),
 ) -> Path:
     """Write ``report.html`` and return its path.
 
@@ -86,7 +88,8 @@ def write_page(
         origins=_origins(stories),
         bill=_bill(stories),
         figures=figures,
-        captions=lambda name: _caption(name, stories),
+        captions=lambda name: sentence(scaling) if name == "scalability" else _caption(name, stories),
+        scaling=rows_of(scaling),
         groups={group: _of_group(figures, heads) for group, heads in _GROUPS.items()},
     )
     with publish(folder / PAGE) as draft:

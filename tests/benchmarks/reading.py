@@ -1,6 +1,12 @@
 """Reading alone, by compression and container; and how long a campaign takes to its first part."""
 
+import shutil
+import sys
+import tempfile
 import time
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -9,6 +15,10 @@ import dataset
 import numpy as np
 import ours
 import uproot
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "system"))
+
+import servers
 
 from e2edist.campaign.chunk import Chunk, Job, read_chunk
 from e2edist.engines import EngineOptions
@@ -57,20 +67,55 @@ def _demo(folder, name):
     return dataset.make_events(folder / "demo", dataset.DEMO[name], 600, 5, files=1)
 
 
+def lacks_xrootd():
+    """Return what is not installed of a server and a client of XRootD."""
+    server = [] if shutil.which("xrootd") else ["the server xrootd"]
+    return server + [name for name in ("XRootD", "fsspec_xrootd") if find_spec(name) is None]
+
+
+@contextmanager
+def _served(path):
+    """Serve a file by a real XRootD server on this machine; give its address, or None where there is none."""
+    if lacks_xrootd():
+        yield None
+        return
+    # The server runs as nobody where we are root, and could not enter a private folder.
+    folder = Path(tempfile.mkdtemp(prefix="e2edist-xrootd-"))
+    folder.chmod(0o755)
+    (folder / "data").mkdir()
+    server = servers.XRootD(folder)
+    try:
+        shutil.copy(path, folder / "data" / "served.root")
+        server.start()
+        yield f"{server.url}/served.root"
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
 def rows(folder, name, copies, repeats):
     """Return kind -> CPU µs per event to arrays in memory, bytes per event on disk, seconds to a first chunk.
 
-    The same values must come out of all of them.
+    The same values must come out of all of them. XRootD's rows are of our process, not of the server's; without
+    a server and a client they are left out.
     """
     tagger, made = files(folder, name, copies)
     scratch = folder / "scratch"
     scratch.mkdir()
     job = Job(tagger, "x", str(folder), "here", EngineOptions())
-    staged = Job(
-        tagger, "x", str(folder), "here", EngineOptions(), InputOptions(scratch=str(scratch), stage="always")
-    )
+    staged = replace(job, inputs=InputOptions(scratch=str(scratch), stage="always"))
     work = {kind: (path, job) for kind, path in made.items()} | {"ZSTD, staged": (made["ZSTD"], staged)}
-    times, first, seen = {kind: [] for kind in work}, {}, None
+    with _served(made["ZSTD"]) as url:
+        if url:
+            work |= {"ZSTD, xrootd": (url, job), "ZSTD, xrootd, staged": (url, staged)}
+        else:
+            print(f"left out: reading by xrootd (not installed: {', '.join(lacks_xrootd())})")
+        return _measure(work, repeats)
+
+
+def _measure(work, repeats):
+    """Return kind -> row of what is to be read, and how."""
+    times, first, sizes, seen = {kind: [] for kind in work}, {}, {}, None
     for _ in range(repeats):
         for kind, (path, how) in work.items():
             before, wall = time.process_time(), time.perf_counter()
@@ -83,13 +128,9 @@ def rows(folder, name, copies, repeats):
             seen = _same(seen, batch, kind)
             read_chunk(chunk.part(0, info.entries), how)
             times[kind].append((time.process_time() - before) / info.entries * 1e6)
+            sizes[kind] = info.size / info.entries
     return {
-        kind: {
-            "cpu": median(times[kind]),
-            "bytes": Path(path).stat().st_size / info.entries,
-            "first_chunk": first[kind],
-        }
-        for kind, (path, _) in work.items()
+        kind: {"cpu": median(times[kind]), "bytes": sizes[kind], "first_chunk": first[kind]} for kind in work
     }
 
 

@@ -34,9 +34,13 @@ DISPATCH_MS = 1.3
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
-    p.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="output folders of finished campaigns")
+    p.add_argument(
+        "folders", type=Path, nargs="+", metavar="DIR", help="output folders of finished campaigns"
+    )
     p.add_argument("--workers", type=int, nargs="+", default=[4**i for i in range(7)], metavar="N")
-    p.add_argument("--minutes", type=float, default=10.0, help="work of each worker, of the most if strong (10)")
+    p.add_argument(
+        "--minutes", type=float, default=10.0, help="work of each worker, of the most if strong (10)"
+    )
     p.add_argument("--chunk-s", type=float, default=60.0, help="work that a planned chunk is (60)")
     p.add_argument("--chunk-events", type=int, help="instead: events of a planned chunk")
     p.add_argument("--dispatch-ms", type=float, default=DISPATCH_MS, help=f"for each chunk ({DISPATCH_MS})")

@@ -24,7 +24,7 @@ from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "system"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "system")]
 
 import dataset
 
@@ -106,7 +106,10 @@ def measure(args: argparse.Namespace, folder: Path, cluster: Any) -> list[dict[s
                 else:
                     place = folder / f"{args.where}-{mode}-{workers}-{turn}"
                     one = run(place, files, sample.tagger, site_of(args.where, cluster, workers), env)
-                    print(f"{mode:7}{workers:4} workers {one['events'] / one['wall_s']:9,.0f} events/s", flush=True)
+                    print(
+                        f"{mode:7}{workers:4} workers {one['events'] / one['wall_s']:9,.0f} events/s",
+                        flush=True,
+                    )
                 runs.setdefault((mode, workers), []).append(one)
     name = "SLURM jobs" if cluster else "processes of one machine"
     cores = len(os.sched_getaffinity(0))

@@ -13,6 +13,7 @@ from e2edist.campaign.chunk import PREDICTIONS
 from e2edist.campaign.plan import Plan, PlannedFile
 from e2edist.report import main
 from e2edist.reporting.paper import columns_of, read_cmssw, rows_of, write_cmssw
+from e2edist.reporting.scaling import read_scaling, sentence
 from e2edist.reporting.scores import ScoreTable, read_scores
 from e2edist.reporting.story import at_once, efficiency, read_story, roofline, throughput
 from e2edist.storage.parts import write_part
@@ -178,3 +179,68 @@ def test_a_campaign_without_a_single_part_has_a_report_too(tmp_path):
 def test_several_campaigns_need_a_folder_for_their_report(folder, capsys):
     assert main([str(folder), str(folder)]) == 2
     assert "--output: is missing" in capsys.readouterr().err
+
+
+def point(**more):
+    return {"workers": 4, "efficiency": 0.9} | more
+
+
+def one_series(**more):
+    return {"kind": "simulated", "mode": "weak", "label": "x", "points": [point()]} | more
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ("{", "is no JSON"),
+        ([], "the whole: is no table"),
+        ({}, "series: is missing"),
+        ({"series": {}}, "series: is no list"),
+        ({"series": []}, "series: is empty"),
+        (
+            {"series": [one_series(), one_series(mode="sideways")]},
+            "series[1].mode: is 'sideways', not strong or weak",
+        ),
+        ({"series": [one_series(kind="guessed")]}, "series[0].kind: is 'guessed'"),
+        ({"series": [one_series(points=[])]}, "series[0].points: is empty"),
+        ({"series": [one_series(points=[7])]}, "series[0].points[0]: is no table"),
+        (
+            {"series": [one_series(points=[point(), {"workers": 1}])]},
+            "series[0].points[1].efficiency: is missing",
+        ),
+        (
+            {"series": [one_series(points=[point(workers="4")])]},
+            "series[0].points[0].workers: is '4', not a number",
+        ),
+        ({"series": [one_series(points=[point(workers=0)])]}, "series[0].points[0].workers: is not positive"),
+        ({"series": [one_series(points=[point(wall_s=None)])]}, "series[0].points[0].wall_s: is None"),
+    ],
+)
+def test_a_scaling_file_that_is_wrong_is_refused_by_its_key(folder, tmp_path, content, where, capsys):
+    path = tmp_path / "scaling.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    assert main([str(folder), "--scaling", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert f"{path}: {where}" in said
+    assert "It should be" in said
+
+
+def test_a_scaling_file_that_is_not_there_is_refused(folder, tmp_path, capsys):
+    assert main([str(folder), "--scaling", str(tmp_path / "none.json")]) == 2
+    assert "none.json: is no JSON that can be read" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_scaling_is_drawn_and_the_page_says_what_was_measured(folder, tmp_path):
+    simulated, measured = tmp_path / "simulated.json", tmp_path / "measured.json"
+    more = {"points": [point(), point(workers=1024, events=9, wall_s=1.5, tail_loss=0.031)]}
+    simulated.write_text(json.dumps({"series": [one_series(), one_series(mode="strong", **more)]}))
+    measured.write_text(json.dumps({"series": [one_series(kind="measured", label="here")]}))
+    assert main([str(folder), "--no-images", "--scaling", str(simulated), str(measured)]) == 0
+    page = (folder / "report" / "report.html").read_text()
+    assert "simulated, up to 1,024 workers" in page
+    assert "measured, up to 4 workers" in page
+    assert "<td>3.1%</td>" in page
+    assert {path.suffix for path in (folder / "report").glob("scalability.*")} == {".png", ".pdf"}
+    assert "Nothing here is measured." in sentence(read_scaling(simulated))
