@@ -131,8 +131,8 @@ def sentence(series: Sequence[Series]) -> str:
     )
     if simulated:
         said += (
-            f"Lines are simulated, up to {_most(simulated):,} workers: the driver itself, with times drawn from those "
-            "of measured chunks, and neither a queue nor a file system that gets slower. "
+            f"Lines are simulated, up to {_most(simulated):,} workers: the driver itself, with times drawn "
+            "from those of measured chunks, and neither a queue nor a file system that gets slower. "
         )
     if measured:
         said += f"Points are measured, up to {_most(measured):,} workers: whole campaigns with events. "

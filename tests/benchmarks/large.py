@@ -1,8 +1,9 @@
 """One very large file: ``python tests/benchmarks/large.py 10000000 [--minutes M]``.
 
-Writes a file of so many events with few hits each, plans it, and runs a campaign over it, which is interrupted
-after some minutes if it does not end before. Prints as JSON: seconds and memory to plan, chunks, seconds to
-the first part, peak memory of driver and workers, and the share of the time in which each thread ran a chunk.
+Writes a file of so many events with few hits each, plans it, and runs a campaign over it, which is
+interrupted after some minutes if it does not end before. Prints as JSON: seconds and memory to plan, chunks,
+seconds to the first part, peak memory of driver and workers, and the share of the time in which each worker
+ran a chunk.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def _watch(pid: int, peaks: dict[str, float], done: threading.Event) -> None:
 
 
 def facts(out: Path, began: float) -> dict[str, Any]:
-    """Return what the receipts tell: first part, chunks, rate, share of the time that each thread ran a chunk."""
+    """Return what the receipts tell: first part, chunks, rate, share of the time that workers ran a chunk."""
     frozen = read_plan(out)
     receipts = sorted(read_receipts(out, frozen.fingerprint), key=lambda one: one["started"])
     spans = [

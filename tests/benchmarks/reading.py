@@ -96,8 +96,8 @@ def _served(path):
 def rows(folder, name, copies, repeats):
     """Return kind -> CPU µs per event to arrays in memory, bytes per event on disk, seconds to a first chunk.
 
-    The same values must come out of all of them. XRootD's rows are of our process, not of the server's; without
-    a server and a client they are left out.
+    The same values must come out of all of them. XRootD's rows are of our process, not of the server's;
+    without a server and a client they are left out.
     """
     tagger, made = files(folder, name, copies)
     scratch = folder / "scratch"

@@ -1,7 +1,7 @@
 """Scaling as it would be: ``python tests/benchmarks/scaling.py CAMPAIGN_FOLDER --json scaling.json``.
 
 Takes the timing of finished campaigns (what a chunk and an event take, how much that scatters, how long
-workers take to start and set up, the gap between two chunks) and lets the real driver give out chunks to up to
+workers take to start and set up, the gap between two chunks) and lets the real driver give out chunks to
 thousands of workers that only count time. Strong: the same events on any number of workers; weak: events in
 proportion to them. Waiting in a batch system's queue is left out, and so is a file system that gets slower
 with many readers. The JSON is for ``python -m e2edist.report FOLDER --scaling scaling.json``.
@@ -93,7 +93,7 @@ def _began(folder: Path) -> float:
 
 
 def _gaps(receipts: Sequence[Receipt]) -> list[float]:
-    """Return the pauses of a worker's threads; receipts don't name the thread: it is the one that ended first."""
+    """Return the pauses of a worker's threads; receipts don't name them: it is the one that ended first."""
     ended: list[float] = []
     gaps = []
     for one in receipts:
@@ -128,8 +128,8 @@ def run_all(args: argparse.Namespace, work: Work) -> dict[str, list[Run]]:
             one = simulate(make_plan(chunks, chunk_events=chunk), workers, work, args.seed)
             runs.append(one)
             print(
-                f"{mode:7}{workers:8,}{one.events:16,}{one.chunks:9,}{one.wall_s:9,.0f} s {one.efficiency:11.3f}"
-                f"{one.start_loss:10.1%}{one.tail_loss:7.1%}",
+                f"{mode:7}{workers:8,}{one.events:16,}{one.chunks:9,}{one.wall_s:9,.0f} s "
+                f"{one.efficiency:11.3f}{one.start_loss:10.1%}{one.tail_loss:7.1%}",
                 flush=True,
             )
     return found
@@ -141,8 +141,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     work = replace(work_of(args.folders, args.dispatch_ms), slow=tuple(args.slow))
     spread = float(np.std(work.ratios))
     print(
-        f"{len(work.ratios)} chunks: {work.fixed * 1e3:.0f} ms + {work.per_event * 1e6:.1f} us/event, scatter "
-        f"{spread:.1%}; {len(work.starts)} workers: start {np.median(work.starts):.1f} s, set up "
+        f"{len(work.ratios)} chunks: {work.fixed * 1e3:.0f} ms + {work.per_event * 1e6:.1f} us/event, "
+        f"scatter {spread:.1%}; {len(work.starts)} workers: start {np.median(work.starts):.1f} s, set up "
         f"{np.median(work.setups):.1f} s, gap {work.gap * 1e3:.0f} ms"
     )
     label = f"{args.minutes:g} min of work per worker, chunks of {args.chunk_s:g} s"

@@ -23,14 +23,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "system")]
-
 import dataset
 
 from e2edist.campaign.clock import EVENTSETUP
 from e2edist.campaign.ledger import read_receipts
 from e2edist.campaign.plan import read_plan
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,7 +68,7 @@ def run(folder: Path, files: list[str], tagger: str, site: str, env: dict[str, s
 
 
 def times(folder: Path) -> dict[str, Any]:
-    """Return events of a campaign, and seconds from where its first worker has set up to the last chunk's end."""
+    """Return events of a campaign, and seconds from where a worker has set up to the last chunk's end."""
     plan = read_plan(folder)
     receipts = list(read_receipts(folder, plan.fingerprint))
     setups = [one["started"] + one["stages"].get(EVENTSETUP, (0.0,))[0] / 1e3 for one in receipts]
@@ -82,7 +81,7 @@ def series(runs: dict[tuple[str, int], list[dict[str, Any]]], label: str) -> lis
     found = []
     for mode in ("strong", "weak"):
         points: list[dict[str, Any]] = []
-        for (_, workers), some in sorted((item for item in runs.items() if item[0][0] == mode)):
+        for (_, workers), some in sorted(item for item in runs.items() if item[0][0] == mode):
             wall, events = median(one["wall_s"] for one in some), some[0]["events"]
             rate = events / wall / workers
             first = points[0]["rate"] if points else rate
@@ -142,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _cluster(args: argparse.Namespace) -> Any:
     if args.where == "local":
         return nullcontext()
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "system")]
     import batch
 
     return batch.cluster("slurm", "--nodes", args.workers, "--gpu-nodes", 0, "--cpus", 2, "--memory", 8000)

@@ -1,4 +1,4 @@
-"""The real driver on workers that are numbers: a clock that jumps from event to event, durations that are drawn."""
+"""The real driver on workers that are numbers: a clock that jumps, and durations that are drawn."""
 
 from __future__ import annotations
 
