@@ -5,7 +5,7 @@
 
 The events are the real ones, where they are to be had, or demo events, so many times over in each of as many
 files as there are workers at most. Strong: all files on 1, 2, ... workers; weak: a file for each worker. Time
-counts from where the first worker has set up to the end of the last chunk. Rounds take turns; medians.
+counts from where the first worker has set up to the end of the last chunk. Medians over rounds.
 """
 
 from __future__ import annotations
@@ -68,25 +68,34 @@ def run(folder: Path, files: list[str], tagger: str, site: str, env: dict[str, s
 
 
 def times(folder: Path) -> dict[str, Any]:
-    """Return events of a campaign, and seconds from where a worker has set up to the last chunk's end."""
+    """Return what a campaign took.
+
+    `wall_s` is from where a worker has set up to the end of the last chunk, `busy` the share of it in which
+    workers ran chunks, which says something on a crowded machine too, and `cpu_us` CPU time per event.
+    """
     plan = read_plan(folder)
     receipts = list(read_receipts(folder, plan.fingerprint))
-    setups = [one["started"] + one["stages"].get(EVENTSETUP, (0.0,))[0] / 1e3 for one in receipts]
+    starts = [one["started"] + one["stages"].get(EVENTSETUP, (0.0,))[0] / 1e3 for one in receipts]
     ends = [one["started"] + sum(stage[0] for stage in one["stages"].values()) / 1e3 for one in receipts]
-    return {"events": sum(one["events"] for one in receipts), "wall_s": max(ends) - min(setups)}
+    cpu = sum(s[1] for one in receipts for name, s in one["stages"].items() if name != EVENTSETUP)
+    events, wall = sum(one["events"] for one in receipts), max(ends) - min(starts)
+    work = sum(end - start for start, end in zip(starts, ends, strict=True))
+    workers = len({one["pid"] for one in receipts})
+    return {"events": events, "wall_s": wall, "busy": work / wall / workers, "cpu_us": cpu / events * 1e3}
 
 
 def series(runs: dict[tuple[str, int], list[dict[str, Any]]], label: str) -> list[dict[str, Any]]:
-    """Return the strong and the weak series, efficiencies against the fewest workers."""
+    """Return the strong and the weak series; efficiency is against the fewest workers of a round."""
     found = []
     for mode in ("strong", "weak"):
-        points: list[dict[str, Any]] = []
-        for (_, workers), some in sorted(item for item in runs.items() if item[0][0] == mode):
-            wall, events = median(one["wall_s"] for one in some), some[0]["events"]
-            rate = events / wall / workers
-            first = points[0]["rate"] if points else rate
-            facts = {"workers": workers, "events": events, "wall_s": wall, "efficiency": rate / first}
-            points.append(facts | {"rate": rate, "all_s": [one["wall_s"] for one in some]})
+        mine = {workers: some for (kind, workers), some in sorted(runs.items()) if kind == mode}
+        rates = {n: [one["events"] / one["wall_s"] / n for one in some] for n, some in mine.items()}
+        first = rates[min(rates)]
+        points = []
+        for workers, some in mine.items():
+            facts = {key: median(one[key] for one in some) for key in ("events", "wall_s", "busy", "cpu_us")}
+            all_ = [rate / one for rate, one in zip(rates[workers], first, strict=True)]
+            points.append({"workers": workers, "efficiency": median(all_), "rounds": all_} | facts)
         found.append({"kind": "measured", "mode": mode, "label": label, "points": points})
     return found
 
@@ -121,8 +130,8 @@ def show(found: list[dict[str, Any]]) -> None:
         print(f"{one['mode']} scaling, {one['kind']}: {one['label']}")
         for p in one["points"]:
             print(
-                f"{p['workers']:8} workers {p['events']:14,} events {p['wall_s']:9.1f} s, "
-                f"efficiency {p['efficiency']:.3f}"
+                f"{p['workers']:8} workers {p['events']:14,} events {p['wall_s']:9.1f} s, efficiency "
+                f"{p['efficiency']:.3f}, busy {p['busy']:.3f}, {p['cpu_us']:.1f} us CPU/event"
             )
 
 

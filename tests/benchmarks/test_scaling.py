@@ -91,16 +91,25 @@ def test_times_of_a_campaign_are_split_into_chunk_and_event(monkeypatch, tmp_pat
     assert (work.gap, work.dispatch) == (pytest.approx(0.5), 0.002)
 
 
-def test_efficiencies_are_medians_against_the_fewest_workers():
-    runs = {
-        ("strong", 1): [{"events": 100, "wall_s": s} for s in (9.0, 10.0, 30.0)],
-        ("strong", 2): [{"events": 100, "wall_s": s} for s in (5.0, 6.25, 7.0)],
-        ("weak", 1): [{"events": 50, "wall_s": 5.0}],
-        ("weak", 2): [{"events": 100, "wall_s": 6.25}],
-    }
+def test_efficiencies_are_medians_of_each_round_against_its_fewest_workers():
+    def some(events, *walls):
+        return [{"events": events, "wall_s": wall, "busy": 0.9, "cpu_us": 20.0} for wall in walls]
+
+    runs = {("strong", 1): some(100, 9.0, 10.0, 30.0), ("strong", 2): some(100, 4.5, 6.25, 30.0)}
+    runs |= {("weak", 1): some(50, 5.0), ("weak", 2): some(100, 6.25)}
     strong, weak = scaling_runs.series(runs, "here")
     assert [p["efficiency"] for p in strong["points"]] == [1.0, pytest.approx(0.8)]
+    assert strong["points"][1]["rounds"] == pytest.approx([1.0, 0.8, 0.5])
     assert [p["efficiency"] for p in weak["points"]] == [1.0, pytest.approx(0.8)]
+
+
+def test_a_measured_campaign_s_time_begins_where_a_worker_has_set_up(monkeypatch, tmp_path):
+    receipts = [receipt(1, 110.0, 100, 2.0, setup=3.0), receipt(2, 112.0, 300, 4.0, setup=2.0)]
+    make_plan(1).write(tmp_path)
+    monkeypatch.setattr(scaling_runs, "read_receipts", lambda folder, fingerprint: iter(receipts))
+    found = scaling_runs.times(tmp_path)
+    assert (found["events"], found["wall_s"], found["cpu_us"]) == (400, 5.0, 0.0)
+    assert found["busy"] == pytest.approx(6 / 10)
 
 
 @pytest.mark.slow
