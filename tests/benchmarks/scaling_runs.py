@@ -93,7 +93,8 @@ def series(runs: dict[tuple[str, int], list[dict[str, Any]]], label: str) -> lis
         first = rates[min(rates)]
         points = []
         for workers, some in mine.items():
-            facts = {key: median(one[key] for one in some) for key in ("events", "wall_s", "busy", "cpu_us")}
+            facts = {key: median(one[key] for one in some) for key in ("wall_s", "busy", "cpu_us")}
+            facts["events"] = some[0]["events"]
             all_ = [rate / one for rate, one in zip(rates[workers], first, strict=True)]
             points.append({"workers": workers, "efficiency": median(all_), "rounds": all_} | facts)
         found.append({"kind": "measured", "mode": mode, "label": label, "points": points})
