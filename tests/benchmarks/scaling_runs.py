@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -141,8 +142,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     folder = args.keep or Path(tempfile.mkdtemp(prefix="e2edist-scaling-"))
     folder.mkdir(parents=True, exist_ok=True)
-    with _cluster(args) as cluster:
-        found = measure(args, folder, cluster)
+    try:
+        with _cluster(args) as cluster:
+            found = measure(args, folder, cluster)
+    finally:
+        if not args.keep:
+            shutil.rmtree(folder)
     show(found)
     if args.json:
         args.json.write_text(json.dumps({"series": found}, indent=1), encoding="utf-8")
