@@ -75,6 +75,11 @@ def deliver(folder: str, chunk: str, write: Callable[[Path], dict[str, Any]]) ->
     return receipt | {"bytes": len(content), _PART: content}
 
 
+def luggage(receipt: Mapping[str, Any]) -> int:
+    """Return the bytes of the part that a receipt carries."""
+    return len(receipt.get(_PART, b""))
+
+
 def bring_home(receipt: dict[str, Any], folder: Path) -> None:
     """Publish the part that came with a receipt, if one did, and take it out of the receipt.
 

@@ -1,9 +1,9 @@
-"""The driver: keeps every pool busy with a few chunks and records what ends.
+"""The driver: keeps every pool busy with a few loads of chunks and records what ends.
 
-Each pool has a window of its own, as wide as its threads: a chunk in flight is a chunk that runs, so
-a worker that dies or hangs puts no chunk under suspicion that merely waited there. What a chunk that
-did not end well deserves is decided in `blame`. Workers write their parts before they take the next
-chunk, so a slow disk slows the giving out by itself.
+Each pool has a window of its own, as wide as its threads: of a load in flight one chunk runs, so a
+worker that dies or hangs puts no chunk under suspicion that merely waited there (see `load`). What a
+chunk that did not end well deserves is decided in `blame`. Workers write their parts before they take
+the next chunk, so a slow disk slows the giving out by itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Event
 
 from e2edist.errors import CampaignError, E2EError, ResourceError
@@ -21,11 +21,12 @@ from e2edist.pools import Outcome, Pool
 
 from .alarm import Alarm
 from .blame import HOPELESS, Action, Blame, SlowError
-from .chunk import Chunk, run_chunk
+from .chunk import Chunk, Receipt
 from .clock import EVENTSETUP
 from .ledger import Failure, Ledger
+from .load import Lane, Load, land, make_load
 from .overlap import Overlap
-from .pace import Pace, Waiting, portion
+from .pace import Waiting, portion
 from .progress import Progress
 from .receipts import log_line
 
@@ -33,8 +34,8 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
 _GLANCE_S = 0.05
-#: A worker that was told to stop and is still there after so long is stopped once more, harder.
-_STOP_S = 30.0
+#: Tasks that driver and scheduler are given together: with many threads, loads are larger.
+_TASKS_PER_S = 250.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,61 +50,15 @@ class Limits:
         Without any worker or queued job for longer, the campaign stops; it can go on later.
     portion_s : (float, float)
         Work that a worker is given at least and at most at a time, where a planned chunk is larger.
+    load_s : float
+        Work for which smaller chunks ride together. Long against the milliseconds that a task costs, short
+        for whoever watches, and for the last thread to end.
     """
 
     chunk_s: float = 3600.0
     stall_s: float = 600.0
     portion_s: tuple[float, float] = (5.0, 300.0)
-
-
-@dataclass(slots=True)
-class _Flight:
-    """A chunk in flight.
-
-    Attributes
-    ----------
-    until : float
-        When patience ends.
-    began : float
-        When it was given out.
-    alone : bool
-        Whether nothing else flies meanwhile, so that a death is this chunk's.
-    late, bystander : bool
-        Its worker was stopped by us, because of this chunk, or of another one.
-    """
-
-    chunk: Chunk
-    until: float
-    alone: bool
-    began: float
-    late: bool = False
-    bystander: bool = False
-
-
-@dataclass(slots=True)
-class _Lane:
-    """A pool and its chunks in flight; `key` names its job on the workers."""
-
-    pool: Pool
-    key: str
-    flying: dict[str, _Flight] = field(default_factory=dict)
-    slots: int = 0
-    pace: Pace = field(default_factory=Pace)
-
-    comparing: bool = False
-
-    def room(self) -> int:
-        return self.slots - len(self.flying) - self.comparing
-
-    def stop_late(self, patience_s: float) -> None:
-        """Stop the workers of chunks that fly for too long; what else they ran is no one's fault."""
-        now = time.monotonic()
-        for tag in [tag for tag, flight in self.flying.items() if now > flight.until]:
-            flight = self.flying[tag]
-            flight.late, flight.until = True, now + min(patience_s, _STOP_S)
-            for other in self.pool.stop_task(tag):
-                if other != tag and other in self.flying:
-                    self.flying[other].bystander = True
+    load_s: float = 2.0
 
 
 class Driver:
@@ -118,7 +73,7 @@ class Driver:
         limits: Limits,
         overlap: Overlap | None = None,
     ) -> None:
-        self._lanes = [_Lane(pool, key) for key, pool in pools.items()]
+        self._lanes = [Lane(pool, key) for key, pool in pools.items()]
         self._ledger, self._watch, self._stop, self._limits = ledger, watch, stop, limits
         self._blame, self._overlap = Blame(), overlap or Overlap(0.0, dict.fromkeys(pools, ""))
         self._waiting = Waiting()
@@ -160,7 +115,7 @@ class Driver:
         return len(self._waiting) + len(self._resting) + len(self._suspects) + self._flying() + comparing
 
     def _flying(self) -> int:
-        return sum(len(lane.flying) for lane in self._lanes)
+        return sum(lane.chunks() for lane in self._lanes)
 
     def _look_round(self) -> None:
         """Count the workers, lose patience where it is due, wake what has rested."""
@@ -190,50 +145,70 @@ class Driver:
             if lane.room() > 0 and self._overlap.ask(lane.key, lane.pool):
                 lane.comparing = True
             while self._waiting and lane.room() > 0:
-                self._give(lane, self._portion(lane, self._waiting.pop()))
+                self._trim(lane)
+                load_s = self._load_s()
+                load = make_load(self._waiting, lane.pace, load_s, self._progress.workers, self._blame.knows)
+                lane.give(load, load_s, self._limits.chunk_s)
         others = self._waiting or self._resting or self._flying()
         if self._suspects and not others:
             for lane in self._lanes:
                 if lane.slots and not self._flying():
-                    self._give(lane, self._suspects.popleft(), alone=True)
+                    suspect = self._suspects.popleft()
+                    lane.give([suspect], self._load_s(), self._limits.chunk_s, alone=True)
 
-    def _portion(self, lane: _Lane, chunk: Chunk) -> Chunk:
-        """Return as much of a chunk as this pool should get now; the rest is the next to be given out."""
-        share = (chunk.events + self._waiting.events) / max(1, self._progress.workers)
+    def _load_s(self) -> float:
+        return max(self._limits.load_s, self._progress.workers / _TASKS_PER_S)
+
+    def _trim(self, lane: Lane) -> None:
+        """Leave of the first chunk in line as much as this pool should get now; the rest is next."""
+        chunk = self._waiting.next
+        share = self._waiting.events / max(1, self._progress.workers)
         events = portion(chunk.events, lane.pace.rate, share, self._limits.portion_s) if chunk.events else 0
         if events == chunk.events or self._blame.knows(chunk):
-            return chunk
+            return
+        chunk = self._waiting.pop()
         self._waiting.put_back(chunk.part(chunk.start + events, chunk.stop))
+        self._waiting.put_back(chunk.part(chunk.start, chunk.start + events))
         self._progress.chunks += 1
-        return chunk.part(chunk.start, chunk.start + events)
 
-    def _give(self, lane: _Lane, chunk: Chunk, *, alone: bool = False) -> None:
-        now = time.monotonic()
-        lane.flying[chunk.id] = _Flight(chunk, now + self._limits.chunk_s, alone, now)
-        lane.pool.submit(chunk.id, run_chunk, lane.key, chunk)
-
-    def _settle(self, lane: _Lane, outcome: Outcome) -> None:
+    def _settle(self, lane: Lane, outcome: Outcome) -> None:
         if self._overlap.owns(outcome.tag):
             lane.comparing = False
             self._overlap.settle(lane.key, lane.pool, outcome)
             return
-        flight = lane.flying.pop(outcome.tag)
-        chunk = flight.chunk
-        if outcome.kind == "lost" and flight.late:
-            what = f"it ran for more than {self._limits.chunk_s:.0f} s, so its worker was stopped"
-            outcome = Outcome(outcome.tag, "error", error=SlowError(what))
-        elif outcome.kind == "lost" and flight.bystander:
-            what = "its worker was stopped because of another chunk"
-            outcome = Outcome(outcome.tag, "lost", error=ConnectionError(what))
-        if outcome.kind != "done":
+        load = lane.flying.pop(outcome.tag)
+        # Where workers don't see the folder, what they have done went with them.
+        find = None if lane.key in self._overlap.far else self._ledger.find
+        landing = land(load, outcome, find)
+        took_s = sum(self._record(lane, chunk, receipt) for chunk, receipt in landing.done)
+        if outcome.kind == "done":
+            lane.pace.grow(len(landing.done) + len(landing.failed))
+        if landing.failed or outcome.kind != "done":
             lost, name = self._progress.lost_s, lane.pool.name
-            lost[name] = lost.get(name, 0.0) + time.monotonic() - flight.began
-            self._punish(chunk, outcome, alone=flight.alone)
-            return
-        self._ledger.record_done(outcome.value)
+            lost[name] = lost.get(name, 0.0) + max(0.0, time.monotonic() - load.began - took_s)
+        for chunk in reversed(landing.back):
+            if landing.apart:
+                self._blame.case(chunk)
+            self._waiting.put_back(chunk)
+        for chunk, why in landing.failed:
+            self._punish(chunk, self._explain(load, why), alone=load.alone)
+
+    def _explain(self, load: Load, outcome: Outcome) -> Outcome:
+        """Return why a chunk was lost, where it was our doing."""
+        if outcome.kind == "lost" and load.late:
+            what = f"it ran for more than {self._limits.chunk_s:.0f} s, so its worker was stopped"
+            return Outcome(outcome.tag, "error", error=SlowError(what))
+        if outcome.kind == "lost" and load.bystander:
+            what = "its worker was stopped because of another chunk"
+            return Outcome(outcome.tag, "lost", error=ConnectionError(what))
+        return outcome
+
+    def _record(self, lane: Lane, chunk: Chunk, receipt: Receipt) -> float:
+        """Note a chunk that is done; return the seconds that it took."""
+        self._ledger.record_done(receipt)
         self._blame.hopeful = True
-        self._overlap.note(lane.key, chunk, outcome.value)
-        stages = outcome.value["stages"]
+        self._overlap.note(lane.key, chunk, receipt)
+        stages = receipt["stages"]
         took_s = sum(times[0] for times in stages.values()) / 1e3
         self._longest_s = max(self._longest_s, took_s)
         lane.pace.add(chunk.events, took_s - stages.get(EVENTSETUP, (0.0,))[0] / 1e3)
@@ -241,10 +216,11 @@ class Driver:
         name = lane.pool.name
         self._progress.done_by[name] = self._progress.done_by.get(name, 0) + 1
         self._progress.events_done += chunk.events
-        said, self._progress.warnings = self._progress.warnings, self._alarm.note(outcome.value)
+        said, self._progress.warnings = self._progress.warnings, self._alarm.note(receipt)
         for line in (line for line in self._progress.warnings if not said):
             log.warning("data quality: %s", line)
-        log.info("%s", log_line(outcome.value))
+        log.info("%s", log_line(receipt))
+        return float(took_s)
 
     def _punish(self, chunk: Chunk, outcome: Outcome, *, alone: bool) -> None:
         verdict = self._blame.judge(chunk, outcome, alone=alone)

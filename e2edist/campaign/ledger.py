@@ -79,6 +79,8 @@ class Ledger:
         Chunk id -> what is known, of this run.
     telemetry : Telemetry, optional
         Hears of all that is recorded.
+    fingerprint : str
+        Of the plan.
     pending : list of Chunk
         What was neither done nor part of something done when the ledger was opened.
     """
@@ -87,6 +89,7 @@ class Ledger:
     failed: dict[str, Failure] = field(default_factory=dict)
     pending: list[Chunk] = field(default_factory=list)
     telemetry: Telemetry | None = None
+    fingerprint: str = ""
     done: Receipts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,6 +102,14 @@ class Ledger:
         self.done.add(receipt)
         if self.telemetry is not None:
             self.telemetry.done(receipt)
+
+    def find(self, chunk: Chunk) -> Receipt | None:
+        """Return the receipt of a part that is there, whether or not its worker lived to tell."""
+        found = _from_parts(self.path.parent, [chunk.id], self.fingerprint).get(chunk.id)
+        if found is None:
+            return None
+        path = self.path.parent / PREDICTIONS / f"{chunk.id}.parquet"
+        return found | {"bytes": path.stat().st_size}
 
     def record_failed(self, failure: Failure) -> None:
         """Note entries that were given up."""
@@ -125,7 +136,7 @@ def open_ledger(folder: Path, fingerprint: str, chunks: Iterable[Chunk]) -> Ledg
     or of another plan is not counted, and will be made anew under the same name. A chunk that was
     halved is done where its pieces are: only what they leave open is pending.
     """
-    ledger = Ledger(folder / LEDGER)
+    ledger = Ledger(folder / LEDGER, fingerprint=fingerprint)
     sizes = _sizes(folder / PREDICTIONS)
     clean = ledger.done.load(sizes, fingerprint)
     found = _from_parts(folder, (name for name in sizes if name not in ledger.done), fingerprint)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 
 from .chunk import Chunk
 
@@ -27,15 +28,30 @@ class Pace:
         Done.
     seconds : float
         Wall seconds of their chunks, summed over threads, setting up left out.
+    least_s : float
+        The shortest chunk: what a file costs whatever it holds.
+    load : int
+        Chunks that may ride together next.
     """
 
     events: int = 0
     seconds: float = 0.0
+    least_s: float = inf
+    load: int = 1
 
     def add(self, events: int, seconds: float) -> None:
         """Note a finished chunk."""
         self.events += events
         self.seconds += seconds
+        self.least_s = min(self.least_s, seconds)
+
+    def grow(self, chunks: int) -> None:
+        """Note a load of so many chunks that came home: twice as many may ride next."""
+        self.load = max(self.load, 2 * chunks)
+
+    def takes_s(self, events: int) -> float:
+        """Return the seconds that a chunk of so many events takes; infinite until one is done."""
+        return max(self.least_s, events * self.seconds / self.events if self.events else 0.0)
 
     @property
     def rate(self) -> float:
@@ -64,6 +80,11 @@ class Waiting:
         """Put a chunk at the beginning."""
         self._chunks.appendleft(chunk)
         self.events += chunk.events
+
+    @property
+    def next(self) -> Chunk:
+        """The first chunk."""
+        return self._chunks[0]
 
     def pop(self) -> Chunk:
         """Take the first chunk."""

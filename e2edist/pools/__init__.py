@@ -38,6 +38,7 @@ __all__ = [
     "queue_of",
     "show",
     "starts_at",
+    "told_to_end",
 ]
 
 
@@ -149,6 +150,13 @@ def show(telemetry: Telemetry) -> AbstractContextManager[None]:
     from ._page import shown
 
     return shown(telemetry)
+
+
+def told_to_end() -> bool:
+    """Whether the worker that runs this task was told to end: a task of several steps ends after this one."""
+    from ._notice import told_to_end
+
+    return told_to_end()
 
 
 def open_pool(name: str, spec: PoolSpec, setup: Setup, place: Place) -> Pool:

@@ -15,10 +15,14 @@ import signal
 import threading
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
-from distributed import NannyPlugin, WorkerPlugin
+from distributed import NannyPlugin, Status, Worker, WorkerPlugin, get_worker
 
 log = logging.getLogger(__name__)
+
+#: Workers of this process that take no more tasks.
+_ending: WeakSet[Worker] = WeakSet()
 
 #: What ``dask worker`` gives as reason when it got the signal.
 _REASON = f"signal-{signal.SIGTERM.value}"
@@ -86,8 +90,18 @@ def _busy(worker: Any) -> bool:
 
 
 async def give_up(resource: str, dask_worker: Any = None) -> None:
-    """Let a worker take no more tasks; what it runs goes on."""
+    """Let a worker take no more tasks; what it runs goes on, up to its next pause."""
+    _ending.add(dask_worker)
     await dask_worker.set_resources(**{resource: 0})
+
+
+def told_to_end() -> bool:
+    """Whether the worker that runs this task was told to end, by us or by whoever owns it."""
+    try:
+        worker = get_worker()
+    except ValueError:  # in no worker's thread
+        return False
+    return worker in _ending or worker.status is not Status.running
 
 
 class DeafPlugin(WorkerPlugin):

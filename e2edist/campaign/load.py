@@ -1,0 +1,231 @@
+"""Loads: what one task carries, one chunk or as many small ones as are worth a task.
+
+A task costs driver and scheduler some milliseconds, and its thread a way there and back; a file of a
+hundred events takes no longer. So small chunks ride together. Each stays a chunk of its own: it has its
+part, its receipt and its error, and when a worker dies the parts tell which of them was running.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+from e2edist.errors import ModelError, OutputError
+from e2edist.pools import Outcome, Pool, told_to_end
+
+from .chunk import Chunk, Receipt, run_chunk
+from .delivery import luggage
+from .pace import Pace, Waiting
+
+#: What a chunk of a load came to.
+Fate = Receipt | Exception
+#: Chunks of a load: their receipts come home in one message.
+_MOST = 256
+#: Bytes of parts that travel in one message, where workers don't see the campaign's folder.
+_LUGGAGE = 4 << 20
+#: A load is made for so many seconds, and goes home with what it has after twice as many.
+_OVERTIME = 2.0
+#: Shares that a thread gets of what is left: small ones, so that all threads end at about the same time.
+_SHARES = 2
+#: A worker that was told to stop and is still there after so long is stopped once more, harder.
+_STOP_S = 30.0
+
+
+def run_chunks(key: str, chunks: Iterable[Chunk], budget_s: float) -> list[Fate]:
+    """Run chunks of the job `key`, one after the other; one that raises does not stop the others.
+
+    Parameters
+    ----------
+    budget_s : float
+        No further chunk is begun after so many seconds.
+
+    Returns
+    -------
+    list
+        Receipt or error of each, in order. It ends early, after one chunk at least, where the worker was told
+        to end, the time is over, or an error would be that of all: the others were not begun.
+    """
+    fates: list[Fate] = []
+    until, carried = time.monotonic() + budget_s, 0
+    for chunk in chunks:
+        try:
+            receipt = run_chunk(key, chunk)
+            fates.append(receipt)
+            carried += luggage(receipt)
+        except Exception as error:
+            fates.append(_portable(error))
+        if isinstance(fates[-1], ModelError | OutputError) or carried > _LUGGAGE:
+            break
+        if time.monotonic() > until or told_to_end():
+            break
+    return fates
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error fit to travel with its neighbours, without the memory that its traceback holds."""
+    # Dask lets errors pickle their whole past, which may be too deep.
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    try:
+        copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    except Exception:  # whatever its class makes of it
+        copy = None
+    return copy if isinstance(copy, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
+
+
+@dataclass(slots=True)
+class Load:
+    """Chunks in flight together.
+
+    Attributes
+    ----------
+    until : float
+        When patience ends.
+    began : float
+        When it was given out.
+    alone : bool
+        Whether nothing else flies meanwhile, so that a death is its one chunk's.
+    late, bystander : bool
+        Its worker was stopped by us, because of this load, or of another one.
+    """
+
+    chunks: tuple[Chunk, ...]
+    until: float
+    began: float
+    alone: bool = False
+    late: bool = False
+    bystander: bool = False
+
+
+@dataclass(slots=True)
+class Lane:
+    """A pool and its loads in flight, by their tags; `key` names its job on the workers."""
+
+    pool: Pool
+    key: str
+    flying: dict[str, Load] = field(default_factory=dict)
+    slots: int = 0
+    pace: Pace = field(default_factory=Pace)
+    comparing: bool = False
+
+    def room(self) -> int:
+        """Return how many more loads it takes."""
+        return self.slots - len(self.flying) - self.comparing
+
+    def chunks(self) -> int:
+        """Return how many chunks are in flight."""
+        return sum(len(load.chunks) for load in self.flying.values())
+
+    def give(self, chunks: list[Chunk], seconds: float, patience_s: float, *, alone: bool = False) -> None:
+        """Give out a load that is made for so many seconds; each chunk may take `patience_s`."""
+        now, tag, budget_s = time.monotonic(), chunks[0].id, _OVERTIME * seconds
+        until = now + patience_s + (budget_s if len(chunks) > 1 else 0.0)
+        self.flying[tag] = Load(tuple(chunks), until, now, alone)
+        self.pool.submit(tag, run_chunks, self.key, tuple(chunks), budget_s)
+
+    def stop_late(self, patience_s: float) -> None:
+        """Stop the workers of loads that fly for too long; what else they ran is no one's fault."""
+        now = time.monotonic()
+        for tag in [tag for tag, load in self.flying.items() if now > load.until]:
+            load = self.flying[tag]
+            load.late, load.until = True, now + min(patience_s, _STOP_S)
+            for other in self.pool.stop_task(tag):
+                if other != tag and other in self.flying:
+                    self.flying[other].bystander = True
+
+
+def make_load(
+    waiting: Waiting, pace: Pace, seconds: float, threads: int, apart: Callable[[Chunk], bool]
+) -> list[Chunk]:
+    """Return the first chunk in line and those that ride with it: together they take about `seconds`.
+
+    One chunk while nothing is measured, and towards the end, when each thread gets its share of the rest.
+    Nobody can tell from their events how long files of another kind take, so loads grow by doubling.
+
+    Parameters
+    ----------
+    apart : callable
+        Whether a chunk must ride alone.
+    """
+    most = min(pace.load, _MOST, len(waiting) // (_SHARES * max(1, threads)))
+    load = [waiting.pop()]
+    took_s = inf if apart(load[0]) else pace.takes_s(load[0].events)
+    while len(load) < most:
+        took_s += pace.takes_s(waiting.next.events)
+        if took_s > seconds or apart(waiting.next):
+            break
+        load.append(waiting.pop())
+    return load
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """What became of the chunks of a load.
+
+    Attributes
+    ----------
+    done : list of (Chunk, dict)
+        With their receipts.
+    failed : list of (Chunk, Outcome)
+        Those that raised, or were running when the task was lost.
+    back : list of Chunk
+        Those that merely waited.
+    apart : bool
+        Whether those that go back must ride alone, as nobody knows which of them was running.
+    """
+
+    done: list[tuple[Chunk, Receipt]] = field(default_factory=list)
+    failed: list[tuple[Chunk, Outcome]] = field(default_factory=list)
+    back: list[Chunk] = field(default_factory=list)
+    apart: bool = False
+
+
+def land(load: Load, outcome: Outcome, find: Callable[[Chunk], Receipt | None] | None) -> Landing:
+    """Return what became of the chunks of a load whose task ended.
+
+    Parameters
+    ----------
+    find : callable, optional
+        Returns the receipt of a chunk whose part is there; None where the driver does not see what the
+        workers publish.
+    """
+    if outcome.kind == "done":
+        return _home(load, outcome)
+    if outcome.kind == "error":  # the task itself: no chunk was begun
+        return Landing(failed=[(chunk, outcome) for chunk in load.chunks])
+    if find is None and len(load.chunks) > 1:
+        return Landing(back=list(load.chunks), apart=True)
+    return _lost(load, outcome, find or (lambda _: None))
+
+
+def _home(load: Load, outcome: Outcome) -> Landing:
+    landing, fates = Landing(), outcome.value
+    for chunk, fate in zip(load.chunks, fates, strict=False):
+        if isinstance(fate, Exception):
+            landing.failed.append((chunk, Outcome(chunk.id, "error", error=fate)))
+        else:
+            landing.done.append((chunk, fate))
+    landing.back.extend(load.chunks[len(fates) :])
+    return landing
+
+
+def _lost(load: Load, outcome: Outcome, find: Callable[[Chunk], Any]) -> Landing:
+    """The chunk after the last part was running: earlier ones without a part had raised.
+
+    A part that this host does not see yet, as network disks have it, makes its chunk a suspect too early;
+    it is only done again.
+    """
+    landing = Landing()
+    found = [find(chunk) for chunk in load.chunks]
+    running = max((i + 1 for i, receipt in enumerate(found) if receipt is not None), default=0)
+    for i, (chunk, receipt) in enumerate(zip(load.chunks, found, strict=True)):
+        if receipt is not None:
+            landing.done.append((chunk, receipt))
+        elif i == running:
+            landing.failed.append((chunk, outcome))
+        else:
+            landing.back.append(chunk)
+    return landing
