@@ -213,7 +213,7 @@ def _home(load: Load, outcome: Outcome) -> Landing:
 
 
 def _lost(load: Load, outcome: Outcome, find: Callable[[Chunk], Any]) -> Landing:
-    """The chunk after the last part was running: earlier ones without a part had raised.
+    """Blame the chunk after the last part: it was running, earlier ones without a part had raised.
 
     A part that this host does not see yet, as network disks have it, makes its chunk a suspect too early;
     it is only done again.

@@ -73,7 +73,7 @@ class SimulatedPool:
     def __init__(self, name: str, threads: int, fingerprint: str, raising: float = 0.0, dying: float = 0.0):
         self.name, self._threads, self._fingerprint = name, threads, fingerprint
         self._raising, self._dying = raising, dying
-        self._running: deque[tuple[str, Chunk]] = deque()
+        self._running: deque[tuple[str, tuple[Chunk, ...]]] = deque()
         self._random = random.Random(7)
         self.attempts = 0
 
@@ -86,9 +86,9 @@ class SimulatedPool:
     def slots(self) -> int:
         return self._threads
 
-    def submit(self, tag: str, function: Any, key: str, chunk: Chunk) -> None:
+    def submit(self, tag: str, function: Any, key: str, chunks: tuple[Chunk, ...], budget_s: float) -> None:
         self.attempts += 1
-        self._running.append((tag, chunk))
+        self._running.append((tag, chunks))
 
     def stop_task(self, tag: str) -> list[str]:
         return [tag]
@@ -98,13 +98,14 @@ class SimulatedPool:
             time.sleep(min(timeout, 0.01))
         return [self._outcome(*self._running.popleft()) for _ in range(min(len(self._running), 64))]
 
-    def _outcome(self, tag: str, chunk: Chunk) -> Outcome:
-        luck = self._random.random()
-        if luck < self._raising:
-            return Outcome(tag, "error", error=OSError("simulated"))
-        if luck < self._raising + self._dying:
+    def _outcome(self, tag: str, chunks: tuple[Chunk, ...]) -> Outcome:
+        if self._random.random() < self._dying:
             return Outcome(tag, "lost", error=RuntimeError("simulated"))
-        return Outcome(tag, "done", make_receipt(chunk, self._fingerprint))
+        return Outcome(tag, "done", [self._fate(chunk) for chunk in chunks])
+
+    def _fate(self, chunk: Chunk) -> dict[str, Any] | Exception:
+        raises = self._random.random() < self._raising
+        return OSError("simulated") if raises else make_receipt(chunk, self._fingerprint)
 
     def close(self) -> None:
         pass

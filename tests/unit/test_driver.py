@@ -9,15 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 
+import pyarrow as pa
 import pytest
 
 from e2edist.campaign import blame, driver, load
-from e2edist.campaign.chunk import Chunk
+from e2edist.campaign.chunk import PREDICTIONS, Chunk
 from e2edist.campaign.driver import Driver, Limits
 from e2edist.campaign.ledger import Ledger
+from e2edist.campaign.overlap import Overlap
 from e2edist.campaign.progress import Progress
 from e2edist.errors import BranchError, CampaignError, EntriesError, InputError, ModelError, OutputError
 from e2edist.pools import Outcome
+from e2edist.storage.parts import write_part
 
 SIZE = 8
 
@@ -34,7 +37,7 @@ class Worker:
 
 
 class ThreadWorkers:
-    """A pool of workers of some threads each; `work` runs in place of `run_chunk`."""
+    """A pool of workers of some threads each; `work` runs in place of `run_chunk`, its part is real."""
 
     name, dashboard, trouble = "test", "", ""
 
@@ -46,7 +49,8 @@ class ThreadWorkers:
     def counts(self):
         return {"queued": self.queued, "running": len(self.workers), "joined": len(self.workers)}
 
-    def __init__(self, work, workers=2, threads=2):
+    def __init__(self, work, folder=None, workers=2, threads=2):
+        self.folder = folder
         self.workers, self.threads, self.work = [Worker(threads) for _ in range(workers)], threads, work
         self.ended, self.lock = queue.SimpleQueue(), threading.Lock()
         self.runs, self.widest, self.deaths = Counter(), 0, 0
@@ -59,7 +63,11 @@ class ThreadWorkers:
             raise Death
         with self.lock:
             self.runs[chunk.id] += 1
-        return self.work(chunk)
+        receipt = self.work(chunk)
+        if self.folder and worker.life == life:
+            path = self.folder / PREDICTIONS / f"{chunk.id}.parquet"
+            write_part(path, pa.table({"entry": range(chunk.start, chunk.stop)}), lambda: receipt)
+        return receipt
 
     def slots(self):
         return len(self.workers) * self.threads
@@ -148,13 +156,16 @@ def drive(tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "_POLL_S", 0.05)
     pools = []
 
-    def drive(work, chunks, *, watch=id, stop=None, limits=None, **workers):
-        pool = ThreadWorkers(work, **workers)
+    (tmp_path / PREDICTIONS).mkdir()
+
+    def drive(work, chunks, *, watch=id, stop=None, limits=None, far=False, **workers):
+        pool = ThreadWorkers(work, None if far else tmp_path, **workers)
         pools.append(pool)
         monkeypatch.setattr(load, "run_chunk", pool.run_chunk)
         ledger = Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
         progress = Progress(len(chunks), sum(chunk.events for chunk in chunks))
-        one = Driver({"job": pool}, ledger, watch, stop or threading.Event(), limits or Limits())
+        overlap = Overlap(0.0, {"job": ""}, {"job": tmp_path} if far else {})
+        one = Driver({"job": pool}, ledger, watch, stop or threading.Event(), limits or Limits(), overlap)
         ended = one.run(chunks, progress)
         return pool, ledger, progress, ended
 
@@ -449,3 +460,98 @@ def test_a_slow_pool_gets_parts_of_chunks_and_every_entry_is_done_once(drive):
     assert sizes[0] == 80
     assert max(sizes[1:]) <= 45
     assert progress.done == progress.chunks == len(sizes)
+
+
+# ---- loads
+
+
+def quick(chunk):
+    """Say that a chunk took a tenth of a second."""
+    return receipt(chunk) | {"stages": {"source": (100.0, 0.0, chunk.events)}}
+
+
+def test_small_chunks_ride_together_each_is_done_once_and_the_last_ones_ride_alone(drive):
+    pool, ledger, progress, ended = drive(quick, make_chunks(400), workers=1, threads=2)
+    sizes = [len(ids) for ids in pool.loads]
+    assert ended
+    assert set(pool.runs.values()) == {1}
+    assert entries(ledger) == list(range(3200))
+    assert progress.done == progress.chunks == 400
+    assert (sizes[0], sizes[-1]) == (1, 1)
+    assert 19 <= max(sizes) <= 20  # tenths of a second are no binary fractions
+    assert len(sizes) < 100
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_a_worker_that_dies_in_the_midst_of_a_load_puts_no_chunk_on_trial_that_waited(drive, caplog, far):
+    died = threading.Event()
+
+    def work(chunk):
+        if chunk.start == 300 * SIZE and not died.is_set():
+            died.set()
+            raise Death
+        return quick(chunk)
+
+    pool, ledger, _, _ = drive(work, make_chunks(400), workers=2, threads=1, far=far)
+    (lost,) = [ids for ids in pool.loads if f"{'f' * 32}-Events-2400-2408" in ids and len(ids) > 1]
+    place = lost.index(f"{'f' * 32}-Events-2400-2408")
+    again = {name for name, runs in pool.runs.items() if runs > 1}
+    assert 0 < place < len(lost) - 1
+    # what is published is done, even if nobody lived to tell; what nobody can see is done again
+    assert again == (set(lost[: place + 1]) if far else {lost[place]})
+    warned = [r.getMessage() for r in caplog.records if "its worker died" in r.getMessage()]
+    assert len(warned) == (0 if far else 1)
+    if far:
+        assert all([name] in pool.loads for name in lost)
+    assert entries(ledger) == list(range(3200))
+    assert not ledger.failed
+
+
+def test_one_entry_that_kills_its_worker_in_a_load_is_all_that_is_lost(drive):
+    def work(chunk):
+        if holds(chunk, 2777):
+            raise Death
+        return quick(chunk)
+
+    for far in (False, True):
+        pool, ledger, progress, _ = drive(work, make_chunks(400), far=far)
+        assert [(f.start, f.stop) for f in ledger.failed.values()] == [(2777, 2778)]
+        assert entries(ledger) == [entry for entry in range(3200) if entry != 2777]
+        assert progress.done + progress.failed == progress.chunks
+        assert pool.deaths <= 13
+        ledger.path.unlink()
+
+
+def test_a_chunk_that_hangs_in_a_load_is_found_and_its_companions_are_done(drive):
+    release = threading.Event()
+
+    def work(chunk):
+        if holds(chunk, 2403):
+            release.wait(20)
+            raise Death
+        return quick(chunk)
+
+    limits = Limits(chunk_s=0.2, load_s=0.4)
+    try:
+        pool, ledger, _, _ = drive(work, make_chunks(400), limits=limits, workers=1, threads=8)
+    finally:
+        release.set()
+    assert any(len(ids) > 1 for ids in pool.loads)
+    assert [(f.start, f.stop) for f in ledger.failed.values()] == [(2403, 2404)]
+    assert entries(ledger) == [entry for entry in range(3200) if entry != 2403]
+
+
+def test_chunks_that_raise_in_a_load_are_tried_alone_and_given_up(drive):
+    bad = {f"{'f' * 32}-Events-{i * SIZE}-{i * SIZE + SIZE}" for i in range(0, 400, 17)}
+
+    def work(chunk):
+        if chunk.id in bad:
+            raise InputError(chunk.url, "gone")
+        return quick(chunk)
+
+    pool, ledger, progress, _ = drive(work, make_chunks(400))
+    assert set(ledger.failed) == bad
+    assert all(pool.runs[name] == 3 for name in bad)
+    assert all(pool.loads.count([name]) >= 2 for name in bad)
+    assert sum(pool.runs.values()) == 400 + 2 * len(bad)
+    assert (progress.done, progress.failed) == (400 - len(bad), len(bad))
