@@ -115,7 +115,7 @@ class Driver:
         return len(self._waiting) + len(self._resting) + len(self._suspects) + self._flying() + comparing
 
     def _flying(self) -> int:
-        return sum(lane.chunks() for lane in self._lanes)
+        return sum(lane.aloft for lane in self._lanes)
 
     def _look_round(self) -> None:
         """Count the workers, lose patience where it is due, wake what has rested."""
@@ -176,7 +176,7 @@ class Driver:
             lane.comparing = False
             self._overlap.settle(lane.key, lane.pool, outcome)
             return
-        load = lane.flying.pop(outcome.tag)
+        load = lane.take(outcome.tag)
         # Where workers don't see the folder, what they have done went with them.
         find = None if lane.key in self._overlap.far else self._ledger.find
         landing = land(load, outcome, find)

@@ -33,6 +33,8 @@ _OVERTIME = 2.0
 _SHARES = 2
 #: A worker that was told to stop and is still there after so long is stopped once more, harder.
 _STOP_S = 30.0
+#: Loads are looked through for late ones so often.
+_LOOK_S = 1.0
 
 
 def run_chunks(key: str, chunks: Iterable[Chunk], budget_s: float) -> list[Fate]:
@@ -102,33 +104,51 @@ class Load:
 
 @dataclass(slots=True)
 class Lane:
-    """A pool and its loads in flight, by their tags; `key` names its job on the workers."""
+    """A pool and its loads in flight.
+
+    Attributes
+    ----------
+    key : str
+        Names its job on the workers.
+    flying : dict of str to Load
+        By their tags.
+    aloft : int
+        Chunks in them.
+    """
 
     pool: Pool
     key: str
     flying: dict[str, Load] = field(default_factory=dict)
+    aloft: int = 0
     slots: int = 0
     pace: Pace = field(default_factory=Pace)
     comparing: bool = False
+    _next_look: float = 0.0
 
     def room(self) -> int:
         """Return how many more loads it takes."""
         return self.slots - len(self.flying) - self.comparing
-
-    def chunks(self) -> int:
-        """Return how many chunks are in flight."""
-        return sum(len(load.chunks) for load in self.flying.values())
 
     def give(self, chunks: list[Chunk], seconds: float, patience_s: float, *, alone: bool = False) -> None:
         """Give out a load that is made for so many seconds; each chunk may take `patience_s`."""
         now, tag, budget_s = time.monotonic(), chunks[0].id, _OVERTIME * seconds
         until = now + patience_s + (budget_s if len(chunks) > 1 else 0.0)
         self.flying[tag] = Load(tuple(chunks), until, now, alone)
+        self.aloft += len(chunks)
         self.pool.submit(tag, run_chunks, self.key, tuple(chunks), budget_s)
+
+    def take(self, tag: str) -> Load:
+        """Return a load that has landed."""
+        load = self.flying.pop(tag)
+        self.aloft -= len(load.chunks)
+        return load
 
     def stop_late(self, patience_s: float) -> None:
         """Stop the workers of loads that fly for too long; what else they ran is no one's fault."""
         now = time.monotonic()
+        if now < self._next_look:  # there may be thousands
+            return
+        self._next_look = now + min(patience_s / 10, _LOOK_S)
         for tag in [tag for tag, load in self.flying.items() if now > load.until]:
             load = self.flying[tag]
             load.late, load.until = True, now + min(patience_s, _STOP_S)

@@ -6,13 +6,12 @@ import logging
 import pickle
 import queue
 import secrets
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from functools import partial
 from math import inf
-from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
@@ -32,6 +31,7 @@ from ._remote import (
     stop_worker,
     tell,
     threads_and_stranded,
+    unpack,
 )
 
 log = logging.getLogger(__name__)
@@ -100,6 +100,7 @@ class DaskPool:
         self._client, self._close = client, close
         self._ended: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
         self._running: dict[str, Future[Any]] = {}
+        self._outbox: list[tuple[str, str, bytes, str]] = []
         self._stopped: set[str] = set()
         #: names of workers that were told to end: their loss is nobody's fault
         self.leaving: set[str] = set()
@@ -189,19 +190,37 @@ class DaskPool:
     def submit(self, tag: str, function: Callable[..., Any], *arguments: Any) -> None:
         """Start a task; the key is new for each attempt, so that an old result never answers for it."""
         self._count += 1
-        key = f"{tag}-{self._run}-{self._count}"
-        where: dict[str, Any] = {}
         # Workers of a pool that has the scheduler to itself are as well chosen there.
-        if self._resource and (address := self._desk.seat(tag)):
-            where = {"workers": [address]}
-        elif self._resource:
-            where = {"resources": {self._resource: 1}}
-        future = self._client.submit(
-            tell, self._topic, key, function, *arguments, key=key, pure=False, **where
-        )
-        self._running[tag] = future
+        seat = self._desk.seat(tag) if self._resource else ""
+        # Opaque, or client and scheduler would look through all that is in it.
+        parcel = pickle.dumps((function, arguments))
+        self._outbox.append((tag, f"{tag}-{self._run}-{self._count}", parcel, seat))
         self._stopped.discard(tag)
-        future.add_done_callback(lambda ended: self._ended.put((tag, ended)))
+
+    def _send(self) -> None:
+        """Submit what was given lately, all of it at once: each submission costs the scheduler a thread."""
+        seats = {key: [seat] for _, key, _, seat in self._outbox if seat}
+        for seated in (True, False):
+            tasks = [task for task in self._outbox if (task[1] in seats) is seated]
+            where: dict[str, Any] = {"workers": seats.get} if seated else {}
+            if self._resource and not seated:
+                where = {"resources": {self._resource: 1}}
+            if tasks:
+                self._start(tasks, where)
+        self._outbox.clear()
+
+    def _start(self, tasks: list[tuple[str, str, bytes, str]], where: dict[str, Any]) -> None:
+        tags, keys, parcels, _ = zip(*tasks, strict=True)
+        with dask.annotate(**where):
+            futures = self._client.map(
+                tell, [self._topic] * len(keys), keys, parcels, key=list(keys), pure=False
+            )
+        for tag, future in zip(tags, futures, strict=True):
+            self._running[tag] = future
+            future.add_done_callback(partial(self._note_end, tag))
+
+    def _note_end(self, tag: str, future: Future[Any]) -> None:
+        self._ended.put((tag, future))
 
     def _hear(self, event: tuple[float, tuple[str, bytes]]) -> None:
         key, value = event[1]
@@ -243,6 +262,7 @@ class DaskPool:
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what ended, waiting at most `timeout` seconds for the first."""
+        self._send()
         outcomes: list[Outcome] = []
         deadline = time.monotonic() + timeout
         while True:
@@ -263,7 +283,7 @@ class DaskPool:
         told = self._told.pop(str(future.key), None)
         if future.status == "finished":
             if told is not None:
-                return Outcome(tag, "done", pickle.loads(told))  # noqa: S301 - as any result of a worker
+                return Outcome(tag, "done", unpack(told))
             try:
                 return Outcome(tag, "done", future.result(timeout=_RESULT_S))
             except (CancelledError, KilledWorker, OSError, TimeoutError) as error:
@@ -283,15 +303,3 @@ class DaskPool:
         if self._close is not None:
             with suppress(OSError, TimeoutError):
                 self._close()
-
-
-@contextmanager
-def signals_blocked() -> Iterator[None]:
-    """Block SIGINT and SIGTERM in what is started meanwhile: they are the driver's alone to answer."""
-    # Starting multiprocessing's tracker unblocks both in the thread that does it: start it before.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

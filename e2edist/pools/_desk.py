@@ -14,18 +14,16 @@ class Desk:
 
     def __init__(self) -> None:
         self._threads: dict[str, int] = {}
+        #: of all workers
+        self.threads = 0
         self._taken: Counter[str] = Counter()
         self._seats: dict[str, str] = {}
         self._free: deque[str] = deque()
 
-    @property
-    def threads(self) -> int:
-        """Threads of all workers."""
-        return sum(self._threads.values())
-
     def update(self, threads: Mapping[str, int]) -> None:
         """Note which workers are there, by address, and their threads."""
         self._threads = dict(threads)
+        self.threads = sum(threads.values())
         empty = {address: count - self._taken[address] for address, count in self._threads.items()}
         # Workers in turn, not thread by thread: two tasks share a process only when there is no other.
         most = max(empty.values(), default=0)

@@ -14,7 +14,8 @@ from distributed.utils import get_ip, get_ip_interface
 from e2edist.errors import ResourceError
 from e2edist.spec.jobs import JobSpec
 
-from ._dask import settings, signals_blocked
+from ._dask import settings
+from ._signals import signals_blocked
 from ._tls import make_certificates
 
 _LOOPBACK = "127.0.0.1"

@@ -12,8 +12,9 @@ from e2edist.errors import CampaignError
 from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup
-from ._dask import DaskPool, settings, signals_blocked
+from ._dask import DaskPool, settings
 from ._hub import dashboard_address
+from ._signals import signals_blocked
 
 log = logging.getLogger(__name__)
 
