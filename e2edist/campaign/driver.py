@@ -180,6 +180,9 @@ class Driver:
         # Where workers don't see the folder, what they have done went with them.
         find = None if lane.key in self._overlap.far else self._ledger.find
         landing = land(load, outcome, find)
+        if outcome.kind == "lost" and len(load.chunks) > 1:
+            counts = lane.pool.name, len(load.chunks), len(landing.done), len(landing.back)
+            log.warning("pool %s: of a lost load of %d chunks %d are done, %d only waited", *counts)
         took_s = sum(self._record(lane, chunk, receipt) for chunk, receipt in landing.done)
         if outcome.kind == "done":
             lane.pace.grow(len(landing.done) + len(landing.failed))

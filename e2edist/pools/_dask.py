@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from functools import partial
 from math import inf
 from typing import Any
 
 import dask
+from dask.base import annotate
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
@@ -60,6 +60,9 @@ _CLOSE_S = 5
 _RESULT_S = 30
 #: Threads are counted so often.
 _LOOK_S = 0.5
+#: After the first result others get so long to come along, for each thread, and at most: what follows them
+#: goes out in one submission, and loads of many threads are long against it.
+_BREATH_S, _BREATHS_S = 50e-6, 0.05
 
 
 @contextmanager
@@ -200,27 +203,21 @@ class DaskPool:
     def _send(self) -> None:
         """Submit what was given lately, all of it at once: each submission costs the scheduler a thread."""
         seats = {key: [seat] for _, key, _, seat in self._outbox if seat}
-        for seated in (True, False):
-            tasks = [task for task in self._outbox if (task[1] in seats) is seated]
-            where: dict[str, Any] = {"workers": seats.get} if seated else {}
-            if self._resource and not seated:
-                where = {"resources": {self._resource: 1}}
+        anywhere = {"resources": {self._resource: 1}} if self._resource else {}
+        for where in ({"workers": seats.get}, anywhere):
+            tasks = [task for task in self._outbox if (task[1] in seats) is ("workers" in where)]
             if tasks:
                 self._start(tasks, where)
         self._outbox.clear()
 
     def _start(self, tasks: list[tuple[str, str, bytes, str]], where: dict[str, Any]) -> None:
         tags, keys, parcels, _ = zip(*tasks, strict=True)
-        with dask.annotate(**where):
-            futures = self._client.map(
-                tell, [self._topic] * len(keys), keys, parcels, key=list(keys), pure=False
-            )
+        with annotate(**where):
+            topics = [self._topic] * len(keys)
+            futures = self._client.map(tell, topics, keys, parcels, key=list(keys), pure=False)
         for tag, future in zip(tags, futures, strict=True):
             self._running[tag] = future
-            future.add_done_callback(partial(self._note_end, tag))
-
-    def _note_end(self, tag: str, future: Future[Any]) -> None:
-        self._ended.put((tag, future))
+            future.add_done_callback(lambda ended, tag=tag: self._ended.put((tag, ended)))
 
     def _hear(self, event: tuple[float, tuple[str, bytes]]) -> None:
         key, value = event[1]
@@ -267,9 +264,8 @@ class DaskPool:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                tag, future = self._ended.get(
-                    timeout=max(0.0, 0 if outcomes else deadline - time.monotonic())
-                )
+                left_s = 0.0 if outcomes else max(0.0, deadline - time.monotonic())
+                tag, future = self._ended.get(timeout=left_s)
             except queue.Empty:
                 return outcomes
             if self._running.get(tag) is future:
@@ -278,6 +274,8 @@ class DaskPool:
                 outcomes.append(self._outcome(tag, future))
                 if outcomes[-1].kind == "lost":
                     self._looked = -inf
+                if len(outcomes) == 1:
+                    time.sleep(min(_BREATHS_S, _BREATH_S * self._desk.threads))
 
     def _outcome(self, tag: str, future: Future[Any]) -> Outcome:
         told = self._told.pop(str(future.key), None)

@@ -7,7 +7,6 @@ import os
 import pickle
 import traceback
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 from distributed import Worker, WorkerPlugin, get_worker

@@ -40,9 +40,7 @@ def test_before_anything_is_measured_a_chunk_rides_alone():
 
 def test_as_many_ride_together_as_take_the_wanted_time():
     waiting = Waiting(make_chunks(1000))
-    assert [c.id for c in make_load(waiting, measured(), 2.05, 1, nobody)] == [
-        c.id for c in make_chunks(20)
-    ]
+    assert [c.id for c in make_load(waiting, measured(), 2.05, 1, nobody)] == [c.id for c in make_chunks(20)]
     assert (len(waiting), waiting.next.url) == (980, "20.root")
 
 

@@ -1,0 +1,49 @@
+"""Many small files: their chunks ride together, and a worker that dies takes along one of them, not all."""
+
+import re
+
+import pyarrow.compute as pc
+import pytest
+from runs import receipts, table
+
+from e2edist.campaign.plan import read_plan
+from e2edist.campaign.verify import verify
+from e2edist.demo import make_events
+
+FILES, EVENTS = 300, 4
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Folder of many files of a few events, a chunk each."""
+    folder = tmp_path_factory.mktemp("many")
+    make_events(folder, "eg", FILES * EVENTS, seed=3, files=FILES)
+    return folder
+
+
+def test_a_worker_killed_in_the_midst_of_a_load_costs_one_chunk_a_try_and_nothing_else(lab, many):
+    lab.source = many
+    paths = sorted(many.glob("*.root"))
+    victim = paths[FILES // 2]
+    code, said = lab.run(
+        faults=[{"name": "kill", "at": "infer", "do": "kill", "file": victim.name, "times": 1}], workers=2
+    )
+    assert code == 0, said
+    assert lab.hit("kill")
+    log = (lab.out / "submit.log").read_text(encoding="utf-8")
+    ((size, done, waited),) = re.findall(r"lost load of (\d+) chunks (\d+) are done, (\d+) only waited", log)
+    assert int(size) > 2
+    assert int(done) + int(waited) == int(size) - 1
+    plan = read_plan(lab.out)
+    (uuid,) = [file.uuid for file in plan.files if file.url.endswith(victim.name)]
+    blamed = re.findall(r"WARNING lost (\S+?):", log)
+    assert [name[:32] for name in blamed] == [uuid]
+    ended = re.findall(r"INFO done chunk=(\S+)", log)
+    assert len(ended) == len(set(ended)) == FILES
+    assert len({receipt["id"] for receipt in receipts(lab.out)}) == FILES
+    assert verify(lab.out, plan).good
+    assert len(pc.unique(table(lab.out)["uuid"])) == FILES
+    assert lab.bad() == []
+    # far fewer tasks than chunks: what lands together has one moment in the log
+    moments = {line[:23] for line in log.splitlines() if "INFO done" in line}
+    assert len(moments) < FILES
