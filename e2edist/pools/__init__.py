@@ -93,7 +93,7 @@ class Pool(Protocol):
         """Return how many tasks can run at this moment: the threads of all workers that are there."""
 
     def submit(self, tag: str, function: Callable[..., Any], *arguments: Any) -> None:
-        """Start a task."""
+        """Start a task; it is on its way when `wait` is called next."""
 
     def stop_task(self, tag: str) -> list[str]:
         """Kill the worker that runs a task, harder when asked again; return the tags of all it ran.

@@ -191,7 +191,7 @@ class DaskPool:
             future.cancel()
 
     def submit(self, tag: str, function: Callable[..., Any], *arguments: Any) -> None:
-        """Start a task; the key is new for each attempt, so that an old result never answers for it."""
+        """Start a task; its key is new for each attempt, so that an old result never answers for it."""
         self._count += 1
         # Workers of a pool that has the scheduler to itself are as well chosen there.
         seat = self._desk.seat(tag) if self._resource else ""

@@ -94,7 +94,7 @@ def simulated_cluster(workers: int, seconds: float) -> Iterator[Any]:
     try:
         yield cluster
     finally:
-        cluster.close(timeout=20)
+        cluster.close(timeout=120)
         for process in started:
             process.terminate()
             process.wait(20)

@@ -10,7 +10,7 @@ import pytest
 from lab import end_group, until
 from runs import ROOT, environment
 
-from e2edist.pools import Place, Setup
+from e2edist.pools import Place, Setup, told_to_end
 from e2edist.pools._batch import open_batch_pool
 from e2edist.pools.slurm import Slurm
 from e2edist.spec.site import PoolSpec
@@ -57,6 +57,15 @@ def _wait_for(path):
     return "done"
 
 
+def _until_told():
+    """Stand for a load of many steps."""
+    for steps in range(1000):
+        if told_to_end():
+            return steps
+        time.sleep(0.05)
+    return "never told"
+
+
 def _bad_setup():
     raise ValueError("no such thing here")
 
@@ -92,6 +101,7 @@ def tell(request):
 def test_a_task_that_ends_within_the_notice_is_done_and_the_worker_gone(make, tell, tmp_path):
     pool, process = make(notice_s=60)
     pool.submit("one", _wait_for, str(tmp_path / "go"))
+    assert pool.wait(0.5) == []
     tell(process.pid, signal.SIGTERM)
     until(lambda: pool.slots() == 0, 20)  # whoever leaves gets nothing more
     tell(process.pid, signal.SIGTERM)  # as batch systems do
@@ -100,9 +110,21 @@ def test_a_task_that_ends_within_the_notice_is_done_and_the_worker_gone(make, te
     assert process.wait(20) == 0
 
 
+def test_a_task_of_many_steps_hears_that_its_worker_has_to_end_and_comes_home(make, tell, tmp_path):
+    pool, process = make(notice_s=60)
+    pool.submit("one", _until_told)
+    assert pool.wait(0.5) == []
+    tell(process.pid, signal.SIGTERM)
+    (outcome,) = pool.wait(30)
+    assert outcome.kind == "done"
+    assert outcome.value != "never told"
+    assert process.wait(20) == 0
+
+
 def test_a_task_that_needs_longer_comes_back_and_nobody_is_blamed(make, tell, tmp_path):
     pool, process = make(notice_s=1)
     pool.submit("one", _wait_for, str(tmp_path / "go"))
+    assert pool.wait(0.5) == []
     tell(process.pid, signal.SIGTERM)
     (outcome,) = pool.wait(30)
     assert (outcome.kind, type(outcome.error), str(outcome.error)) == (
@@ -116,6 +138,7 @@ def test_a_task_that_needs_longer_comes_back_and_nobody_is_blamed(make, tell, tm
 def test_a_worker_that_is_killed_after_its_notice_is_blamed_for_nothing_either(make, tell, tmp_path):
     pool, process = make(notice_s=60)
     pool.submit("one", _wait_for, str(tmp_path / "go"))
+    assert pool.wait(0.5) == []
     tell(process.pid, signal.SIGTERM)
     until(lambda: pool.slots() == 0, 20)
     end_group(process.pid)
@@ -126,7 +149,7 @@ def test_a_worker_that_is_killed_after_its_notice_is_blamed_for_nothing_either(m
 def test_a_worker_that_dies_without_notice_puts_its_task_under_suspicion(make, tmp_path):
     pool, process = make(notice_s=60)
     pool.submit("one", _wait_for, str(tmp_path / "go"))
-    time.sleep(0.5)
+    assert pool.wait(0.5) == []
     end_group(process.pid)
     (outcome,) = pool.wait(30)
     assert (outcome.kind, isinstance(outcome.error, ConnectionError)) == ("lost", False)
