@@ -60,8 +60,7 @@ _CLOSE_S = 5
 _RESULT_S = 30
 #: Threads are counted so often.
 _LOOK_S = 0.5
-#: After the first result others get so long to come along, for each thread, and at most: what follows them
-#: goes out in one submission, and loads of many threads are long against it.
+#: After the first result others may come along so long, per thread and at most: the next go out together.
 _BREATH_S, _BREATHS_S = 50e-6, 0.05
 
 
@@ -102,8 +101,7 @@ class DaskPool:
         self._resource = resource
         self._client, self._close = client, close
         self._ended: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
-        self._running: dict[str, Future[Any]] = {}
-        self._outbox: list[tuple[str, str, bytes, str]] = []
+        self._running, self._outbox = dict[str, Future[Any]](), list[tuple[str, str, bytes, str]]()
         self._stopped: set[str] = set()
         #: names of workers that were told to end: their loss is nobody's fault
         self.leaving: set[str] = set()
@@ -195,8 +193,7 @@ class DaskPool:
         self._count += 1
         # Workers of a pool that has the scheduler to itself are as well chosen there.
         seat = self._desk.seat(tag) if self._resource else ""
-        # Opaque, or client and scheduler would look through all that is in it.
-        parcel = pickle.dumps((function, arguments))
+        parcel = pickle.dumps((function, arguments))  # opaque: nobody has to look through it on its way
         self._outbox.append((tag, f"{tag}-{self._run}-{self._count}", parcel, seat))
         self._stopped.discard(tag)
 
@@ -213,8 +210,8 @@ class DaskPool:
     def _start(self, tasks: list[tuple[str, str, bytes, str]], where: dict[str, Any]) -> None:
         tags, keys, parcels, _ = zip(*tasks, strict=True)
         with annotate(**where):
-            topics = [self._topic] * len(keys)
-            futures = self._client.map(tell, topics, keys, parcels, key=list(keys), pure=False)
+            words = [self._topic] * len(keys), keys, parcels
+            futures = self._client.map(tell, *words, key=list(keys), pure=False)
         for tag, future in zip(tags, futures, strict=True):
             self._running[tag] = future
             future.add_done_callback(lambda ended, tag=tag: self._ended.put((tag, ended)))

@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 from simulated import make_receipt
 
-from e2edist.campaign import driver
+from e2edist.campaign import driver, load
 from e2edist.campaign.chunk import Chunk
 from e2edist.campaign.clock import EVENTSETUP
 from e2edist.campaign.ledger import open_ledger
@@ -88,7 +88,7 @@ class VirtualPool:
         self.workers = sorted((_Worker(*map(float, one)) for one in facts), key=lambda one: one.joins)
         self._joined = 0
         self._free: deque[_Worker] = deque()
-        self._running: list[tuple[float, int, str, Chunk, _Worker, float, float]] = []
+        self._running: list[tuple[float, int, str, list[dict[str, Any]], _Worker]] = []
         self.useful, self.chunks = 0.0, 0
 
     def expect(self, longest_s: float, left: int) -> None:
@@ -103,17 +103,22 @@ class VirtualPool:
             self._joined += 1
         return self._joined
 
-    def submit(self, tag: str, function: Any, key: str, chunk: Chunk) -> None:
+    def submit(self, tag: str, function: Any, key: str, chunks: tuple[Chunk, ...], budget_s: float) -> None:
         self._clock.now += self._work.dispatch
         worker = self._free.popleft()
-        setup, begin = 0.0, self._clock.now + self._work.gap
+        end, receipts = self._clock.now + self._work.gap, list[dict[str, Any]]()
         if worker.begun is None:
-            worker.begun, setup = begin, worker.setup
-        factor = float(self._random.choice(self._work.ratios)) * worker.factor
-        self.useful += self._work.per_event * chunk.events * factor
-        took = (self._work.fixed + self._work.per_event * chunk.events) * factor
-        self.chunks += 1
-        heapq.heappush(self._running, (begin + setup + took, self.chunks, tag, chunk, worker, setup, took))
+            worker.begun = end
+        for chunk in chunks:
+            setup = worker.setup if worker.begun == end else 0.0
+            factor = float(self._random.choice(self._work.ratios)) * worker.factor
+            self.useful += self._work.per_event * chunk.events * factor
+            took = (self._work.fixed + self._work.per_event * chunk.events) * factor
+            end += setup + took
+            stages = {EVENTSETUP: [setup * 1e3, 0.0, 0], "work": [took * 1e3, 0.0, chunk.events]}
+            receipts.append(make_receipt(chunk, self._fingerprint) | {"stages": stages})
+        self.chunks += len(chunks)
+        heapq.heappush(self._running, (end, self.chunks, tag, receipts, worker))
 
     def stop_task(self, tag: str) -> list[str]:
         raise AssertionError(f"{tag} was stopped: chunks are longer than the driver's patience")
@@ -125,11 +130,10 @@ class VirtualPool:
         self._clock.now = max(self._clock.now, min(moments, default=self._clock.now + timeout))
         found = []
         while self._running and self._running[0][0] <= self._clock.now:
-            end, _, tag, chunk, worker, setup, took = heapq.heappop(self._running)
+            end, _, tag, receipts, worker = heapq.heappop(self._running)
             worker.ended = end
             self._free.append(worker)
-            stages = {EVENTSETUP: [setup * 1e3, 0.0, 0], "work": [took * 1e3, 0.0, chunk.events]}
-            found.append(Outcome(tag, "done", make_receipt(chunk, self._fingerprint) | {"stages": stages}))
+            found.append(Outcome(tag, "done", receipts))
         return found
 
     def close(self) -> None:
@@ -159,9 +163,9 @@ class Run:
 
 @contextmanager
 def _virtual_time() -> Iterator[VirtualClock]:
-    """Give the driver another clock; it takes the time from one place, the module `time` as it knows it."""
+    """Give the driver and its loads another clock, in place of the module `time` as they know it."""
     clock = VirtualClock()
-    with patch.object(driver, "time", clock):
+    with patch.object(driver, "time", clock), patch.object(load, "time", clock):
         yield clock
 
 
