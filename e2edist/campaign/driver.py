@@ -163,7 +163,8 @@ class Driver:
         """Leave of the first chunk in line as much as this pool should get now; the rest is next."""
         chunk = self._waiting.next
         share = self._waiting.events / max(1, self._progress.workers)
-        events = portion(chunk.events, lane.pace.rate, share, self._limits.portion_s) if chunk.events else 0
+        limits = (max(self._limits.portion_s[0], self._load_s()), self._limits.portion_s[1])
+        events = portion(chunk.events, lane.pace.rate, share, limits) if chunk.events else 0
         if events == chunk.events or self._blame.knows(chunk):
             return
         chunk = self._waiting.pop()

@@ -14,6 +14,9 @@ from math import inf
 
 from .chunk import Chunk
 
+#: Portions that a thread still gets when portions begin to shrink. With one, a chunk that takes longer than
+#: foreseen, given out last, keeps all other threads waiting for an eighth of a short campaign.
+_SHARES = 3
 #: A pool measures up after so many seconds of work; before, it gets whole chunks.
 _MEASURED_S = 2.0
 
@@ -103,7 +106,7 @@ def portion(have: int, rate: float, share: float, limits: tuple[float, float]) -
     rate : float
         Events per second of the thread that is to get it; 0 if unknown: it gets all.
     share : float
-        Events that are left of the campaign, per thread of all pools.
+        Events that are left of the campaign, per thread of all pools; a third of them is a portion.
     limits : (float, float)
         Seconds of work that a chunk should at least and at most be.
 
@@ -115,5 +118,5 @@ def portion(have: int, rate: float, share: float, limits: tuple[float, float]) -
     if rate <= 0:
         return have
     least, most = (max(1, int(rate * seconds)) for seconds in limits)
-    wanted = max(least, int(min(most, share)))
+    wanted = max(least, int(min(most, share / _SHARES)))
     return have if have <= wanted * 1.5 else wanted

@@ -76,7 +76,9 @@ class BatchPool(DaskPool):
         """Note a worker that the batch system wants to end; called by the client's own thread."""
         self.leaving.add(worker)
         self._looked = -inf  # it has no thread for us any more
-        log.warning("pool %s: worker %s was told to end: it takes no more chunks", self.name, worker)
+        # By us, where no job is wanted any more.
+        level = logging.WARNING if self._crew.wanted else logging.INFO
+        log.log(level, "pool %s: worker %s was told to end: it takes no more chunks", self.name, worker)
 
     def _refuse(self, worker: str, why: str) -> None:
         """Let the crew end the job of a worker that can't be set up; called by the client's own thread."""
@@ -104,6 +106,7 @@ class BatchPool(DaskPool):
 
     def close(self) -> None:
         """Let go of all tasks, so that no worker waits for their end, and cancel the jobs."""
+        self._crew.wanted = 0
         with suppress(OSError, TimeoutError):
             self._client.cancel(list(self._running.values()))
         self._crew.close()

@@ -58,6 +58,8 @@ SETTINGS = {
 _CLOSE_S = 5
 #: A receipt is small: what takes longer died with its worker.
 _RESULT_S = 30
+#: Pauses before a scheduler that does not answer is asked once more to set workers up.
+_PAUSES_S = (0.5, 1.0, 2.0)
 #: Threads are counted so often.
 _LOOK_S = 0.5
 #: After the first result others may come along so long, per thread and at most: the next go out together.
@@ -111,19 +113,34 @@ class DaskPool:
         self._desk, self._looked, self._unfit = Desk(), -inf, ""
         self._setup = setup
         self._line: object = None
-        self._introduce()
+        self._start_up()
+
+    def _start_up(self) -> None:
+        """Introduce the setup; a worker that dies in the midst of it takes the scheduler's answer along."""
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                self._introduce()
+            except (OSError, TimeoutError) as error:
+                if pause_s is None:
+                    what = f"its scheduler does not answer ({error})"
+                    raise ResourceError(f"pool {self.name}", what, "Submit again.") from error
+                time.sleep(pause_s)
+            else:
+                return
 
     def _introduce(self) -> None:
         """Give the setup to the scheduler, which gives it to workers; a restarted one must be told anew."""
-        if self._line is not self._client.scheduler_comm:
-            self._line = self._client.scheduler_comm
-            try:
-                self._client.subscribe_topic(self._topic, self._hear)
-                self._client.register_plugin(SetupPlugin(self.name, self._topic, self._resource, self._setup))
-            except (OSError, TimeoutError):
-                raise
-            except Exception as error:  # whatever the workers raise on importing us
-                raise self._cant_be_set_up(f"{type(error).__name__}: {error}") from error
+        line = self._client.scheduler_comm
+        if self._line is line:
+            return
+        try:
+            self._client.subscribe_topic(self._topic, self._hear)
+            self._client.register_plugin(SetupPlugin(self.name, self._topic, self._resource, self._setup))
+        except (OSError, TimeoutError):
+            raise
+        except Exception as error:  # whatever the workers raise on importing us
+            raise self._cant_be_set_up(f"{type(error).__name__}: {error}") from error
+        self._line = line
 
     def _cant_be_set_up(self, why: str) -> ResourceError:
         todo = "They need the same e2edist and the same Python as this process."

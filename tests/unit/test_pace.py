@@ -23,8 +23,8 @@ def test_a_fast_pool_gets_the_whole_chunk():
     assert portion(10_000, 1000.0, 1e9, LIMITS) == 10_000
 
 
-def test_towards_the_end_a_thread_gets_its_share_of_what_is_left():
-    assert portion(10_000, 100.0, 2000.0, LIMITS) == 2000
+def test_towards_the_end_a_thread_gets_a_third_of_its_share_of_what_is_left():
+    assert portion(10_000, 100.0, 6000.0, LIMITS) == 2000
 
 
 def test_no_piece_is_shorter_than_the_least_time():
@@ -36,7 +36,7 @@ def test_far_from_the_end_a_thread_gets_what_it_does_in_the_longest_time():
 
 
 def test_a_short_rest_is_not_left_behind():
-    assert portion(700, 100.0, 500.0, LIMITS) == 700
+    assert portion(700, 100.0, 1500.0, LIMITS) == 700
 
 
 @given(
