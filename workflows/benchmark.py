@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 #: Copies of the events in each of two files: (quick, full).
-COPIES = {"eg": (20, 300), "qg": (1, 12), "top8": (1, 10)}
+COPIES = {"eg": (40, 300), "qg": (2, 12), "top8": (1, 10)}
 #: Events of the small sample with --quick, for those that take each event by itself.
 QUICK_SMALL = 150
 #: What --quick compares on busy events: the peers that came next to ours on the real ones.
