@@ -9,7 +9,6 @@ from __future__ import annotations
 import queue
 import struct
 from bisect import bisect_left, bisect_right
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +26,12 @@ _KEY = struct.Struct(">ihiIhh")
 _BASKET = struct.Struct(">Hiiii")
 #: Baskets with less between them are fetched as one: a request costs more than so many bytes.
 _GAP = 16_384
+#: A basket may hold so many bytes without question; beyond, they must be in proportion to those on disk.
+_FREE_BYTES, _MAX_RATIO = 64 << 20, 1000
+
+
+class DamagedBasketError(Exception):
+    """A basket that asks for absurdly much memory, which uproot would take."""
 
 
 class Baskets:
@@ -40,10 +45,14 @@ class Baskets:
 
     def __init__(self, leaf: Leaf) -> None:
         branch = leaf.branch
-        if leaf.dtype is None or not isinstance(branch, uproot.TBranch) or branch.embedded_baskets:
+        plain = leaf.dtype is not None and isinstance(branch, uproot.TBranch) and not branch.embedded_baskets
+        # Of two branches with one name, uproot and ROOT read the first.
+        if not plain or branch.tree[leaf.name] is not branch:
             raise ValueError(f"{leaf.name} is for uproot to read")
-        self.leaf, self.dtype = leaf, leaf.dtype
+        self.leaf, self.dtype = leaf, np.dtype(leaf.dtype)
         self.edges: list[int] = [int(edge) for edge in branch.entry_offsets]
+        if self.edges[0] or self.edges != sorted(self.edges):
+            raise ValueError(f"{leaf.name} has baskets in no order")
         count = len(self.edges) - 1
         self.first: list[int] = branch.member("fBasketSeek")[:count].tolist()
         self.bytes: list[int] = branch.member("fBasketBytes")[:count].tolist()
@@ -71,8 +80,14 @@ class Baskets:
         size, _, content, _, key, _ = _KEY.unpack_from(raw.data)
         *_, entries, end = _BASKET.unpack_from(raw.data, key - _BASKET.size - 1)
         end -= key
-        if size != len(raw) or entries != self.edges[number + 1] - self.edges[number] or end > content:
+        if content > _FREE_BYTES and content > _MAX_RATIO * len(raw):
+            raise DamagedBasketError(f"a basket of {len(raw)} bytes would hold {content}")
+        if size != len(raw) or entries != self.edges[number + 1] - self.edges[number]:
             raise ValueError("not the basket that the branch speaks of")
+        # Before anything is made of that size.
+        offsets = 0 if self.leaf.scalar and end == content else 4 * (entries + 2)
+        if not 0 <= end <= content or content - end != offsets:
+            raise ValueError("not the offsets that the entries need")
         body = _inflated(raw[key:], content)
         if self.leaf.scalar:
             values = body[:end].view(self.dtype)
@@ -111,19 +126,30 @@ def _beheaded(values: Array, firsts: Array, header: int) -> Array:
 
 
 def read_baskets(columns: Sequence[Baskets], start: int, stop: int) -> dict[str, Lists]:
-    """Return branch name -> the entries ``start:stop``, which is not empty; not what uproot must look at."""
-    places = {
-        (column.first[i], column.first[i] + column.bytes[i])
-        for column in columns
-        for i in column.numbers(start, stop)
-    }
+    """Return branch name -> the entries ``start:stop``, which is not empty; not what uproot must look at.
+
+    Raises
+    ------
+    DamagedBasketError
+        What uproot had better not look at.
+    """
     found: dict[str, Lists] = {}
-    with suppress(Exception):  # uproot tries again, and says what is wrong
+    try:
+        places = {
+            (column.first[i], column.first[i] + column.bytes[i])
+            for column in columns
+            for i in column.numbers(start, stop)
+        }
         content = _fetch(columns[0].leaf.branch.file.source, sorted(places)) if places else {}
-        for column in columns:
-            with suppress(Exception):  # as above, for this one
-                raw = [content[column.first[i]] for i in column.numbers(start, stop)]
-                found[column.leaf.name] = column.decode(raw, start, stop)
+    except Exception:  # uproot tries again, and says what is wrong
+        return {}
+    for column in columns:
+        try:
+            raw = [content[column.first[i]] for i in column.numbers(start, stop)]
+            found[column.leaf.name] = column.decode(raw, start, stop)
+        except Exception as error:  # as above
+            if isinstance(error, DamagedBasketError):
+                raise
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
@@ -198,6 +199,12 @@ def leaf(branch: Any, column: str, kind: Kind, faults: Faults, *, scalar: bool =
             column, f"branch {branch.name!r} has {counts}", "Make the file again: it was merged wrongly"
         )
         return None
+    if packed := _packed(branch):
+        todo = "Write it as a plain float"
+        faults.wrong(
+            column, f"branch {branch.name!r} is a {packed} of fewer bits, read wrongly by uproot", todo
+        )
+        return None
     shape = "one number an event" if scalar else "a list of numbers an event"
     if dtype is None or dtype.kind not in ("iu" if kind == "integer" else "iuf"):
         wanted = shape.replace("number", "integer") if kind == "integer" else shape
@@ -205,6 +212,14 @@ def leaf(branch: Any, column: str, kind: Kind, faults: Faults, *, scalar: bool =
         return None
     header = 0 if scalar else int((override or interpretation).header_bytes)
     return Leaf(branch.name, scalar, override, branch, dtype, header)
+
+
+def _packed(branch: Any) -> str:
+    """Return the type of a leaf list whose numbers are packed into a range or into few bits, else nothing."""
+    found = re.search(r"/([df])\[([^\]]*)\]", str(getattr(branch, "title", "")))
+    if found is None or (found[1] == "d" and re.fullmatch(r"0, *0(, *32)?", found[2])):
+        return ""
+    return {"d": "Double32_t", "f": "Float16_t"}[found[1]]
 
 
 def _typename(branch: Any) -> str:

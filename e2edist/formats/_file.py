@@ -110,7 +110,7 @@ def _check_end(url: str, size: int, end: int) -> None:
             url, f"is cut short: {size} bytes, its header says {end}", "Copy or make the file again"
         )
     if end < size:
-        todo = "Make or recover it (ROOT does on opening it for update), or copy it again"
+        todo = "Make or copy it again, or copy its tree to a new file (hadd new.root old.root)"
         raise InputError(url, f"was not closed properly: {size} bytes, its header says {end}", todo)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -61,7 +62,9 @@ def _key(file: FileInfo, columns: Columns, collections: Mapping[str, tuple[str, 
         stat = path.stat()  # of the file that has the name now
         found = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
     wanted = tuple(sorted((name, tuple(sorted(items))) for name, items in columns.items()))
-    return (file.url, file.uuid, file.tree, file.format, found, wanted, tuple(sorted(collections.items())))
+    # A process that was forked has the file, but not the thread that reads it.
+    planned = (os.getpid(), file.url, file.uuid, file.tree, file.format)
+    return (planned, found, wanted, tuple(sorted(collections.items())))
 
 
 def _take(key: Hashable) -> Reader | None:

@@ -19,7 +19,7 @@ from ..errors import (
 )
 from ..imaging.batch import TABLES, EventBatch
 from ._baskets import Baskets, read_baskets
-from ._branches import Binding, Faults, Leaf, Lists, Request
+from ._branches import Binding, Faults, Leaf, Lists, Request, uproot
 from ._file import FileInfo, OpenTree, open_tree
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Reader:
                 low, high = max(first, start), min(last, stop)
                 try:
                     if low < high:
-                        read_leaves(self._opened.tree, [one], low, high)
+                        self._lists([one], low, high)
                 except Exception:  # as in `guarded`: no list of types would be complete
                     bad.append((low, high))
         joined: list[tuple[int, int]] = []
@@ -166,6 +166,8 @@ def read_leaves(tree: Any, leaves: Iterable[Leaf], start: int, stop: int) -> dic
     Raises whatever uproot raises on bad bytes, and ValueError if it gives another number of entries.
     """
     leaves = list(leaves)
+    for one in leaves:
+        _check_counts(one)
     plain = [one.name for one in leaves if one.interpretation is None]
     arrays: dict[str, Any] = {}
     if plain and stop > start:
@@ -176,6 +178,20 @@ def read_leaves(tree: Any, leaves: Iterable[Leaf], start: int, stop: int) -> dic
                 one.interpretation, entry_start=start, entry_stop=stop, array_cache=None
             )
     return {one.name: _lists(one, arrays.get(one.name), stop - start) for one in leaves}
+
+
+def _check_counts(one: Leaf) -> None:
+    """Refuse lists without offsets (ROOT's kGenerateOffsetMap) whose counter has other baskets.
+
+    uproot takes their counts from the counter's basket of the same number, and may give wrong rows.
+    """
+    branch = one.branch
+    if one.scalar or one.header or not isinstance(branch, uproot.TBranch) or branch.count_branch is None:
+        return
+    tree = branch.tree
+    bits = int(tree.member("fIOFeatures").member("fIOBits")) if tree.has_member("fIOFeatures") else 0
+    if bits and branch.entry_offsets != branch.count_branch.entry_offsets:
+        raise ValueError(f"{one.name} has no offsets, and other baskets than its counter: copy it with hadd")
 
 
 def _lists(one: Leaf, array: Any, events: int) -> Lists:

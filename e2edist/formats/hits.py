@@ -52,7 +52,8 @@ def detect(names: Collection[str]) -> bool:
 
 def bind(request: Request) -> Binding:
     """Find the branches for all columns of `request`; faults go to ``request.faults``."""
-    branches = {branch.name: branch for branch in request.tree.branches}
+    # Of two branches with one name ROOT reads the first.
+    branches = {branch.name: branch for branch in reversed(list(request.tree.branches))}
     found = [_source(request, branches, name, wanted) for name, wanted in request.columns.items()]
     return Binding(tuple(source for source in found if source), _numbers(branches, request))
 

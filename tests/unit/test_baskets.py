@@ -1,5 +1,8 @@
 """Baskets read by our own hands hold what uproot finds in them, and what is odd is left to uproot."""
 
+import multiprocessing
+import os
+import resource
 import struct
 from itertools import pairwise
 from types import SimpleNamespace
@@ -10,10 +13,10 @@ import pytest
 import uproot
 
 from e2edist.demo import make_events
-from e2edist.errors import InputError
+from e2edist.errors import EntriesError, InputError
 from e2edist.formats import _kept, _reader, forget_files, inspect, open_events, read_events
 from e2edist.formats._baskets import Baskets, read_baskets
-from e2edist.formats._branches import Leaf, raw_bytes
+from e2edist.formats._branches import Leaf, _packed, raw_bytes
 from e2edist.spec.tagger import load_tagger
 
 TOP = load_tagger("top").columns()
@@ -137,6 +140,40 @@ def test_a_basket_that_contradicts_itself_is_refused(raw):
         baskets().decode([raw], 0, 4)
 
 
+def test_a_basket_that_claims_gigabytes_costs_nothing_and_its_entries_are_named(tmp_path):
+    path = make_events(tmp_path, "eg", 40, 1, files=1)[0]
+    columns = load_tagger("eg").columns()
+    with uproot.open(path) as opened:
+        place = int(opened["Events"]["EBRecHit_energy"].member("fBasketSeek")[0])
+    content = bytearray(path.read_bytes())
+    content[place + 6] = 0x7F  # the highest byte of the uncompressed size
+    path.write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with (
+        open_events(str(path), columns) as reader,
+        pytest.raises(EntriesError, match=r"a basket of .* would hold 21") as caught,
+    ):
+        reader.read(0, 40)
+    assert caught.value.ranges == ((0, 40),)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+
+
+def test_a_branch_that_is_not_the_one_of_its_name_is_left_to_uproot(tmp_path):
+    path = make_events(tmp_path, "eg", 5, 1, files=1)[0]
+    with open_events(str(path), load_tagger("eg").columns()) as reader:
+        first, second = reader._leaves[:2]
+        assert Baskets(first).edges == [0, 5]
+        with pytest.raises(ValueError, match="for uproot"):
+            Baskets(Leaf(first.name, branch=second.branch, dtype=first.dtype))
+
+
+@pytest.mark.parametrize(("title", "kind"), [("x[n]/d[0,500,16]", "Double32_t"), ("x/f[0,1]", "Float16_t")])
+def test_numbers_packed_into_few_bits_are_refused(title, kind):
+    assert _packed(SimpleNamespace(title=title)) == kind
+    assert not _packed(SimpleNamespace(title="x[n]/d"))
+    assert not _packed(SimpleNamespace(title="x[n]/d[0,0,32]"))
+
+
 def test_what_uproot_alone_can_read_is_left_to_it():
     with pytest.raises(ValueError, match="for uproot"):
         Baskets(Leaf("x", dtype=np.dtype("f4"), branch=SimpleNamespace(embedded_baskets=[])))
@@ -201,6 +238,21 @@ def test_a_file_that_hung_up_is_opened_once_more(file, monkeypatch):
     _kept._kept[0][1]._opened.directory.file.source.close()
     assert read_events(file, columns, {}, 20, 40).events == 20
     assert len(calls) == 2
+
+
+def _child(file, columns):
+    os._exit(0 if read_events(file, columns, {}, 20, 40).events == 20 else 1)
+
+
+def test_a_forked_process_opens_the_file_for_itself(file):
+    columns = load_tagger("eg").columns()
+    read_events(file, columns, {}, 0, 20)
+    child = multiprocessing.get_context("fork").Process(target=_child, args=(file, columns))
+    child.start()
+    child.join(60)
+    if child.is_alive():
+        child.kill()
+    assert child.exitcode == 0
 
 
 def test_no_more_than_a_few_files_stay_open(tmp_path, monkeypatch):
