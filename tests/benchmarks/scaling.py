@@ -27,8 +27,8 @@ from e2edist.campaign.names import USAGE
 from e2edist.campaign.plan import read_plan
 
 Receipt = dict[str, Any]
-#: What driver and scheduler need for a chunk: CPU time of ``scale.py dask 3000 128 2`` on two busy cores.
-DISPATCH_MS = 3.2
+#: What driver and scheduler need for a chunk: CPU time of ``scale.py dask``, the idle workers' left out.
+DISPATCH_MS = 2.0
 
 
 def parser() -> argparse.ArgumentParser:
