@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
+from rich.table import Column, Table
 
 from e2edist.errors import E2EError
 
@@ -202,7 +202,13 @@ def print_bill(console: Console, bill: Sequence[PoolBill]) -> None:
     """Show what all runs of a campaign took, a pool a row; nothing without a journal."""
     if not bill:
         return
-    table = Table("pool", "worker h", "used/idle/start/lost", "node h", "GPU h", "charge", "per M events")
+    # In lines of their own, or terminals of 80 columns cut them.
+    whole = (
+        Column("pool", no_wrap=True),
+        Column("worker\nh"),
+        Column("% used/idle\n/start/lost", no_wrap=True),
+    )
+    table = Table(*whole, "node h", "GPU h", "charge", "per M\nevents")
     table.title, table.title_justify = "bill, of all runs", "left"
     for row in bill:
         hours = (row.used_h, row.idle_h, row.starting_h, row.lost_h)
@@ -212,7 +218,7 @@ def print_bill(console: Console, bill: Sequence[PoolBill]) -> None:
         table.add_row(
             row.pool,
             f"{row.allocated_h:.3g}",
-            f"{parts} %",
+            parts,
             f"{row.node_h:.3g}",
             f"{row.gpu_h:.3g}",
             f"{row.charge:.3g} {row.unit}{paid}",

@@ -6,10 +6,11 @@ import json
 import pytest
 from rich.console import Console
 
+from e2edist.campaign.bill import PoolBill
 from e2edist.campaign.progress import Progress
 from e2edist.campaign.receipts import log_line
 from e2edist.closing import notify
-from e2edist.terminal import describe, details, tell_progress
+from e2edist.terminal import describe, details, print_bill, tell_progress
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,15 @@ def test_a_notification_that_fails_is_told_and_no_more(command, text, monkeypatc
     said = io.StringIO()
     notify(command, FACTS, Console(file=said, width=200))
     assert text in said.getvalue()
+
+
+def test_a_bill_of_large_numbers_is_whole_on_eighty_columns():
+    said = io.StringIO()
+    hours = {"allocated_h": 100.0, "used_h": 81.0, "starting_h": 6.0, "lost_h": 3.0, "idle_h": 10.0}
+    more = {"node_h": 1234.5, "gpu_h": 4938.0, "charge": 1234.5, "unit": "node h", "cost": 1234.56}
+    bill = PoolBill("gpu-preempt", **hours, **more, currency="EUR", events=10**8)
+    print_bill(Console(file=said, width=80), [bill])
+    text = said.getvalue()
+    for part in ("gpu-preempt", "% used/idle", "/start/lost", "81/10/6/3", "1.23e+03", "1234.56", "12.3"):
+        assert part in text, part
+    assert "…" not in text
