@@ -88,16 +88,8 @@ def verb(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def many(tmp_path_factory, make_small_clusters):
-    """More events than are done while a test looks on: 80 chunks."""
-    folder = tmp_path_factory.mktemp("many")
-    make_small_clusters(folder, "eg", 4000, seed=4)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def endless(tmp_path_factory, make_small_clusters):
-    """More chunks than are done by jobs while a test looks on and cancels them: 2000."""
+    """More chunks than are done while a test looks on and cancels them: 2000."""
     folder = tmp_path_factory.mktemp("endless")
     make_small_clusters(folder, "eg", 4000, seed=4, size=2)
     return folder

@@ -50,8 +50,8 @@ def test_a_detached_campaign_outlives_its_submit_and_ends_by_itself(campaign, ev
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ended")
-def test_cancel_ends_a_detached_campaign_whole_and_submit_goes_on(many, model, tmp_path):
-    options = ("--input", many, "--model", model, "--output", "out", *SLOW)
+def test_cancel_ends_a_detached_campaign_whole_and_submit_goes_on(endless, model, tmp_path):
+    options = ("--input", endless, "--model", model, "--output", "out", *SLOW)
     assert run((*options, "--detach"), tmp_path).returncode == 0
     processes = tree(int(record(tmp_path)["id"]))
     until(lambda: parts(tmp_path / "out"))
@@ -74,8 +74,8 @@ def test_cancel_ends_a_detached_campaign_whole_and_submit_goes_on(many, model, t
 
 
 @pytest.mark.usefixtures("ended")
-def test_a_killed_controller_is_told_from_a_stopped_one(many, model, tmp_path):
-    options = ("--input", many, "--model", model, "--output", "out", *SLOW, "--detach")
+def test_a_killed_controller_is_told_from_a_stopped_one(endless, model, tmp_path):
+    options = ("--input", endless, "--model", model, "--output", "out", *SLOW, "--detach")
     assert run(options, tmp_path).returncode == 0
     pid = int(record(tmp_path)["id"])
     until(lambda: status(tmp_path)["state"] == "running")
@@ -94,8 +94,8 @@ def test_what_is_wrong_is_said_before_anything_is_started(events, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_campaign_in_a_terminal_is_cancelled_from_another(many, model, tmp_path):
-    options = ("--input", many, "--model", model, "--output", "out", *SLOW)
+def test_a_campaign_in_a_terminal_is_cancelled_from_another(endless, model, tmp_path):
+    options = ("--input", endless, "--model", model, "--output", "out", *SLOW)
     process = start(options, tmp_path, stdout=subprocess.DEVNULL)
     try:
         until(lambda: parts(tmp_path / "out"))
