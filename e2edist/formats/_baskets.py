@@ -27,7 +27,9 @@ _BASKET = struct.Struct(">Hiiii")
 #: Baskets with less between them are fetched as one: a request costs more than so many bytes.
 _GAP = 16_384
 #: A basket may hold so many bytes without question; beyond, they must be in proportion to those on disk.
-_FREE_BYTES, _MAX_RATIO = 64 << 20, 1000
+_FREE_BYTES = 64 << 20
+#: No compressed physics branch comes near this ratio; damaged headers do.
+MAX_RATIO = 1000
 
 
 class DamagedBasketError(Exception):
@@ -80,7 +82,7 @@ class Baskets:
         size, _, content, _, key, _ = _KEY.unpack_from(raw.data)
         *_, entries, end = _BASKET.unpack_from(raw.data, key - _BASKET.size - 1)
         end -= key
-        if content > _FREE_BYTES and content > _MAX_RATIO * len(raw):
+        if content > _FREE_BYTES and content > MAX_RATIO * len(raw):
             raise DamagedBasketError(f"a basket of {len(raw)} bytes would hold {content}")
         if size != len(raw) or entries != self.edges[number + 1] - self.edges[number]:
             raise ValueError("not the basket that the branch speaks of")

@@ -18,7 +18,7 @@ from ..errors import (
     unknown_name,
 )
 from ..imaging.batch import TABLES, EventBatch
-from ._baskets import Baskets, read_baskets
+from ._baskets import MAX_RATIO, Baskets, read_baskets
 from ._branches import Binding, Faults, Leaf, Lists, Request, uproot
 from ._file import FileInfo, OpenTree, open_tree
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 _GIB = 1024**3
 #: A read may take this much without question; beyond it must be in proportion to what is on disk.
 _FREE_BYTES = 2 * _GIB
-#: No compressed physics branch comes near this ratio; damaged headers do.
-_MAX_RATIO = 1000
 _DAMAGED = "The file is damaged or of a kind that uproot can't read: copy or make it again, or leave it out"
 
 
@@ -155,7 +153,7 @@ class Reader:
     def _check_memory(self, where: str, start: int, stop: int) -> None:
         share = (stop - start) / max(self.info.entries, 1)
         needed = share * self._bytes + 8.0 * (stop - start) * len(self._leaves)
-        if needed > _FREE_BYTES and needed > _MAX_RATIO * self.info.size:
+        if needed > _FREE_BYTES and needed > MAX_RATIO * self.info.size:
             what = f"would need {needed / _GIB:.1f} GiB from a file of {self.info.size} bytes"
             raise ResourceError(where, what, "The file is most likely damaged: leave it out")
 

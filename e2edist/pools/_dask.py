@@ -216,12 +216,12 @@ class DaskPool:
 
     def _send(self) -> None:
         """Submit what was given lately, all of it at once: each submission costs the scheduler a thread."""
-        seats = {key: [seat] for _, key, _, seat in self._outbox if seat}
-        anywhere = {"resources": {self._resource: 1}} if self._resource else {}
-        for where in ({"workers": seats.get}, anywhere):
-            tasks = [task for task in self._outbox if (task[1] in seats) is ("workers" in where)]
-            if tasks:
-                self._start(tasks, where)
+        seated = [task for task in self._outbox if task[3]]
+        others = [task for task in self._outbox if not task[3]]
+        if seated:
+            self._start(seated, {"workers": {key: [seat] for _, key, _, seat in seated}.get})
+        if others:
+            self._start(others, {"resources": {self._resource: 1}} if self._resource else {})
         self._outbox.clear()
 
     def _start(self, tasks: list[tuple[str, str, bytes, str]], where: dict[str, Any]) -> None:
