@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +32,11 @@ def add_times(a: StageTimes, b: StageTimes) -> StageTimes:
         )
         for name in names
     }
+
+
+def wall_s(stages: Mapping[str, Sequence[float]]) -> float:
+    """Return the wall seconds of all stages together."""
+    return sum(times[0] for times in stages.values()) / 1e3
 
 
 def _now() -> tuple[float, float]:

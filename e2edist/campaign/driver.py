@@ -22,7 +22,7 @@ from e2edist.pools import Outcome, Pool
 from .alarm import Alarm
 from .blame import HOPELESS, Action, Blame, SlowError
 from .chunk import Chunk, Receipt
-from .clock import EVENTSETUP
+from .clock import EVENTSETUP, wall_s
 from .ledger import Failure, Ledger
 from .load import Lane, Load, land, make_load
 from .overlap import Overlap
@@ -213,7 +213,7 @@ class Driver:
         self._blame.hopeful = True
         self._overlap.note(lane.key, chunk, receipt)
         stages = receipt["stages"]
-        took_s = sum(times[0] for times in stages.values()) / 1e3
+        took_s = wall_s(stages)
         self._longest_s = max(self._longest_s, took_s)
         lane.pace.add(chunk.events, took_s - stages.get(EVENTSETUP, (0.0,))[0] / 1e3)
         self._progress.done += 1

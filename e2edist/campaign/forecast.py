@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any
 
 from .chunk import Receipt
-from .clock import EVENTSETUP
+from .clock import EVENTSETUP, wall_s
 from .progress import Progress
 
 #: Chunks of each pool that an estimate is made of, for each of its threads, and at least.
@@ -91,7 +91,7 @@ def measure_pools(receipts: Iterable[Receipt]) -> dict[str, Measured]:
     for receipt in receipts:
         stages = receipt["stages"]
         setup = stages.get(EVENTSETUP, (0.0,))[0] / 1e3
-        work = sum(times[0] for times in stages.values()) / 1e3 - setup
+        work = wall_s(stages) - setup
         one = found.setdefault(receipt["pool"], Measured())
         one.setup_s = max(one.setup_s, setup)
         if work > 0 and receipt["events"]:

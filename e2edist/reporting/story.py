@@ -14,7 +14,7 @@ import numpy as np
 from e2edist.campaign.bad import read_bad, skipped_events
 from e2edist.campaign.bill import PoolBill, make_bill
 from e2edist.campaign.chunk import Chunk, Receipt
-from e2edist.campaign.clock import EVENTSETUP, StageTimes, add_times
+from e2edist.campaign.clock import EVENTSETUP, StageTimes, add_times, wall_s
 from e2edist.campaign.ledger import read_receipts
 from e2edist.campaign.plan import Plan, read_plan
 from e2edist.campaign.summary import Summary, summarise
@@ -189,7 +189,7 @@ class _Reader:
         kind.stages = add_times(kind.stages, {name: tuple(t) for name, t in receipt["stages"].items()})
         self.parts.append(receipt["id"])
         self.began.append(receipt["started"])
-        self.wall_s.append(sum(times[0] for times in receipt["stages"].values()) / 1e3)
+        self.wall_s.append(wall_s(receipt["stages"]))
         self.events.append(receipt["events"])
         self.worker.append((receipt["host"], receipt["pid"]))
         said = {

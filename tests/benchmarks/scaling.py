@@ -21,7 +21,7 @@ import numpy as np
 from simulated import make_plan
 from virtual import Run, Work, simulate
 
-from e2edist.campaign.clock import EVENTSETUP
+from e2edist.campaign.clock import EVENTSETUP, wall_s
 from e2edist.campaign.ledger import read_receipts
 from e2edist.campaign.names import USAGE
 from e2edist.campaign.plan import read_plan
@@ -69,7 +69,7 @@ def work_of(folders: Iterable[Path], dispatch_ms: float = 0.0) -> Work:
 
 
 def _seconds(receipt: Receipt) -> float:
-    return sum(times[0] for times in receipt["stages"].values()) / 1e3
+    return wall_s(receipt["stages"])
 
 
 def _setup(receipt: Receipt) -> float:
