@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from . import names
 from .chunk import PREDICTIONS, Chunk, Receipt
 from .delivery import bring_home
 from .receipts import NEEDED, Receipts
+from .tiling import Range, best_tiles, gaps
 
 LEDGER = names.LEDGER
 #: Attempts that a failure tells of.
 _TOLD = 8
-_Range = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Ledger:
 
     def find(self, chunk: Chunk) -> Receipt | None:
         """Return the receipt of a part that is there, whether or not its worker lived to tell."""
-        found = _from_parts(self.path.parent, [chunk.id], self.fingerprint).get(chunk.id)
+        found = read_parts(self.path.parent, [chunk.id], self.fingerprint).get(chunk.id)
         if found is None:
             return None
         path = self.path.parent / PREDICTIONS / f"{chunk.id}.parquet"
@@ -117,6 +117,15 @@ class Ledger:
         self.done.append(failed=asdict(failure))
         if self.telemetry is not None:
             self.telemetry.failed(f"{failure.url} {failure.start}-{failure.stop}: {failure.reason}")
+
+    def restrict(self, counted: list[str], failed: dict[str, Failure], sizes: Mapping[str, int]) -> None:
+        """Let go of done chunks that are not among `counted`, and of failures that are not among `failed`."""
+        if len(counted) == len(self.done) and failed == self.failed:
+            return
+        self.failed = failed
+        self.done.rewrite(counted, {}, sizes)
+        for failure in failed.values():
+            self.done.append(failed=asdict(failure))
 
     @property
     def events_done(self) -> int:
@@ -137,19 +146,10 @@ def open_ledger(folder: Path, fingerprint: str, chunks: Iterable[Chunk]) -> Ledg
     halved is done where its pieces are: only what they leave open is pending.
     """
     ledger = Ledger(folder / LEDGER, fingerprint=fingerprint)
-    sizes = _sizes(folder / PREDICTIONS)
+    sizes = part_sizes(folder)
     clean = ledger.done.load(sizes, fingerprint)
-    found = _from_parts(folder, (name for name in sizes if name not in ledger.done), fingerprint)
-    pieces = _pieces(name for some in (ledger.done, found) for name in some)
-    counted: list[str] = []
-    for chunk in chunks:
-        if chunk.id in ledger.done or chunk.id in found:
-            counted.append(chunk.id)
-            continue
-        head = names.chunk_place(chunk.id)[0]
-        tiles = _tiles(chunk, pieces.get(head, []))
-        counted += [names.piece_id(head, start, stop) for start, stop in tiles]
-        ledger.pending += _gaps(chunk, tiles)
+    found = read_parts(folder, (name for name in sizes if name not in ledger.done), fingerprint)
+    counted, ledger.pending = choose_parts(ledger.done, found, chunks)
     if not clean or found or len(counted) != len(ledger.done):
         ledger.done.rewrite(counted, found, sizes)
     return ledger
@@ -157,28 +157,55 @@ def open_ledger(folder: Path, fingerprint: str, chunks: Iterable[Chunk]) -> Ledg
 
 def read_receipts(folder: Path, fingerprint: str) -> Iterator[Receipt]:
     """Yield the receipt of each part of a plan that is there, one at a time; changes nothing."""
-    known, sizes = Receipts(folder / LEDGER), _sizes(folder / PREDICTIONS)
+    known, sizes = Receipts(folder / LEDGER), part_sizes(folder)
     known.load(sizes, fingerprint)
     yield from known.values()
     unknown = (name for name in sizes if name not in known)
-    yield from _from_parts(folder, unknown, fingerprint).values()
+    yield from read_parts(folder, unknown, fingerprint).values()
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """Return the bytes of each part, by its name without ending."""
+def choose_parts(
+    known: Collection[str], found: Mapping[str, Receipt], chunks: Iterable[Chunk]
+) -> tuple[list[str], list[Chunk]]:
+    """Return the names of the parts that count, and what they leave open of the planned chunks.
+
+    Parameters
+    ----------
+    known, found
+        Parts that count already, and others that are there: one of these counts where no known one holds
+        its entries.
+    """
+    pieces = pieces_of(name for some in (known, found) for name in some)
+    counted: list[str] = []
+    pending: list[Chunk] = []
+    for chunk in chunks:
+        if chunk.id in known or (not chunk.events and chunk.id in found):
+            counted.append(chunk.id)
+            continue
+        head = names.chunk_place(chunk.id)[0]
+        inside = {place: names.piece_id(head, *place) for place in _inside(chunk, pieces.get(head, []))}
+        tiles = best_tiles(inside, {place for place, name in inside.items() if name in known})
+        counted += [inside[place] for place in tiles]
+        pending += [chunk.part(*place) for place in gaps(chunk.start, chunk.stop, tiles)]
+        pending += [] if chunk.events else [chunk]
+    return counted, pending
+
+
+def part_sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of each part of a campaign, by its name without ending."""
     ending = ".parquet"
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(folder / PREDICTIONS) as entries:
             parts = (entry for entry in entries if entry.name.endswith(ending) and entry.name[0] != ".")
             return {entry.name.removesuffix(ending): entry.stat().st_size for entry in parts}
     except FileNotFoundError:
         return {}
 
 
-def _from_parts(folder: Path, unknown: Iterable[str], fingerprint: str) -> dict[str, Receipt]:
-    """Return the receipts that only the footers know, of parts of this plan."""
+def read_parts(folder: Path, some: Iterable[str], fingerprint: str) -> dict[str, Receipt]:
+    """Return the receipts in the footers of some parts, of those that are of this plan."""
     found = {}
-    for name in unknown:
+    for name in some:
         receipt = _receipt_of(folder / PREDICTIONS / f"{name}.parquet")
         if receipt and receipt["fingerprint"] == fingerprint and receipt["id"] == name:
             found[name] = receipt
@@ -193,9 +220,9 @@ def _receipt_of(path: Path) -> Receipt | None:
     return receipt if receipt.keys() >= NEEDED else None
 
 
-def _pieces(parts: Iterable[str]) -> dict[str, list[_Range]]:
+def pieces_of(parts: Iterable[str]) -> dict[str, list[Range]]:
     """Return the entries that parts hold, in order, by what the ids of a file's chunks begin with."""
-    pieces: dict[str, list[_Range]] = {}
+    pieces: dict[str, list[Range]] = {}
     for name in parts:
         head, start, stop = names.chunk_place(name)
         pieces.setdefault(head, []).append((start, stop))
@@ -204,44 +231,7 @@ def _pieces(parts: Iterable[str]) -> dict[str, list[_Range]]:
     return pieces
 
 
-def _tiles(chunk: Chunk, pieces: list[_Range]) -> list[_Range]:
-    """Return the parts inside a chunk that do not overlap, larger ones first where they do.
-
-    Parameters
-    ----------
-    pieces : list of (int, int)
-        Parts of its file, sorted.
-    """
+def _inside(chunk: Chunk, pieces: list[Range]) -> list[Range]:
+    """Return those of `pieces`, parts of its file in order, that lie inside a chunk."""
     first, last = (bisect_left(pieces, (edge, 0)) for edge in (chunk.start, max(chunk.stop, chunk.start + 1)))
-    inside = [piece for piece in pieces[first:last] if piece[1] <= chunk.stop]
-    chosen: list[_Range] = []
-    for start, stop in sorted(inside, key=lambda piece: (piece[0] - piece[1], piece[0])):
-        if all(stop <= a or b <= start for a, b in chosen):
-            chosen.append((start, stop))
-    return sorted(chosen)
-
-
-def _gaps(chunk: Chunk, tiles: list[_Range]) -> Iterator[Chunk]:
-    """Yield what `tiles` leave of a chunk."""
-    if chunk.events == 0:
-        yield chunk
-    at = chunk.start
-    for start, stop in tiles:
-        if at < start:
-            yield chunk.part(at, start)
-        at = stop
-    if at < chunk.stop:
-        yield chunk.part(at, chunk.stop)
-
-
-def remove_strangers(folder: Path, ledger: Ledger) -> list[str]:
-    """Remove parts that the ledger does not know: a worker that was cut off may have written them late.
-
-    Its rows are in other parts already. A file that is not named as a part is none of ours. Returns the
-    names that were removed.
-    """
-    paths = (folder / PREDICTIONS).glob("*.parquet")
-    strangers = [path for path in paths if path.stem not in ledger.done and names.is_chunk_id(path.stem)]
-    for path in strangers:
-        path.unlink(missing_ok=True)
-    return sorted(path.name for path in strangers)
+    return [piece for piece in pieces[first:last] if piece[1] <= chunk.stop]

@@ -27,12 +27,14 @@ from .delivery import check_reach
 from .driver import Driver, Limits
 from .folder import check_folder, clear, look_at_folder
 from .heartbeat import Heart, beating
-from .ledger import Ledger, open_ledger, remove_strangers
+from .ledger import Ledger, open_ledger
 from .lock import locked
+from .logfile import log_to
 from .memory import check_batch, check_chunks, threads_of
 from .overlap import Overlap
 from .plan import Plan, check_same, default_chunk_events, make_plan, read_plan
 from .progress import Progress
+from .reconcile import reconcile, remove_doubles
 from .summary import write_timing
 
 LOG = names.LOG
@@ -157,7 +159,8 @@ def run_campaign(
         ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
         before = ledger.events_done
         try:
-            seconds, complete = _drive(replace(campaign, plan=plan), ledger, watch, stop, ready)
+            with log_to(folder / LOG):
+                seconds, complete = _drive(replace(campaign, plan=plan), ledger, watch, stop, ready)
         except BaseException:
             with suppress(E2EError):  # the error that stopped it is the one to tell
                 _write_books(folder, plan, ledger)
@@ -191,10 +194,8 @@ def _freeze(campaign: Campaign) -> Plan:
 
 
 def _write_books(folder: Path, plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
-    """Write ``timing.parquet`` and ``bad.parquet``; remove drafts of dead workers and parts of nothing."""
+    """Write ``timing.parquet`` and ``bad.parquet``; remove drafts of dead workers."""
     sweep(folder / PREDICTIONS)
-    for name in remove_strangers(folder, ledger):
-        log.warning("removed %s: its entries are in other parts", name)
     rows = bad_rows(plan, ledger)
     write_timing(folder, ledger.done)
     write_bad(folder, rows)
@@ -213,34 +214,38 @@ def _drive(
     progress = Progress(done + len(pending), campaign.plan.events, done, 0, ledger.events_done)
     watch(progress)
     if not pending:
+        remove_doubles(ledger)
         return 0.0, True
-    spec = campaign.spec
-    limits = Limits(spec.chunk_limit_min * 60, spec.stall_limit_min * 60)
     name = f"{campaign.tagger.name} -> {campaign.folder}"
     ledger.telemetry = Telemetry(name, campaign.tagger.module)
     heart = Heart(campaign.folder, campaign.site.pools, progress, ledger.telemetry)
-    with (
-        _log_to(campaign.folder / LOG),
-        show(ledger.telemetry),
-        beating(heart, watch, ready) as (note, met),
-        _pools(campaign, met) as pools,
-    ):
-        began = time.monotonic()
-        overlap = Overlap(campaign.tagger.tolerance.max_abs, _kinds(campaign), _far(campaign))
-        complete = Driver(pools, ledger, note, stop, limits, overlap).run(pending, progress)
-        return time.monotonic() - began, complete
+    with show(ledger.telemetry), beating(heart, watch, ready) as (note, met):
+        try:
+            with _pools(campaign, met) as pools:
+                began = time.monotonic()
+                complete = _driver(campaign, ledger, pools, note, stop).run(pending, progress)
+                seconds = time.monotonic() - began
+        except BaseException:
+            with suppress(E2EError, OSError):  # the error that stopped it is the one to tell
+                reconcile(ledger, campaign.plan.chunks(), progress)
+                note(progress)
+            raise
+        complete = reconcile(ledger, campaign.plan.chunks(), progress) or complete
+        note(progress)
+    return seconds, complete
 
 
-class _LogFile(logging.FileHandler):
-    """A log that a full disk silences: the driver's own error says it, without a traceback a line."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Let go of a line that can't be written."""
-
-    def close(self) -> None:
-        """Let go of lines that are not written yet, too."""
-        with suppress(OSError):
-            super().close()
+def _driver(
+    campaign: Campaign,
+    ledger: Ledger,
+    pools: dict[str, Pool],
+    note: Callable[[Progress], None],
+    stop: Event,
+) -> Driver:
+    spec = campaign.spec
+    limits = Limits(spec.chunk_limit_min * 60, spec.stall_limit_min * 60)
+    overlap = Overlap(campaign.tagger.tolerance.max_abs, _kinds(campaign), _far(campaign))
+    return Driver(pools, ledger, note, stop, limits, overlap)
 
 
 def _kinds(campaign: Campaign) -> dict[str, str]:
@@ -254,25 +259,6 @@ def _far(campaign: Campaign) -> dict[str, Path]:
     pools = campaign.site.pools.items()
     keys = (f"{campaign.plan.fingerprint}:{name}" for name, pool in pools if not pool.job.shared_disk)
     return dict.fromkeys(keys, campaign.folder)
-
-
-@contextmanager
-def _log_to(path: Path) -> Iterator[None]:
-    """Append the driver's log, one line per chunk that ended, to a file of the campaign."""
-    logger = logging.getLogger("e2edist")
-    handler = _LogFile(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level, spread = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.propagate = spread
-        logger.removeHandler(handler)
-        handler.close()
 
 
 @contextmanager

@@ -16,9 +16,11 @@ from .bad import read_bad
 from .chunk import PREDICTIONS, Chunk
 from .order import fault, in_order
 from .plan import Plan
+from .tiling import best_tiles, gaps
 
 _READERS = 4
 _SLICE = 1_000
+_DOUBLE = "covers entries that another part covers too"
 _FOREIGN = "belongs to another plan or chunk"
 
 
@@ -144,22 +146,18 @@ def _cover(found: Verdict, plan: Plan, good: list[Part]) -> None:
     for part in good:
         by_file.setdefault((part.uuid, part.tree), []).append(part)
     for file in plan.files:
-        # A whole chunk before the pieces of it, as the ledger has it.
-        parts = sorted(by_file.pop((file.uuid, file.tree), []), key=lambda part: (part.start, -part.stop))
+        parts = by_file.pop((file.uuid, file.tree), [])
         whole = Chunk(file.url, file.format, file.tree, file.uuid, file.size, file.entries, 0, file.entries)
-        covered = 0
-        for part in parts:
-            if part.start < covered or part.stop > file.entries:
-                found.foreign.append((part.path, "covers entries that another part covers too"))
-                continue
-            if part.start > covered:
-                found.missing.append(whole.part(covered, part.start))
-            covered = part.stop
-            found.good_parts.append(part)
-            found.rows += part.rows
-            found.events += part.stop - part.start
-        if covered < file.entries or not parts:
-            found.missing.append(whole.part(covered, file.entries))
+        inside = {(part.start, part.stop): part for part in parts if part.stop <= file.entries}
+        tiles = best_tiles(inside) if file.entries else list(inside)
+        chosen = [inside[place] for place in tiles]
+        counted = set(tiles)
+        found.foreign += [(part.path, _DOUBLE) for part in parts if (part.start, part.stop) not in counted]
+        found.good_parts += chosen
+        found.rows += sum(part.rows for part in chosen)
+        found.events += sum(part.stop - part.start for part in chosen)
+        found.missing += [whole.part(*place) for place in gaps(0, file.entries, tiles)]
+        found.missing += [] if file.entries or tiles else [whole]
     found.parts = len(found.good_parts)
     for parts in by_file.values():
         found.foreign += [(part.path, "is of a file that was not planned") for part in parts]

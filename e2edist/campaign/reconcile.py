@@ -1,0 +1,113 @@
+"""The ledger and the parts at the end of a run: what is finished counts, whoever lived to tell of it.
+
+A worker publishes its part before the driver hears of it. What ends in between, at a stop or an error, or
+after the driver had given its worker up, is there all the same. Such parts are taken into the ledger first;
+only then parts are removed, and of those only the ones whose entries other parts hold.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from e2edist.errors import OutputError
+from e2edist.storage.parts import read_receipt
+
+from . import names
+from .chunk import PREDICTIONS, Chunk
+from .ledger import Failure, Ledger, choose_parts, part_sizes, pieces_of, read_parts
+from .progress import Progress
+from .receipts import log_line
+from .tiling import gaps
+
+log = logging.getLogger(__name__)
+
+
+def reconcile(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) -> bool:
+    """Take valid parts that the ledger does not know into it and into the counts; remove what is there twice.
+
+    Call it when no worker writes any more.
+
+    Parameters
+    ----------
+    chunks : iterable of Chunk
+        As planned.
+
+    Returns
+    -------
+    bool
+        Whether parts were taken in, and every chunk has ended by that.
+    """
+    ended = _adopt_parts(ledger, chunks, progress)
+    remove_doubles(ledger)
+    return ended
+
+
+def _adopt_parts(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) -> bool:
+    folder = ledger.path.parent
+    sizes = part_sizes(folder)
+    unknown = [name for name in sizes if name not in ledger.done and names.is_chunk_id(name)]
+    found = read_parts(folder, unknown, ledger.fingerprint)
+    if not found:
+        return False
+    counted, left = choose_parts(ledger.done, found, chunks)
+    adopted = [name for name in counted if name in found]
+    for name in adopted:
+        receipt = found[name] | {"bytes": sizes[name]}
+        ledger.record_done(receipt)
+        pool = receipt.get("pool", "")
+        progress.done_by[pool] = progress.done_by.get(pool, 0) + 1
+        log.info("%s", log_line(receipt))
+    ledger.restrict(counted, {failure.id: failure for failure in _still_lost(ledger, adopted)}, sizes)
+    ended = sum(chunk.events for chunk in left) == ledger.events_failed
+    ended = ended and all(chunk.events or chunk.id in ledger.failed for chunk in left)
+    progress.done, progress.failed = len(ledger.done), len(ledger.failed)
+    progress.events_done = ledger.events_done
+    both = progress.done + progress.failed
+    progress.chunks = both if ended else max(progress.chunks, both + 1)
+    return ended
+
+
+def _still_lost(ledger: Ledger, adopted: list[str]) -> Iterable[Failure]:
+    """Yield what was given up and is in none of these parts."""
+    pieces = pieces_of(adopted)
+    for failure in ledger.failed.values():
+        head = names.chunk_place(failure.id)[0]
+        for start, stop in gaps(failure.start, failure.stop, pieces.get(head, [])):
+            yield replace(failure, id=names.piece_id(head, start, stop), start=start, stop=stop)
+        if not failure.events and failure.id not in adopted:
+            yield failure
+
+
+def remove_doubles(ledger: Ledger) -> None:
+    """Remove parts whose entries are in other parts: a worker that was given up may have written them late.
+
+    What else lies there stays: parts of another plan, and damaged ones whose entries no part holds.
+    """
+    folder = ledger.path.parent
+    unknown = [name for name in part_sizes(folder) if name not in ledger.done and names.is_chunk_id(name)]
+    if not unknown:
+        return
+    pieces = pieces_of(ledger.done)
+    for name in sorted(unknown):
+        path = folder / PREDICTIONS / f"{name}.parquet"
+        head, start, stop = names.chunk_place(name)
+        doubled = start < stop and not any(gaps(start, stop, pieces.get(head, [])))
+        if doubled and _is_ours(path, ledger.fingerprint):
+            log.warning("removed %s: its entries are in other parts", path.name)
+            path.unlink(missing_ok=True)
+        else:
+            log.warning("%s does not count, and stays where it is", path.name)
+
+
+def _is_ours(path: Path, fingerprint: str) -> bool:
+    """Return whether a file is a part of this plan, or what is left of one; not where it can't be opened."""
+    try:
+        path.open("rb").close()
+        return bool(read_receipt(path)["fingerprint"] == fingerprint)
+    except OSError:
+        return False
+    except (OutputError, KeyError):
+        return True
