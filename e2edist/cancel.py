@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from e2edist.errors import E2EError
-
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
@@ -45,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         acted = cancel(args.folder, args.timeout_s, say)
         counts = look(args.folder, ask_queue=False).counts
-    except E2EError as error:
+    except Exception as caught:
+        from e2edist.terminal import told_error
+
+        error = told_error(caught)
         Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
         return error.exit_code
     if not acted:

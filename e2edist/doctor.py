@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.errors import E2EError
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -61,11 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         for finding in _findings(args):
             _say(console, finding)
             worst = max(worst, ["ok", "warn", "fail"].index(finding.level))
-    except E2EError as error:
-        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
-        return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except Exception as caught:
+        from e2edist.terminal import told_error
+
+        error = told_error(caught)
+        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
+        return error.exit_code
     return worst
 
 

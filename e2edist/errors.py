@@ -12,10 +12,11 @@
     │   └── DeviceError           the GPU provider that was asked for is not to be had here
     ├── OutputError               an output folder that can't be written or belongs to another plan
     ├── ResourceError             what is asked for does not fit; names the number that would
+    ├── ProgrammingError          a bug in this program or in a plug-in; says nothing about the data
     └── CampaignError             exit code 1: some chunks failed, the rest is safe on disk
 
-Every error says where (file, key, entry), what, and what to do next. All of them survive
-pickling, because they travel from workers to the driver.
+Every error says where (file, key, entry), what, and what to do next, and whether trying again can help.
+All of them survive pickling, because they travel from workers to the driver.
 """
 
 from __future__ import annotations
@@ -39,14 +40,19 @@ class E2EError(Exception):
         What is wrong, as a clause without a full stop.
     todo : str
         What the user can do, as a sentence. May be empty.
+    retryable : bool
+        Whether the same may succeed later or elsewhere, as a network comes back; else it is how things are.
     """
 
     exit_code = 2
+    retryable = False
 
-    def __init__(self, where: str, what: str, todo: str = "") -> None:
-        # All three go to Exception.args, so that the default pickling rebuilds the object.
+    def __init__(self, where: str, what: str, todo: str = "", *, retryable: bool = False) -> None:
+        # All three go to Exception.args, so that the default pickling rebuilds the object; it adds __dict__.
         super().__init__(where, what, todo)
         self.where, self.what, self.todo = where, what, todo
+        if retryable:
+            self.retryable = True
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
@@ -102,28 +108,63 @@ class ResourceError(E2EError):
     """What is asked for does not fit into memory or disk."""
 
 
+class ProgrammingError(E2EError):
+    """A bug in this program or in a plug-in; `plugins.as_bug` makes one of any other exception.
+
+    Attributes
+    ----------
+    place : str
+        File and line of the plug-in, or else of this program, that raised it.
+    traceback : str
+        Its traceback, or the end of a long one.
+    """
+
+    place = ""
+    traceback = ""
+
+
 class CampaignError(E2EError):
     """Some chunks failed; everything else is on disk."""
 
     exit_code = 1
 
 
+#: Of a library on bad bytes they tell nothing; from a line of ours they are a bug.
+_BUGS = (NameError, AttributeError, TypeError)
+
+
 @contextmanager
 def guarded(where: str, what: str, todo: str, kind: type[InputError] = InputError) -> Iterator[None]:
-    """Turn whatever a library raises on a bad file into an InputError, or a `kind` of it.
+    """Turn whatever a library raises on a bad file into an InputError, or a `kind` of it, that may pass.
 
-    With uproot bad bytes surface as OSError, ValueError, IndexError, NotImplementedError,
-    DeserializationError, zlib, lzma and zstd errors, MemoryError, RecursionError and more: no list of
-    types would be complete.
+    Put it round calls of libraries alone: what plug-ins and our own code raise by mistake is no fault of
+    the file, and so is a missing package. With uproot bad bytes surface as OSError, ValueError, IndexError,
+    NotImplementedError, DeserializationError, zlib, lzma and zstd errors, MemoryError, RecursionError and
+    more: no list of types would be complete.
     """
     try:
         yield
-    except E2EError:
+    except (E2EError, ImportError):
         raise
     except Exception as error:
-        text = " ".join(str(error).split())
-        shown = text if len(text) <= 200 else f"{text[:200]} ..."
-        raise kind(where, f"{what} ({type(error).__name__}: {shown})", todo) from error
+        if isinstance(error, _BUGS) and _is_ours(error):
+            raise
+        raise kind(where, f"{what} ({described(error)})", todo, retryable=True) from error
+
+
+def _is_ours(error: Exception) -> bool:
+    """Return whether a line of this package raised an error, and no library that it called."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    name = str(at.tb_frame.f_globals.get("__name__", "")) if at is not None else ""
+    return name.partition(".")[0] == __package__
+
+
+def described(error: BaseException) -> str:
+    """Return the class and the text of an error on one line of bounded length."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text if len(text) <= 200 else f'{text[:200]} ...'}"
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:

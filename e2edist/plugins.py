@@ -2,19 +2,27 @@
 
 A format, engine or pool is a module in its room's folder, or a module of another package that is
 announced as an entry point of the group ``e2edist.<room>``. Listing imports nothing.
+
+What a plug-in raises that is no `E2EError` is a bug (see `as_bug`), unless the system raised it.
 """
 
 from __future__ import annotations
 
 import pkgutil
+import traceback
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from .errors import unknown_name
+from .errors import E2EError, ProgrammingError, described, unknown_name
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from types import FrameType, ModuleType
+
+#: Characters of a traceback that are kept: its end, where the error is.
+_MOST = 8000
+#: Top-level packages of the plug-ins of others that this process has imported.
+_others: set[str] = set()
 
 
 def find(room: str) -> dict[str, str]:
@@ -45,4 +53,35 @@ def load(room: str, name: str) -> ModuleType:
         found = find(room)  # looks through all installed packages, which takes longer than a plan
     if name not in found:
         raise unknown_name(room.removesuffix("s"), name, found)
+    package = found[name].partition(".")[0]
+    if package != __package__:
+        _others.add(package)
     return import_module(found[name])
+
+
+def is_bug(error: BaseException) -> bool:
+    """Return whether an error is a mistake in a program: not ours for the user, and not of the system."""
+    return not isinstance(error, E2EError | OSError | MemoryError)
+
+
+def as_bug(error: BaseException) -> ProgrammingError:
+    """Return what to tell of a bug: the plug-in's file and line where one is involved, and the traceback."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    others = [at for at in frames if _package(at[0]) in _others]
+    own = others or [at for at in frames if _package(at[0]) == __package__] or frames
+    places = [f"{frame.f_code.co_filename}, line {line}" for frame, line in own[-1:]]
+    if isinstance(error, SyntaxError) and error.filename:
+        places = [f"{error.filename}, line {error.lineno}"]
+    whose = places[0] if places else "the program"
+    missing = isinstance(error, ImportError)
+    fault = "a package that does not fit or is not there, wanted by" if missing else "a bug in"
+    todo = "Correct or update the plug-in" if others else "Update e2edist and what it needs, or report it"
+    bug = ProgrammingError("", f"this is {fault} {whose}, not bad data: {described(error)}", f"{todo}.")
+    bug.place = places[0] if places else ""
+    text = "".join(traceback.format_exception(error))
+    bug.traceback = text if len(text) <= _MOST else f"...\n{text[-_MOST:]}"
+    return bug
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]

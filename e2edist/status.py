@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.errors import E2EError
-
 if TYPE_CHECKING:
     from e2edist.control.state import State
 
@@ -41,7 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from e2edist.control.state import look
 
         state = look(args.folder, ask_queue=not args.offline)
-    except E2EError as error:
+    except Exception as caught:
+        from e2edist.terminal import told_error
+
+        error = told_error(caught)
         Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
         return error.exit_code
     finally:

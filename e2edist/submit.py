@@ -16,7 +16,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from e2edist.errors import E2EError, SpecError
+from e2edist.errors import SpecError
 from e2edist.options import parser
 
 if TYPE_CHECKING:
@@ -61,11 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     console, say, error = Console(stderr=args.json), _Speaker(aloud=args.json), ""
     try:
         code = _submit(args, words, console, say)
-    except E2EError as caught:
-        code, error = caught.exit_code, str(caught)
-        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
     except KeyboardInterrupt:
         code = _INTERRUPTED
+    except Exception as caught:
+        from e2edist.terminal import told_error
+
+        known = told_error(caught)
+        code, error = known.exit_code, str(known)
+        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
     end = {"state": _STATES.get(code, "failed"), "exit_code": code, "error": error}
     say({"what": "end"} | end)
     if say.command:

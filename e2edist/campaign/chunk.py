@@ -144,7 +144,8 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
         quality = measure(scores, images.crops, tagger)
 
         def receipt() -> Receipt:
-            return _receipt(chunk, job, images, engine, clock, started) | {"quality": quality}
+            facts = _receipt(chunk, job, images, engine, clock, started) | {"quality": quality}
+            return facts | ({"notes": list(batch.notes)} if batch.notes else {})
 
         return deliver(job.folder, chunk.id, lambda path: write_part(path, table, receipt))
 

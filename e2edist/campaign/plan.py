@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from e2edist.errors import E2EError, InputError, OutputError
+from e2edist.errors import E2EError, InputError, OutputError, ProgrammingError
 from e2edist.formats import FileInfo, open_events
+from e2edist.plugins import as_bug, is_bug
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 from e2edist.storage.staging import InputOptions, read_input
@@ -166,6 +167,8 @@ def make_plan(
     ------
     InputError
         Files can't be used: all of them are named. Or two of them are copies of one.
+    ProgrammingError
+        A format plug-in has a bug, which is no fault of the files.
     """
 
     def inspect(path: str) -> tuple[FileInfo, float]:
@@ -178,6 +181,10 @@ def make_plan(
             info, size = read_input(url, inputs.in_place(), inspect)
         except E2EError as error:
             return error
+        except Exception as error:
+            if not is_bug(error):
+                raise
+            return as_bug(error)
         return replace(info, url=url), size
 
     with ThreadPoolExecutor(_OPENERS) as pool:
@@ -193,8 +200,9 @@ def make_plan(
 
 
 def _all_faults(faults: list[E2EError], files: int) -> E2EError:
-    if len(faults) == 1:
-        return faults[0]
+    bugs = [fault for fault in faults if isinstance(fault, ProgrammingError)]
+    if bugs or len(faults) == 1:
+        return (bugs or faults)[0]
     lines = [f"\n  {fault}" for fault in faults[:_SHOWN]]
     more = f"\n  ... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
     return InputError("", f"{len(faults)} of {files} input files can't be used:{''.join(lines)}{more}")

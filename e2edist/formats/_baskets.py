@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import struct
 from bisect import bisect_left, bisect_right
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,7 +114,12 @@ def _inflated(body: Array, size: int) -> Array:
     if len(body) == size:
         return body
     chunk = uproot.source.chunk.Chunk.wrap(None, body)
-    whole = uproot.compression.decompress(chunk, uproot.source.cursor.Cursor(0), {}, len(body), size)
+    try:
+        whole = uproot.compression.decompress(chunk, uproot.source.cursor.Cursor(0), {}, len(body), size)
+    except ImportError:
+        raise
+    except Exception as error:  # the errors of five libraries, which have no common class
+        raise ValueError("can't be decompressed") from error
     data: Array = whole.raw_data
     if len(data) != size:
         raise ValueError("another size than the key says")
@@ -136,23 +142,45 @@ def read_baskets(columns: Sequence[Baskets], start: int, stop: int) -> dict[str,
         What uproot had better not look at.
     """
     found: dict[str, Lists] = {}
-    try:
-        places = {
-            (column.first[i], column.first[i] + column.bytes[i])
-            for column in columns
-            for i in column.numbers(start, stop)
-        }
-        content = _fetch(columns[0].leaf.branch.file.source, sorted(places)) if places else {}
-    except Exception:  # uproot tries again, and says what is wrong
-        return {}
+    places = {
+        (column.first[i], column.first[i] + column.bytes[i])
+        for column in columns
+        for i in column.numbers(start, stop)
+    }
+    content = _fetch(columns[0].leaf.branch.file.source, sorted(places)) if places else {}
     for column in columns:
-        try:
-            raw = [content[column.first[i]] for i in column.numbers(start, stop)]
+        raw = [content[column.first[i]] for i in column.numbers(start, stop)]
+        # So `decode` answers bytes that are not as they should be: uproot reads them, or says what is wrong.
+        with suppress(ValueError, IndexError, OverflowError, struct.error):
             found[column.leaf.name] = column.decode(raw, start, stop)
-        except Exception as error:  # as above
-            if isinstance(error, DamagedBasketError):
-                raise
     return found
+
+
+def has_bytes(directory: Any, branch: Any, number: int) -> bool:
+    """Return whether the bytes of a basket can be had now.
+
+    On a local disk that answers, a basket that can't be read is as good as a damaged one.
+    """
+    seek = branch.member("fBasketSeek") if isinstance(branch, uproot.TBranch) else ()
+    if number >= len(seek):  # in the tree's own record, or in the pages of an RNTuple
+        return answers(directory)
+    first, size = int(seek[number]), int(branch.member("fBasketBytes")[number])
+    if not 0 < first < first + size <= directory.file.fEND:  # a damaged list of baskets
+        return answers(directory)
+    local = isinstance(directory.file.source, uproot.source.file.MultithreadedFileSource)
+    return _gives(directory, first, size) or (local and answers(directory))
+
+
+def answers(directory: Any) -> bool:
+    """Return whether the beginning of an open file can be read now."""
+    return _gives(directory, 0, 4)
+
+
+def _gives(directory: Any, first: int, size: int) -> bool:
+    try:
+        return len(directory.file.source.chunk(first, first + size).raw_data) == size
+    except Exception:  # of a disk or any network library: it does not
+        return False
 
 
 def _fetch(source: Any, places: list[tuple[int, int]]) -> dict[int, Array]:

@@ -85,7 +85,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Where run, luminosity block and event are, and how to decode them (None: not readable)."""
+    """Where run, luminosity block and event are, and how to decode them (None: not readable).
+
+    They are read with the tables: what fails there fails the range. What can't be read of such a file at all
+    is not among the leaves, and what `decode` does not understand is None: both are noted.
+    """
 
     leaves: tuple[Leaf, ...]
     decode: Callable[[Mapping[str, Lists]], dict[str, Array | None]]
@@ -93,10 +97,17 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """All that a format found in a tree for the columns that were asked for."""
+    """All that a format found in a tree for the columns that were asked for.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        What of run, luminosity block and event this tree does not have in readable form, and why.
+    """
 
     sources: tuple[Source, ...]
     numbers: Numbers | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

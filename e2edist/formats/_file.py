@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, guarded, nearest
+from ..errors import InputError, described, guarded, nearest
 from ..plugins import find, load
 from ._branches import uproot
 from ._rntuple import CLASSES, Ntuple
@@ -82,12 +82,14 @@ def _check_local(url: str, path: Path) -> None:
     if not exists:
         siblings = [p.name for p in path.parent.glob("*.root")] if path.parent.is_dir() else []
         hint = nearest(path.name, siblings) if siblings else "check the path"
-        raise InputError(url, "there is no such file", hint[0].upper() + hint[1:])
+        # Another host may see it, or this one in a moment, when its network disk is back.
+        raise InputError(url, "there is no such file", hint[0].upper() + hint[1:], retryable=True)
     if not path.is_file():
         kind = "a directory" if path.is_dir() else "not a regular file"
         raise InputError(url, f"is {kind}", "Name a ROOT file, e.g. with a pattern such as folder/*.root")
     if not os.access(path, os.R_OK):
-        raise InputError(url, "may not be read by this user", "Check its permissions (ls -l)")
+        todo = "Check its permissions (ls -l)"
+        raise InputError(url, "may not be read by this user", todo, retryable=True)
     if path.stat().st_size == 0:
         raise InputError(url, "is empty (0 bytes)", "Make or copy it again")
     with guarded(url, "can't be read", "Check the disk and the permissions"), path.open("rb") as stream:
@@ -124,8 +126,11 @@ def _open(url: str) -> Any:
         # Plain reads, not a memory map: a file that shrinks or a disk that fails must raise, not SIGBUS.
         options |= {"handler": uproot.source.file.MultithreadedFileSource, "num_workers": 1}
     todo = "Copy or make the file again" if path is not None else _XROOTD_TODO
-    with guarded(url, "can't be opened as a ROOT file", todo):
-        return uproot.open({target: None}, **options)
+    try:
+        with guarded(url, "can't be opened as a ROOT file", todo):
+            return uproot.open({target: None}, **options)
+    except ImportError as error:
+        raise InputError(url, f"can't be opened ({described(error)})", todo) from error
 
 
 def _size(url: str, directory: Any) -> int:

@@ -40,8 +40,9 @@ def read_events(
     if reader is not None:
         try:
             return _read(reader, key, start, stop)
-        except InputError:
-            pass
+        except InputError as error:
+            if not error.retryable:
+                raise
     return _read(open_events(file, columns, collections), key, start, stop)
 
 

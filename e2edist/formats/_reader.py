@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,7 +9,6 @@ import numpy as np
 
 from ..errors import (
     ChangedFileError,
-    E2EError,
     EntriesError,
     InputError,
     ResourceError,
@@ -18,7 +16,7 @@ from ..errors import (
     unknown_name,
 )
 from ..imaging.batch import TABLES, EventBatch
-from ._baskets import MAX_RATIO, Baskets, read_baskets
+from ._baskets import MAX_RATIO, Baskets, answers, has_bytes, read_baskets
 from ._branches import Binding, Faults, Leaf, Lists, Request, uproot
 from ._file import FileInfo, OpenTree, open_tree
 
@@ -31,6 +29,10 @@ _GIB = 1024**3
 #: A read may take this much without question; beyond it must be in proportion to what is on disk.
 _FREE_BYTES = 2 * _GIB
 _DAMAGED = "The file is damaged or of a kind that uproot can't read: copy or make it again, or leave it out"
+
+
+class _OutOfReachError(Exception):
+    """The bytes of a basket can't be had: a disk or a network fails, or they are beyond the end."""
 
 
 class Reader:
@@ -54,6 +56,8 @@ class Reader:
         self._opened = opened
         self._binding = binding
         self._leaves = list(dict.fromkeys(one for source in binding.sources for one in source.leaves))
+        numbers = binding.numbers.leaves if binding.numbers else ()
+        self._all_leaves = list(dict.fromkeys([*self._leaves, *numbers]))
         self._baskets: dict[str, Baskets | None] = {}
         with guarded(f"{self.info.url}:{self.info.tree}", "the sizes of branches can't be read", _DAMAGED):
             self._bytes = sum(int(one.branch.member("fTotBytes")) for one in self._leaves)
@@ -82,9 +86,11 @@ class Reader:
         InputError
             If the range is not in the file.
         EntriesError
-            If the bytes there are damaged.
+            If the bytes there are damaged, or hold what a table can't.
         ResourceError
             If the file asks for absurdly much memory.
+        Exception
+            What a format's own code raises is a bug of it.
         """
         info = self.info
         where = f"{info.url}:{info.tree} entries {start}-{stop}"
@@ -95,12 +101,15 @@ class Reader:
         self._check_memory(where, start, stop)
         try:
             with guarded(where, "can't be read", _DAMAGED, EntriesError):
-                lists = self._lists(self._leaves, start, stop)
-                tables = {source.table: source.build(lists) for source in self._binding.sources}
+                lists = self._lists(self._all_leaves, start, stop)
         except EntriesError as error:
-            error.ranges = self._bad_baskets(start, stop)
-            raise
-        return EventBatch(start, stop, tables, **self._event_numbers(start, stop))
+            raise self._explained(error, start, stop) from error.__cause__
+        try:
+            tables = {source.table: source.build(lists) for source in self._binding.sources}
+        except EntriesError as error:  # by a format, which does not know where
+            raise EntriesError(error.where or where, error.what, error.todo or _DAMAGED) from error
+        numbers, notes = self._event_numbers(lists)
+        return EventBatch(start, stop, tables, **numbers, notes=notes)
 
     def _lists(self, leaves: Iterable[Leaf], start: int, stop: int) -> dict[str, Lists]:
         """Return branch name -> its values, from the baskets where that can be, else from uproot."""
@@ -117,22 +126,41 @@ class Reader:
         if leaf.name not in self._baskets:
             try:
                 self._baskets[leaf.name] = Baskets(leaf)
-            except Exception:  # whatever it is, uproot will say it on reading
+            except (ValueError, LookupError):  # a kind of branch that uproot alone can read, or say why not
                 self._baskets[leaf.name] = None
         return self._baskets[leaf.name]
 
+    def _explained(self, error: EntriesError, start: int, stop: int) -> InputError:
+        """Return what to raise for a range that fails: whether its bytes are bad, or can't be had now."""
+        try:
+            error.ranges = self._bad_baskets(start, stop)
+        except _OutOfReachError:
+            pass
+        else:
+            return error
+        if answers(self._opened.directory):  # these bytes alone: smaller ranges will tell which
+            return error
+        return InputError(error.where, error.what, "Check the disk or the network", retryable=True)
+
     def _bad_baskets(self, start: int, stop: int) -> tuple[tuple[int, int], ...]:
-        """Return the ranges in ``start:stop`` of the baskets that can't be read, joined where they touch."""
+        """Return the ranges in ``start:stop`` of the baskets that can't be decoded, joined where they touch.
+
+        Raises
+        ------
+        _OutOfReachError
+            Some bytes can't be had at the moment, which says nothing about what they are.
+        """
         bad: list[tuple[int, int]] = []
-        for one in self._leaves:
+        for one in self._all_leaves:
             edges = [int(edge) for edge in one.branch.entry_offsets]
-            for first, last in pairwise(edges):
+            for number, (first, last) in enumerate(pairwise(edges)):
                 low, high = max(first, start), min(last, stop)
-                try:
-                    if low < high:
-                        self._lists([one], low, high)
-                except Exception:  # as in `guarded`: no list of types would be complete
-                    bad.append((low, high))
+                if low < high and not self._reads(one, low, high):
+                    self._need_bytes(one, number)
+                    # The bytes came: what failed before for the lack of them is tried once more.
+                    if not self._reads(one, low, high):
+                        self._need_bytes(one, number)
+                        bad.append((low, high))
         joined: list[tuple[int, int]] = []
         for low, high in sorted(bad):
             if joined and low <= joined[-1][1]:
@@ -141,14 +169,27 @@ class Reader:
                 joined.append((low, high))
         return tuple(joined)
 
-    def _event_numbers(self, start: int, stop: int) -> dict[str, Array | None]:
-        """Return run, lumi and event as far as the file has them; they are never worth an error."""
-        numbers = self._binding.numbers
+    def _need_bytes(self, leaf: Leaf, number: int) -> None:
+        if not has_bytes(self._opened.directory, leaf.branch, number):
+            raise _OutOfReachError
+
+    def _reads(self, leaf: Leaf, start: int, stop: int) -> bool:
+        try:
+            with guarded("", "", "", EntriesError):
+                self._lists([leaf], start, stop)
+        except EntriesError:
+            return False
+        return True
+
+    def _event_numbers(self, lists: Mapping[str, Lists]) -> tuple[dict[str, Array | None], tuple[str, ...]]:
+        """Return run, lumi and event as far as the file has them, and a note on what it has not."""
+        numbers, notes = self._binding.numbers, self._binding.notes
         if numbers is None:
-            return {}
-        with suppress(E2EError), guarded("", "", ""):
-            return numbers.decode(self._lists(numbers.leaves, start, stop))
-        return {}
+            return {}, notes or ("run, lumi, event: the format finds none",)
+        found = numbers.decode(lists)
+        odd = [key for key, values in found.items() if values is None]
+        names = ", ".join(leaf.name for leaf in numbers.leaves)
+        return found, notes + ((f"{', '.join(odd)}: not understood in {names}",) if odd else ())
 
     def _check_memory(self, where: str, start: int, stop: int) -> None:
         share = (stop - start) / max(self.info.entries, 1)
@@ -255,8 +296,7 @@ def _bind(opened: OpenTree, columns: Columns, collections: Mapping[str, tuple[st
     """Return the branches for `columns`, or raise one error that names every one that fails."""
     where = f"{opened.info.url}:{opened.info.tree}"
     request = Request(opened.tree, columns, collections, Faults(where))
-    with guarded(where, "the branches can't be listed", _DAMAGED):
-        binding: Binding = opened.module.bind(request)
+    binding: Binding = opened.module.bind(request)
     request.faults.check()
     return binding
 

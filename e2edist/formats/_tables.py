@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import EntriesError
 from ..imaging.batch import TABLES, Array, Ragged
 
 if TYPE_CHECKING:
@@ -19,14 +20,14 @@ def cast(values: Array, dtype: str, what: str) -> Array:
 
     Raises
     ------
-    ValueError
+    EntriesError
         If an integer does not fit; a float beyond float32 becomes infinite, as in C++.
     """
     wanted = np.dtype(dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         out = np.ascontiguousarray(values, dtype=wanted)
     if wanted.kind in "iu" and not np.can_cast(values.dtype, wanted) and not np.array_equal(out, values):
-        raise ValueError(f"{what} holds numbers that do not fit into {wanted.name}")
+        raise EntriesError("", f"{what} holds numbers that do not fit into {wanted.name}")
     return out
 
 
@@ -44,13 +45,14 @@ def table(name: str, columns: Mapping[str, Lists], wanted: frozenset[str]) -> Ra
 
     Raises
     ------
-    ValueError
+    EntriesError
         If two columns disagree on the rows of an event.
     """
     first, lists = next(iter(columns.items()))
     for column, other in columns.items():
         if not np.array_equal(other.offsets, lists.offsets):
-            raise ValueError(f"{name}.{first} and {name}.{column} have different numbers of rows in an event")
+            what = f"{name}.{first} and {name}.{column} have different numbers of rows in an event"
+            raise EntriesError("", what)
     types = TABLES[name]
     out = {c: cast(columns[c].data, types[c], f"{name}.{c}") for c in sorted(wanted & columns.keys())}
     for column in sorted(wanted - columns.keys()):

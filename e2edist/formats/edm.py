@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import EntriesError
 from ..imaging.batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
 from ._auxiliary import event_numbers
 from ._branches import Binding, Leaf, Lists, Numbers, Request, Source, leaf, raw_bytes
@@ -113,7 +114,8 @@ def bind(request: Request) -> Binding:
         source = make(request, products, name, wanted)
         if source:
             sources.append(source)
-    return Binding(tuple(sources), _numbers(request.tree))
+    numbers, note = _numbers(request.tree)
+    return Binding(tuple(sources), numbers, note)
 
 
 def _products(tree: Any) -> list[Product]:
@@ -214,7 +216,8 @@ def _track_builder(
         given = {name: lists[found.name] for name, found in leaves.items()}
         rows = next(iter(given.values()))
         if any(not np.array_equal(one.offsets, rows.offsets) for one in given.values()):
-            raise ValueError("the leaves of a track product have different numbers of rows in an event")
+            what = "the leaves of a track product have different numbers of rows in an event"
+            raise EntriesError("", what)
         values = {name: one.data for name, one in given.items()}
         for name, found in first.items():
             values[f"{name}0"] = np.repeat(first_of_each(lists[found.name]), np.diff(rows.offsets))
@@ -225,14 +228,17 @@ def _track_builder(
     return build
 
 
-def _numbers(tree: Any) -> Numbers | None:
+def _numbers(tree: Any) -> tuple[Numbers | None, tuple[str, ...]]:
+    """Return how to read run, lumi and event, or why they can't be read."""
     # uproot can't read EventAuxiliary; its bytes can be, entry by entry.
     raw = {branch.name: branch for branch in tree.branches}.get("EventAuxiliary")
-    if raw is None or len(raw.branches) > 0:
-        return None
+    if raw is None:
+        return None, ("run, lumi, event: the file has no EventAuxiliary",)
+    if len(raw.branches) > 0 or not raw.member("fEntryOffsetLen") or raw.num_entries != tree.num_entries:
+        return None, ("run, lumi, event: EventAuxiliary of this file is not written entry by entry",)
     as_bytes = Leaf("EventAuxiliary", False, raw_bytes(), raw, np.dtype("u1"))
 
     def decode(lists: Mapping[str, Lists]) -> dict[str, Array | None]:
         return event_numbers(lists["EventAuxiliary"])
 
-    return Numbers((as_bytes,), decode)
+    return Numbers((as_bytes,), decode), ()

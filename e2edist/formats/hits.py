@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import EntriesError
 from ..imaging.batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
 from ._branches import Binding, Leaf, Numbers, Request, Source, leaf
 from ._tables import cast, glue, table
@@ -55,7 +56,8 @@ def bind(request: Request) -> Binding:
     # Of two branches with one name ROOT reads the first.
     branches = {branch.name: branch for branch in reversed(list(request.tree.branches))}
     found = [_source(request, branches, name, wanted) for name, wanted in request.columns.items()]
-    return Binding(tuple(source for source in found if source), _numbers(branches, request))
+    numbers, notes = _numbers(branches, request)
+    return Binding(tuple(source for source in found if source), numbers, notes)
 
 
 def _source(
@@ -116,19 +118,27 @@ def _builder(
     return build
 
 
-def _numbers(branches: Mapping[str, Any], request: Request) -> Numbers | None:
-    # A throw-away list of faults: event numbers are optional.
+def _numbers(branches: Mapping[str, Any], request: Request) -> tuple[Numbers | None, tuple[str, ...]]:
+    """Return how to read run, lumi and event, and which of them can't be read, and why."""
+    # A list of faults of its own: event numbers are optional.
     faults = type(request.faults)(request.faults.where)
     found = {
         key: leaf(branches[name], key, "integer", faults, scalar=True)
         for key, (name, _) in NUMBERS.items()
         if name in branches
     }
+    absent = [f"{key}: no branch {name}" for key, (name, _) in NUMBERS.items() if name not in branches]
     leaves = {key: number for key, number in found.items() if number}
-    if not leaves:
-        return None
 
     def decode(lists: Mapping[str, Lists]) -> dict[str, Array | None]:
-        return {key: cast(lists[n.name].data, NUMBERS[key][1], n.name) for key, n in leaves.items()}
+        return {key: _number(lists[n.name].data, NUMBERS[key][1], n.name) for key, n in leaves.items()}
 
-    return Numbers(tuple(leaves.values()), decode)
+    return Numbers(tuple(leaves.values()), decode) if leaves else None, (*absent, *faults.missing)
+
+
+def _number(values: Array, dtype: str, what: str) -> Array | None:
+    """Return event numbers, nothing where one of them does not fit: a run of -1 says that there is none."""
+    try:
+        return cast(values, dtype, what)
+    except EntriesError:
+        return None

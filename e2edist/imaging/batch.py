@@ -82,6 +82,8 @@ class EventBatch:
         Keys and columns as requested, all with ``stop - start`` events.
     run, lumi, event : uint32, uint32, uint64, shape (events,), or None
         Event numbers where the file has them in readable form.
+    notes : tuple of str
+        What of the file is left out, and why, as event numbers that can't be decoded.
     """
 
     start: int
@@ -90,6 +92,7 @@ class EventBatch:
     run: Array | None = field(default=None)
     lumi: Array | None = field(default=None)
     event: Array | None = field(default=None)
+    notes: tuple[str, ...] = ()
 
     @property
     def events(self) -> int:

@@ -132,7 +132,7 @@ class Remote:
                 wanted = self.size  # a web server that doesn't know ranges sent everything
             if len(piece) != wanted:
                 what = f"gave {len(piece)} bytes of {wanted} at {at}"
-                raise InputError(self.url, what, "Try again, or another server.") from EOFError(what)
+                raise InputError(self.url, what, "Try again, or another server.", retryable=True)
             yield piece
             at += wanted
 

@@ -85,8 +85,8 @@ def read_input(url: str, options: InputOptions, use: Callable[[str], T]) -> T:
     except _VERDICTS:
         raise
     except InputError as error:
-        # Without a cause the file was read well and is not what it should be: no copy helps.
-        if not copy_last or error.__cause__ is None:
+        # A file that was read well and is not what it should be is no better as a copy.
+        if not (copy_last and error.retryable):
             raise
         try:
             return _use_copy(journal, options, use)
@@ -128,7 +128,7 @@ def open_input(url: str, options: InputOptions) -> Iterator[Source]:
             try:
                 path = _use_direct(journal, options, probe)
             except InputError as error:
-                path = copied() if copy_last and error.__cause__ else ""
+                path = copied() if copy_last and error.retryable else ""
                 staged = True
                 if not path:
                     raise
@@ -181,7 +181,7 @@ def _shunned(place: str) -> bool:
 
 def _blame(place: str, error: InputError, settled: set[str]) -> None:
     """Note what a failed try says about a place."""
-    if error.__cause__ is None:  # the file was read and found wanting, and would be again
+    if not error.retryable:  # the file was read and found wanting, and would be again
         settled.add(place)
     elif server := host(place):
         _failed_at[server] = time.monotonic()

@@ -102,7 +102,7 @@ def test_a_path_is_not_tried_twice_and_its_error_is_about_the_name_given(tmp_pat
 
     def use(path):
         calls.append(path)
-        raise InputError(f"{path}:Events", "can't be read") from OSError()
+        raise InputError(f"{path}:Events", "can't be read", retryable=True)
 
     with pytest.raises(InputError, match=r"file:///.*/a%20b.root:Events: can't be read") as raised:
         read_input(f"file://{tmp_path}/a%20b.root", InputOptions(), use)
@@ -437,7 +437,7 @@ def test_fallback_copies_only_what_cannot_be_read_in_place(source, options):
 
     def use(path):
         if path == url:
-            raise InputError(path, "can't be read") from TimeoutError()
+            raise InputError(path, "can't be read", retryable=True)
         return path
 
     assert read_input(url, options, use).startswith(options.scratch)

@@ -1,0 +1,76 @@
+"""Plug-ins as people install them: a package with metadata in a folder that is on Python's path."""
+
+from pathlib import Path
+
+_METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+#: A format that reads what hits reads; `{bug}` goes into one of its functions.
+FORMAT = """\
+from dataclasses import replace
+
+from e2edist.formats import hits
+
+TREES = ("Events",)
+
+
+def detect(names):
+    {detect}
+    return hits.detect(names)
+
+
+def bind(request):
+    {bind}
+    binding = hits.bind(request)
+    return replace(binding, sources=tuple(map(_source, binding.sources)), numbers=_numbers(binding.numbers))
+
+
+def _source(source):
+    def build(lists):
+        {build}
+        return source.build(lists)
+
+    return replace(source, build=build)
+
+
+def _numbers(numbers):
+    def decode(lists):
+        {decode}
+        return numbers.decode(lists)
+
+    return replace(numbers, decode=decode)
+"""
+#: An engine without a model: every object gets its place in the batch as its score.
+ENGINE = """\
+import numpy as np
+
+
+class Engine:
+    batch, columns, facts = 32, {{"score": "float32"}}, {{"provider": "cpu"}}
+
+    def predict(self, images):
+        {predict}
+        return {{"score": images.sum(axis=(1, 2, 3)).astype("float32")}}
+
+
+def make(tagger, options):
+    {make}
+    return Engine()
+"""
+
+
+def install(folder, room, text, *, package="odd_plugin", name="odd", **bugs):
+    """Install a plug-in of `room` (formats, engines) in `folder`; return its file.
+
+    `text` is FORMAT or ENGINE; `bugs` name statements for its functions.
+    """
+    folder = Path(folder)
+    path = folder / package / f"{room}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (path.parent / "__init__.py").touch()
+    fields = dict.fromkeys(("detect", "bind", "build", "decode", "make", "predict"), "pass") | bugs
+    path.write_text(text.format(**fields))
+    metadata = folder / f"{package}-1.0.dist-info"
+    metadata.mkdir(exist_ok=True)
+    (metadata / "METADATA").write_text(_METADATA.format(name=package))
+    with (metadata / "entry_points.txt").open("a") as stream:
+        stream.write(f"[e2edist.{room}]\n{name} = {package}.{room}\n")
+    return path
