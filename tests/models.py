@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 _FILTERS = 4
 _DTYPES = {
@@ -125,6 +125,19 @@ def _head(name, row, twist, *, flat):
     else:
         nodes.append(helper.make_node("Identity", [active], [name]))
     return nodes
+
+
+def write_external(path, places=(), rest=""):
+    """Move the weights of a model into files beside it: tensor -> file, and the file for all others."""
+    model = onnx.load(path)
+    for tensor in external_data_helper._get_all_tensors(model):
+        if (place := dict(places).get(tensor.name, rest)) and not tensor.HasField("raw_data"):
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name))
+        if place:
+            external_data_helper.set_external_data(tensor, place)
+            (Path(path).parent / place).parent.mkdir(exist_ok=True)
+    onnx.save(model, path)
+    return path
 
 
 #: A small tagger of barrel photons and electrons; `write_tagger` changes it.

@@ -75,7 +75,8 @@ class Chunk:
 class Job:
     """All that a worker must know besides the chunk; travels once per worker.
 
-    `folder` is empty for workers that don't see it, and `content` then holds the model (see `delivery`).
+    `folder` is empty for workers that don't see it, and `files` are then those of the model, by their names,
+    the ONNX file first (see `delivery`).
     """
 
     tagger: TaggerSpec
@@ -85,7 +86,7 @@ class Job:
     engine: EngineOptions
     inputs: InputOptions = field(default_factory=InputOptions)
     validation: str = ""
-    content: bytes = b""
+    files: Mapping[str, bytes] = field(default_factory=dict)
     image: str = ""
 
 
@@ -97,8 +98,8 @@ _lock = Lock()
 def prepare(key: str, job: Job) -> None:
     """Make `job` known to this process as `key`; nothing is opened before the first chunk."""
     keep_memory()
-    if job.content:
-        job = replace(job, tagger=unpack_model(job.tagger, job.content), content=b"")
+    if job.files:
+        job = replace(job, tagger=unpack_model(job.tagger, job.files), files={})
     _jobs[key] = job
 
 
@@ -138,7 +139,7 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
     with clock.stage(tagger.frame_module):
         images = cut_images(candidates, frames, tagger)
     del frames
-    scores = predict(images, engine, tagger, clock)
+    engine, scores = score(images, job, clock)
     with clock.stage(OUTPUT, len(images.objects)):
         table = make_table(chunk.uuid, batch, images, scores, engine.columns)
         quality = measure(scores, images.crops, tagger)
@@ -172,6 +173,18 @@ def read_chunk(chunk: Chunk, job: Job) -> EventBatch:
         return read_events(planned, tagger.columns(), tagger.objects.collections, chunk.start, chunk.stop)
 
     return read_input(chunk.url, job.inputs, read)
+
+
+def score(images: Images, job: Job, clock: Clock) -> tuple[Engine, dict[str, Array]]:
+    """Return the engine of a job, and its score columns (see `predict`).
+
+    Scores during which a file with the model's weights was written to may be of either: they are made again.
+    """
+    while True:
+        engine = open_engine(job.tagger, job.engine)
+        scores = predict(images, engine, job.tagger, clock)
+        if open_engine(job.tagger, job.engine) is engine:
+            return engine, scores
 
 
 def predict(images: Images, engine: Engine, tagger: TaggerSpec, clock: Clock) -> dict[str, Array]:

@@ -27,6 +27,8 @@ _PART = "part"
 _EVERYWHERE = "/cvmfs/"
 #: Keeps unpacked models until the process ends.
 _unpacked = ExitStack()
+#: Identity of a model -> its ONNX file: a worker that stays for another campaign unpacks it only once.
+_models: dict[str, Path] = {}
 
 
 def check_reach(pools: Mapping[str, PoolSpec], urls: list[str], redirectors: tuple[str, ...]) -> None:
@@ -48,13 +50,19 @@ def check_reach(pools: Mapping[str, PoolSpec], urls: list[str], redirectors: tup
                 raise SpecError(f"pool {name}", what, todo)
 
 
-def unpack_model(tagger: TaggerSpec, content: bytes) -> TaggerSpec:
-    """Return the tagger with its model, of which `content` came along, on this machine's disk."""
-    # Of the whole process: its sessions read the file whenever they are opened.
-    folder = _unpacked.enter_context(tempfile.TemporaryDirectory(prefix="e2edist-model-"))
-    path = Path(folder) / Path(tagger.model.path).name
-    path.write_bytes(content)
-    return tagger.model_copy(update={"model": tagger.model.model_copy(update={"path": str(path)})})
+def unpack_model(tagger: TaggerSpec, files: Mapping[str, bytes]) -> TaggerSpec:
+    """Return the tagger with its model, whose `files` came along, on this machine's disk."""
+    identity = tagger.model.sha256
+    if identity not in _models:
+        # Of the whole process: its sessions read the files whenever they are opened.
+        folder = Path(_unpacked.enter_context(tempfile.TemporaryDirectory(prefix="e2edist-model-")))
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        _models[identity] = folder / next(iter(files))
+    model = tagger.model.model_copy(update={"path": str(_models[identity])})
+    return tagger.model_copy(update={"model": model})
 
 
 def deliver(folder: str, chunk: str, write: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from e2edist.engines import open_engine
 from e2edist.errors import CampaignError
 from e2edist.pools import Outcome, Pool
 
-from .chunk import PREDICTIONS, Chunk, Receipt, job_of, predict, read_chunk
+from .chunk import PREDICTIONS, Chunk, Receipt, job_of, read_chunk, score
 from .clock import Clock
 from .images import make_images
 
@@ -39,10 +38,8 @@ def rescore(key: str, chunk: Chunk, part: bytes) -> dict[str, float]:
         Score column -> largest absolute difference; NaN only where one of the two is NaN.
     """
     job = job_of(key)
-    tagger, engine = job.tagger, open_engine(job.tagger, job.engine)
-    batch = read_chunk(chunk, job)
-    images = make_images(batch, tagger)
-    scores = predict(images, engine, tagger, Clock())
+    images = make_images(read_chunk(chunk, job), job.tagger)
+    _, scores = score(images, job, Clock())
     place = io.BytesIO(part) if part else Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet"
     before = pq.read_table(place, columns=list(scores))
     differences = {}

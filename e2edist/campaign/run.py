@@ -15,6 +15,7 @@ from e2edist.engines import engine_options, make_engine
 from e2edist.errors import E2EError, OutputError
 from e2edist.pools import Place, Pool, Setup, Telemetry, image_of, open_pool, show
 from e2edist.spec.campaign import CampaignSpec, expand_inputs, name_group, take_group
+from e2edist.spec.model_files import check_planned
 from e2edist.spec.site import SiteSpec
 from e2edist.spec.tagger import TaggerSpec, load_tagger
 from e2edist.storage.publish import sweep
@@ -273,8 +274,8 @@ def _pools(campaign: Campaign, ready: Callable[[Pool], None]) -> Iterator[dict[s
             engine, inputs = engine_options(spec, campaign.spec.batch), _inputs(campaign.site)
             near, tagger = spec.job.shared_disk, campaign.tagger
             who = (tagger, campaign.plan.fingerprint, str(folder) if near else "", name)
-            content = b"" if near else Path(tagger.model.path).read_bytes()
-            job = Job(*who, engine, inputs, campaign.validation, content, image_of(spec.container))
+            files = {} if near else check_planned(tagger.model.path, tagger.model.sha256).contents()
+            job = Job(*who, engine, inputs, campaign.validation, files, image_of(spec.container))
             pool = open_pool(name, spec, Setup(prepare, (key, job)), place)
             stack.callback(pool.close)
             pools[key] = pool

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops, Normalisation
 from e2edist.plugins import load
+from e2edist.spec.model_files import ModelFiles, check_planned
 from e2edist.spec.site import PoolSpec
 from e2edist.spec.tagger import TaggerSpec
 
@@ -132,7 +133,7 @@ class Engine(Protocol):
         """
 
 
-_open: dict[tuple[str, EngineOptions], Engine] = {}
+_open: dict[tuple[str, EngineOptions], tuple[Engine, ModelFiles]] = {}
 _lock = Lock()
 
 
@@ -151,12 +152,26 @@ def make_engine(tagger: TaggerSpec, options: EngineOptions) -> Engine:
 
 
 def open_engine(tagger: TaggerSpec, options: EngineOptions) -> Engine:
-    """Return the process's one engine for this tagger and these options, made at the first call."""
+    """Return the process's one engine for this tagger and these options, made at the first call.
+
+    It is made anew where files with weights beside the model changed since: runtimes map such files, so
+    that what is written to them changes the scores of an engine that is open.
+
+    Raises
+    ------
+    ModelError
+        As `make_engine`; and if the model is not the one that the tagger was read with.
+    """
     key = (tagger.fingerprint(), options)
     with _lock:
-        if key not in _open:
-            _open[key] = make_engine(tagger, options)
-        return _open[key]
+        engine, files = _open.get(key, (None, None))
+        if engine is None or files is None or (files.external and files.changed):
+            _open.pop(key, None)
+            files = check_planned(tagger.model.path, tagger.model.sha256)
+            engine = make_engine(tagger, options)
+            files.check_unchanged()
+            _open[key] = (engine, files)
+        return engine
 
 
 def open_feed(engine: Engine, crops: Crops, rule: Normalisation) -> Feed:

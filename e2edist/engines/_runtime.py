@@ -33,6 +33,11 @@ _DAMAGES = (
         "it is damaged, a weight is too short: ",
         _AGAIN,
     ),
+    (
+        re.compile(r"External data path escapes.*External data path: \"?([^\"]+)"),
+        "its weights lie outside its folder: ",
+        "Put that file itself beside the model, not a link to it.",
+    ),
     (re.compile(r"Protobuf parsing failed()"), "it is damaged, or no ONNX file", _AGAIN),
     (re.compile(r"No graph was found()"), "it is no ONNX file, or an empty one", _AGAIN),
     (

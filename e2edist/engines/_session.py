@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from e2edist.errors import DeviceError, ModelError
+from e2edist.spec.model_files import model_files
 
 from . import EngineOptions, _device, _nodes
 from ._runtime import refused_load, runtime
@@ -114,8 +114,7 @@ def engine_folder(path: str) -> Path:
     They fit one kind of device, one release and one model only, so all three are in its name.
     """
     facts = _device.describe(PROVIDERS["tensorrt"], runtime())
-    with Path(path).open("rb") as stream:
-        model = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    model = model_files(path).identity[:16]
     kind = re.sub(r"\W+", "-", f"{facts['device']} {facts['build']}").strip("-")
     base = Path(os.environ.get(CACHE) or Path.home() / ".cache" / "e2edist")
     return base / "tensorrt" / kind / model

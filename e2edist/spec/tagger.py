@@ -22,6 +22,7 @@ from e2edist.imaging.geometry import BARREL_ETA, GEOMETRY
 from e2edist.imaging.layers import IMAGING_VERSION, LAYERS, FillOptions, columns_of
 
 from ._toml import Spec, parse, read_toml
+from .model_files import model_files
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 _EB_SEED, _JET_SEED = "eb_hottest", "hcal_tower"
@@ -104,6 +105,7 @@ class ModelSpec(Spec):
     """The network: an ONNX file, relative to the tagger file, and its one image input."""
 
     path: str
+    #: of the file, and of the files with its weights where it has such (`e2edist.spec.model_files`)
     sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     #: name of the input; empty: the only one
     input: str = ""
@@ -248,16 +250,14 @@ def load_tagger(name: str, model: str | None = None) -> TaggerSpec:
     spec = parse(TaggerSpec, content, str(path))
     file = Path(model) if model is not None else path.parent / spec.model.path
     wanted = "" if model is not None else spec.model.sha256
-    found = _sha256(file, f"{path}: model.path" if model is None else "--model")
+    files = model_files(file, f"{path}: model.path names it." if model is None else "--model names it.")
+    found = files.identity
     if wanted and found != wanted:
-        raise ModelError(str(file), f"has sha256 {found}, {path} names {wanted}", "Take the right file.")
-    resolved = spec.model.model_copy(update={"path": str(file.resolve()), "sha256": found})
+        which = f" with {', '.join(files.external)}" if files.external else ""
+        raise ModelError(
+            str(file), f"has sha256 {found}{which}, {path} names {wanted}", "Take the right file."
+        )
+    # The file itself, so that a link that is turned meanwhile changes nothing; weights are beside the link.
+    place = files.path if files.external else file.resolve()
+    resolved = spec.model.model_copy(update={"path": str(place), "sha256": found})
     return spec.model_copy(update={"model": resolved})
-
-
-def _sha256(file: Path, source: str) -> str:
-    try:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(str(file), f"can't be read ({error.strerror})", f"{source} names it.") from error

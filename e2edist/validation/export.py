@@ -155,4 +155,10 @@ def free_batch(path: Path) -> None:
         shape = item.type.tensor_type.shape
         if item.name not in stored and shape.dim:
             shape.dim[0].dim_param = _BATCH
-    onnx.save(model, str(path))
+    try:
+        onnx.save(model, str(path))  # in one file, whatever the exporter made
+    except ValueError as error:  # protobuf's limit of 2 GB
+        what = f"can't be written as one file: {first_line(error)}"
+        raise ModelError(
+            str(path), what, "Export it yourself, with its weights in a file beside it."
+        ) from error

@@ -14,6 +14,7 @@ import numpy as np
 from e2edist.engines import EngineOptions, make_engine, runtime
 from e2edist.errors import DeviceError, InputError, ModelError
 from e2edist.imaging.batch import Array
+from e2edist.spec.model_files import model_files
 from e2edist.spec.tagger import TaggerSpec
 
 from .compare import Difference, auc, compare
@@ -159,6 +160,7 @@ def examine(tagger: TaggerSpec, golden: Golden | None, reference: Reference | No
     runtime()
     path, checks = tagger.model.path, []
     try:
+        files = model_files(path)
         checks = check_file(path, tagger.model.sha256)
         if reference is not None and (found := check_weights(path, reference.weights)):
             checks.append(found)
@@ -167,6 +169,7 @@ def examine(tagger: TaggerSpec, golden: Golden | None, reference: Reference | No
         if golden is not None:
             targets.append((golden, baseline(tagger)(golden)))
         rows = [_row(variant, targets, tagger) for variant in variants(tagger, asked)]
+        files.check_unchanged()
     except ModelError as error:
         return Verdict(tagger, (), tuple(checks), (), str(error), {})
     against = [] if reference is None else [_text(reference.golden, _facts(reference))]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from e2edist.engines import refused_load, runtime
 from e2edist.errors import ModelError
 from e2edist.spec._toml import parse
+from e2edist.spec.model_files import model_files
 from e2edist.spec.tagger import TaggerSpec, load_tagger, packaged
 
 _TODO = "Name the tagger that it belongs to with --tagger."
@@ -18,11 +18,7 @@ _LARGEST = 360
 
 def packaged_tagger_of(model: Path) -> str | None:
     """Return the name of the packaged tagger whose model has the content of this file."""
-    try:
-        with model.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(str(model), f"can't be read ({error.strerror})", "Name an ONNX file.") from error
+    found = model_files(model, "Name an ONNX file.").identity
     return next((name for name in packaged() if load_tagger(name).model.sha256 == found), None)
 
 
@@ -56,8 +52,9 @@ def stand_in(model: Path) -> TaggerSpec:
         "model": {"path": str(model), "layout": layout},
     }
     spec = parse(TaggerSpec, content, str(model))
-    digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    resolved = spec.model.model_copy(update={"path": str(model.resolve()), "sha256": digest})
+    files = model_files(model)
+    place = files.path if files.external else model.resolve()
+    resolved = spec.model.model_copy(update={"path": str(place), "sha256": files.identity})
     return spec.model_copy(update={"model": resolved})
 
 

@@ -1,14 +1,18 @@
 """Parts and models of workers that don't see the disk of the host that submits."""
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from models import write_external, write_model, write_tagger
 
 from e2edist.campaign.chunk import Job, job_of, prepare
 from e2edist.campaign.delivery import bring_home, check_reach, deliver
 from e2edist.campaign.ledger import Ledger
-from e2edist.engines import EngineOptions
+from e2edist.engines import EngineOptions, open_engine
 from e2edist.errors import OutputError, SpecError
+from e2edist.spec.model_files import model_files
 from e2edist.spec.site import PoolSpec
 from e2edist.spec.tagger import load_tagger
 
@@ -46,13 +50,27 @@ def test_a_part_that_can_not_be_published_stops_the_campaign(tmp_path):
 
 def test_a_model_that_came_along_lies_on_the_worker_under_a_path_of_its_own():
     tagger = load_tagger("eg")
-    content = Path(tagger.model.path).read_bytes()
-    prepare("far", Job(tagger, "f", "", "cpu", EngineOptions(), content=content))
+    files = model_files(tagger.model.path).contents()
+    prepare("far", Job(tagger, "f", "", "cpu", EngineOptions(), files=files))
     job = job_of("far")
-    assert job.content == b""
+    assert job.files == {}
     assert job.tagger.model.path != tagger.model.path
-    assert Path(job.tagger.model.path).read_bytes() == content
+    assert Path(job.tagger.model.path).read_bytes() == Path(tagger.model.path).read_bytes()
     assert job.tagger.model.sha256 == tagger.model.sha256
+
+
+def test_files_with_weights_come_along_and_the_model_opens_there(tmp_path):
+    path = write_external(write_model(tmp_path / "net.onnx"), {"filters": "sub/w.bin"}, rest="net.onnx.data")
+    tagger = load_tagger(str(write_tagger(tmp_path / "small.toml", path)))
+    files = model_files(path).contents()
+    assert list(files) == ["net.onnx", "net.onnx.data", "sub/w.bin"]
+    prepare("far", Job(tagger, "f", "", "cpu", EngineOptions(), files=files))
+    there = job_of("far").tagger
+    shutil.rmtree(tmp_path)
+    images = np.ones((8, 1, 32, 32), np.float32)
+    assert open_engine(there, EngineOptions()).predict(images)["modelOutput"].std() == 0
+    prepare("again", Job(tagger, "f", "", "cpu", EngineOptions(), files=files))
+    assert job_of("again").tagger.model.path == there.model.path  # unpacked once in a process
 
 
 @pytest.mark.parametrize(

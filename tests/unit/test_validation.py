@@ -272,8 +272,10 @@ def test_static_faults_are_named(build, tmp_path):
     model.graph.node.append(helper.make_node("Magic", ["row"], ["spell"], domain="my.domain"))
     model.graph.node.append(helper.make_node("RandomNormalLike", ["row"], ["noise"]))
     onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
-    bad = {check.name: check.why for check in check_file(str(path), "0" * 64) if check.verdict == FAIL}
-    assert bad.keys() == {"operators", "external data", "randomness"}
+    checks = {check.name: check for check in check_file(str(path), "0" * 64)}
+    assert (checks["external data"].found, checks["external data"].verdict) == ("w.bin", "note")
+    bad = {name: check.why for name, check in checks.items() if check.verdict == FAIL}
+    assert bad.keys() == {"operators", "randomness"}
     assert "Magic" in bad["operators"]
 
 
