@@ -51,14 +51,16 @@ def _no_setup():
     """Workers need none here."""
 
 
-def _wait_for(path):
+def _wait_for(path, mark):
+    Path(mark).touch()
     while not Path(path).exists():
         time.sleep(0.02)
     return "done"
 
 
-def _until_told():
+def _until_told(mark):
     """Stand for a load of many steps."""
+    Path(mark).touch()
     for steps in range(1000):
         if told_to_end():
             return steps
@@ -98,10 +100,22 @@ def tell(request):
     return os.kill if request.param == "its job" else os.killpg
 
 
-def test_a_task_that_ends_within_the_notice_is_done_and_the_worker_gone(make, tell, tmp_path):
+@pytest.fixture
+def begin(tmp_path):
+    """Start a task on a pool, and wait until it runs; it gets some arguments, and a file to say so."""
+
+    def call(pool, function, *arguments):
+        mark = tmp_path / "begun"
+        pool.submit("one", function, *map(str, arguments), str(mark))
+        assert pool.wait(0) == []
+        until(mark.exists, 60)
+
+    return call
+
+
+def test_a_task_that_ends_within_the_notice_is_done_and_the_worker_gone(make, begin, tell, tmp_path):
     pool, process = make(notice_s=60)
-    pool.submit("one", _wait_for, str(tmp_path / "go"))
-    assert pool.wait(0.5) == []
+    begin(pool, _wait_for, tmp_path / "go")
     tell(process.pid, signal.SIGTERM)
     until(lambda: pool.slots() == 0, 20)  # whoever leaves gets nothing more
     tell(process.pid, signal.SIGTERM)  # as batch systems do
@@ -110,10 +124,9 @@ def test_a_task_that_ends_within_the_notice_is_done_and_the_worker_gone(make, te
     assert process.wait(20) == 0
 
 
-def test_a_task_of_many_steps_hears_that_its_worker_has_to_end_and_comes_home(make, tell, tmp_path):
+def test_a_task_of_many_steps_hears_that_its_worker_has_to_end_and_comes_home(make, begin, tell, tmp_path):
     pool, process = make(notice_s=60)
-    pool.submit("one", _until_told)
-    assert pool.wait(0.5) == []
+    begin(pool, _until_told)
     tell(process.pid, signal.SIGTERM)
     (outcome,) = pool.wait(30)
     assert outcome.kind == "done"
@@ -121,10 +134,9 @@ def test_a_task_of_many_steps_hears_that_its_worker_has_to_end_and_comes_home(ma
     assert process.wait(20) == 0
 
 
-def test_a_task_that_needs_longer_comes_back_and_nobody_is_blamed(make, tell, tmp_path):
+def test_a_task_that_needs_longer_comes_back_and_nobody_is_blamed(make, begin, tell, tmp_path):
     pool, process = make(notice_s=1)
-    pool.submit("one", _wait_for, str(tmp_path / "go"))
-    assert pool.wait(0.5) == []
+    begin(pool, _wait_for, tmp_path / "go")
     tell(process.pid, signal.SIGTERM)
     (outcome,) = pool.wait(30)
     assert (outcome.kind, type(outcome.error), str(outcome.error)) == (
@@ -135,10 +147,9 @@ def test_a_task_that_needs_longer_comes_back_and_nobody_is_blamed(make, tell, tm
     assert process.wait(20) == 0
 
 
-def test_a_worker_that_is_killed_after_its_notice_is_blamed_for_nothing_either(make, tell, tmp_path):
+def test_a_worker_that_is_killed_after_its_notice_is_blamed_for_nothing_either(make, begin, tell, tmp_path):
     pool, process = make(notice_s=60)
-    pool.submit("one", _wait_for, str(tmp_path / "go"))
-    assert pool.wait(0.5) == []
+    begin(pool, _wait_for, tmp_path / "go")
     tell(process.pid, signal.SIGTERM)
     until(lambda: pool.slots() == 0, 20)
     end_group(process.pid)
@@ -146,10 +157,9 @@ def test_a_worker_that_is_killed_after_its_notice_is_blamed_for_nothing_either(m
     assert (outcome.kind, type(outcome.error)) == ("lost", ConnectionError)
 
 
-def test_a_worker_that_dies_without_notice_puts_its_task_under_suspicion(make, tmp_path):
+def test_a_worker_that_dies_without_notice_puts_its_task_under_suspicion(make, begin, tmp_path):
     pool, process = make(notice_s=60)
-    pool.submit("one", _wait_for, str(tmp_path / "go"))
-    assert pool.wait(0.5) == []
+    begin(pool, _wait_for, tmp_path / "go")
     end_group(process.pid)
     (outcome,) = pool.wait(30)
     assert (outcome.kind, isinstance(outcome.error, ConnectionError)) == ("lost", False)

@@ -3,6 +3,7 @@
 import pytest
 from distributed import Client, LocalCluster
 from distributed.comm.core import CommClosedError
+from lab import until
 
 from e2edist.errors import ResourceError
 from e2edist.pools import Setup
@@ -42,7 +43,7 @@ def test_a_setup_whose_answer_is_lost_is_asked_for_again(client, monkeypatch):
     pool = DaskPool("here", client, Setup(divmod, (7, 2)))
     assert len(lost) == 2
     pool.submit("task", divmod, 7, 2)
-    outcomes = [outcome for _ in range(20) for outcome in pool.wait(0.5)]
+    outcomes = until(lambda: pool.wait(0.5))
     assert [(one.tag, one.kind, one.value) for one in outcomes] == [("task", "done", (3, 1))]
 
 

@@ -23,6 +23,8 @@ COLUMNS = {"EB": frozenset({"detid", "energy"}), "electron": frozenset({"pt"})}
 #: One number for all: the client of XRootD takes its time limits once per process.
 OPTIONS = InputOptions(timeout_s=2.0, backoff_s=0.2)
 EVENTS = 400
+#: Whoever waits so long was not given up in bounded time.
+HANGS_S = 100
 
 
 def need(service, *missing):
@@ -96,12 +98,11 @@ def test_a_real_redirector_leads_to_the_events(server, folder, events):
         redirector.stop()
 
 
+@pytest.mark.timeout(HANGS_S)  # by default the client waits for 2 minutes, five times
 def test_the_next_redirector_is_asked_when_the_first_is_dead(server, events):
     dead = f"root://{LOOPBACK}:{free_port()}//store/a.root"
     options = replace(OPTIONS, redirectors=(server.url,), tries=2)
-    started = time.monotonic()
     assert same(read_input(dead, options, pick), events[1])
-    assert time.monotonic() - started < 20  # by default the client waits for 2 minutes, five times
     with open_input(dead, options) as source:
         assert source.path == f"{server.url}/store/a.root"
         assert len(source.attempts) == 1  # the dead one is remembered, and asked last
@@ -151,6 +152,7 @@ def test_a_wire_that_is_cut_midway_costs_tries_only(server, events, tmp_path):
         assert wire.cut == 1
 
 
+@pytest.mark.timeout(HANGS_S)  # by default it is half an hour
 def test_a_server_that_says_nothing_is_left_for_the_next_in_bounded_time(server, folder, events):
     other = XRootD(folder)
     other.start()
@@ -159,7 +161,7 @@ def test_a_server_that_says_nothing_is_left_for_the_next_in_bounded_time(server,
     try:
         options = replace(OPTIONS, redirectors=(other.url,), tries=1)
         assert same(read_input(f"{server.url}/store/a.root", options, pick), events[1])
-        assert 1 < time.monotonic() - started < 20  # by default it is half an hour
+        assert time.monotonic() - started > 1  # it was asked, and given some time
     finally:
         server.process.send_signal(signal.SIGCONT)
         other.stop()
@@ -228,13 +230,14 @@ def test_a_mirror_takes_over_from_a_dead_web_server(web, events):
     assert same(read_input(dead, replace(OPTIONS, redirectors=(web.url,)), pick), events[1])
 
 
+@pytest.mark.timeout(HANGS_S)
 def test_a_web_server_that_says_nothing_is_left_for_the_next_in_bounded_time(web, events):
     started = time.monotonic()
     with Web(events[0].parent) as silent:
         silent.faults[:] = ["silent"] * 20
         options = replace(OPTIONS, redirectors=(web.url,), tries=1)
         assert same(read_input(f"{silent.url}/{events[0].name}", options, pick), events[1])
-    assert 1 < time.monotonic() - started < 20
+    assert time.monotonic() - started > 1
 
 
 def test_a_page_that_is_missing_is_an_input_error(web):
