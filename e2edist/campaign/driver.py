@@ -13,7 +13,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from threading import Event
 
 from e2edist.errors import CampaignError, E2EError, ResourceError
@@ -24,6 +23,7 @@ from .blame import HOPELESS, Action, Blame, SlowError
 from .chunk import Chunk, Receipt
 from .clock import EVENTSETUP, wall_s
 from .ledger import Failure, Ledger
+from .limits import Limits
 from .load import Lane, Load, land, make_load
 from .overlap import Overlap
 from .pace import Waiting, portion
@@ -36,29 +36,6 @@ _POLL_S = 0.5
 _GLANCE_S = 0.05
 #: Tasks that driver and scheduler are given together: with many threads, loads are larger.
 _TASKS_PER_S = 250.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When to lose patience.
-
-    Attributes
-    ----------
-    chunk_s : float
-        A chunk in flight for longer is stopped with its worker and counts as tried.
-    stall_s : float
-        Without any worker or queued job for longer, the campaign stops; it can go on later.
-    portion_s : (float, float)
-        Work that a worker is given at least and at most at a time, where a planned chunk is larger.
-    load_s : float
-        Work for which smaller chunks ride together. Long against the milliseconds that a task costs, short
-        for whoever watches, and for the last thread to end.
-    """
-
-    chunk_s: float = 3600.0
-    stall_s: float = 600.0
-    portion_s: tuple[float, float] = (5.0, 300.0)
-    load_s: float = 2.0
 
 
 class Driver:
@@ -79,6 +56,8 @@ class Driver:
         self._waiting = Waiting()
         self._resting: list[tuple[float, str, Chunk]] = []
         self._suspects: deque[Chunk] = deque()
+        #: chunks whose workers were lost, or are taken for it
+        self._lost: set[str] = set()
         self._progress = Progress(0, 0)
         self._seen = time.monotonic()
         self._longest_s = 0.0
@@ -99,13 +78,33 @@ class Driver:
         while not self._stop.is_set() and self._left():
             self._look_round()
             self._fill()
-            # With several pools, none waits long for the results of another.
-            wait_s = _POLL_S if len(self._lanes) == 1 else _GLANCE_S
-            for lane in self._lanes:
-                for outcome in lane.pool.wait(wait_s):
-                    self._settle(lane, outcome)
-            self._watch(progress)
+            self._collect()
+        if self._left():
+            self._finish_running()
         return not self._left()
+
+    def _collect(self) -> None:
+        # With several pools, none waits long for the results of another.
+        wait_s = _POLL_S if len(self._lanes) == 1 else _GLANCE_S
+        for lane in self._lanes:
+            for outcome in lane.pool.wait(wait_s):
+                self._settle(lane, outcome)
+        self._watch(self._progress)
+
+    def _finish_running(self) -> None:
+        """Let the chunks that run end, for a while, and record them; nothing more is given out."""
+        progress, before = self._progress, self._progress.done
+        wait_s = min(max(self._limits.finish_s[0], self._longest_s), self._limits.finish_s[1])
+        log.info("stopping: letting running chunks finish, for %.0f s at most", wait_s)
+        progress.stopping = True
+        for lane in self._lanes:
+            lane.pool.stop_accepting()
+        until = time.monotonic() + wait_s
+        while any(lane.has_running() for lane in self._lanes) and time.monotonic() < until:
+            progress.in_flight = self._flying()
+            self._collect()
+        running = sum(len(lane.flying) for lane in self._lanes)
+        log.info("stopped: %d chunks finished meanwhile, %d still ran", progress.done - before, running)
 
     def _left(self) -> bool:
         return bool(self._pending())
@@ -145,16 +144,35 @@ class Driver:
             if lane.room() > 0 and self._overlap.ask(lane.key, lane.pool):
                 lane.comparing = True
             while self._waiting and lane.room() > 0:
+                if self._written_late(self._waiting.next):
+                    self._waiting.pop()
+                    continue
                 self._trim(lane)
                 load_s = self._load_s()
-                load = make_load(self._waiting, lane.pace, load_s, self._progress.workers, self._blame.knows)
+                load = make_load(self._waiting, lane.pace, load_s, self._progress.workers, self._knows)
                 lane.give(load, load_s, self._limits.chunk_s)
         others = self._waiting or self._resting or self._flying()
         if self._suspects and not others:
             for lane in self._lanes:
-                if lane.slots and not self._flying():
+                if lane.slots and not self._flying() and self._suspects:
                     suspect = self._suspects.popleft()
-                    lane.give([suspect], self._load_s(), self._limits.chunk_s, alone=True)
+                    if not self._written_late(suspect):
+                        lane.give([suspect], self._load_s(), self._limits.chunk_s, alone=True)
+
+    def _knows(self, chunk: Chunk) -> bool:
+        """Return whether a chunk was tried before, so that it is given out as it is, and for itself."""
+        return self._blame.knows(chunk) or chunk.id in self._lost
+
+    def _written_late(self, chunk: Chunk) -> bool:
+        """Record a chunk that is there by now: its worker, given up, has finished it all the same."""
+        if chunk.id not in self._lost:
+            return False
+        self._lost.discard(chunk.id)
+        receipt = self._ledger.find(chunk)
+        if receipt is not None:
+            lanes = [lane for lane in self._lanes if lane.pool.name == receipt.get("pool")] or self._lanes
+            self._record(lanes[0], chunk, receipt)
+        return receipt is not None
 
     def _load_s(self) -> float:
         return max(self._limits.load_s, self._progress.workers / _TASKS_PER_S)
@@ -165,7 +183,7 @@ class Driver:
         share = self._waiting.events / max(1, self._progress.workers)
         limits = (max(self._limits.portion_s[0], self._load_s()), self._limits.portion_s[1])
         events = portion(chunk.events, lane.pace.rate, share, limits) if chunk.events else 0
-        if events == chunk.events or self._blame.knows(chunk):
+        if events == chunk.events or self._knows(chunk):
             return
         chunk = self._waiting.pop()
         self._waiting.put_back(chunk.part(chunk.start + events, chunk.stop))
@@ -184,6 +202,8 @@ class Driver:
         if outcome.kind == "lost" and len(load.chunks) > 1:
             counts = lane.pool.name, len(load.chunks), len(landing.done), len(landing.back)
             log.warning("pool %s: of a lost load of %d chunks %d are done, %d only waited", *counts)
+        if outcome.kind == "lost" and find is not None:
+            self._lost.update(chunk.id for chunk in load.chunks)
         took_s = sum(self._record(lane, chunk, receipt) for chunk, receipt in landing.done)
         if outcome.kind == "done":
             lane.pace.grow(len(landing.done) + len(landing.failed))

@@ -48,12 +48,14 @@ def run_chunks(key: str, chunks: Iterable[Chunk], budget_s: float) -> list[Fate]
     Returns
     -------
     list
-        Receipt or error of each, in order. It ends early, after one chunk at least, where the worker was told
-        to end, the time is over, or an error would be that of all: the others were not begun.
+        Receipt or error of each, in order. It ends early where the worker was told to end, the time is over,
+        or an error would be that of all: the others were not begun.
     """
     fates: list[Fate] = []
     until, carried = time.monotonic() + budget_s, 0
     for chunk in chunks:
+        if told_to_end() or (fates and time.monotonic() > until):
+            break
         try:
             receipt = run_chunk(key, chunk)
             fates.append(receipt)
@@ -61,8 +63,6 @@ def run_chunks(key: str, chunks: Iterable[Chunk], budget_s: float) -> list[Fate]
         except Exception as error:
             fates.append(_portable(error))
         if isinstance(fates[-1], ModelError | OutputError) or carried > _LUGGAGE:
-            break
-        if time.monotonic() > until or told_to_end():
             break
     return fates
 
@@ -142,6 +142,15 @@ class Lane:
         load = self.flying.pop(tag)
         self.aloft -= len(load.chunks)
         return load
+
+    def has_running(self) -> bool:
+        """Return whether tasks run on workers that are there."""
+        if not self.flying:
+            return False
+        try:
+            return self.pool.counts()["joined"] > 0
+        except (OSError, TimeoutError):  # its scheduler is gone
+            return False
 
     def stop_late(self, patience_s: float) -> None:
         """Stop the workers of loads that fly for too long; what else they ran is no one's fault."""

@@ -26,5 +26,7 @@ class Progress:
     eta_s: float | None = None
     #: pool -> wanted, queued, running and joined workers, or their jobs
     pools: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
+    #: nothing more is given out: what runs is waited for
+    stopping: bool = False
     #: what looks wrong with the scores of this run
     warnings: tuple[str, ...] = ()

@@ -25,10 +25,11 @@ from . import names
 from .bad import bad_fraction, bad_rows, write_bad
 from .chunk import PREDICTIONS, Job, prepare
 from .delivery import check_reach
-from .driver import Driver, Limits
+from .driver import Driver
 from .folder import check_folder, clear, look_at_folder
 from .heartbeat import Heart, beating
 from .ledger import Ledger, open_ledger
+from .limits import Limits
 from .lock import locked
 from .logfile import log_to
 from .memory import check_batch, check_chunks, threads_of

@@ -101,6 +101,9 @@ class Pool(Protocol):
         All of them come back as lost, or as ended where they were faster.
         """
 
+    def stop_accepting(self) -> None:
+        """Have the workers end each of this pool's tasks after its current step (see `told_to_end`)."""
+
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what ended, after at most `timeout` seconds; may be empty."""
 
@@ -153,7 +156,7 @@ def show(telemetry: Telemetry) -> AbstractContextManager[None]:
 
 
 def told_to_end() -> bool:
-    """Whether the worker that runs this task was told to end: a task of several steps ends after this one."""
+    """Whether this task is to end after its current step: its pool is stopped, or its worker told to end."""
     from ._notice import told_to_end
 
     return told_to_end()

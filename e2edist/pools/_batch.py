@@ -93,12 +93,21 @@ class BatchPool(DaskPool):
     def _drop(self, names: list[str]) -> None:
         self._hand_back(self._client.run_on_scheduler(_remove_workers, names=names))
 
-    def _drain(self, names: list[str]) -> None:
-        workers = self._client.run_on_scheduler(_workers_of, names=names)
+    def _drain(self, names: list[str]) -> list[str]:
+        workers: dict[str, str] = self._client.run_on_scheduler(
+            _close_off, names=names, resource=self._resource
+        )
         if workers:
             self.leaving.update(workers.values())
             self._looked = -inf
-            self._client.run(give_up, self._resource, workers=list(workers), on_error="ignore")
+            # Not waited for: its node may be gone.
+            loop: Any = self._client.loop
+            loop.add_callback(self._tell_leaving, list(workers))
+        return list(workers.values())
+
+    async def _tell_leaving(self, workers: list[str]) -> None:
+        with suppress(OSError, TimeoutError):
+            await self._client._run(give_up, self._resource, workers=workers, on_error="ignore")
 
     def _dismiss(self, names: list[str], number: int) -> list[str]:
         found: list[str] = self._client.run_on_scheduler(_end_idle, names=names, number=number)
@@ -155,10 +164,18 @@ async def _end_idle(names: list[str], number: int, dask_scheduler: Any = None) -
     return ended
 
 
+def _close_off(names: list[str], resource: str, dask_scheduler: Any = None) -> dict[str, str]:
+    """Let the workers of jobs get no more tasks; return their addresses and names."""
+    workers = _workers_of(names, dask_scheduler)
+    for address in workers:
+        dask_scheduler.add_resources(worker=address, resources={resource: 0})
+    return workers
+
+
 def _workers_of(names: list[str], dask_scheduler: Any = None) -> dict[str, str]:
-    """Return address -> name of the workers of jobs."""
+    """Return address -> name of the workers of some jobs, or of these workers."""
     workers = {address: str(worker.name) for address, worker in dask_scheduler.workers.items()}
-    return {address: name for address, name in workers.items() if job_of(name) in names}
+    return {address: name for address, name in workers.items() if job_of(name) in names or name in names}
 
 
 def job_settings(name: str, spec: PoolSpec, certificates: Path) -> dict[str, Any]:

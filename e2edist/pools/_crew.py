@@ -98,10 +98,10 @@ class Crew:
     joined : callable
         Returns the names of the workers that the scheduler knows.
     drain : callable
-        Takes names of workers that shall get no more tasks.
+        Takes names of jobs whose workers shall get no more tasks; returns the names of these workers.
     drop : callable
-        Takes names of workers whose jobs are gone, whatever the scheduler believes: a node that hangs
-        or is cut off keeps its connection for long.
+        Takes names of jobs, or of workers, that are gone, whatever the scheduler believes: a node that
+        hangs or is cut off keeps its connection for long.
     dismiss : callable
         Takes names of workers and a number; ends at most so many that have nothing to do, and returns
         their names.
@@ -120,7 +120,7 @@ class Crew:
     prefix: str
     wanted: int
     joined: Callable[[], set[str]]
-    drain: Callable[[list[str]], None]
+    drain: Callable[[list[str]], list[str]]
     drop: Callable[[list[str]], None]
     dismiss: Callable[[list[str], int], list[str]]
     run: str = ""
@@ -135,6 +135,8 @@ class Crew:
     _count: int = 0
     _limit: int = 0
     _failures: int = 0
+    #: workers of jobs that were requeued, and until when they may finish what they run
+    _leaving: list[tuple[float, list[str]]] = field(default_factory=list)
     _stop: Event = field(default_factory=Event)
     _lock: Lock = field(default_factory=Lock)
     _thread: Thread | None = None
@@ -180,6 +182,9 @@ class Crew:
             names, now = self.joined(), time.monotonic()
             for member in list(self._members):
                 self._check(member, states.get(member.job), names, now)
+            for _, workers in (late := [one for one in self._leaving if one[0] < now]):
+                self.drop(workers)
+            self._leaving = [one for one in self._leaving if one not in late]
             if self._failures >= self.spec.start_failures:
                 self.batch.cancel(member.job for member in self._members)
                 self._members.clear()
@@ -237,7 +242,8 @@ class Crew:
             # Requeued: its walltime begins anew, and it can fail to start anew.
             member.running_since, member.drained, member.joined = None, False, False
             log.warning("pool %s: job %s of %s was requeued", self.prefix, member.job, member.name)
-            self.drop([member.name])
+            # The worker of its former life has its notice to finish what it runs, and is heard out.
+            self._leaving.append((now + self.spec.notice_s, self.drain([member.name])))
 
     def _check_walltime(self, member: _Member, now: float) -> None:
         """Let a worker finish what it has when the next chunk could outlive its job."""

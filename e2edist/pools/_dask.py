@@ -28,6 +28,7 @@ from ._remote import (
     exit_worker,
     hush,
     kill_worker,
+    stop_tasks,
     stop_worker,
     tell,
     threads_and_stranded,
@@ -270,6 +271,16 @@ class DaskPool:
     async def _kill(self, address: str, *, nanny: bool) -> None:
         function = kill_worker if nanny else exit_worker
         await self._client._run(function, workers=[address], nanny=nanny, on_error="ignore")
+
+    def stop_accepting(self) -> None:
+        """Have the workers end each of this pool's tasks after its current step."""
+        # Not waited for: a worker that hangs would keep us.
+        loop: Any = self._client.loop
+        loop.add_callback(self._stop_tasks)
+
+    async def _stop_tasks(self) -> None:
+        with suppress(OSError, TimeoutError):
+            await self._client._run(stop_tasks, self._topic, on_error="ignore")
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what ended, waiting at most `timeout` seconds for the first."""

@@ -19,6 +19,8 @@ from weakref import WeakSet
 
 from distributed import NannyPlugin, Status, Worker, WorkerPlugin, get_worker
 
+from ._remote import task_is_stopped
+
 log = logging.getLogger(__name__)
 
 #: Workers of this process that take no more tasks.
@@ -96,7 +98,9 @@ async def give_up(resource: str, dask_worker: Any = None) -> None:
 
 
 def told_to_end() -> bool:
-    """Whether the worker that runs this task was told to end, by us or by whoever owns it."""
+    """Whether this task is to end: its pool is stopped, or its worker was told to end by whoever owns it."""
+    if task_is_stopped():
+        return True
     try:
         worker = get_worker()
     except ValueError:  # in no worker's thread

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import threading
 import traceback
 import zlib
 from typing import Any
@@ -59,6 +60,22 @@ class SetupPlugin(WorkerPlugin):
             raise
 
 
+#: Topics of pools whose tasks are to end, in this worker process. Each run has its own: workers of an
+#: attached scheduler outlive us, and a later run must not meet this.
+_stopped: set[str] = set()
+_task = threading.local()
+
+
+def stop_tasks(topic: str) -> None:
+    """Note in a worker that the tasks of a pool are to end after their current step."""
+    _stopped.add(topic)
+
+
+def task_is_stopped() -> bool:
+    """Return whether the task that runs in this thread is to end after its current step."""
+    return getattr(_task, "topic", None) in _stopped
+
+
 #: Bytes of a value that goes out as news; a receipt has a thousand, packed.
 _NEWS = 100_000
 
@@ -75,6 +92,7 @@ def tell(topic: str, key: str, parcel: bytes) -> Any:
         The pickled function and its arguments.
     """
     function, arguments = pickle.loads(parcel)  # noqa: S301 - our own
+    _task.topic = topic
     value = function(*arguments)
     # Receipts of a load are much alike.
     news = zlib.compress(pickle.dumps(value), 1)

@@ -26,9 +26,10 @@ from typing import Any
 from simulated import SimulatedPool, make_plan
 
 from e2edist.campaign.chunk import PREDICTIONS
-from e2edist.campaign.driver import Driver, Limits
+from e2edist.campaign.driver import Driver
 from e2edist.campaign.glance import glance
 from e2edist.campaign.ledger import Ledger, open_ledger
+from e2edist.campaign.limits import Limits
 from e2edist.campaign.plan import Plan, read_plan
 from e2edist.campaign.progress import Progress
 from e2edist.campaign.summary import summarise, write_timing

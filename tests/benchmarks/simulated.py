@@ -90,6 +90,9 @@ class SimulatedPool:
         self.attempts += 1
         self._running.append((tag, chunks))
 
+    def stop_accepting(self) -> None:
+        """Nothing is ever stopped here."""
+
     def stop_task(self, tag: str) -> list[str]:
         return [tag]
 

@@ -120,6 +120,9 @@ class VirtualPool:
         self.chunks += len(chunks)
         heapq.heappush(self._running, (end, self.chunks, tag, receipts, worker))
 
+    def stop_accepting(self) -> None:
+        """Nothing is ever stopped here."""
+
     def stop_task(self, tag: str) -> list[str]:
         raise AssertionError(f"{tag} was stopped: chunks are longer than the driver's patience")
 

@@ -1,12 +1,16 @@
 """A pool on real Dask workers, from its first word to the scheduler on."""
 
+import sys
+import time
+from pathlib import Path
+
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, WorkerPlugin
 from distributed.comm.core import CommClosedError
 from lab import until
 
 from e2edist.errors import ResourceError
-from e2edist.pools import Setup
+from e2edist.pools import Setup, told_to_end
 from e2edist.pools import _dask as dask_pool
 from e2edist.pools._dask import DaskPool, settings
 
@@ -16,7 +20,11 @@ def client():
     with (
         settings(),
         LocalCluster(
-            n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0
+            n_workers=1,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
@@ -36,6 +44,40 @@ def failing(client, monkeypatch, times):
     monkeypatch.setattr(client, "register_plugin", register_plugin)
     monkeypatch.setattr(dask_pool, "_PAUSES_S", (0.01, 0.01))
     return lost
+
+
+def _steps_until_told(begun, most):
+    """Stand for a bundle of chunks, from another process; give the steps that were made."""
+    for step in range(most):
+        if told_to_end():
+            return step
+        Path(begun).touch()
+        time.sleep(0.02)
+    return most
+
+
+def test_a_stopped_pool_ends_its_tasks_after_their_step_and_no_task_of_a_later_run(client, tmp_path):
+    client.register_plugin(PathPlugin())
+    pool = DaskPool("here", client, Setup(divmod, (7, 2)))
+    pool.submit("task", _steps_until_told, str(tmp_path / "begun"), 10_000)
+    until(lambda: pool.wait(0.1) or (tmp_path / "begun").exists())
+    pool.stop_accepting()
+    (outcome,) = until(lambda: pool.wait(0.5))
+    assert (outcome.tag, outcome.kind) == ("task", "done")
+    assert 0 < outcome.value < 10_000
+    later = DaskPool("here", client, Setup(divmod, (7, 2)))
+    later.submit("task", _steps_until_told, str(tmp_path / "begun"), 3)
+    (outcome,) = until(lambda: later.wait(0.5))
+    assert (outcome.kind, outcome.value) == ("done", 3)
+
+
+class PathPlugin(WorkerPlugin):
+    """Lets workers import this module."""
+
+    name = "path"
+
+    def setup(self, worker):
+        sys.path.insert(0, str(Path(__file__).parent))
 
 
 def test_a_setup_whose_answer_is_lost_is_asked_for_again(client, monkeypatch):

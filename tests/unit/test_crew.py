@@ -75,7 +75,12 @@ def stage(clock):
     def make(wanted=2, **spec):
         job = JobSpec(**{"poll_s": 1.0, "walltime_min": 60, "start_failures": 3} | spec)
         drop = names.difference_update
-        return Crew(batch, job, "gpu", wanted, lambda: set(names), drained.extend, drop, _busy)
+
+        def drain(jobs):
+            drained.extend(jobs)
+            return [name for name in jobs if name in names]
+
+        return Crew(batch, job, "gpu", wanted, lambda: set(names), drain, drop, _busy)
 
     return make, batch, names, drained
 
@@ -241,8 +246,8 @@ def test_a_requeued_job_is_kept_and_its_walltime_begins_anew(stage, clock):
     crew.look()
     batch.jobs["1"] = "queued"
     crew.look()
-    assert names == set()  # whatever the scheduler believed
-    assert crew.counts() == {"queued": 1, "running": 0, "joined": 0}
+    assert drained == ["gpu-0"]
+    drained.clear()
     clock.now += 3000
     _all_run(batch, names)
     crew.look()
@@ -253,6 +258,22 @@ def test_a_requeued_job_is_kept_and_its_walltime_begins_anew(stage, clock):
     crew.look()
     assert drained == ["gpu-0"]
     assert len(batch.submitted) == 1
+
+
+def test_the_worker_of_a_requeued_job_may_finish_what_it_runs_and_is_forgotten_after_its_notice(stage, clock):
+    make, batch, names, drained = stage
+    crew = make(1, notice_s=20)
+    crew.look()
+    _all_run(batch, names)
+    crew.look()
+    batch.jobs["1"] = "queued"
+    crew.look()
+    clock.now += 15
+    crew.look()
+    assert (names, drained) == ({"gpu-0"}, ["gpu-0"])  # it gets nothing more, and is still heard
+    clock.now += 10
+    crew.look()
+    assert names == set()  # whatever the scheduler believes
 
 
 def test_a_requeued_job_that_can_not_start_any_more_counts(stage):

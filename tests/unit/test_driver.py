@@ -14,8 +14,9 @@ import pytest
 
 from e2edist.campaign import blame, driver, load
 from e2edist.campaign.chunk import PREDICTIONS, Chunk
-from e2edist.campaign.driver import Driver, Limits
+from e2edist.campaign.driver import Driver
 from e2edist.campaign.ledger import Ledger
+from e2edist.campaign.limits import Limits
 from e2edist.campaign.overlap import Overlap
 from e2edist.campaign.progress import Progress
 from e2edist.errors import BranchError, CampaignError, EntriesError, InputError, ModelError, OutputError
@@ -42,6 +43,7 @@ class ThreadWorkers:
     name, dashboard, trouble = "test", "", ""
 
     queued = 0
+    accepting = True
 
     def expect(self, longest_s, left):
         self.left = left
@@ -106,6 +108,9 @@ class ThreadWorkers:
                 self.ended.put(Outcome(tag, "lost", error=RuntimeError("worker died")))
             worker.held.clear()
 
+    def stop_accepting(self):
+        self.accepting = False
+
     def stop_task(self, tag):
         for worker in self.workers:
             if tag in worker.held:
@@ -162,6 +167,7 @@ def drive(tmp_path, monkeypatch):
         pool = ThreadWorkers(work, None if far else tmp_path, **workers)
         pools.append(pool)
         monkeypatch.setattr(load, "run_chunk", pool.run_chunk)
+        monkeypatch.setattr(load, "told_to_end", lambda: not pool.accepting)
         ledger = Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
         progress = Progress(len(chunks), sum(chunk.events for chunk in chunks))
         overlap = Overlap(0.0, {"job": ""}, {"job": tmp_path} if far else {})
@@ -420,6 +426,101 @@ def test_a_stop_event_ends_the_run_soon_and_keeps_what_is_done(drive):
     _, ledger, progress, ended = drive(receipt, make_chunks(1000), watch=watch, stop=stop)
     assert not ended
     assert 20 <= len(ledger.done) == progress.done < 200
+
+
+def test_chunks_that_run_at_a_stop_are_finished_and_kept_and_no_other_is_begun(drive):
+    stop, begun, release = threading.Event(), [], threading.Event()
+
+    def work(chunk):
+        begun.append(chunk.id)
+        if len(begun) > 20:
+            stop.set()
+            release.wait(20)
+        return quick(chunk)
+
+    def watch(progress):
+        if progress.stopping:
+            release.set()
+
+    pool, ledger, progress, ended = drive(work, make_chunks(400), watch=watch, stop=stop, threads=4)
+    assert not ended
+    assert sorted(ledger.done) == sorted(begun)
+    assert progress.done == len(begun) < 40
+    assert any(len(ids) > 1 for ids in pool.loads)  # of which only the chunk that ran was finished
+
+
+def test_the_wait_for_chunks_that_run_at_a_stop_has_an_end(drive):
+    stop, release = threading.Event(), threading.Event()
+
+    def work(chunk):
+        stop.set()
+        release.wait(60)
+        return receipt(chunk)
+
+    def watch(progress):
+        if progress.stopping:
+            waited.append(time.monotonic())
+
+    waited = []
+    limits = Limits(finish_s=(0.2, 0.3))
+    drive_ended = threading.Timer(20, release.set)
+    drive_ended.start()
+    try:
+        _, ledger, progress, ended = drive(work, make_chunks(8), watch=watch, stop=stop, limits=limits)
+        assert not release.is_set()
+    finally:
+        drive_ended.cancel()
+        release.set()
+    assert not ended
+    assert (len(ledger.done), progress.done) == (0, 0)
+    assert waited
+
+
+def test_chunks_that_ran_on_workers_that_are_gone_are_not_waited_for(drive):
+    stop = threading.Event()
+
+    def work(chunk):
+        for worker in pools[0].workers:
+            worker.life += 1  # their tasks never come back
+        pools[0].workers.clear()
+        stop.set()
+        return receipt(chunk)
+
+    class Watched(ThreadWorkers):
+        def __init__(self, *arguments, **named):
+            super().__init__(*arguments, **named)
+            pools.append(self)
+
+    pools = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(globals(), "ThreadWorkers", Watched)
+        limits = Limits(finish_s=(1e6, 1e6))
+        *_, ended = drive(work, make_chunks(1), stop=stop, limits=limits, workers=1, threads=1)
+    assert not ended
+
+
+def test_a_lost_chunk_whose_part_comes_late_is_not_run_again(drive, monkeypatch):
+    late, late_part = make_chunks(1)[0], threading.Event()
+
+    def work(chunk):
+        if chunk.id == late.id and not late_part.is_set():
+            late_part.set()
+            raise Death
+        return receipt(chunk)
+
+    pause = driver.Driver._punish
+
+    def write_late(self, chunk, outcome, *, alone):
+        pause(self, chunk, outcome, alone=alone)
+        path = self._ledger.path.parent / PREDICTIONS / f"{chunk.id}.parquet"
+        write_part(path, pa.table({"entry": range(chunk.start, chunk.stop)}), lambda: receipt(chunk))
+
+    monkeypatch.setattr(driver.Driver, "_punish", write_late)
+    pool, ledger, progress, ended = drive(work, make_chunks(4), workers=1, threads=1)
+    assert ended
+    assert pool.runs[late.id] == 1
+    assert (progress.done, progress.chunks) == (4, 4)
+    assert entries(ledger) == list(range(32))
 
 
 def test_without_any_worker_the_campaign_stops_after_a_while(drive):
