@@ -7,6 +7,7 @@ from importlib import import_module
 
 from e2edist import __version__
 from e2edist.errors import nearest
+from e2edist.signals import run_process
 
 #: Verb -> what it does.
 VERBS = {
@@ -39,5 +40,10 @@ def main() -> int:
     return 2
 
 
+def run() -> None:
+    """Run a verb as this process."""
+    run_process(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

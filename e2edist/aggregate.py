@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.errors import CampaignError, OutputError, SpecError
+from e2edist.signals import run_process
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -179,4 +179,4 @@ def _show(found: Verdict, plan: Plan, skipped: int, console: Console) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process(main)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -13,6 +15,7 @@ from e2edist.campaign.bill import bill_facts, make_bill
 from e2edist.campaign.quality import enforce, review
 from e2edist.campaign.summary import summarise
 from e2edist.errors import CampaignError
+from e2edist.signals import INTERRUPTED
 from e2edist.terminal import print_bad, print_bill, print_quality, print_summary, print_where
 
 if TYPE_CHECKING:
@@ -22,9 +25,8 @@ if TYPE_CHECKING:
 
     Say = Callable[[dict[str, Any]], None]
 
-_INTERRUPTED = 130
-#: A notification that takes longer is left to itself no more.
-_NOTIFY_S = 60.0
+#: A notification that takes longer is ended; after a signal, that is soon.
+_NOTIFY_S, _HURRIED_S = 60.0, 5.0
 
 
 def close(campaign: Campaign, result: RunResult, console: Console, say: Say) -> int:
@@ -53,7 +55,7 @@ def close(campaign: Campaign, result: RunResult, console: Console, say: Say) -> 
     facts |= {"complete": result.complete, "folder": str(campaign.folder), "bill": bill_facts(bill)}
     say({"what": "result"} | facts)
     if not result.complete:
-        return _INTERRUPTED
+        return INTERRUPTED
     _allow(campaign, result)
     limits = (campaign.spec.max_nan_fraction, campaign.spec.max_drift)
     enforce(campaign.folder, total.quality, drifts, limits)
@@ -70,27 +72,44 @@ def _allow(campaign: Campaign, result: RunResult) -> None:
         raise CampaignError(str(campaign.folder), what, todo)
 
 
-def notify(command: str, facts: dict[str, Any], console: Console) -> None:
+def notify(command: str, facts: dict[str, Any], console: Console, *, hurried: bool = False) -> None:
     """Run a command of the user's, with what became of the campaign on stdin; its faults are only told.
 
-    ``E2EDIST_STATE`` is done, stopped or failed, ``E2EDIST_FOLDER`` the output folder.
+    ``E2EDIST_STATE`` is done, stopped or failed, ``E2EDIST_FOLDER`` the output folder. Where the process is
+    `hurried`, it gets less time.
     """
     told = {"E2EDIST_STATE": str(facts["state"]), "E2EDIST_FOLDER": str(facts["folder"])}
+    limit_s = _HURRIED_S if hurried else _NOTIFY_S
     try:
-        done = subprocess.run(  # noqa: S602 - the user's own command line
-            command,
-            shell=True,
-            input=json.dumps(facts),
-            text=True,
-            env=os.environ | told,
-            timeout=_NOTIFY_S,
-            check=False,
-            capture_output=True,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        code, said = _call(command, json.dumps(facts), os.environ | told, limit_s)
+    except OSError as error:
         fault = str(error)
+    except subprocess.TimeoutExpired:
+        fault = f"it did not end in {limit_s:.0f} s, and was ended"
     else:
-        last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
-        fault = f"exit code {done.returncode}: {last}" if done.returncode else ""
+        last = (said.strip() or "no output").splitlines()[-1]
+        fault = f"exit code {code}: {last}" if code else ""
     if fault:
         console.print(f"warning: --notify failed: {fault}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _call(command: str, text: str, environment: dict[str, str], limit_s: float) -> tuple[int, str]:
+    """Run a command line with `text` on stdin; return its exit code and stderr, or else stdout."""
+    with subprocess.Popen(  # noqa: S602 - the user's own command line
+        command,
+        shell=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        # A group of its own, which is ended as a whole: a shell leaves its own children behind.
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(text, limit_s)
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, err if err.strip() else out

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from e2edist.signals import run_process
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -100,4 +101,4 @@ def _say(console: Console, finding: Finding) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process(main)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from e2edist.campaign.forecast import Sampler, enough_chunks, forecast, measure_pools
@@ -12,6 +11,7 @@ from e2edist.campaign.run import run_campaign
 from e2edist.campaign.usage import facts_of
 from e2edist.errors import CampaignError, ResourceError
 from e2edist.pools import is_batch, starts_at
+from e2edist.signals import INTERRUPTED
 from e2edist.terminal import print_forecast
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from e2edist.campaign.progress import Progress
     from e2edist.campaign.run import Campaign
     from e2edist.pools import Pool
+    from e2edist.signals import Signals
 
 #: An estimate takes no longer, from the first worker on.
 _PATIENCE_S = 300.0
@@ -31,10 +32,17 @@ def estimate(
     campaign: Campaign,
     console: Console,
     say: Callable[[dict[str, Any]], None],
-    watch: Callable[[Progress], None],
-    ready: Callable[[Pool], None],
+    told: tuple[Callable[[Progress], None], Callable[[Pool], None]],
+    signals: Signals,
 ) -> int:
     """Run some chunks of each pool, keep them, and show what the rest would take; return the exit code.
+
+    Parameters
+    ----------
+    told : (callable, callable)
+        Called with the counts, and with each pool that is there, as those of `run_campaign`.
+    signals : Signals
+        After one of them there is no estimate.
 
     Raises
     ------
@@ -43,14 +51,19 @@ def estimate(
     """
     pools = campaign.site.pools
     facts = {name: facts_of(spec, jobs=is_batch(spec.kind)) for name, spec in pools.items()}
-    sampler = Sampler(Event(), enough_chunks(facts), _PATIENCE_S, time.monotonic())
+    (watch, ready), sampler = told, Sampler(signals.stop, enough_chunks(facts), _PATIENCE_S, time.monotonic())
     before = time.time()
 
     def look(progress: Progress) -> None:
         watch(progress)
         sampler.look(progress, time.monotonic())
 
-    result = run_campaign(campaign, look, sampler.stop, ready)
+    with signals.graceful() as stop:
+        result = run_campaign(campaign, look, stop, ready)
+    if signals.received:
+        done, events = result.ledger.events_done, campaign.plan.events
+        console.print(f"stopped with {done:,} of {events:,} events done, which are kept", highlight=False)
+        return INTERRUPTED
     receipts = result.ledger.done.values()
     measured = measure_pools(one for one in receipts if one["started"] >= before) or measure_pools(receipts)
     if not measured:

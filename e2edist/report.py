@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.campaign.names import REPORT
 from e2edist.errors import ResourceError, SpecError
+from e2edist.signals import run_process
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -108,4 +108,4 @@ def _means(story: Story, scores: list[ScoreTable], *, wanted: bool) -> Means:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process(main)

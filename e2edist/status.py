@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e2edist.signals import run_process
+
 if TYPE_CHECKING:
     from e2edist.control.state import State
 
@@ -67,4 +69,4 @@ def exit_code(state: State) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process(main)

@@ -6,18 +6,16 @@ import argparse
 import json
 import os
 import platform
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from e2edist.errors import SpecError
 from e2edist.options import parser
+from e2edist.signals import INTERRUPTED, Signals, catch_signals, run_process
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,9 +29,8 @@ if TYPE_CHECKING:
 DEMO_FOLDER = "e2edist-demo"
 #: Enough for a progress bar, a table and a sensible AUC, and a minute on two cores.
 DEMO_EVENTS = {"eg": 8000, "qg": 1000, "top": 1000, "tau": 1000}
-_INTERRUPTED = 130
 #: By exit code; every other one is failed.
-_STATES = {0: "done", 1: "incomplete", _INTERRUPTED: "stopped"}
+_STATES = {0: "done", 1: "incomplete", INTERRUPTED: "stopped"}
 
 
 class _Speaker:
@@ -56,29 +53,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
     args = parser().parse_args(words)
+    with catch_signals() as signals:
+        try:
+            return _main(args, words, signals)
+        except KeyboardInterrupt:  # while the end was being told
+            return INTERRUPTED
+
+
+def _main(args: argparse.Namespace, words: list[str], signals: Signals) -> int:
     from rich.console import Console
 
     console, say, error = Console(stderr=args.json), _Speaker(aloud=args.json), ""
     try:
-        code = _submit(args, words, console, say)
+        code = _submit(args, words, console, say, signals)
     except KeyboardInterrupt:
-        code = _INTERRUPTED
+        code = INTERRUPTED
     except Exception as caught:
         from e2edist.terminal import told_error
 
         known = told_error(caught)
         code, error = known.exit_code, str(known)
         Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
-    end = {"state": _STATES.get(code, "failed"), "exit_code": code, "error": error}
+    state = _STATES.get(code, "failed")
+    code = INTERRUPTED if signals.received else code
+    end = {"state": state, "exit_code": code, "error": error}
     say({"what": "end"} | end)
     if say.command:
         from e2edist.closing import notify
 
-        notify(say.command, say.told | end, console)
-    return code
+        notify(say.command, say.told | end, console, hurried=bool(signals.received))
+    return INTERRUPTED if signals.received else code
 
 
-def _submit(args: argparse.Namespace, words: list[str], console: Console, say: _Speaker) -> int:
+def _submit(
+    args: argparse.Namespace, words: list[str], console: Console, say: _Speaker, signals: Signals
+) -> int:
     from e2edist.campaign.quality import read_quality
     from e2edist.campaign.run import plan_campaign
     from e2edist.validation.record import admit, unproven
@@ -99,7 +108,7 @@ def _submit(args: argparse.Namespace, words: list[str], console: Console, say: _
     if args.detach:
         return _detach(campaign, words, console)
     say.told["folder"], say.command = str(campaign.folder), spec.notify
-    return _run(campaign, console, say, estimating=args.estimate)
+    return _run(campaign, console, say, signals, estimating=args.estimate)
 
 
 def _preview(campaign: Campaign, words: list[str] | None, console: Console) -> None:
@@ -197,7 +206,7 @@ def _demo(tagger: str, output: str | None, console: Console, *, write: bool) -> 
     return {"inputs": [str(file) for file in files], "output": output or str(Path(DEMO_FOLDER) / tagger)}
 
 
-def _run(campaign: Campaign, console: Console, say: _Speaker, *, estimating: bool) -> int:
+def _run(campaign: Campaign, console: Console, say: _Speaker, signals: Signals, *, estimating: bool) -> int:
     from e2edist.campaign.plan import changed_files
     from e2edist.campaign.run import run_campaign
     from e2edist.closing import close
@@ -212,13 +221,13 @@ def _run(campaign: Campaign, console: Console, say: _Speaker, *, estimating: boo
         if tunnel := _tunnel(pool.dashboard):
             console.print(f"  from your own machine: {tunnel}", highlight=False, soft_wrap=True)
 
-    stop, plan = Event(), campaign.plan
+    plan = campaign.plan
     again = ", as planned before" if campaign.resumed else ""
     console.print(f"{plan.events:,} events -> {campaign.folder}{again}", highlight=False, soft_wrap=True)
     for url in changed_files(plan) if campaign.resumed else ():
         text = f"warning: {url} is not the file that was planned: its parts are of the old one"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
-    with _signals(stop), show_progress(console, campaign.tagger.name) as watch:
+    with show_progress(console, campaign.tagger.name) as watch:
         machines = tell_progress(say)
 
         def look(progress: Progress) -> None:
@@ -226,8 +235,9 @@ def _run(campaign: Campaign, console: Console, say: _Speaker, *, estimating: boo
             machines(progress)
 
         if estimating:
-            return estimate(campaign, console, say, look, ready)
-        result = run_campaign(campaign, look, stop, ready)
+            return estimate(campaign, console, say, (look, ready), signals)
+        with signals.graceful() as stop:
+            result = run_campaign(campaign, look, stop, ready)
     return close(campaign, result, console, say)
 
 
@@ -240,23 +250,5 @@ def _tunnel(dashboard: str) -> str:
     return f"ssh -N -L {address.port}:127.0.0.1:{address.port} {user}@{host}"
 
 
-@contextmanager
-def _signals(stop: Event) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP stop the campaign in good order, a second one at once."""
-
-    def handle(number: int, frame: Any) -> None:  # noqa: ARG001
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process(main)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from math import inf
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.errors import CampaignError, SpecError
+from e2edist.signals import run_process
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -169,4 +169,4 @@ def _report(search: Search, best: Row, site: SiteSpec, tagger: TaggerSpec, conso
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process(main)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.errors import ModelError, SpecError
+from e2edist.signals import run_process
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -163,4 +163,4 @@ def _golden(args: argparse.Namespace, tagger: TaggerSpec, *, alone: bool) -> Gol
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process(main)

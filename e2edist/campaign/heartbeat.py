@@ -114,7 +114,8 @@ class Heart:
     def end(self, error: BaseException | None) -> None:
         """Write the last word: done, stopped, or failed and why."""
         self._stop.set()
-        self._thread.join(2 * BEAT_S)
+        if self._thread.is_alive():
+            self._thread.join(2 * BEAT_S)
         p = self._progress
         state = "done" if p.done + p.failed >= p.chunks else "stopped"
         if isinstance(error, KeyboardInterrupt):
@@ -178,8 +179,8 @@ def beating(heart: Heart, watch: Watch, ready: Ready) -> Iterator[tuple[Watch, R
         heart.ready(pool)
         ready(pool)
 
-    heart.start()
     try:
+        heart.start()
         yield note, met
     except BaseException as error:
         heart.end(error)

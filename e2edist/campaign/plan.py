@@ -187,8 +187,11 @@ def make_plan(
             return as_bug(error)
         return replace(info, url=url), size
 
-    with ThreadPoolExecutor(_OPENERS) as pool:
+    pool = ThreadPoolExecutor(_OPENERS)
+    try:
         looked = list(pool.map(look, urls))
+    finally:  # not waited for: who interrupts us need not wait for a server that does not answer
+        pool.shutdown(wait=False, cancel_futures=True)
     faults = {url: item for url, item in zip(urls, looked, strict=True) if isinstance(item, E2EError)}
     if len(faults) > max_bad_fraction * len(urls):
         raise _all_faults(list(faults.values()), len(urls))

@@ -13,7 +13,7 @@ from typing import Any
 
 from e2edist.engines import engine_options, make_engine
 from e2edist.errors import E2EError, OutputError
-from e2edist.pools import Place, Pool, Setup, Telemetry, image_of, open_pool, show
+from e2edist.pools import Place, Pool, Setup, StoppedError, Telemetry, image_of, open_pool, show
 from e2edist.spec.campaign import CampaignSpec, expand_inputs, name_group, take_group
 from e2edist.spec.model_files import check_planned
 from e2edist.spec.site import SiteSpec
@@ -223,7 +223,7 @@ def _drive(
     heart = Heart(campaign.folder, campaign.site.pools, progress, ledger.telemetry)
     with show(ledger.telemetry), beating(heart, watch, ready) as (note, met):
         try:
-            with _pools(campaign, met) as pools:
+            with _pools(campaign, met, stop) as pools:
                 began = time.monotonic()
                 complete = _driver(campaign, ledger, pools, note, stop).run(pending, progress)
                 seconds = time.monotonic() - began
@@ -264,21 +264,32 @@ def _far(campaign: Campaign) -> dict[str, Path]:
 
 
 @contextmanager
-def _pools(campaign: Campaign, ready: Callable[[Pool], None]) -> Iterator[dict[str, Pool]]:
+def _pools(campaign: Campaign, ready: Callable[[Pool], None], stop: Event) -> Iterator[dict[str, Pool]]:
+    """Open the pools; once `stop` is set, those that are not there yet are left out."""
     pools: dict[str, Pool] = {}
-    folder = campaign.folder.absolute()
+    place = Place(campaign.folder.absolute(), stop)
     with ExitStack() as stack:
-        place = Place(folder)
         stack.callback(place.close)
-        for name, spec in campaign.site.pools.items():
-            key = f"{campaign.plan.fingerprint}:{name}"
-            engine, inputs = engine_options(spec, campaign.spec.batch), _inputs(campaign.site)
-            near, tagger = spec.job.shared_disk, campaign.tagger
-            who = (tagger, campaign.plan.fingerprint, str(folder) if near else "", name)
-            files = {} if near else check_planned(tagger.model.path, tagger.model.sha256).contents()
-            job = Job(*who, engine, inputs, campaign.validation, files, image_of(spec.container))
-            pool = open_pool(name, spec, Setup(prepare, (key, job)), place)
-            stack.callback(pool.close)
-            pools[key] = pool
-            ready(pool)
-        yield pools
+        try:
+            with suppress(StoppedError):
+                for name, spec in campaign.site.pools.items():
+                    key = f"{campaign.plan.fingerprint}:{name}"
+                    pool = open_pool(name, spec, _setup(campaign, name, key), place)
+                    stack.callback(pool.close)
+                    pools[key] = pool
+                    ready(pool)
+            yield pools
+        except KeyboardInterrupt:
+            place.at_once = True
+            raise
+
+
+def _setup(campaign: Campaign, name: str, key: str) -> Setup:
+    """Return what makes the campaign known to the workers of a pool."""
+    spec, tagger = campaign.site.pools[name], campaign.tagger
+    engine, inputs = engine_options(spec, campaign.spec.batch), _inputs(campaign.site)
+    near, folder = spec.job.shared_disk, campaign.folder.absolute()
+    who = (tagger, campaign.plan.fingerprint, str(folder) if near else "", name)
+    files = {} if near else check_planned(tagger.model.path, tagger.model.sha256).contents()
+    job = Job(*who, engine, inputs, campaign.validation, files, image_of(spec.container))
+    return Setup(prepare, (key, job))

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal, Protocol
 
 from e2edist.plugins import load
@@ -19,6 +21,7 @@ from ._containers import python_command
 from ._controller import ControllerJob, make_controller
 from ._images import image_of
 from ._queues import Queue, is_batch, queue_of
+from ._start import Start, StoppedError
 from ._telemetry import Telemetry
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "Pool",
     "Queue",
     "Setup",
+    "StoppedError",
     "Telemetry",
     "image_of",
     "is_batch",
@@ -118,11 +122,35 @@ class Place:
     ----------
     folder : Path
         Of the campaign; all nodes see it.
+    stop : Event, optional
+        Set it to give up pools that start.
+
+    Attributes
+    ----------
+    at_once : bool
+        Whether workers that are to end are killed rather than asked.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, stop: Event | None = None) -> None:
+        self.folder, self.at_once = folder, False
+        self._stop = stop or Event()
         self._hub: Any = None
+        self._start: Start | None = None
+
+    @property
+    def giving_up(self) -> bool:
+        """Whether the pool that starts now is not wanted any more."""
+        return self._stop.is_set() or (self._start is not None and self._start.given_up.is_set())
+
+    def start(self, make: Callable[[], Pool]) -> Pool:
+        """Return a pool once it has started."""
+        self._start = Start(make, self._stop)
+        return self._start.wait()
+
+    def on_giving_up(self, kill: Callable[[], None]) -> None:
+        """Have `kill` called, again and again, when the pool that starts now is given up."""
+        if self._start is not None:
+            self._start.kill = kill
 
     def tls_folder(self, spec: PoolSpec) -> Path:
         """Return the folder of the campaign's certificates."""
@@ -171,9 +199,10 @@ def open_pool(name: str, spec: PoolSpec, setup: Setup, place: Place) -> Pool:
         There is no such kind of pool.
     ResourceError
         The workers don't start.
+    StoppedError
+        The pool was given up meanwhile.
     """
-    pool: Pool = load("pools", spec.kind).make(name, spec, setup, place)
-    return pool
+    return place.start(partial(load("pools", spec.kind).make, name, spec, setup, place))
 
 
 def preview(name: str, spec: PoolSpec, folder: Path) -> str:

@@ -21,6 +21,8 @@ _HUSHED = (
     "distributed.nanny",
     "distributed.worker",
     "distributed.client",
+    # of connections that are cut while somebody asks all workers
+    "tornado.application",
 )
 #: News of a worker that can't be set up, in place of a key.
 UNFIT = "unfit"

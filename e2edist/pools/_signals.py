@@ -10,10 +10,10 @@ from multiprocessing import resource_tracker
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Block SIGINT and SIGTERM in what is started meanwhile: they are the driver's alone to answer."""
-    # Starting multiprocessing's tracker unblocks both in the thread that does it: start it before.
+    """Block signals in what this thread starts meanwhile: they are the driver's alone to answer."""
+    # Starting multiprocessing's tracker unblocks signals in the thread that does it: start it before.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:

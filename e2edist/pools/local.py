@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
+import signal
 import warnings
+from collections.abc import Iterable
+from contextlib import suppress
+from threading import Event, Thread
+from typing import Any
 
 from distributed import Client, LocalCluster
 
 from e2edist.errors import CampaignError
 from e2edist.spec.site import PoolSpec
 
-from . import Place, Setup
+from . import Place, Setup, StoppedError
 from ._dask import DaskPool, settings
 from ._hub import dashboard_address
 from ._signals import signals_blocked
@@ -19,8 +25,9 @@ from ._signals import signals_blocked
 log = logging.getLogger(__name__)
 
 _LOOPBACK = "127.0.0.1"
-#: Workers that don't end by themselves are killed after so long.
-_CLOSE_S = 10
+#: Workers that don't end by themselves are killed after so long; without workers a cluster closes sooner.
+_CLOSE_S, _KILLED_S = 10, 3
+_KILL_S = 0.05
 _START_S = 120
 #: A worker that dies while it starts (memory is short for a moment) is worth another start.
 _STARTS = 3
@@ -33,6 +40,8 @@ def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:
     ------
     CampaignError
         The workers don't start, several times in a row.
+    StoppedError
+        They were given up meanwhile.
     """
     workers = spec.workers or 1
     threads = spec.threads or max(1, len(os.sched_getaffinity(0)) // workers)
@@ -46,19 +55,60 @@ def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:
         "protocol": "tls://" if spec.tls else "tcp://",
         "security": security,
     }
+    others = _children()
+    # Dask waits for workers that import, even to close; only without them it comes to an end.
+    place.on_giving_up(lambda: _kill(_children() - others))
     for left in reversed(range(_STARTS)):
         try:
-            with settings(), signals_blocked(), warnings.catch_warnings():
-                # Another campaign may take the port between our look and Dask's: any other one will do.
-                warnings.filterwarnings("ignore", message="Port .* is already in use")
-                cluster = LocalCluster(**options, dashboard_address=dashboard_address())
-                client = Client(cluster, set_as_default=False)
-                client.wait_for_workers(workers, timeout=_START_S)
-                break
+            return _start(name, setup, options, place)
         # AssertionError: distributed takes for granted that a thread starts within ten seconds.
         except (OSError, TimeoutError, RuntimeError, AssertionError) as error:
             what = f"{workers} local workers don't start: {error}"
+            if place.giving_up:
+                raise StoppedError from error
             if not left:
                 raise CampaignError(f"pool {name}", what, "The same command does what is left.") from error
             log.warning("pool %s: %s", name, what)
-    return DaskPool(name, client, setup, lambda: cluster.close(timeout=_CLOSE_S))
+    raise AssertionError  # the last start returns or raises
+
+
+def _start(name: str, setup: Setup, options: dict[str, Any], place: Place) -> DaskPool:
+    with settings(), signals_blocked(), warnings.catch_warnings():
+        # Another campaign may take the port between our look and Dask's: any other one will do.
+        warnings.filterwarnings("ignore", message="Port .* is already in use")
+        cluster = LocalCluster(**options, dashboard_address=dashboard_address())
+        try:
+            client = Client(cluster, set_as_default=False)
+            client.wait_for_workers(options["n_workers"], timeout=_START_S)
+            return DaskPool(name, client, setup, lambda: _close(cluster, place))
+        except BaseException:
+            _close(cluster, place)
+            raise
+
+
+def _close(cluster: LocalCluster, place: Place) -> None:
+    """Close a cluster; workers that don't end in time are killed, or all of them where there is none."""
+    closed, nannies = Event(), list(cluster.workers.values())
+    patience_s = 0.0 if place.at_once or place.giving_up else _CLOSE_S
+
+    def kill() -> None:
+        closed.wait(patience_s)
+        while not closed.wait(_KILL_S):
+            _kill(nanny.pid for nanny in nannies)
+
+    Thread(target=kill, name="e2edist-kill", daemon=True).start()
+    try:
+        cluster.close(timeout=patience_s + _KILLED_S)
+    finally:
+        closed.set()
+
+
+def _children() -> set[int | None]:
+    return {child.pid for child in multiprocessing.active_children()}
+
+
+def _kill(pids: Iterable[int | None]) -> None:
+    for pid in pids:
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

@@ -12,6 +12,8 @@ times   in all processes together, counted by files in ``E2E_MARKS``; without it
 name    of the counting files, and of ``<name>.hit`` that is there once the fault struck
 
 ``E2E_CLOCK`` is "seconds:jump": time.time() jumps that long after the process began.
+``E2E_IMPORT`` is how many seconds a spawned worker takes to import, as from a cold network disk; each that
+begins to leaves a file ``import.PID`` in ``E2E_MARKS``.
 ``E2E_FORK`` makes Dask fork its workers from a server that has imported everything: quick to start.
 """
 
@@ -172,6 +174,10 @@ class _Finder:
 
 if FAULTS or "E2E_FORK" in os.environ:
     sys.meta_path.insert(0, _Finder())
+
+if "E2E_IMPORT" in os.environ and "--multiprocessing-fork" in sys.orig_argv:
+    (MARKS / f"import.{os.getpid()}").touch()
+    time.sleep(float(os.environ["E2E_IMPORT"]))
 
 if "E2E_CLOCK" in os.environ:
     _after, _jump = map(float, os.environ["E2E_CLOCK"].split(":"))
