@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+
+#: Semaphores of workers that were killed are removed in any case, and nothing to worry people with.
+_SILENT = "ignore::UserWarning:multiprocessing.resource_tracker"
 
 
 @contextmanager
 def signals_blocked() -> Iterator[None]:
     """Block signals in what this thread starts meanwhile: they are the driver's alone to answer."""
     # Starting multiprocessing's tracker unblocks signals in the thread that does it: start it before.
-    resource_tracker.ensure_running()
+    _start_tracker()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_tracker() -> None:
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = f"{before},{_SILENT}" if before else _SILENT
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
