@@ -65,7 +65,7 @@ def estimate(
         console.print(f"stopped with {done:,} of {events:,} events done, which are kept", highlight=False)
         return INTERRUPTED
     receipts = result.ledger.done.values()
-    measured = measure_pools(one for one in receipts if one["started"] >= before) or measure_pools(receipts)
+    measured = measure_pools(one for one in receipts if one.started >= before) or measure_pools(receipts)
     if not measured:
         raise CampaignError(str(campaign.folder), "no chunk was done to estimate from", "See submit.log.")
     jobs = {name: -(-(spec.workers or 1) // facts[name]["workers"]) for name, spec in pools.items()}

@@ -148,6 +148,6 @@ def read_sorted(part: Part) -> pa.Table:
         It is not what it was when it was verified.
     """
     content = read_part(part.path)
-    if content.receipt["checksum"] != part.checksum:
+    if content.receipt.checksum != part.checksum:
         raise OutputError(str(part.path), "changed meanwhile", "Run the same line again.")
     return in_order(content.rows)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from e2edist.campaign.bad import bad_files, read_bad, skipped_events
-from e2edist.campaign.chunk import Receipt
 from e2edist.campaign.plan import Plan, PlannedFile, read_plan
 from e2edist.campaign.verify import Verdict, verify
 from e2edist.errors import CampaignError, OutputError
+from e2edist.records.receipt import Receipt
 from e2edist.storage.parts import read_receipt
 
 #: Faults of a kind that are shown.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from .chunk import Receipt
+from e2edist.records.receipt import Receipt
+
 from .quality import Quality, add_quality, constants, warnings
 
 
@@ -18,7 +19,7 @@ class Alarm:
 
     def note(self, receipt: Receipt) -> tuple[str, ...]:
         """Take a part, and return what a person should look at so far."""
-        found = _without_bins(receipt.get("quality", {}))
+        found = _without_bins(receipt.quality)
         self._constant.update(constants(found))
         self._total = add_quality(self._total, found)
         return tuple(warnings(self._total, self._constant))

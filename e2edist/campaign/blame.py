@@ -23,8 +23,7 @@ from e2edist.errors import (
     UnsplitError,
 )
 from e2edist.pools import Outcome
-
-from .chunk import Chunk
+from e2edist.records.chunk import Chunk
 
 #: How often a chunk that raises is tried before it is halved or given up.
 ATTEMPTS = 3

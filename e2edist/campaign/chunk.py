@@ -8,11 +8,10 @@ import resource
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
@@ -21,12 +20,14 @@ from e2edist.formats import FileInfo, read_events
 from e2edist.imaging.batch import Array, EventBatch
 from e2edist.imaging.crops import dense
 from e2edist.imaging.seeds import STATUSES
+from e2edist.records.chunk import Chunk
+from e2edist.records.receipt import EVENTSETUP, Receipt
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.parts import checksum, write_part
 from e2edist.storage.staging import InputOptions, read_input
 
 from . import names
-from .clock import DET_FRAMES, EVENTSETUP, OUTPUT, SOURCE, Clock
+from .clock import DET_FRAMES, OUTPUT, SOURCE, Clock
 from .delivery import deliver, unpack_model
 from .heap import keep_memory
 from .images import Images, cut_images, empty_batch, find_candidates, make_frames, make_images
@@ -34,41 +35,6 @@ from .quality import measure
 from .rows import make_table
 
 PREDICTIONS = names.PREDICTIONS
-#: Plain facts about a finished chunk: what the part's footer and the ledger hold.
-Receipt = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A half-open range of entries of one file: the unit of work, retry and commit."""
-
-    url: str
-    format: str
-    tree: str
-    uuid: str
-    size: int
-    entries: int
-    start: int
-    stop: int
-
-    @property
-    def id(self) -> str:
-        """Name of the part: safe in any file system, the same for the same entries of the same file."""
-        return names.chunk_id(self.uuid, self.tree, self.start, self.stop)
-
-    @property
-    def events(self) -> int:
-        """Number of entries."""
-        return self.stop - self.start
-
-    def part(self, start: int, stop: int) -> Chunk:
-        """Return the chunk of other entries of the same file."""
-        return replace(self, start=start, stop=stop)
-
-    def halves(self) -> tuple[Chunk, Chunk]:
-        """Return the two halves of a chunk of at least two entries."""
-        middle = (self.start + self.stop) // 2
-        return self.part(self.start, middle), self.part(middle, self.stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +79,8 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
 
     Returns
     -------
-    dict
-        The receipt, as it stands in the footer of the part, and the part's size as ``bytes``.
+    Receipt
+        As it stands in the footer of the part, and the size of the part.
 
     Raises
     ------
@@ -145,8 +111,8 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
         quality = measure(scores, images.crops, tagger)
 
         def receipt() -> Receipt:
-            facts = _receipt(chunk, job, images, engine, clock, started) | {"quality": quality}
-            return facts | ({"notes": list(batch.notes)} if batch.notes else {})
+            facts = _receipt(chunk, job, images, engine, clock, started)
+            return replace(facts, quality=quality, notes=tuple(batch.notes))
 
         return deliver(job.folder, chunk.id, lambda path: write_part(path, table, receipt))
 
@@ -212,25 +178,25 @@ def predict(images: Images, engine: Engine, tagger: TaggerSpec, clock: Clock) ->
 
 def _receipt(chunk: Chunk, job: Job, images: Images, engine: Engine, clock: Clock, started: float) -> Receipt:
     codes, counts = np.unique(images.seeds.status, return_counts=True)
-    return {
-        "id": chunk.id,
-        "chunk": asdict(chunk),
-        "fingerprint": job.fingerprint,
-        "rows": len(images.objects),
-        "events": chunk.events,
-        "status": {STATUSES[code]: int(n) for code, n in zip(codes, counts, strict=True)},
-        "stages": clock.times(),
-        "started": round(started, 3),
-        "host": platform.node(),
-        "pid": os.getpid(),
+    return Receipt(
+        id=chunk.id,
+        chunk=chunk,
+        fingerprint=job.fingerprint,
+        rows=len(images.objects),
+        events=chunk.events,
+        status={STATUSES[code]: int(n) for code, n in zip(codes, counts, strict=True)},
+        stages=clock.times(),
+        started=round(started, 3),
+        host=platform.node(),
+        pid=os.getpid(),
         # High-water mark of the whole worker: its threads share what is counted.
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "pool": job.pool,
-        "validation": job.validation,
-        "image": job.image,
-        "engine": dict(engine.facts) | {"batch": str(engine.batch)},
-        "versions": _versions(),
-    }
+        peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        pool=job.pool,
+        validation=job.validation,
+        image=job.image,
+        engine={name: str(fact) for name, fact in engine.facts.items()} | {"batch": str(engine.batch)},
+        versions=_versions(),
+    )
 
 
 @cache

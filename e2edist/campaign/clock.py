@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+from e2edist.records.receipt import StageTimes
+
 #: Stages with a name of their own; the others are the modules that a tagger stands for.
-EVENTSETUP, SOURCE, DET_FRAMES, OUTPUT, OTHER = (
-    "eventsetup",
-    "source",
-    "DetFrameProducer",
-    "output",
-    "other",
-)
-#: stage -> (wall ms, cpu ms, items)
-StageTimes = dict[str, tuple[float, float, int]]
+SOURCE, DET_FRAMES, OUTPUT, OTHER = "source", "DetFrameProducer", "output", "other"
 
 
 def add_times(a: StageTimes, b: StageTimes) -> StageTimes:
@@ -32,11 +25,6 @@ def add_times(a: StageTimes, b: StageTimes) -> StageTimes:
         )
         for name in names
     }
-
-
-def wall_s(stages: Mapping[str, Sequence[float]]) -> float:
-    """Return the wall seconds of all stages together."""
-    return sum(times[0] for times in stages.values()) / 1e3
 
 
 def _now() -> tuple[float, float]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from e2edist.errors import SpecError
+from e2edist.records.receipt import Receipt
 from e2edist.spec.site import PoolSpec
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
@@ -21,8 +22,6 @@ from e2edist.storage.urls import local_path
 
 from . import names
 
-#: The part's bytes in a receipt on its way home.
-_PART = "part"
 #: The same path on the nodes as here.
 _EVERYWHERE = "/cvmfs/"
 #: Keeps unpacked models until the process ends.
@@ -65,7 +64,7 @@ def unpack_model(tagger: TaggerSpec, files: Mapping[str, bytes]) -> TaggerSpec:
     return tagger.model_copy(update={"model": model})
 
 
-def deliver(folder: str, chunk: str, write: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+def deliver(folder: str, chunk: str, write: Callable[[Path], Receipt]) -> Receipt:
     """Write the part of a chunk into the campaign's folder, or into its receipt where `folder` is empty.
 
     Parameters
@@ -76,27 +75,23 @@ def deliver(folder: str, chunk: str, write: Callable[[Path], dict[str, Any]]) ->
     name = f"{chunk}.parquet"
     if folder:
         path = Path(folder) / names.PREDICTIONS / name
-        return write(path) | {"bytes": path.stat().st_size}
+        return replace(write(path), size=path.stat().st_size)
     with tempfile.TemporaryDirectory(prefix="e2edist-part-") as place:
         receipt = write(Path(place) / name)
         content = (Path(place) / name).read_bytes()
-    return receipt | {"bytes": len(content), _PART: content}
+    return replace(receipt, size=len(content), payload=content)
 
 
-def luggage(receipt: Mapping[str, Any]) -> int:
-    """Return the bytes of the part that a receipt carries."""
-    return len(receipt.get(_PART, b""))
-
-
-def bring_home(receipt: dict[str, Any], folder: Path) -> None:
-    """Publish the part that came with a receipt, if one did, and take it out of the receipt.
+def import_part(receipt: Receipt, folder: Path) -> Receipt:
+    """Publish the part that came with a receipt, if one did, and return the receipt without it.
 
     Raises
     ------
     OutputError
         The campaign's folder can't be written.
     """
-    content = receipt.pop(_PART, None)
-    if content is not None:
-        with publish(folder / names.PREDICTIONS / f"{receipt['id']}.parquet") as draft:
-            draft.write_bytes(content)
+    if not receipt.payload:
+        return receipt
+    with publish(folder / names.PREDICTIONS / f"{receipt.id}.parquet") as draft:
+        draft.write_bytes(receipt.payload)
+    return replace(receipt, payload=b"")

@@ -17,12 +17,13 @@ from threading import Event
 
 from e2edist.errors import CampaignError, E2EError, ResourceError
 from e2edist.pools import Outcome, Pool
+from e2edist.records.chunk import Chunk
+from e2edist.records.failure import Failure
+from e2edist.records.receipt import Receipt
 
 from .alarm import Alarm
 from .blame import HOPELESS, Action, Blame, SlowError
-from .chunk import Chunk, Receipt
-from .clock import EVENTSETUP, wall_s
-from .ledger import Failure, Ledger
+from .ledger import Ledger
 from .limits import Limits
 from .load import Lane, Load, land, make_load
 from .overlap import Overlap
@@ -170,7 +171,7 @@ class Driver:
         self._lost.discard(chunk.id)
         receipt = self._ledger.find(chunk)
         if receipt is not None:
-            lanes = [lane for lane in self._lanes if lane.pool.name == receipt.get("pool")] or self._lanes
+            lanes = [lane for lane in self._lanes if lane.pool.name == receipt.pool] or self._lanes
             self._record(lanes[0], chunk, receipt)
         return receipt is not None
 
@@ -232,10 +233,9 @@ class Driver:
         self._ledger.record_done(receipt)
         self._blame.hopeful = True
         self._overlap.note(lane.key, chunk, receipt)
-        stages = receipt["stages"]
-        took_s = wall_s(stages)
+        took_s = receipt.wall_s
         self._longest_s = max(self._longest_s, took_s)
-        lane.pace.add(chunk.events, took_s - stages.get(EVENTSETUP, (0.0,))[0] / 1e3)
+        lane.pace.add(chunk.events, took_s - receipt.setup_s)
         self._progress.done += 1
         name = lane.pool.name
         self._progress.done_by[name] = self._progress.done_by.get(name, 0) + 1
@@ -244,7 +244,7 @@ class Driver:
         for line in (line for line in self._progress.warnings if not said):
             log.warning("data quality: %s", line)
         log.info("%s", log_line(receipt))
-        return float(took_s)
+        return took_s
 
     def _punish(self, chunk: Chunk, outcome: Outcome, *, alone: bool) -> None:
         verdict = self._blame.judge(chunk, outcome, alone=alone)

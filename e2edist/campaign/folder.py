@@ -7,12 +7,22 @@ import shutil
 from pathlib import Path
 
 from e2edist.errors import OutputError
+from e2edist.records.chunk import is_chunk_id
+from e2edist.records.jobs import JOBS
 from e2edist.storage.publish import publish
 
 from . import names
 
 #: What else a campaign writes into its folder.
-_BOOKS = ("timing.parquet", "bad.parquet", "quality.json", "progress.json", "controller.json", names.USAGE)
+_BOOKS = (
+    "timing.parquet",
+    "bad.parquet",
+    "quality.json",
+    "progress.json",
+    "controller.json",
+    names.USAGE,
+    JOBS,
+)
 
 
 def look_at_folder(folder: Path, *, fresh: bool = False) -> None:
@@ -67,5 +77,5 @@ def clear(folder: Path) -> None:
     for name in (names.AGGREGATED, names.REPORT):
         shutil.rmtree(folder / name, ignore_errors=True)
     for part in (folder / names.PREDICTIONS).glob("*.parquet"):
-        if names.is_chunk_id(part.stem):
+        if is_chunk_id(part.stem):
             part.unlink(missing_ok=True)

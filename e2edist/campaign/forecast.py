@@ -9,8 +9,8 @@ from statistics import fmean, stdev
 from threading import Event
 from typing import Any
 
-from .chunk import Receipt
-from .clock import EVENTSETUP, wall_s
+from e2edist.records.receipt import Receipt
+
 from .progress import Progress
 
 #: Chunks of each pool that an estimate is made of, for each of its threads, and at least.
@@ -89,13 +89,11 @@ def measure_pools(receipts: Iterable[Receipt]) -> dict[str, Measured]:
     """Return pool -> what its chunks showed."""
     found: dict[str, Measured] = {}
     for receipt in receipts:
-        stages = receipt["stages"]
-        setup = stages.get(EVENTSETUP, (0.0,))[0] / 1e3
-        work = wall_s(stages) - setup
-        one = found.setdefault(receipt["pool"], Measured())
-        one.setup_s = max(one.setup_s, setup)
-        if work > 0 and receipt["events"]:
-            one.rates.append(receipt["events"] / work)
+        work = receipt.wall_s - receipt.setup_s
+        one = found.setdefault(receipt.pool, Measured())
+        one.setup_s = max(one.setup_s, receipt.setup_s)
+        if work > 0 and receipt.events:
+            one.rates.append(receipt.events / work)
     return {name: one for name, one in found.items() if one.rates}
 
 

@@ -9,62 +9,23 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from e2edist.errors import OutputError
 from e2edist.pools import Telemetry
+from e2edist.records.chunk import Chunk, chunk_place, piece_id
+from e2edist.records.failure import Failure
+from e2edist.records.receipt import Receipt
 from e2edist.storage.parts import read_receipt
 
 from . import names
-from .chunk import PREDICTIONS, Chunk, Receipt
-from .delivery import bring_home
-from .receipts import NEEDED, Receipts
+from .delivery import import_part
+from .names import PREDICTIONS
+from .receipts import Receipts
 from .tiling import Range, best_tiles, gaps
 
 LEDGER = names.LEDGER
-#: Attempts that a failure tells of.
-_TOLD = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Entries that were given up.
-
-    Attributes
-    ----------
-    id, url, uuid, tree
-        As in `Chunk`.
-    start, stop : int
-        Entries, half-open.
-    reason : str
-        The last error.
-    attempts : int
-        Tries and deaths of workers.
-    tried : tuple of str
-        What each of them ended with, the last few.
-    """
-
-    id: str
-    url: str
-    uuid: str
-    tree: str
-    start: int
-    stop: int
-    reason: str
-    attempts: int
-    tried: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, chunk: Chunk, reason: str, attempts: int, tried: Iterable[str]) -> Failure:
-        """Return the failure of a chunk."""
-        place = (chunk.id, chunk.url, chunk.uuid, chunk.tree, chunk.start, chunk.stop)
-        return cls(*place, reason, attempts, tuple(tried)[-_TOLD:])
-
-    @property
-    def events(self) -> int:
-        """Number of entries."""
-        return self.stop - self.start
 
 
 @dataclass(slots=True)
@@ -97,8 +58,8 @@ class Ledger:
 
     def record_done(self, receipt: Receipt) -> None:
         """Note a part, and publish it where its worker could not; a second of the same chunk replaces it."""
-        bring_home(receipt, self.path.parent)
-        self.failed.pop(receipt["id"], None)
+        receipt = import_part(receipt, self.path.parent)
+        self.failed.pop(receipt.id, None)
         self.done.add(receipt)
         if self.telemetry is not None:
             self.telemetry.done(receipt)
@@ -109,12 +70,12 @@ class Ledger:
         if found is None:
             return None
         path = self.path.parent / PREDICTIONS / f"{chunk.id}.parquet"
-        return found | {"bytes": path.stat().st_size}
+        return replace(found, size=path.stat().st_size)
 
     def record_failed(self, failure: Failure) -> None:
         """Note entries that were given up."""
         self.failed[failure.id] = failure
-        self.done.append(failed=asdict(failure))
+        self.done.add_failure(failure)
         if self.telemetry is not None:
             self.telemetry.failed(f"{failure.url} {failure.start}-{failure.stop}: {failure.reason}")
 
@@ -125,12 +86,12 @@ class Ledger:
         self.failed = failed
         self.done.rewrite(counted, {}, sizes)
         for failure in failed.values():
-            self.done.append(failed=asdict(failure))
+            self.done.add_failure(failure)
 
     @property
     def events_done(self) -> int:
         """Entries of all done chunks."""
-        return sum(stop - start for _, start, stop in map(names.chunk_place, self.done))
+        return sum(stop - start for _, start, stop in map(chunk_place, self.done))
 
     @property
     def events_failed(self) -> int:
@@ -182,8 +143,8 @@ def choose_parts(
         if chunk.id in known or (not chunk.events and chunk.id in found):
             counted.append(chunk.id)
             continue
-        head = names.chunk_place(chunk.id)[0]
-        inside = {place: names.piece_id(head, *place) for place in _inside(chunk, pieces.get(head, []))}
+        head = chunk_place(chunk.id)[0]
+        inside = {place: piece_id(head, *place) for place in _inside(chunk, pieces.get(head, []))}
         tiles = best_tiles(inside, {place for place, name in inside.items() if name in known})
         counted += [inside[place] for place in tiles]
         pending += [chunk.part(*place) for place in gaps(chunk.start, chunk.stop, tiles)]
@@ -207,24 +168,23 @@ def read_parts(folder: Path, some: Iterable[str], fingerprint: str) -> dict[str,
     found = {}
     for name in some:
         receipt = _receipt_of(folder / PREDICTIONS / f"{name}.parquet")
-        if receipt and receipt["fingerprint"] == fingerprint and receipt["id"] == name:
+        if receipt and (receipt.fingerprint, receipt.id) == (fingerprint, name):
             found[name] = receipt
     return found
 
 
 def _receipt_of(path: Path) -> Receipt | None:
     try:
-        receipt = read_receipt(path)
+        return read_receipt(path)
     except OutputError:
         return None
-    return receipt if receipt.keys() >= NEEDED else None
 
 
 def pieces_of(parts: Iterable[str]) -> dict[str, list[Range]]:
     """Return the entries that parts hold, in order, by what the ids of a file's chunks begin with."""
     pieces: dict[str, list[Range]] = {}
     for name in parts:
-        head, start, stop = names.chunk_place(name)
+        head, start, stop = chunk_place(name)
         pieces.setdefault(head, []).append((start, stop))
     for ranges in pieces.values():
         ranges.sort()

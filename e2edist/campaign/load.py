@@ -16,9 +16,10 @@ from typing import Any
 
 from e2edist.errors import ModelError, OutputError
 from e2edist.pools import Outcome, Pool, told_to_end
+from e2edist.records.chunk import Chunk
+from e2edist.records.receipt import Receipt
 
-from .chunk import Chunk, Receipt, run_chunk
-from .delivery import luggage
+from .chunk import run_chunk
 from .pace import Pace, Waiting
 
 #: What a chunk of a load came to.
@@ -26,7 +27,7 @@ Fate = Receipt | Exception
 #: Chunks of a load: their receipts come home in one message.
 _MOST = 256
 #: Bytes of parts that travel in one message, where workers don't see the campaign's folder.
-_LUGGAGE = 4 << 20
+_PAYLOAD = 4 << 20
 #: A load is made for so many seconds, and goes home with what it has after twice as many.
 _OVERTIME = 2.0
 #: Shares that a thread gets of what is left: small ones, so that all threads end at about the same time.
@@ -59,10 +60,10 @@ def run_chunks(key: str, chunks: Iterable[Chunk], budget_s: float) -> list[Fate]
         try:
             receipt = run_chunk(key, chunk)
             fates.append(receipt)
-            carried += luggage(receipt)
+            carried += len(receipt.payload)
         except Exception as error:
             fates.append(_portable(error))
-        if isinstance(fates[-1], ModelError | OutputError) or carried > _LUGGAGE:
+        if isinstance(fates[-1], ModelError | OutputError) or carried > _PAYLOAD:
             break
     return fates
 

@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 
 from e2edist.errors import CampaignError
 from e2edist.pools import Outcome, Pool
+from e2edist.records.chunk import Chunk
+from e2edist.records.receipt import Receipt
 
-from .chunk import PREDICTIONS, Chunk, Receipt, job_of, read_chunk, score
+from .chunk import PREDICTIONS, job_of, read_chunk, score
 from .clock import Clock
 from .images import make_images
 
@@ -78,7 +80,7 @@ class Overlap:
 
     def note(self, key: str, chunk: Chunk, receipt: Receipt) -> None:
         """Take the first chunk with scores as the sample."""
-        if self._sample is None and receipt["status"].get("ok"):
+        if self._sample is None and receipt.status.get("ok"):
             self._sample = (chunk, key)
 
     def ask(self, key: str, pool: Pool) -> bool:

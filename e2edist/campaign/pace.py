@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
-from .chunk import Chunk
+from e2edist.records.chunk import Chunk
 
 #: Portions that a thread still gets when portions begin to shrink. With one, a chunk that takes longer than
 #: foreseen, given out last, keeps all other threads waiting for an eighth of a short campaign.

@@ -17,13 +17,13 @@ from typing import Any
 from e2edist.errors import E2EError, InputError, OutputError, ProgrammingError
 from e2edist.formats import FileInfo, open_events
 from e2edist.plugins import as_bug, is_bug
+from e2edist.records.chunk import Chunk
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 from e2edist.storage.staging import InputOptions, read_input
 from e2edist.storage.urls import local_path
 
 from . import names
-from .chunk import Chunk
 
 PLAN = names.PLAN
 _VERSION = 1

@@ -119,7 +119,7 @@ def read_quality(folder: Path) -> Quality:
     total: Quality = {}
     for path in sorted((folder / "predictions").glob("*.parquet")):
         try:
-            total = add_quality(total, read_receipt(path).get("quality", {}))
+            total = add_quality(total, read_receipt(path).quality)
         except OutputError as error:
             raise InputError(str(path), error.what, "Name a campaign that verify finds whole.") from error
     if not total:

@@ -5,43 +5,23 @@ A campaign of a million chunks has gigabytes of receipts, and nobody needs two o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from e2edist.errors import OutputError
+from e2edist.records.failure import Failure
+from e2edist.records.lines import done_line, failed_line, read_line
+from e2edist.records.receipt import Receipt
 from e2edist.storage.publish import publish
-
-from .chunk import Receipt
-
-NEEDED = {"id", "chunk", "fingerprint", "rows", "events", "status", "stages"}
-
-
-def _line(**content: Any) -> bytes:
-    return json.dumps(content, separators=(",", ":")).encode() + b"\n"
-
-
-def _parse(line: bytes) -> tuple[Receipt, int | None] | None:
-    """Return receipt and size of its part from a line, None for any other line, or one that was cut."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        content = json.loads(line)
-        receipt = content["done"]
-        # Workers put the size into the receipt; what was found in a footer is left as it is there.
-        size = receipt.get("bytes", content.get("bytes"))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return (receipt, size) if receipt.keys() >= NEEDED else None
 
 
 def log_line(receipt: Receipt) -> str:
     """Return the line of a chunk that is done in ``submit.log``: key=value, stages in wall ms."""
-    facts = {"chunk": receipt["id"], "pool": receipt.get("pool", ""), "host": receipt["host"]}
-    facts |= {"events": receipt["events"], "rows": receipt["rows"]}
-    facts |= {f"{name}_ms": f"{times[0]:.0f}" for name, times in receipt["stages"].items()}
+    facts = {"chunk": receipt.id, "pool": receipt.pool, "host": receipt.host}
+    facts |= {"events": str(receipt.events), "rows": str(receipt.rows)}
+    facts |= {f"{name}_ms": f"{times[0]:.0f}" for name, times in receipt.stages.items()}
     return " ".join(["done", *(f"{name}={value}" for name, value in facts.items())])
 
 
@@ -58,10 +38,10 @@ class Receipts(Mapping[str, Receipt]):
     _writer: IO[bytes] | None = None
 
     def __getitem__(self, name: str) -> Receipt:
-        found = _parse(self._read(name))
-        if found is None or found[0]["id"] != name:
+        found = read_line(self._read(name))
+        if not isinstance(found, Receipt) or found.id != name:
             raise self._changed()
-        return found[0]
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._at)
@@ -74,9 +54,13 @@ class Receipts(Mapping[str, Receipt]):
 
     def add(self, receipt: Receipt) -> None:
         """Append a receipt; a second one of the same chunk replaces the first."""
-        self._at[receipt["id"]] = self.append(done=receipt)
+        self._at[receipt.id] = self._append(done_line(receipt))
 
-    def append(self, **content: Any) -> int:
+    def add_failure(self, failure: Failure) -> None:
+        """Append entries that were given up."""
+        self._append(failed_line(failure))
+
+    def _append(self, line: bytes) -> int:
         """Append a line; return where it begins.
 
         Raises
@@ -84,7 +68,6 @@ class Receipts(Mapping[str, Receipt]):
         OutputError
             The disk is full, or the folder is gone.
         """
-        line = _line(**content)
         try:
             if self._writer is None:
                 self._writer = self.path.open("ab", buffering=0)
@@ -129,11 +112,10 @@ class Receipts(Mapping[str, Receipt]):
         begin, clean = 0, True
         with self.path.open("rb") as stream:
             for line in stream:
-                receipt, size = _parse(line) or ({}, None)
-                name = receipt.get("id", "")
-                good = size is not None and sizes.get(name) == size and receipt["fingerprint"] == fingerprint
-                clean = clean and good and name not in self._at
-                if good:
+                found = read_line(line)
+                name = found.id if isinstance(found, Receipt) and _fits(found, sizes, fingerprint) else ""
+                clean = clean and bool(name) and name not in self._at
+                if name:
                     self._at[name] = begin
                 begin += len(line)
         return clean
@@ -145,7 +127,8 @@ class Receipts(Mapping[str, Receipt]):
             for name in names:
                 places[name] = stream.tell()
                 new = found.get(name)
-                stream.write(self._read(name) if new is None else _line(done=new, bytes=sizes[name]))
+                line = self._read(name) if new is None else done_line(replace(new, size=sizes[name]))
+                stream.write(line)
         self.close()
         self._at = places
 
@@ -158,3 +141,9 @@ class Receipts(Mapping[str, Receipt]):
 
     def __del__(self) -> None:
         self.close()
+
+
+def _fits(receipt: Receipt, sizes: Mapping[str, int], fingerprint: str) -> bool:
+    """Return whether a receipt is of this plan, and its part as large as it was."""
+    known = (receipt.size, receipt.fingerprint)
+    return receipt.size is not None and known == (sizes.get(receipt.id), fingerprint)

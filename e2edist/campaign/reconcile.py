@@ -13,11 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from e2edist.errors import OutputError
+from e2edist.records.chunk import Chunk, chunk_place, is_chunk_id, piece_id
+from e2edist.records.failure import Failure
 from e2edist.storage.parts import read_receipt
 
-from . import names
-from .chunk import PREDICTIONS, Chunk
-from .ledger import Failure, Ledger, choose_parts, part_sizes, pieces_of, read_parts
+from .ledger import Ledger, choose_parts, part_sizes, pieces_of, read_parts
+from .names import PREDICTIONS
 from .progress import Progress
 from .receipts import log_line
 from .tiling import gaps
@@ -48,17 +49,16 @@ def reconcile(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) -> bo
 def _adopt_parts(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) -> bool:
     folder = ledger.path.parent
     sizes = part_sizes(folder)
-    unknown = [name for name in sizes if name not in ledger.done and names.is_chunk_id(name)]
+    unknown = [name for name in sizes if name not in ledger.done and is_chunk_id(name)]
     found = read_parts(folder, unknown, ledger.fingerprint)
     if not found:
         return False
     counted, left = choose_parts(ledger.done, found, chunks)
     adopted = [name for name in counted if name in found]
     for name in adopted:
-        receipt = found[name] | {"bytes": sizes[name]}
+        receipt = replace(found[name], size=sizes[name])
         ledger.record_done(receipt)
-        pool = receipt.get("pool", "")
-        progress.done_by[pool] = progress.done_by.get(pool, 0) + 1
+        progress.done_by[receipt.pool] = progress.done_by.get(receipt.pool, 0) + 1
         log.info("%s", log_line(receipt))
     ledger.restrict(counted, {failure.id: failure for failure in _still_lost(ledger, adopted)}, sizes)
     ended = sum(chunk.events for chunk in left) == ledger.events_failed
@@ -74,9 +74,9 @@ def _still_lost(ledger: Ledger, adopted: list[str]) -> Iterable[Failure]:
     """Yield what was given up and is in none of these parts."""
     pieces = pieces_of(adopted)
     for failure in ledger.failed.values():
-        head = names.chunk_place(failure.id)[0]
+        head = chunk_place(failure.id)[0]
         for start, stop in gaps(failure.start, failure.stop, pieces.get(head, [])):
-            yield replace(failure, id=names.piece_id(head, start, stop), start=start, stop=stop)
+            yield replace(failure, id=piece_id(head, start, stop), start=start, stop=stop)
         if not failure.events and failure.id not in adopted:
             yield failure
 
@@ -87,13 +87,13 @@ def remove_doubles(ledger: Ledger) -> None:
     What else lies there stays: parts of another plan, and damaged ones whose entries no part holds.
     """
     folder = ledger.path.parent
-    unknown = [name for name in part_sizes(folder) if name not in ledger.done and names.is_chunk_id(name)]
+    unknown = [name for name in part_sizes(folder) if name not in ledger.done and is_chunk_id(name)]
     if not unknown:
         return
     pieces = pieces_of(ledger.done)
     for name in sorted(unknown):
         path = folder / PREDICTIONS / f"{name}.parquet"
-        head, start, stop = names.chunk_place(name)
+        head, start, stop = chunk_place(name)
         doubled = start < stop and not any(gaps(start, stop, pieces.get(head, [])))
         if doubled and _is_ours(path, ledger.fingerprint):
             log.warning("removed %s: its entries are in other parts", path.name)
@@ -106,8 +106,8 @@ def _is_ours(path: Path, fingerprint: str) -> bool:
     """Return whether a file is a part of this plan, or what is left of one; not where it can't be opened."""
     try:
         path.open("rb").close()
-        return bool(read_receipt(path)["fingerprint"] == fingerprint)
+        return read_receipt(path).fingerprint == fingerprint
     except OSError:
         return False
-    except (OutputError, KeyError):
+    except OutputError:
         return True

@@ -11,10 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from e2edist.records.receipt import Receipt, StageTimes
 from e2edist.storage.parts import write_batches
 
-from .chunk import Receipt
-from .clock import StageTimes, add_times
+from .clock import add_times
 from .quality import Quality, add_quality, constants, warnings
 
 TIMING = "timing.parquet"
@@ -89,27 +89,25 @@ def summarise(receipts: Iterable[Receipt]) -> Summary:
     """Add up receipts."""
     total, constant = Summary(), Counter[str]()
     for receipt in receipts:
-        quality = receipt.get("quality", {})  # older parts have none
+        quality = receipt.quality
         constant.update(constants(quality))
         total.chunks += 1
-        total.events += receipt["events"]
-        total.objects += receipt["rows"]
-        total.status.update(receipt["status"])
-        total.peak_mib = max(total.peak_mib, receipt.get("peak_mib", 0))
-        total.stages = add_times(total.stages, {name: tuple(t) for name, t in receipt["stages"].items()})
+        total.events += receipt.events
+        total.objects += receipt.rows
+        total.status.update(receipt.status)
+        total.peak_mib = max(total.peak_mib, receipt.peak_mib)
+        total.stages = add_times(total.stages, receipt.stages)
         total.quality = add_quality(total.quality, quality)
         _add_pool(total, receipt)
-        for name, version in receipt.get("versions", {}).items():
+        for name, version in receipt.versions.items():
             total.versions.setdefault(name, set()).add(version)
     total.warnings = warnings(total.quality, constant)
     return total
 
 
 def _add_pool(total: Summary, receipt: Receipt) -> None:
-    name = receipt.get("pool", "")
-    wall, events = total.pools.get(name, (0.0, 0))
-    wall += sum(times[0] for times in receipt["stages"].values())
-    total.pools[name] = (wall, events + receipt["events"])
+    wall, events = total.pools.get(receipt.pool, (0.0, 0))
+    total.pools[receipt.pool] = (wall + receipt.wall_s * 1e3, events + receipt.events)
 
 
 def write_timing(folder: Path, receipts: Mapping[str, Receipt]) -> None:
@@ -127,9 +125,9 @@ def write_timing(folder: Path, receipts: Mapping[str, Receipt]) -> None:
 
 def _rows(receipt: Receipt) -> Iterable[dict[str, Any]]:
     common = {
-        "chunk": receipt["id"],
-        **{key: receipt[key] for key in ("started", "host", "pid", "pool")},
-        **{key: receipt["engine"][key] for key in ("device", "provider")},
+        "chunk": receipt.id,
+        **{key: getattr(receipt, key) for key in ("started", "host", "pid", "pool")},
+        **{key: receipt.engine[key] for key in ("device", "provider")},
     }
-    for stage, (wall, cpu, items) in receipt["stages"].items():
+    for stage, (wall, cpu, items) in receipt.stages.items():
         yield common | {"stage": stage, "wall_ms": wall, "cpu_ms": cpu, "items": items}

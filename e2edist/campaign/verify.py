@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from e2edist.errors import OutputError
+from e2edist.records.chunk import Chunk
 from e2edist.storage.parts import read_part
 
 from .bad import read_bad
-from .chunk import PREDICTIONS, Chunk
+from .names import PREDICTIONS
 from .order import fault, in_order
 from .plan import Plan
 from .tiling import best_tiles, gaps
@@ -131,13 +132,12 @@ def _look(fingerprint: str, path: Path) -> Part | str:
     except OutputError as error:
         return error.what
     receipt = content.receipt
-    if receipt["id"] != path.stem or receipt["fingerprint"] != fingerprint:
+    if (receipt.id, receipt.fingerprint) != (path.stem, fingerprint):
         return _FOREIGN
-    place = receipt["chunk"]
-    uuid, start, stop = place["uuid"], place["start"], place["stop"]
-    why = fault(in_order(content.rows), uuid, start, stop)
-    size = len(content.rows), receipt["checksum"], content.data_bytes
-    return why or Part(path, uuid, place["tree"], start, stop, *size)
+    chunk = receipt.chunk
+    why = fault(in_order(content.rows), chunk.uuid, chunk.start, chunk.stop)
+    size = len(content.rows), receipt.checksum, content.data_bytes
+    return why or Part(path, chunk.uuid, chunk.tree, chunk.start, chunk.stop, *size)
 
 
 def _cover(found: Verdict, plan: Plan, good: list[Part]) -> None:

@@ -106,9 +106,8 @@ def _show_failed(console: Console, state: State) -> None:
     if not failed:
         return
     table = Table("file", "entries", "attempts", "reason", title="lost", title_justify="left")
-    for item in sorted(failed, key=lambda f: f["start"] - f["stop"])[:_SHOWN]:
-        place = f"{item['start']}-{item['stop']}"
-        table.add_row(str(item["url"]), place, str(item["attempts"]), str(item["reason"]))
+    for item in sorted(failed, key=lambda f: -f.events)[:_SHOWN]:
+        table.add_row(item.url, f"{item.start}-{item.stop}", str(item.attempts), item.reason)
     if len(failed) > _SHOWN:
         table.add_row(f"... and {len(failed) - _SHOWN} more", "", "", "")
     console.print(table)

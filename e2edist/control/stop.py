@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
 from collections.abc import Callable
@@ -12,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from e2edist.campaign.lock import LOCK, look_at_lock
-from e2edist.campaign.names import LOG
 from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import is_batch, queue_of
+from e2edist.records.jobs import JOBS, SubmittedJob, read_jobs
 
 from .record import Controller, birth
 from .state import State, look
@@ -23,7 +22,6 @@ _POLL_S = 0.25
 #: A process that was asked twice, and jobs that were cancelled, get so long.
 _HARDER_S = 15.0
 _LEAVE_S = 60.0
-_SUBMITTED = re.compile(r"pool (\S+): submitted job (\S+) for ")
 
 Say = Callable[[str], None]
 
@@ -67,7 +65,7 @@ def cancel(folder: Path, timeout_s: float, say: Say) -> bool:
         acted = False
     if record is not None and is_batch(record.kind):
         _free_lock(folder)
-    return _sweep_jobs(folder, found, say) or acted
+    return _sweep_jobs(folder, say) or acted
 
 
 def _free_lock(folder: Path) -> None:
@@ -148,13 +146,15 @@ def _stop_process(folder: Path, pid: int, timeout_s: float, say: Say, *, leader:
         raise ResourceError(f"process {pid}", "can't be killed", "It may hang in a file system.")
 
 
-def _sweep_jobs(folder: Path, found: State, say: Say) -> bool:
+def _sweep_jobs(folder: Path, say: Say) -> bool:
     """Cancel worker jobs that a driver left behind; return whether there were any."""
-    kinds = {name: pool.get("kind", "") for name, pool in found.heart.get("pools", {}).items()}
+    submitted: dict[str, list[str]] = {}
+    for job in _submitted(folder):
+        submitted.setdefault(job.kind, []).append(job.id)
     swept = False
-    for kind in sorted({kind for kind in kinds.values() if is_batch(kind)}):
+    for kind, ids in sorted(submitted.items()):
         queue = queue_of(kind)
-        left = queue.states(job for pool, job in _submitted(folder) if kinds.get(pool) == kind)
+        left = queue.states(ids)
         if not left:
             continue
         swept = True
@@ -165,10 +165,16 @@ def _sweep_jobs(folder: Path, found: State, say: Say) -> bool:
     return swept
 
 
-def _submitted(folder: Path) -> list[tuple[str, str]]:
-    """Return pool and id of every worker job that the driver's log tells of."""
+def _submitted(folder: Path) -> list[SubmittedJob]:
+    """Return the worker jobs of all runs of a campaign.
+
+    Raises
+    ------
+    OutputError
+        Their list can't be read: there may be jobs that nobody ends.
+    """
     try:
-        with (folder / LOG).open(encoding="utf-8", errors="replace") as lines:
-            return [(m[1], m[2]) for m in map(_SUBMITTED.search, lines) if m]
-    except OSError:
-        return []
+        return list(read_jobs(folder))
+    except OSError as error:
+        todo = "Look for its jobs in the queue, named e2edist-POOL."
+        raise OutputError(str(folder / JOBS), f"can't be read ({error.strerror})", todo) from error

@@ -123,16 +123,16 @@ def _trial(name: str, site: SiteSpec, spec: CampaignSpec, timeout_s: float) -> F
 
 
 def _finished(topic: str, result: RunResult, watch: _Watch) -> Finding:
-    receipt: dict[str, Any] = next(iter(result.ledger.done.values()))
-    engine = receipt["engine"]
+    receipt = next(iter(result.ledger.done.values()))
+    engine = receipt.engine
     device = engine.get("device", "") or engine.get("provider", "")
-    text = f"{result.events} events on {receipt['host']} ({device}) in {result.seconds:.1f} s"
+    text = f"{result.events} events on {receipt.host} ({device}) in {result.seconds:.1f} s"
     text += f", first worker after {watch.joined_s:.1f} s" if watch.joined_s is not None else ""
-    theirs, mine = receipt["versions"]["python"], ours()["python"]
+    theirs, mine = receipt.versions["python"], ours()["python"]
     if theirs.split(".")[:2] != mine.split(".")[:2]:
         todo = "Use the same Python inside and outside."
         return Finding("fail", topic, f"{text}; Python {theirs} there, {mine} here", todo)
-    skew = max(watch.clock - receipt["started"], receipt["started"] - time.time())
+    skew = max(watch.clock - receipt.started, receipt.started - time.time())
     if skew > _SKEW_S:
         todo = "Have the clocks set: certificates and locks rely on them."
         return Finding("warn", topic, f"{text}; its clock is {skew:.0f} s off", todo)

@@ -14,6 +14,7 @@ from typing import Any
 
 from distributed import Client
 
+from e2edist.records.jobs import SubmittedJob, record_job
 from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup
@@ -32,7 +33,7 @@ class BatchPool(DaskPool):
     """Workers that are batch jobs; only tasks that ask for the pool's own resource run on them."""
 
     def __init__(
-        self, name: str, client: Client, setup: Setup, batch: Batch, spec: PoolSpec, dashboard: str
+        self, name: str, client: Client, setup: Setup, batch: Batch, spec: PoolSpec, place: Place
     ) -> None:
         resource = resource_of(name)
         client.subscribe_topic(topic_of(name), lambda event: self._hear_leaving(event[1]))
@@ -45,7 +46,10 @@ class BatchPool(DaskPool):
         self._crew.most, self._crew.width = most, shared * (spec.threads or 1)
         # A job that outlived an earlier run must not have the name of one of ours.
         self._crew.run = secrets.token_hex(2)
-        self._dashboard = dashboard
+        self._crew.submitted = lambda job, worker: record_job(
+            place.folder, SubmittedJob(spec.kind, name, job, worker)
+        )
+        self._dashboard = str(place.hub(spec).dashboard)
         try:
             self._crew.start()
         except BaseException:
@@ -230,4 +234,4 @@ def open_batch_pool(
 ) -> BatchPool:
     """Start a pool on the campaign's one scheduler; `make` gets its address."""
     hub = place.hub(spec)
-    return BatchPool(name, hub.connect(), setup, make(hub.address), spec, hub.dashboard)
+    return BatchPool(name, hub.connect(), setup, make(hub.address), spec, place)

@@ -113,6 +113,8 @@ class Crew:
         Chunks that a job runs at a time.
     unfit : dict of str to str
         Workers that joined and can't be set up, and why: as if their jobs had died.
+    submitted : callable
+        Is told the id of each job that was submitted, and the name of its worker.
     """
 
     batch: Batch
@@ -130,6 +132,7 @@ class Crew:
     longest_s: float = 0.0
     left: int = 0
     unfit: dict[str, str] = field(default_factory=dict)
+    submitted: Callable[[str, str], None] = lambda job, name: None  # noqa: ARG005
     _least: int = 0
     _members: list[_Member] = field(default_factory=list)
     _count: int = 0
@@ -268,6 +271,7 @@ class Crew:
         self._count += 1
         job = self.batch.submit(name)
         self._members.append(_Member(job, name))
+        self.submitted(job, name)
         log.info("pool %s: submitted job %s for %s", self.prefix, job, name)
 
     def close(self) -> None:

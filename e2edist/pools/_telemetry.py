@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
+from e2edist.records.receipt import Receipt
+
 #: Seconds between two points of a curve, at first; twice as many whenever they get too many.
 _STEP_S = 1.0
 _POINTS = 600
@@ -84,16 +86,16 @@ class Telemetry:
     _step_s: float = _STEP_S
     _lock: Lock = field(default_factory=Lock)
 
-    def done(self, receipt: Mapping[str, Any]) -> None:
+    def done(self, receipt: Receipt) -> None:
         """Add a chunk that is done."""
-        stages = {name: times[0] / 1e3 for name, times in receipt["stages"].items()}
-        place = receipt["chunk"]
-        row = (sum(stages.values()), f"{place['url']} {place['start']}-{place['stop']}", receipt["host"])
+        stages = {name: times[0] / 1e3 for name, times in receipt.stages.items()}
+        chunk = receipt.chunk
+        row = (receipt.wall_s, f"{chunk.url} {chunk.start}-{chunk.stop}", receipt.host)
         with self._lock:
-            pool = self.pools.setdefault(receipt.get("pool", ""), PoolTotals())
+            pool = self.pools.setdefault(receipt.pool, PoolTotals())
             pool.chunks += 1
-            pool.events += receipt["events"]
-            pool.objects += receipt["rows"]
+            pool.events += receipt.events
+            pool.objects += receipt.rows
             pool.model_s += stages.get(self.module, 0.0)
             for name, seconds in stages.items():
                 pool.stage_s[name] = pool.stage_s.get(name, 0.0) + seconds

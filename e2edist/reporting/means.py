@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from e2edist.campaign.chunk import PREDICTIONS, Chunk, Job, read_chunk
+from e2edist.campaign.chunk import PREDICTIONS, Job, read_chunk
 from e2edist.campaign.images import make_images
 from e2edist.campaign.plan import Plan
 from e2edist.engines import EngineOptions
 from e2edist.errors import E2EError
 from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Normalisation, blank, paint
+from e2edist.records.chunk import Chunk
 from e2edist.spec._toml import parse
 from e2edist.spec.tagger import TaggerSpec
 

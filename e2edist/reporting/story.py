@@ -13,13 +13,14 @@ import numpy as np
 
 from e2edist.campaign.bad import read_bad, skipped_events
 from e2edist.campaign.bill import PoolBill, make_bill
-from e2edist.campaign.chunk import Chunk, Receipt
-from e2edist.campaign.clock import EVENTSETUP, StageTimes, add_times, wall_s
+from e2edist.campaign.clock import add_times
 from e2edist.campaign.ledger import read_receipts
 from e2edist.campaign.plan import Plan, read_plan
 from e2edist.campaign.summary import Summary, summarise
 from e2edist.errors import OutputError
 from e2edist.imaging.batch import Array
+from e2edist.records.chunk import Chunk
+from e2edist.records.receipt import EVENTSETUP, Receipt, StageTimes
 
 
 @dataclass(slots=True)
@@ -180,23 +181,23 @@ class _Reader:
             yield receipt
 
     def _note(self, receipt: Receipt) -> None:
-        engine = receipt["engine"]
-        key = receipt["pool"], engine["device"]
+        engine = receipt.engine
+        key = receipt.pool, engine["device"]
         kind = self.kinds.setdefault(key, Kind(*key, engine["provider"]))
         kind.chunks += 1
-        kind.events += receipt["events"]
-        kind.objects += receipt["rows"]
-        kind.stages = add_times(kind.stages, {name: tuple(t) for name, t in receipt["stages"].items()})
-        self.parts.append(receipt["id"])
-        self.began.append(receipt["started"])
-        self.wall_s.append(wall_s(receipt["stages"]))
-        self.events.append(receipt["events"])
-        self.worker.append((receipt["host"], receipt["pid"]))
+        kind.events += receipt.events
+        kind.objects += receipt.rows
+        kind.stages = add_times(kind.stages, receipt.stages)
+        self.parts.append(receipt.id)
+        self.began.append(receipt.started)
+        self.wall_s.append(receipt.wall_s)
+        self.events.append(receipt.events)
+        self.worker.append((receipt.host, receipt.pid))
         said = {
-            f"engine of {receipt['pool']}": json.dumps(engine),
-            "versions": json.dumps(receipt["versions"]),
+            f"engine of {receipt.pool}": json.dumps(engine),
+            "versions": json.dumps(receipt.versions),
         }
-        said |= {name: str(receipt.get(name, "")) for name in ("image", "validation")}
+        said |= {name: getattr(receipt, name) for name in ("image", "validation")}
         for name, text in said.items():
             if text:
                 self.origins.setdefault(name, Counter())[text] += 1

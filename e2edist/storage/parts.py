@@ -7,9 +7,8 @@ timings, host, versions) as JSON, so that one rename commits data and proof.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from e2edist.errors import OutputError
+from e2edist.records.receipt import Receipt, decode, encode
 
 from .publish import publish
 
@@ -71,7 +71,7 @@ def _bytes(column: Any) -> bytes:
     return bytes(column.fill_null(zero).to_numpy(zero_copy_only=False).tobytes())
 
 
-def write_part(path: Path, table: pa.Table, receipt: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def write_part(path: Path, table: pa.Table, receipt: Callable[[], Receipt]) -> Receipt:
     """Write a part and its receipt, whole or not at all.
 
     Parameters
@@ -85,8 +85,8 @@ def write_part(path: Path, table: pa.Table, receipt: Callable[[], dict[str, Any]
 
     Returns
     -------
-    dict
-        The receipt.
+    Receipt
+        With the checksum of the rows.
 
     Raises
     ------
@@ -99,8 +99,8 @@ def write_part(path: Path, table: pa.Table, receipt: Callable[[], dict[str, Any]
     options["use_dictionary"] = [f.name for f in table.schema if pa.types.is_dictionary(f.type)]
     with publish(path) as draft, pq.ParquetWriter(draft, table.schema, **options) as writer:
         writer.write_table(table)
-        proof = receipt() | {"checksum": checksum(table)}
-        writer.add_key_value_metadata({RECEIPT: json.dumps(proof)})
+        proof = replace(receipt(), checksum=checksum(table))
+        writer.add_key_value_metadata({RECEIPT: encode(proof).decode()})
     return proof
 
 
@@ -125,7 +125,7 @@ def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.Table]) ->
             writer.write_table(batch)
 
 
-def read_receipt(path: Path) -> dict[str, Any]:
+def read_receipt(path: Path) -> Receipt:
     """Return the receipt of a part.
 
     Raises
@@ -135,17 +135,16 @@ def read_receipt(path: Path) -> dict[str, Any]:
     """
     try:
         content = pq.read_metadata(path).metadata or {}
-        receipt: dict[str, Any] = dict(json.loads(content[RECEIPT.encode()]).items())
-    except (OSError, pa.ArrowException, KeyError, AttributeError, ValueError) as error:
+        return decode(content[RECEIPT.encode()])
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise OutputError(str(path), f"is not a part of a campaign, or is damaged ({error})") from error
-    return receipt
 
 
 @dataclass(frozen=True, slots=True)
 class PartContent:
     """A part that was read and is as its receipt says; `data_bytes` is its size without the footer."""
 
-    receipt: dict[str, Any]
+    receipt: Receipt
     rows: pa.Table
     data_bytes: int
 
@@ -165,14 +164,14 @@ def read_part(path: Path) -> PartContent:
             table, size = file.read(), path.stat().st_size - file.metadata.serialized_size
     except (OSError, pa.ArrowException, ValueError) as error:
         raise OutputError(str(path), f"is damaged ({error})", todo) from error
-    if table.num_rows != receipt.get("rows"):
-        raise OutputError(str(path), f"has {table.num_rows} rows, its receipt {receipt.get('rows')}", todo)
-    if checksum(table) != receipt.get("checksum"):
+    if table.num_rows != receipt.rows:
+        raise OutputError(str(path), f"has {table.num_rows} rows, its receipt {receipt.rows}", todo)
+    if checksum(table) != receipt.checksum:
         raise OutputError(str(path), "has other values than its receipt's checksum", todo)
     return PartContent(receipt, table, size)
 
 
-def verify_part(path: Path) -> dict[str, Any]:
+def verify_part(path: Path) -> Receipt:
     """Return the receipt of a part that `read_part` finds whole.
 
     Raises

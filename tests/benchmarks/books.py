@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from simulated import make_plan, make_receipt
 
-from e2edist.campaign.chunk import PREDICTIONS, Chunk
+from e2edist.campaign.chunk import PREDICTIONS
 from e2edist.campaign.plan import Plan
+from e2edist.records.chunk import Chunk
 from e2edist.storage.parts import COLUMNS, write_part
 
 
@@ -47,7 +49,7 @@ def make_campaign(folder: Path, rows: int, parts: int) -> Plan:
     each = rows // parts // 2 * 2
     for chunk in plan.chunks():
         table = rows_of(chunk, each)
-        receipt = make_receipt(chunk, plan.fingerprint) | {"rows": each}
+        receipt = replace(make_receipt(chunk, plan.fingerprint), rows=each)
         write_part(folder / PREDICTIONS / f"{chunk.id}.parquet", table, lambda receipt=receipt: receipt)
     return plan
 
@@ -72,12 +74,12 @@ def break_parts(folder: Path, plan: Plan) -> None:
     paths = [folder / PREDICTIONS / f"{chunk.id}.parquet" for chunk in plan.chunks()[:4]]
     paths[0].unlink()
     twice = plan.chunks()[1].halves()[0]
-    proof = make_receipt(twice, plan.fingerprint) | {"rows": 2}
+    proof = replace(make_receipt(twice, plan.fingerprint), rows=2)
     write_part(folder / PREDICTIONS / f"{twice.id}.parquet", rows_of(twice, 2), lambda: proof)
     content = bytearray(paths[2].read_bytes())
     content[len(content) // 3] ^= 1
     paths[2].write_bytes(content)
-    other = make_receipt(plan.chunks()[3], "another plan") | {"rows": 2}
+    other = replace(make_receipt(plan.chunks()[3], "another plan"), rows=2)
     write_part(paths[3], rows_of(plan.chunks()[3], 2), lambda: other)
 
 

@@ -28,7 +28,6 @@ import numpy as np
 import psutil
 import uproot
 
-from e2edist.campaign.clock import wall_s
 from e2edist.campaign.ledger import read_receipts
 from e2edist.campaign.plan import make_plan, read_plan
 from e2edist.demo import make_events
@@ -140,13 +139,13 @@ def _watch(pid: int, peaks: dict[str, float], done: threading.Event) -> None:
 def facts(out: Path, began: float) -> dict[str, Any]:
     """Return what the receipts tell: first part, chunks, rate, share of the time that workers ran a chunk."""
     frozen = read_plan(out)
-    receipts = sorted(read_receipts(out, frozen.fingerprint), key=lambda one: one["started"])
-    spans = [(one["started"], one["started"] + wall_s(one["stages"])) for one in receipts]
+    receipts = sorted(read_receipts(out, frozen.fingerprint), key=lambda one: one.started)
+    spans = [(one.started, one.started + one.wall_s) for one in receipts]
     first, last = spans[0][0], max(stop for _, stop in spans)
     busy: dict[int, float] = {}
     for one, (start, stop) in zip(receipts, spans, strict=True):
-        busy[one["pid"]] = busy.get(one["pid"], 0.0) + stop - start
-    events = sum(one["events"] for one in receipts)
+        busy[one.pid] = busy.get(one.pid, 0.0) + stop - start
+    events = sum(one.events for one in receipts)
     return {
         "chunks planned": len(frozen.chunks()),
         "plan.json bytes": (out / "plan.json").stat().st_size,

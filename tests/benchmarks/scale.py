@@ -73,7 +73,7 @@ def run_driver(folder: Path, chunks: int, threads: int) -> None:
     timed("status", lambda: glance(folder), chunks)
     for name, receipt in ledger.done.items():
         with (folder / PREDICTIONS / f"{name}.parquet").open("wb") as part:
-            part.truncate(receipt["bytes"])
+            part.truncate(receipt.size)
     again = timed("resume", lambda: open_ledger(folder, plan.fingerprint, plan.chunks()), chunks)
     assert not again.pending
     sizes = [(folder / name).stat().st_size / 1e6 for name in ("plan.json", "ledger.jsonl")]

@@ -21,12 +21,11 @@ import numpy as np
 from simulated import make_plan
 from virtual import Run, Work, simulate
 
-from e2edist.campaign.clock import EVENTSETUP, wall_s
 from e2edist.campaign.ledger import read_receipts
 from e2edist.campaign.names import USAGE
 from e2edist.campaign.plan import read_plan
+from e2edist.records.receipt import Receipt
 
-Receipt = dict[str, Any]
 #: What driver and scheduler need for a chunk: CPU time of ``scale.py dask``, the idle workers' left out.
 DISPATCH_MS = 2.0
 
@@ -56,30 +55,22 @@ def work_of(folders: Iterable[Path], dispatch_ms: float = 0.0) -> Work:
     times, starts, setups, gaps = [], [], [], []
     for folder in folders:
         plan = read_plan(folder)
-        receipts = sorted(read_receipts(folder, plan.fingerprint), key=lambda one: one["started"])
-        times += [(one["events"], _seconds(one) - _setup(one)) for one in receipts if one["events"]]
+        receipts = sorted(read_receipts(folder, plan.fingerprint), key=lambda one: one.started)
+        times += [(one.events, one.wall_s - one.setup_s) for one in receipts if one.events]
         began = _began(folder)
         for some in _by_worker(receipts).values():
-            starts.append(max(0.0, some[0]["started"] - began) if began else 0.0)
-            setups.append(_setup(some[0]))
+            starts.append(max(0.0, some[0].started - began) if began else 0.0)
+            setups.append(some[0].setup_s)
             gaps += _gaps(some)
     fixed, per_event, ratios = _line(np.array(times, np.float64))
     gap = float(np.median(gaps)) if gaps else 0.0
     return Work(fixed, per_event, ratios, tuple(starts), tuple(setups), gap, dispatch_ms / 1e3)
 
 
-def _seconds(receipt: Receipt) -> float:
-    return wall_s(receipt["stages"])
-
-
-def _setup(receipt: Receipt) -> float:
-    return receipt["stages"].get(EVENTSETUP, (0.0,))[0] / 1e3
-
-
 def _by_worker(receipts: Iterable[Receipt]) -> dict[tuple[str, int], list[Receipt]]:
     found: dict[tuple[str, int], list[Receipt]] = {}
     for one in receipts:
-        found.setdefault((one["host"], one["pid"]), []).append(one)
+        found.setdefault((one.host, one.pid), []).append(one)
     return found
 
 
@@ -97,9 +88,9 @@ def _gaps(receipts: Sequence[Receipt]) -> list[float]:
     ended: list[float] = []
     gaps = []
     for one in receipts:
-        if ended and ended[0] <= one["started"] + 1e-3:
-            gaps.append(max(0.0, one["started"] - heapq.heappop(ended)))
-        heapq.heappush(ended, one["started"] + _seconds(one))
+        if ended and ended[0] <= one.started + 1e-3:
+            gaps.append(max(0.0, one.started - heapq.heappop(ended)))
+        heapq.heappush(ended, one.started + one.wall_s)
     return gaps
 
 

@@ -26,9 +26,9 @@ from typing import Any
 
 import dataset
 
-from e2edist.campaign.clock import EVENTSETUP, wall_s
 from e2edist.campaign.ledger import read_receipts
 from e2edist.campaign.plan import read_plan
+from e2edist.records.receipt import EVENTSETUP
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,12 +76,12 @@ def times(folder: Path) -> dict[str, Any]:
     """
     plan = read_plan(folder)
     receipts = list(read_receipts(folder, plan.fingerprint))
-    starts = [one["started"] + one["stages"].get(EVENTSETUP, (0.0,))[0] / 1e3 for one in receipts]
-    ends = [one["started"] + wall_s(one["stages"]) for one in receipts]
-    cpu = sum(s[1] for one in receipts for name, s in one["stages"].items() if name != EVENTSETUP)
-    events, wall = sum(one["events"] for one in receipts), max(ends) - min(starts)
+    starts = [one.started + one.setup_s for one in receipts]
+    ends = [one.started + one.wall_s for one in receipts]
+    cpu = sum(s[1] for one in receipts for name, s in one.stages.items() if name != EVENTSETUP)
+    events, wall = sum(one.events for one in receipts), max(ends) - min(starts)
     work = sum(end - start for start, end in zip(starts, ends, strict=True))
-    workers = len({one["pid"] for one in receipts})
+    workers = len({one.pid for one in receipts})
     return {"events": events, "wall_s": wall, "busy": work / wall / workers, "cpu_us": cpu / events * 1e3}
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from dataclasses import asdict
 from typing import Any
 
-from e2edist.campaign.chunk import Chunk
 from e2edist.campaign.plan import Plan, PlannedFile
 from e2edist.pools import Outcome
+from e2edist.records.chunk import Chunk
+from e2edist.records.receipt import Receipt
 
 _TAGGER = {"name": "eg", "model": {"sha256": "0" * 64}}
 
@@ -28,33 +28,33 @@ def make_plan(chunks: int, *, files: int = 0, chunk_events: int = 1000) -> Plan:
     return Plan(_TAGGER, tuple(planned), 4000.0)
 
 
-def make_receipt(chunk: Chunk, fingerprint: str, wall_ms: float = 60e3) -> dict[str, Any]:
+def make_receipt(chunk: Chunk, fingerprint: str, wall_ms: float = 60e3) -> Receipt:
     """Return a receipt as large as a real one of a tagger with one score and one layer."""
     objects = 2 * chunk.events
     share = {"source": 0.1, "DetFrameProducer": 0.1, "EGFrameProducer": 0.1, "EGTagger": 0.65, "output": 0.05}
     table = {"n": objects, "nan": 0, "inf": 0, "min": 0.01, "max": 0.99}
     bins = {str(i): objects // 30 for i in range(14, 44)}
     inputs = {"pixels": table | {"bins": bins}, "sum": table | {"bins": bins}}
-    return {
-        "id": chunk.id,
-        "chunk": asdict(chunk),
-        "fingerprint": fingerprint,
-        "rows": objects,
-        "events": chunk.events,
-        "status": {"ok": objects - 20, "pt": 10, "eta": 10},
-        "stages": {name: [wall_ms * part, wall_ms * part, objects] for name, part in share.items()},
-        "started": time.time(),
-        "host": "node",
-        "pid": 4711,
-        "peak_mib": 800,
-        "pool": "gpu",
-        "validation": "passed",
-        "engine": {"engine": "onnx", "device": "A100", "provider": "CUDAExecutionProvider", "batch": "512"},
-        "versions": {"python": "3.11.7", "e2edist": "0.1.0", "numpy": "2.4.6", "pyarrow": "26.0.1"},
-        "quality": {"scores": {"electron": table | {"bins": bins}}, "inputs": {"EB_energy": inputs}},
-        "checksum": "5e04e37bd4085e7518bc935bcf88e5e7",
-        "bytes": 55970,
-    }
+    return Receipt(
+        id=chunk.id,
+        chunk=chunk,
+        fingerprint=fingerprint,
+        rows=objects,
+        events=chunk.events,
+        status={"ok": objects - 20, "pt": 10, "eta": 10},
+        stages={name: (wall_ms * part, wall_ms * part, objects) for name, part in share.items()},
+        started=time.time(),
+        host="node",
+        pid=4711,
+        peak_mib=800,
+        pool="gpu",
+        validation="passed",
+        engine={"engine": "onnx", "device": "A100", "provider": "CUDAExecutionProvider", "batch": "512"},
+        versions={"python": "3.11.7", "e2edist": "0.1.0", "numpy": "2.4.6", "pyarrow": "26.0.1"},
+        quality={"scores": {"electron": table | {"bins": bins}}, "inputs": {"EB_energy": inputs}},
+        checksum="5e04e37bd4085e7518bc935bcf88e5e7",
+        size=55970,
+    )
 
 
 class SimulatedPool:
@@ -106,7 +106,7 @@ class SimulatedPool:
             return Outcome(tag, "lost", error=RuntimeError("simulated"))
         return Outcome(tag, "done", [self._fate(chunk) for chunk in chunks])
 
-    def _fate(self, chunk: Chunk) -> dict[str, Any] | Exception:
+    def _fate(self, chunk: Chunk) -> Receipt | Exception:
         raises = self._random.random() < self._raising
         return OSError("simulated") if raises else make_receipt(chunk, self._fingerprint)
 

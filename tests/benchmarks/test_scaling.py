@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scaling
 import scaling_runs
+from receipts import make_receipt
 from simulated import make_plan
 from virtual import Work, simulate
 
@@ -65,8 +66,8 @@ def test_the_driver_has_its_clock_back_afterwards():
 
 
 def receipt(pid, started, events, seconds, setup=0.0):
-    stages = {"eventsetup": [setup * 1e3, 0.0, 0], "source": [seconds * 1e3, 0.0, events]}
-    return {"host": "h", "pid": pid, "started": started, "events": events, "stages": stages}
+    stages = {"eventsetup": (setup * 1e3, 0.0, 0), "source": (seconds * 1e3, 0.0, events)}
+    return make_receipt(pid=pid, started=started, events=events, stages=stages)
 
 
 def test_times_of_a_campaign_are_split_into_chunk_and_event(monkeypatch, tmp_path):

@@ -7,7 +7,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -17,12 +17,12 @@ import numpy as np
 from simulated import make_receipt
 
 from e2edist.campaign import driver, load
-from e2edist.campaign.chunk import Chunk
-from e2edist.campaign.clock import EVENTSETUP
 from e2edist.campaign.ledger import open_ledger
 from e2edist.campaign.plan import Plan
 from e2edist.campaign.progress import Progress
 from e2edist.pools import Outcome
+from e2edist.records.chunk import Chunk
+from e2edist.records.receipt import EVENTSETUP, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class VirtualPool:
     def submit(self, tag: str, function: Any, key: str, chunks: tuple[Chunk, ...], budget_s: float) -> None:
         self._clock.now += self._work.dispatch
         worker = self._free.popleft()
-        end, receipts = self._clock.now + self._work.gap, list[dict[str, Any]]()
+        end, receipts = self._clock.now + self._work.gap, list[Receipt]()
         if worker.begun is None:
             worker.begun = end
         for chunk in chunks:
@@ -115,8 +115,8 @@ class VirtualPool:
             self.useful += self._work.per_event * chunk.events * factor
             took = (self._work.fixed + self._work.per_event * chunk.events) * factor
             end += setup + took
-            stages = {EVENTSETUP: [setup * 1e3, 0.0, 0], "work": [took * 1e3, 0.0, chunk.events]}
-            receipts.append(make_receipt(chunk, self._fingerprint) | {"stages": stages})
+            stages = {EVENTSETUP: (setup * 1e3, 0.0, 0), "work": (took * 1e3, 0.0, chunk.events)}
+            receipts.append(replace(make_receipt(chunk, self._fingerprint), stages=stages))
         self.chunks += len(chunks)
         heapq.heappush(self._running, (end, self.chunks, tag, receipts, worker))
 

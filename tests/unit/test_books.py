@@ -1,7 +1,7 @@
 """What finished campaigns come to: one sorted table, sums, losses; friends of the inputs."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import awkward as ak
 import dask.dataframe as dd
@@ -14,6 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 import uproot
+from receipts import make_receipt
 
 from e2edist.aggregate import main
 from e2edist.books import compact, friend
@@ -62,20 +63,13 @@ def rows_of(chunk):
 
 def put(folder, plan, chunk, table=None):
     table = rows_of(chunk) if table is None else table
-    proof = {
-        "id": chunk.id,
-        "chunk": asdict(chunk),
-        "fingerprint": plan.fingerprint,
-        "rows": len(table),
-        "events": chunk.events,
-        "status": {"ok": len(table)},
-        "stages": {"source": [1.0, 0.5, chunk.events]},
-        "started": 1.0,
-        "host": "h",
-        "pid": 1,
-        "pool": "cpu",
-        "engine": {"device": "d", "provider": "p"},
-    }
+    proof = make_receipt(
+        chunk,
+        plan.fingerprint,
+        rows=len(table),
+        status={"ok": len(table)},
+        stages={"source": (1.0, 0.5, chunk.events)},
+    )
     path = folder / PREDICTIONS / f"{chunk.id}.parquet"
     write_part(path, table, lambda: proof)
     return path

@@ -18,11 +18,12 @@ from handmade import direction_of, eb_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import write_model, write_tagger
+from receipts import make_receipt as receipt
 
-from e2edist.campaign.chunk import PREDICTIONS, Chunk, Job, prepare, run_chunk
+from e2edist.campaign.chunk import PREDICTIONS, Job, prepare, run_chunk
 from e2edist.campaign.clock import OTHER, Clock, add_times
 from e2edist.campaign.folder import check_folder
-from e2edist.campaign.ledger import LEDGER, Failure, open_ledger
+from e2edist.campaign.ledger import LEDGER, open_ledger
 from e2edist.campaign.plan import (
     PLAN,
     Plan,
@@ -36,10 +37,13 @@ from e2edist.campaign.run import plan_campaign
 from e2edist.campaign.summary import TIMING, summarise, write_timing
 from e2edist.engines import EngineOptions
 from e2edist.errors import ChangedFileError, InputError, OutputError, ResourceError
+from e2edist.records.chunk import Chunk
+from e2edist.records.failure import Failure
+from e2edist.records.lines import done_line
 from e2edist.spec.campaign import CampaignSpec
 from e2edist.spec.site import SiteSpec
 from e2edist.spec.tagger import load_tagger
-from e2edist.storage.parts import COLUMNS, write_part
+from e2edist.storage.parts import COLUMNS, RECEIPT, write_part
 
 edges_only = settings(deadline=None, max_examples=150, derandomize=True, database=None)
 #: The candidates of every event: what becomes of each, and its (pt, eta).
@@ -153,7 +157,7 @@ def test_a_file_without_entries_has_one_chunk_and_one_empty_part(small, tmp_path
     (chunk,) = plan.with_chunks(100).chunks()
     assert (chunk.start, chunk.stop) == (0, 0)
     (receipt,) = run_all(tagger, [chunk], tmp_path)
-    assert (receipt["rows"], receipt["events"]) == (0, 0)
+    assert (receipt.rows, receipt.events) == (0, 0)
     assert rows_of(tmp_path) == []
     assert open_ledger(tmp_path, "print", [chunk]).pending == []
 
@@ -292,7 +296,7 @@ def test_rejected_candidates_keep_their_row_with_the_reason_and_no_score(small, 
     tagger, url = small
     receipts = run_all(tagger, make_plan(tagger, [url]).with_chunks(20).chunks(), tmp_path)
     rows = rows_of(tmp_path)
-    assert len(rows) == sum(receipt["rows"] for receipt in receipts) == 250
+    assert len(rows) == sum(receipt.rows for receipt in receipts) == 250
     assert [row["status"] for row in rows] == list(FATES) * 50
     for row in rows:
         accepted = row["status"] == "ok"
@@ -360,7 +364,7 @@ def test_the_stages_of_a_receipt_count_events_and_objects_and_add_up_to_its_wall
     began = time.perf_counter()
     (receipt,) = run_all(tagger, chunks, tmp_path)
     taken = (time.perf_counter() - began) * 1e3
-    stages = receipt["stages"]
+    stages = receipt.stages
     items = {name: stage[2] for name, stage in stages.items()}
     assert items["source"] == items["DetFrameProducer"] == 50
     assert items["EGFrameProducer"] == items["output"] == 250
@@ -432,33 +436,16 @@ def test_adding_times_is_associative_and_loses_nothing(a, b, c):
 # ---- ledger
 
 
-def receipt(chunk, fingerprint="print"):
-    content = {
-        "id": chunk.id,
-        "chunk": asdict(chunk),
-        "fingerprint": fingerprint,
-        "rows": 3,
-        "events": chunk.events,
-        "status": {"ok": 2, "pt": 1},
-        "stages": {"source": [1.5, 1.0, chunk.events], "output": [0.25, 0.125, 3]},
-        "started": 1.0,
-        "host": "h",
-        "pid": 1,
-        "pool": "cpu",
-        "engine": {"device": "d", "provider": "p"},
-    }
-    return json.loads(json.dumps(content))
-
-
 def path_of(folder, chunk):
     return folder / PREDICTIONS / f"{chunk.id}.parquet"
 
 
 def part(folder, chunk, **changes):
-    """Write a part and return the receipt that its footer holds."""
-    return write_part(
-        path_of(folder, chunk), pa.table({"entry": [1, 2, 3]}), lambda: receipt(chunk) | changes
-    )
+    """Write a part and return its receipt, with its size as the ledger knows it."""
+    path = path_of(folder, chunk)
+    table = pa.table({"entry": [1, 2, 3]})
+    written = write_part(path, table, lambda: replace(receipt(chunk), **changes))
+    return replace(written, size=path.stat().st_size)
 
 
 @pytest.fixture
@@ -513,7 +500,7 @@ def test_parts_that_are_damaged_or_of_another_plan_do_not_count(tmp_path, three)
 
 def test_lines_of_another_plan_and_lines_that_are_no_json_do_not_count(tmp_path, three):
     expected = part(tmp_path, three[0])
-    other = json.dumps({"done": receipt(three[0], "other") | {"rows": 999}})
+    other = done_line(receipt(three[0], "other", rows=999, size=9)).decode().strip()
     (tmp_path / LEDGER).write_text(f'{other}\n[]\n"done"\n{{"done": 3}}\n\x00\n{{"done": {{"id": "x"}}}}\n')
     assert open_ledger(tmp_path, "print", three).done == {three[0].id: expected}
 
@@ -537,7 +524,7 @@ def test_a_ledger_in_agreement_with_the_parts_is_left_alone_whatever_its_order(t
     ledger = open_ledger(tmp_path, "print", three)
     after = (tmp_path / LEDGER).stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert [ledger.done[chunk.id]["id"] for chunk in three[:2]] == [chunk.id for chunk in three[:2]]
+    assert [ledger.done[chunk.id].id for chunk in three[:2]] == [chunk.id for chunk in three[:2]]
 
 
 def test_memory_holds_no_receipts(tmp_path):
@@ -548,7 +535,7 @@ def test_memory_holds_no_receipts(tmp_path):
         ledger.record_done(receipt(chunk))
     assert tracemalloc.get_traced_memory()[0] < 600 * len(chunks)
     tracemalloc.stop()
-    assert sum(content["events"] for content in ledger.done.values()) == ledger.events_done == 20_000
+    assert sum(content.events for content in ledger.done.values()) == ledger.events_done == 20_000
 
 
 def test_what_was_given_up_is_pending_the_next_time(tmp_path, three):
@@ -570,11 +557,11 @@ def test_pieces_of_a_chunk_and_what_is_pending_cover_its_entries_once(tmp_path_f
         piece = whole.part(start, min(start + length, 30))
         (folder / PREDICTIONS).mkdir(exist_ok=True)
         path_of(folder, piece).touch()
-        lines.append(json.dumps({"done": receipt(piece) | {"bytes": 0}}) + "\n")
-    (folder / LEDGER).write_text("".join(lines))
+        lines.append(done_line(receipt(piece, size=0)))
+    (folder / LEDGER).write_bytes(b"".join(lines))
     ledger = open_ledger(folder, "print", [whole])
     assert bool(ledger.done) == bool(pieces)
-    ranges = [(r["chunk"]["start"], r["chunk"]["stop"]) for r in ledger.done.values()]
+    ranges = [(r.chunk.start, r.chunk.stop) for r in ledger.done.values()]
     ranges += [(chunk.start, chunk.stop) for chunk in ledger.pending]
     assert sorted(entry for start, stop in ranges for entry in range(start, stop)) == list(range(30))
 
@@ -584,7 +571,7 @@ def test_pieces_of_a_chunk_and_what_is_pending_cover_its_entries_once(tmp_path_f
 
 def test_the_timing_table_has_a_row_per_chunk_and_stage_and_sums_to_the_summary(tmp_path, three):
     receipts = [receipt(chunk) for chunk in three]
-    write_timing(tmp_path, {content["id"]: content for content in receipts})
+    write_timing(tmp_path, {content.id: content for content in receipts})
     table = pq.read_table(tmp_path / TIMING).to_pylist()
     assert [(row["chunk"], row["stage"]) for row in table] == [
         (chunk.id, stage) for chunk in three for stage in ("source", "output")
@@ -614,7 +601,9 @@ def test_a_part_that_was_cut_is_pending_though_the_ledger_knows_it(tmp_path, thr
 
 
 def test_parts_with_a_receipt_of_other_keys_do_not_count(tmp_path, three):
-    write_part(path_of(tmp_path, three[0]), pa.table({"entry": [1]}), lambda: {"id": three[0].id})
+    table = pa.table({"entry": [1]}, metadata={RECEIPT: json.dumps({"id": three[0].id})})
+    path_of(tmp_path, three[0]).parent.mkdir()
+    pq.write_table(table, path_of(tmp_path, three[0]))
     assert open_ledger(tmp_path, "print", three).pending == three
 
 

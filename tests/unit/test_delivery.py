@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from models import write_external, write_model, write_tagger
+from receipts import CHUNK, make_receipt
 
 from e2edist.campaign.chunk import Job, job_of, prepare
-from e2edist.campaign.delivery import bring_home, check_reach, deliver
+from e2edist.campaign.delivery import check_reach, deliver, import_part
 from e2edist.campaign.ledger import Ledger
 from e2edist.engines import EngineOptions, open_engine
 from e2edist.errors import OutputError, SpecError
@@ -22,30 +23,30 @@ FAR = PoolSpec.model_validate({"kind": "htcondor", "job": {"shared_disk": False}
 def _write(path):
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"rows")
-    return {"id": path.stem, "rows": 1}
+    return make_receipt()
 
 
 def test_a_worker_that_sees_the_folder_publishes_there(tmp_path):
     receipt = deliver(str(tmp_path), "a", _write)
-    assert receipt == {"id": "a", "rows": 1, "bytes": 4}
+    assert receipt == make_receipt(size=4)
     assert (tmp_path / "predictions" / "a.parquet").read_bytes() == b"rows"
 
 
 def test_a_part_that_came_with_its_receipt_is_published_and_not_written_into_the_ledger(tmp_path):
-    receipt = deliver("", "0-1", _write)
-    assert receipt["part"] == b"rows"
-    receipt |= {"id": "u-Events-0-1"}
-    Ledger(tmp_path / "ledger.jsonl").record_done(receipt)
-    assert [path.name for path in (tmp_path / "predictions").iterdir()] == ["u-Events-0-1.parquet"]
-    assert (tmp_path / "predictions" / "u-Events-0-1.parquet").read_bytes() == b"rows"
-    assert "part" not in receipt
-    assert b"rows\\" not in (tmp_path / "ledger.jsonl").read_bytes()
+    receipt = deliver("", CHUNK.id, _write)
+    assert (receipt.payload, receipt.size) == (b"rows", 4)
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.record_done(receipt)
+    assert [path.name for path in (tmp_path / "predictions").iterdir()] == [f"{CHUNK.id}.parquet"]
+    assert (tmp_path / "predictions" / f"{CHUNK.id}.parquet").read_bytes() == b"rows"
+    assert ledger.done[CHUNK.id] == make_receipt(size=4)
+    assert b"payload" not in (tmp_path / "ledger.jsonl").read_bytes()
 
 
 def test_a_part_that_can_not_be_published_stops_the_campaign(tmp_path):
     (tmp_path / "predictions").touch()
     with pytest.raises(OutputError):
-        bring_home({"id": "a", "part": b"rows"}, tmp_path)
+        import_part(make_receipt(payload=b"rows"), tmp_path)
 
 
 def test_a_model_that_came_along_lies_on_the_worker_under_a_path_of_its_own():

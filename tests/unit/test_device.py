@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from models import write_model
+from receipts import make_receipt
 
 from e2edist.engines import EngineOptions, _cuda, _device, _nodes, _session
 from e2edist.engines._cuda import Device, DriverError
@@ -201,7 +202,7 @@ def test_a_provider_that_takes_no_node_of_a_model_is_no_proof_of_a_device(tmp_pa
 def test_the_doctor_warns_of_nodes_that_the_cpu_has_to_run():
     engine = {"device": A100.name, "nodes": f"19 on {CUDA}, of 22", "cpu_nodes": "2 Shape, 1 Gather"}
     versions = {"python": platform.python_version()}
-    receipt = {"engine": engine, "host": "node1", "versions": versions, "started": time.time()}
+    receipt = make_receipt(engine=engine, host="node1", versions=versions, started=time.time())
     result = SimpleNamespace(ledger=SimpleNamespace(done={"chunk": receipt}), events=40, seconds=1.0)
     found = trial._finished("demo on gpu", result, trial._Watch(Event()))
     assert found.level == "warn"

@@ -6,14 +6,14 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from functools import partial
 
 import pyarrow as pa
 import pytest
+from receipts import make_receipt
 
 from e2edist.campaign import blame, driver, load
-from e2edist.campaign.chunk import PREDICTIONS, Chunk
+from e2edist.campaign.chunk import PREDICTIONS
 from e2edist.campaign.driver import Driver
 from e2edist.campaign.ledger import Ledger
 from e2edist.campaign.limits import Limits
@@ -21,6 +21,7 @@ from e2edist.campaign.overlap import Overlap
 from e2edist.campaign.progress import Progress
 from e2edist.errors import BranchError, CampaignError, EntriesError, InputError, ModelError, OutputError
 from e2edist.pools import Outcome
+from e2edist.records.chunk import Chunk
 from e2edist.storage.parts import write_part
 
 SIZE = 8
@@ -140,17 +141,8 @@ def make_chunks(count, size=SIZE):
     ]
 
 
-def receipt(chunk):
-    return {
-        "id": chunk.id,
-        "chunk": asdict(chunk),
-        "fingerprint": "f",
-        "rows": chunk.events,
-        "events": chunk.events,
-        "status": {"ok": chunk.events},
-        "stages": {},
-        "host": "here",
-    }
+def receipt(chunk, **fields):
+    return make_receipt(chunk, "f", rows=chunk.events, host="here", **{"stages": {}, **fields})
 
 
 @pytest.fixture
@@ -183,8 +175,8 @@ def drive(tmp_path, monkeypatch):
 
 def entries(ledger):
     """Return every entry that is in a part, sorted, twice where it is in two."""
-    places = [r["chunk"] for r in ledger.done.values()]
-    return sorted(entry for place in places for entry in range(place["start"], place["stop"]))
+    places = [r.chunk for r in ledger.done.values()]
+    return sorted(entry for place in places for entry in range(place.start, place.stop))
 
 
 def holds(chunk, entry):
@@ -556,11 +548,11 @@ def test_the_log_has_a_line_for_each_chunk_that_ended(drive, caplog):
 
 def test_a_slow_pool_gets_parts_of_chunks_and_every_entry_is_done_once(drive):
     def work(chunk):  # says that it takes 0.1 s an event
-        return receipt(chunk) | {"stages": {"source": (100.0 * chunk.events, 0.0, chunk.events)}}
+        return receipt(chunk, stages={"source": (100.0 * chunk.events, 0.0, chunk.events)})
 
     limits = Limits(portion_s=(1.0, 3.0))
     _, ledger, progress, ended = drive(work, make_chunks(10, 80), limits=limits, workers=1, threads=1)
-    sizes = [r["events"] for r in ledger.done.values()]
+    sizes = [r.events for r in ledger.done.values()]
     assert ended
     assert entries(ledger) == list(range(800))
     # the first one is taken whole, nothing being known; then 3 s of work, less towards the end
@@ -574,7 +566,7 @@ def test_a_slow_pool_gets_parts_of_chunks_and_every_entry_is_done_once(drive):
 
 def quick(chunk):
     """Say that a chunk took a tenth of a second."""
-    return receipt(chunk) | {"stages": {"source": (100.0, 0.0, chunk.events)}}
+    return receipt(chunk, stages={"source": (100.0, 0.0, chunk.events)})
 
 
 def test_small_chunks_ride_together_each_is_done_once_and_the_last_ones_ride_alone(drive):

@@ -3,6 +3,7 @@
 from threading import Event
 
 import pytest
+from receipts import make_receipt
 
 from e2edist.campaign.forecast import Measured, Sampler, best, enough_chunks, forecast, measure_pools
 from e2edist.campaign.progress import Progress
@@ -13,7 +14,7 @@ CPU = {"kind": "slurm", "threads": 8, "workers": 1, "nodes": 0.5, "gpus": 0, "fa
 
 def receipt(pool, events, seconds, setup=0.0):
     stages = {"eventsetup": [setup * 1e3, 0.0, 0], "source": [seconds * 1e3, 0.0, events]}
-    return {"pool": pool, "events": events, "stages": stages}
+    return make_receipt(pool=pool, events=events, stages=stages)
 
 
 def test_rates_leave_setting_up_out_and_know_their_spread():

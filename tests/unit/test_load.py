@@ -4,13 +4,14 @@ import itertools
 import time
 
 import pytest
+from receipts import make_receipt
 
 from e2edist.campaign import load
-from e2edist.campaign.chunk import Chunk
 from e2edist.campaign.load import Load, land, make_load, run_chunks
 from e2edist.campaign.pace import Pace, Waiting
 from e2edist.errors import EntriesError, InputError, ModelError, OutputError
 from e2edist.pools import Outcome
+from e2edist.records.chunk import Chunk
 
 
 def make_chunks(count, size=100):
@@ -100,7 +101,7 @@ def run(monkeypatch):
             time.sleep(seconds)
             if chunk in dict(errors):
                 raise dict(errors)[chunk]
-            return {"id": chunk.id, "part": part}
+            return make_receipt(chunk, payload=part)
 
         monkeypatch.setattr(load, "run_chunk", run_chunk)
         fates = run_chunks("job", CHUNKS, budget_s)
@@ -116,7 +117,7 @@ def test_a_chunk_that_raises_does_not_stop_the_others(run):
     fates = run([(CHUNKS[1], error)])
     assert len(fates) == 5
     assert fates[1].ranges == ((1, 2),)
-    assert [fate["id"] for i, fate in enumerate(fates) if i != 1] == [
+    assert [fate.id for i, fate in enumerate(fates) if i != 1] == [
         chunk.id for i, chunk in enumerate(CHUNKS) if i != 1
     ]
 
@@ -177,7 +178,7 @@ LOST = Outcome("tag", "lost", error=RuntimeError("worker died"))
     ],
 )
 def test_of_a_lost_load_the_chunk_after_the_last_part_was_running(published, running, waited):
-    receipts = {CHUNKS[i].id: {"id": CHUNKS[i].id} for i in published}
+    receipts = {CHUNKS[i].id: make_receipt(CHUNKS[i]) for i in published}
     landing = land(Load(tuple(CHUNKS), 0.0, 0.0), LOST, lambda chunk: receipts.get(chunk.id))
     assert places(chunk for chunk, _ in landing.done) == published
     assert places(chunk for chunk, _ in landing.failed) == running
@@ -198,7 +199,7 @@ def test_where_parts_can_not_be_seen_one_that_rides_alone_is_blamed():
 
 def test_chunks_that_were_not_begun_go_back():
     error = InputError("a", "gone")
-    landing = land(Load(tuple(CHUNKS), 0.0, 0.0), Outcome("tag", "done", [{"id": "x"}, error]), None)
+    landing = land(Load(tuple(CHUNKS), 0.0, 0.0), Outcome("tag", "done", [make_receipt(), error]), None)
     assert places(chunk for chunk, _ in landing.done) == [0]
     assert [(CHUNKS.index(chunk), why.kind, why.error) for chunk, why in landing.failed] == [
         (1, "error", error)

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from dataclasses import replace
 from itertools import combinations
 
 import pyarrow as pa
@@ -12,11 +13,12 @@ from receipts import make_receipt
 
 from e2edist.campaign.chunk import PREDICTIONS
 from e2edist.campaign.glance import glance
-from e2edist.campaign.ledger import Failure, open_ledger
+from e2edist.campaign.ledger import open_ledger
 from e2edist.campaign.plan import Plan, PlannedFile
 from e2edist.campaign.progress import Progress
 from e2edist.campaign.reconcile import reconcile
 from e2edist.campaign.tiling import best_tiles, gaps
+from e2edist.records.failure import Failure
 from e2edist.storage.parts import write_part
 
 UUID = "f" * 32
@@ -72,7 +74,7 @@ def write(folder, plan, start, stop, **changes):
     chunk = plan.chunks()[0].part(start, stop)
     rows = pa.table({"entry": pa.array(range(start, stop), pa.int64())})
     path = folder / PREDICTIONS / f"{chunk.id}.parquet"
-    return chunk, write_part(path, rows, lambda: make_receipt(chunk, plan.fingerprint) | changes)
+    return chunk, write_part(path, rows, lambda: replace(make_receipt(chunk, plan.fingerprint), **changes))
 
 
 def begin(folder, plan, *done):
@@ -81,15 +83,15 @@ def begin(folder, plan, *done):
     progress = Progress(len(ledger.pending), plan.events)
     for start, stop in done:
         _, receipt = write(folder, plan, start, stop)
-        size = (folder / PREDICTIONS / f"{receipt['id']}.parquet").stat().st_size
-        ledger.record_done(receipt | {"bytes": size})
+        size = (folder / PREDICTIONS / f"{receipt.id}.parquet").stat().st_size
+        ledger.record_done(replace(receipt, size=size))
         progress.done += 1
         progress.events_done += stop - start
     return ledger, progress
 
 
 def places(ledger):
-    return sorted((one["chunk"]["start"], one["chunk"]["stop"]) for one in ledger.done.values())
+    return sorted((one.chunk.start, one.chunk.stop) for one in ledger.done.values())
 
 
 def on_disk(folder):

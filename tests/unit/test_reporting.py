@@ -2,11 +2,11 @@
 
 import json
 import re
-from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from receipts import make_receipt
 
 from e2edist.campaign.bad import write_bad
 from e2edist.campaign.chunk import PREDICTIONS
@@ -19,7 +19,7 @@ from e2edist.reporting.story import at_once, efficiency, read_story, roofline, t
 from e2edist.storage.parts import write_part
 
 UUID = "a" * 32
-STAGES = {"eventsetup": [1000.0, 900.0, 0], "source": [400.0, 300.0, 10], "EGTagger": [600.0, 500.0, 20]}
+STAGES = {"eventsetup": (1000.0, 900.0, 0), "source": (400.0, 300.0, 10), "EGTagger": (600.0, 500.0, 20)}
 
 
 def put(folder, plan, chunk, started, *, pid=1, host="h", labels=(0, 1), scores=(0.2, 0.7)):
@@ -30,22 +30,19 @@ def put(folder, plan, chunk, started, *, pid=1, host="h", labels=(0, 1), scores=
             "status": ["ok"] * len(scores),
         }
     )
-    proof = {
-        "id": chunk.id,
-        "chunk": asdict(chunk),
-        "fingerprint": plan.fingerprint,
-        "rows": len(scores),
-        "events": chunk.events,
-        "status": {"ok": len(scores)},
-        "stages": STAGES,
-        "started": started,
-        "host": host,
-        "pid": pid,
-        "pool": "cpu",
-        "engine": {"device": "EPYC", "provider": "CPUExecutionProvider"},
-        "versions": {"e2edist": "0.1.0"},
-        "quality": {"scores": {"score": {"n": 2, "nan": 0, "inf": 0, "min": 0.0, "max": 1.0, "bins": {}}}},
-    }
+    proof = make_receipt(
+        chunk,
+        plan.fingerprint,
+        rows=len(scores),
+        status={"ok": len(scores)},
+        stages=STAGES,
+        started=started,
+        host=host,
+        pid=pid,
+        engine={"device": "EPYC", "provider": "CPUExecutionProvider"},
+        versions={"e2edist": "0.1.0"},
+        quality={"scores": {"score": {"n": 2, "nan": 0, "inf": 0, "min": 0.0, "max": 1.0, "bins": {}}}},
+    )
     write_part(folder / PREDICTIONS / f"{chunk.id}.parquet", rows, lambda: proof)
 
 

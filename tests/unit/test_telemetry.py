@@ -1,6 +1,7 @@
 """What a running campaign shows of itself."""
 
 import pytest
+from receipts import CHUNK, make_receipt
 
 from e2edist.campaign.progress import Progress
 from e2edist.pools import Telemetry, _telemetry
@@ -9,14 +10,9 @@ from e2edist.pools._telemetry import running
 
 
 def receipt(pool, start, seconds=2.0):
-    return {
-        "chunk": {"url": "/data/a.root", "start": start, "stop": start + 100},
-        "pool": pool,
-        "host": "node1",
-        "rows": 50,
-        "events": 100,
-        "stages": {"source": [500.0 * seconds, 1.0, 100], "EGTagger": [500.0 * seconds, 1.0, 50]},
-    }
+    stages = {"source": (500.0 * seconds, 1.0, 100), "EGTagger": (500.0 * seconds, 1.0, 50)}
+    chunk = CHUNK.part(start, start + 100)
+    return make_receipt(chunk, pool=pool, host="node1", rows=50, stages=stages)
 
 
 @pytest.fixture

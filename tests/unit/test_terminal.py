@@ -4,6 +4,7 @@ import io
 import json
 
 import pytest
+from receipts import CHUNK, make_receipt
 from rich.console import Console
 
 from e2edist.campaign.bill import PoolBill
@@ -42,8 +43,8 @@ def test_machines_hear_of_the_end_at_once():
 
 
 def test_the_line_of_a_chunk_is_key_value():
-    receipt = {"id": "a-0-9", "host": "n1", "events": 9, "rows": 3, "stages": {"source": [1.6, 1.0, 9]}}
-    assert log_line(receipt) == "done chunk=a-0-9 pool= host=n1 events=9 rows=3 source_ms=2"
+    receipt = make_receipt(CHUNK.part(0, 9), pool="", host="n1", stages={"source": (1.6, 1.0, 9)})
+    assert log_line(receipt) == f"done chunk={receipt.id} pool= host=n1 events=9 rows=3 source_ms=2"
 
 
 FACTS = {"state": "done", "folder": "/out", "events": 5}

@@ -1,9 +1,10 @@
 """`aggregate --verify`: what is missing, damaged or foreign in a campaign's output is found."""
 
-from dataclasses import asdict
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
+from receipts import make_receipt
 
 from e2edist.aggregate import main
 from e2edist.campaign.bad import write_bad
@@ -31,9 +32,9 @@ def rows_of(uuid, entries):
 
 def put(folder, plan, chunk, rows=None, **changes):
     table = rows_of(chunk.uuid, range(chunk.start, chunk.stop)) if rows is None else rows
-    proof = {"id": chunk.id, "chunk": asdict(chunk), "fingerprint": plan.fingerprint, "rows": len(table)}
+    proof = make_receipt(chunk, plan.fingerprint, rows=len(table))
     path = folder / PREDICTIONS / f"{chunk.id}.parquet"
-    write_part(path, table, lambda: proof | {"events": chunk.events} | changes)
+    write_part(path, table, lambda: replace(proof, **changes))
     return path
 
 

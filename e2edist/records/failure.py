@@ -1,0 +1,51 @@
+"""Failures: entries that a run gave up, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .chunk import Chunk
+
+#: Attempts that a failure tells of.
+_TOLD = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Entries that were given up.
+
+    Attributes
+    ----------
+    id, url, uuid, tree
+        As in `Chunk`.
+    start, stop : int
+        Entries, half-open.
+    reason : str
+        The last error.
+    attempts : int
+        Tries and deaths of workers.
+    tried : tuple of str
+        What each of them ended with, the last few.
+    """
+
+    id: str
+    url: str
+    uuid: str
+    tree: str
+    start: int
+    stop: int
+    reason: str
+    attempts: int
+    tried: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, chunk: Chunk, reason: str, attempts: int, tried: Iterable[str]) -> Failure:
+        """Return the failure of a chunk."""
+        place = (chunk.id, chunk.url, chunk.uuid, chunk.tree, chunk.start, chunk.stop)
+        return cls(*place, reason, attempts, tuple(tried)[-_TOLD:])
+
+    @property
+    def events(self) -> int:
+        """Number of entries."""
+        return self.stop - self.start

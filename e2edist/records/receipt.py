@@ -1,0 +1,119 @@
+"""Receipts: what is known of a finished chunk, in the footer of its part and in the ledger.
+
+All that reads or writes a receipt does so here, by its fields; their order and what else stands beside
+them do not matter. Receipts of older versions lack fields, those of newer ones may have more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ._codec import from_json, to_json
+from .chunk import Chunk
+
+#: Stage of a chunk that opens the model and compiles; not work on events.
+EVENTSETUP = "eventsetup"
+#: Fields that no file holds, and that a footer does not.
+_UNWRITTEN = frozenset({"payload", "size"})
+#: stage -> (wall ms, cpu ms, items)
+StageTimes = dict[str, tuple[float, float, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A finished chunk.
+
+    Attributes
+    ----------
+    id : str
+        Of the chunk, and name of its part.
+    chunk : Chunk
+    fingerprint : str
+        Of the plan.
+    rows, events : int
+        Rows of the part; entries of the chunk.
+    status : dict of str to int
+        Objects by status.
+    stages : dict
+        Stage -> (wall ms, cpu ms, items).
+    started : float
+        Seconds since 1970.
+    host, pid
+        Of the worker.
+    peak_mib : int
+        Largest memory of the worker process, whose threads share it.
+    pool, validation, image : str
+        Pool that did it; what ``validate`` said of the model; container image of the worker.
+    engine, versions : dict of str to str
+        What the model ran on; versions of packages.
+    quality : dict
+        Counts and histograms of scores and inputs (`e2edist.campaign.quality`).
+    checksum : str
+        Of the rows.
+    notes : tuple of str
+        What a person should know of this part, as a column that its file does not have.
+    size : int, optional
+        Bytes of the part; not known inside of its own footer.
+    payload : bytes
+        The part itself, on its way to a driver that shares no disk with the worker; written nowhere.
+    """
+
+    id: str
+    chunk: Chunk
+    fingerprint: str
+    rows: int
+    events: int
+    status: dict[str, int]
+    stages: StageTimes
+    started: float = 0.0
+    host: str = ""
+    pid: int = 0
+    peak_mib: int = 0
+    pool: str = ""
+    validation: str = ""
+    image: str = ""
+    engine: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
+    checksum: str = ""
+    notes: tuple[str, ...] = ()
+    size: Annotated[int | None, Field(alias="bytes")] = None
+    payload: bytes = field(default=b"", repr=False)
+
+    @property
+    def wall_s(self) -> float:
+        """Wall seconds of all stages together."""
+        return sum(times[0] for times in self.stages.values()) / 1e3
+
+    @property
+    def setup_s(self) -> float:
+        """Wall seconds of setting up, which are no work on events."""
+        return self.stages.get(EVENTSETUP, (0.0, 0.0, 0))[0] / 1e3
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptCounts:
+    """As much of a receipt as counting takes: read several times faster than all of it."""
+
+    id: str
+    rows: int
+    events: int
+
+
+def encode(receipt: Receipt) -> bytes:
+    """Return a receipt as JSON in one line, without its payload and, where unknown, the size."""
+    return to_json(receipt, without=_UNWRITTEN if receipt.size is None else _UNWRITTEN - {"size"})
+
+
+def decode(text: bytes) -> Receipt:
+    """Return the receipt that a JSON text holds.
+
+    Raises
+    ------
+    ValueError
+        It is none: cut, damaged, or without a field that every receipt has.
+    """
+    return from_json(Receipt, text)
