@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2edist.console import print_line, run_verb
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 from e2edist.signals import run_process
 
@@ -30,26 +37,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
-    args = parser().parse_args(argv)
-    from rich.console import Console
+    return run_verb(parser(), _cancel, argv)
 
-    console = Console()
 
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+def _cancel(args: argparse.Namespace, console: Console) -> int:
+    from e2edist.control.state import look
+    from e2edist.control.stop import cancel
 
-    try:
-        from e2edist.control.state import look
-        from e2edist.control.stop import cancel
-
-        acted = cancel(args.folder, args.timeout_s, say)
-        counts = look(args.folder, ask_queue=False).counts
-    except Exception as caught:
-        from e2edist.terminal import told_error
-
-        error = told_error(caught)
-        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
-        return error.exit_code
+    say = partial(print_line, console)
+    acted = cancel(args.folder, args.timeout_s, say)
+    counts = look(args.folder, ask_queue=False).counts
     if not acted:
         say("nothing runs")
     say(f"{counts.events_done:,} of {counts.events:,} events are done and kept")

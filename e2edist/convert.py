@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e2edist.console import run_verb
 from e2edist.errors import SpecError
 from e2edist.signals import run_process
 
@@ -51,10 +52,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
-    args = parser().parse_args(argv)
-    from e2edist.terminal import run_verb
-
-    return run_verb(lambda console: _convert(args, console))
+    return run_verb(parser(), _convert, argv)
 
 
 def _convert(args: argparse.Namespace, console: Console) -> int:

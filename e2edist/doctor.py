@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e2edist.console import print_line, run_verb
 from e2edist.signals import run_process
 
 if TYPE_CHECKING:
@@ -51,23 +52,14 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
-    args = parser().parse_args(argv)
-    from rich.console import Console
+    return run_verb(parser(), _doctor, argv)
 
-    console = Console()
+
+def _doctor(args: argparse.Namespace, console: Console) -> int:
     worst = 0
-    try:
-        for finding in _findings(args):
-            _say(console, finding)
-            worst = max(worst, ["ok", "warn", "fail"].index(finding.level))
-    except KeyboardInterrupt:
-        return 130
-    except Exception as caught:
-        from e2edist.terminal import told_error
-
-        error = told_error(caught)
-        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
-        return error.exit_code
+    for finding in _findings(args):
+        _say(console, finding)
+        worst = max(worst, ["ok", "warn", "fail"].index(finding.level))
     return worst
 
 
@@ -97,7 +89,7 @@ def _say(console: Console, finding: Finding) -> None:
     line.append(finding.text, style="none")
     console.print(line, soft_wrap=True, highlight=False)
     if finding.todo:
-        console.print(f"     -> {finding.todo}", soft_wrap=True, highlight=False, markup=False)
+        print_line(console, f"     -> {finding.todo}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.campaign.names import REPORT
+from e2edist.console import print_line, run_verb
 from e2edist.errors import ResourceError, SpecError
 from e2edist.signals import run_process
 
@@ -54,17 +55,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
-    args = parser().parse_args(argv)
-    from e2edist.terminal import run_verb
-
-    def work(console: Console) -> int:
-        console.print(f"{_report(args)}", highlight=False, soft_wrap=True)
-        return 0
-
-    return run_verb(work)
+    return run_verb(parser(), _report, argv)
 
 
-def _report(args: argparse.Namespace) -> Path:
+def _report(args: argparse.Namespace, console: Console) -> int:
+    print_line(console, str(_write(args)))
+    return 0
+
+
+def _write(args: argparse.Namespace) -> Path:
     if len(args.folders) > 1 and args.output is None:
         raise SpecError("--output", "is missing", "Name the folder for a report on several campaigns.")
     if len(args.folders) > 1 and args.export_cmssw:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
+from e2edist.process import prepare_process
+
 #: Exit code of a verb that was stopped by a signal.
 INTERRUPTED = 130
 #: ``timeout`` and shells that hang up send one signal twice: within so many seconds it is the same.
@@ -113,6 +115,7 @@ def catch_signals() -> Iterator[Signals]:
 
 def run_process(main: Callable[[], int]) -> NoReturn:
     """Run a verb as this process, and end it: after a signal at once, whatever runs in other threads."""
+    prepare_process()
     with catch_signals() as signals:
         reader, writer = os.pipe()
         os.set_blocking(writer, False)

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e2edist.console import run_verb
 from e2edist.signals import run_process
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from e2edist.control.state import State
 
 
@@ -32,21 +35,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
-    args = parser().parse_args(argv)
-    from rich.console import Console
+    return run_verb(parser(), _status, argv)
 
+
+def _status(args: argparse.Namespace, console: Console) -> int:
     # Collecting finds nothing among the many small things of a large plan, and takes half of the time.
     gc.disable()
     try:
         from e2edist.control.state import look
 
         state = look(args.folder, ask_queue=not args.offline)
-    except Exception as caught:
-        from e2edist.terminal import told_error
-
-        error = told_error(caught)
-        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
-        return error.exit_code
     finally:
         gc.enable()
     if args.json:
@@ -54,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         from e2edist.control.screen import show
 
-        show(Console(), args.folder, state)
+        show(console, args.folder, state)
     return exit_code(state)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from e2edist.console import known_error, print_error, run_verb
 from e2edist.errors import SpecError
 from e2edist.options import parser
 from e2edist.signals import INTERRUPTED, Signals, catch_signals, run_process
@@ -52,28 +53,20 @@ class _Speaker:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
-    args = parser().parse_args(words)
     with catch_signals() as signals:
-        try:
-            return _main(args, words, signals)
-        except KeyboardInterrupt:  # while the end was being told
-            return INTERRUPTED
+        return run_verb(parser(), lambda args, console: _told(args, words, console, signals), words)
 
 
-def _main(args: argparse.Namespace, words: list[str], signals: Signals) -> int:
-    from rich.console import Console
-
-    console, say, error = Console(stderr=args.json), _Speaker(aloud=args.json), ""
+def _told(args: argparse.Namespace, words: list[str], console: Console, signals: Signals) -> int:
+    """Submit, and tell machines and whoever wants to be notified how it ended."""
+    say, error = _Speaker(aloud=args.json), ""
     try:
         code = _submit(args, words, console, say, signals)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as caught:
-        from e2edist.terminal import told_error
-
-        known = told_error(caught)
-        code, error = known.exit_code, str(known)
-        Console(stderr=True).print(f"e2edist: {error}", highlight=False, markup=False, soft_wrap=True)
+        known = known_error(caught)
+        code, error = print_error(known), str(known)
     state = _STATES.get(code, "failed")
     code = INTERRUPTED if signals.received else code
     end = {"state": state, "exit_code": code, "error": error}

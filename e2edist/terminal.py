@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,16 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Column, Table
 
-from e2edist.errors import E2EError, ProgrammingError
-from e2edist.plugins import as_bug, is_bug
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rich.console import Console
 
     from e2edist.campaign.bill import PoolBill
     from e2edist.campaign.forecast import Choice
@@ -35,39 +31,6 @@ _PLAIN_S = 10.0
 _MACHINE_S = 2.0
 #: Rows of a table that may be long.
 _SHOWN = 20
-#: Environment variable that asks for the tracebacks of bugs.
-TRACEBACK = "E2EDIST_TRACEBACK"
-
-
-def run_verb(work: Callable[[Console], int]) -> int:
-    """Run a verb on a console, print an error of ours as one line, and return the exit code."""
-    # Names of files and models may hold what looks like markup, or like a picture (":boom:").
-    console, aside = (Console(stderr=stderr, emoji=False, markup=False) for stderr in (False, True))
-    try:
-        return work(console)
-    except KeyboardInterrupt:
-        return 130
-    except Exception as caught:
-        error = told_error(caught)
-        aside.print(f"e2edist: {error}", highlight=False, soft_wrap=True)
-        return error.exit_code
-
-
-def told_error(error: Exception) -> E2EError:
-    """Return the error to print in one line; before it a bug's traceback is printed where that is asked for.
-
-    What is neither an error of ours nor a bug is raised again.
-    """
-    if not isinstance(error, E2EError):
-        if not is_bug(error):
-            raise error
-        error = as_bug(error)
-    if isinstance(error, ProgrammingError) and error.traceback:
-        if os.environ.get(TRACEBACK):
-            sys.stderr.write(error.traceback)
-        else:
-            error.todo += f" {TRACEBACK}=1 shows the traceback."
-    return error
 
 
 def describe(progress: Progress) -> str:

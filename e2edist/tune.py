@@ -10,6 +10,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e2edist.console import run_verb
 from e2edist.errors import CampaignError, SpecError
 from e2edist.signals import run_process
 
@@ -54,10 +55,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
-    args = parser().parse_args(argv)
-    from e2edist.terminal import run_verb
-
-    return run_verb(lambda console: _tune(args, console))
+    return run_verb(parser(), _tune, argv)
 
 
 def _tune(args: argparse.Namespace, console: Console) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e2edist.console import run_verb
 from e2edist.errors import ModelError, SpecError
 from e2edist.signals import run_process
 
@@ -57,10 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
-    args = parser().parse_args(argv)
-    from e2edist.terminal import run_verb
-
-    return run_verb(lambda console: _validate(args, console))
+    return run_verb(parser(), _validate, argv)
 
 
 def _validate(args: argparse.Namespace, console: Console) -> int:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from e2edist.errors import DeviceError, ModelError
+from e2edist.process import writable_cache
 from e2edist.spec.model_files import model_files
 
 from . import EngineOptions, _device, _nodes
 from ._runtime import refused_load, runtime
+
+log = logging.getLogger(__name__)
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -97,27 +101,25 @@ def provider_settings(options: EngineOptions, path: str) -> list[tuple[str, dict
         return [(PROVIDERS["cuda"], cuda)]
     # TensorRT reads this when it starts; onnxruntime has no setting for it.
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", str(int(options.tf32)))
-    cache = str(engine_folder(path))
-    trt = {
-        "trt_engine_cache_enable": "True",  # building takes minutes
-        "trt_engine_cache_path": cache,
-        "trt_timing_cache_enable": "True",
-        "trt_timing_cache_path": cache,
-        "trt_fp16_enable": "False",
-    }
+    trt = {"trt_fp16_enable": "False"}
+    folder = engine_folder(path)
+    if folder is not None:  # building takes minutes
+        for kind in ("engine", "timing"):
+            trt |= {f"trt_{kind}_cache_enable": "True", f"trt_{kind}_cache_path": str(folder)}
     return [(PROVIDERS["tensorrt"], trt), (PROVIDERS["cuda"], cuda)]
 
 
-def engine_folder(path: str) -> Path:
+def engine_folder(path: str) -> Path | None:
     """Return the folder of TensorRT engines of a model on this machine's device and runtime.
 
-    They fit one kind of device, one release and one model only, so all three are in its name.
+    They fit one kind of device, one release and one model only, so all three are in its name. None where
+    no folder can be written: each process builds its own.
     """
     facts = _device.describe(PROVIDERS["tensorrt"], runtime())
     model = model_files(path).identity[:16]
     kind = re.sub(r"\W+", "-", f"{facts['device']} {facts['build']}").strip("-")
-    base = Path(os.environ.get(CACHE) or Path.home() / ".cache" / "e2edist")
-    return base / "tensorrt" / kind / model
+    chosen = os.environ.get(CACHE)
+    return writable_cache(f"tensorrt/{kind}/{model}", chosen and f"{chosen}/tensorrt/{kind}/{model}")
 
 
 def tf32(options: EngineOptions) -> str:
@@ -136,12 +138,11 @@ def engines_locked(path: str, options: EngineOptions) -> Iterator[None]:
         return
     _check_device(PROVIDERS["tensorrt"], runtime())
     folder = engine_folder(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        what = f"engines of TensorRT can't be kept there ({error.strerror})"
-        raise ModelError(str(folder), what, f"Set {CACHE} to a folder that can be written.") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as held:
+        try:
+            if folder is not None:
+                lock = held.enter_context((folder / ".lock").open("w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:  # full, or without locks: they are built more than once
+            log.warning("engines of TensorRT are not shared in %s: %s", folder, error.strerror)
         yield

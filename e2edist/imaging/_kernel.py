@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from contextlib import suppress
+from pickle import UnpicklingError
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
-from numba import njit
+from numba import config, njit
+from numba.core.caching import FunctionCache
+
+from e2edist.process import writable_cache
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -19,9 +23,48 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
     Floating-point order is kept (no fastmath): images are equal bit for bit on every host.
     """
-    compile_ = partial(njit, nogil=True, error_model="numpy")
-    try:
-        compiled = compile_(cache=True)(function)
-    except RuntimeError:  # numba finds no folder to write to, as in a read-only image without a home
-        compiled = compile_(cache=False)(function)
+    compiled: Any = njit(nogil=True, error_model="numpy")(function)
+    with suppress(RuntimeError):  # no folder at all can be written: each process compiles for itself
+        compiled._cache = _Cache(_open_cache(function))
     return cast("Callable[P, R]", compiled)
+
+
+class _Cache:
+    """Compiled code on disk, as far as the disk goes along: it may be full, or hold what nobody can read."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def load_overload(self, *arguments: Any) -> Any:
+        """Return compiled code, None where it has to be compiled."""
+        with suppress(Exception):  # half a file raises whatever unpickling and linking raise
+            return self._cache.load_overload(*arguments)
+        return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        """Keep compiled code if that can be done."""
+        with suppress(OSError, EOFError, UnpicklingError):  # it reads an index before it writes
+            self._cache.save_overload(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+
+def _open_cache(function: Any) -> Any:
+    """Return numba's cache: beside the source, in the user's own folder, or in one that is made for it.
+
+    Raises
+    ------
+    RuntimeError
+        None of them can be written.
+    """
+    make: Any = FunctionCache
+    try:
+        return make(function)
+    except RuntimeError:  # as in a read-only image without a home
+        folder = writable_cache("numba")
+        if folder is None:
+            raise
+        settings: Any = config
+        settings.CACHE_DIR = str(folder)
+        return make(function)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,6 +14,8 @@ from e2edist.errors import OutputError
 
 #: Readers skip names that begin with a dot; this ending keeps globs for ``*.parquet`` away too.
 DRAFT_ENDING = ".draft"
+#: Answers of file systems (FUSE, network disks) that have no fsync for a file or folder.
+_NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF})
 
 
 @contextmanager
@@ -38,22 +41,60 @@ def publish(path: Path, *, keep_same: bool = False) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield draft
-            if keep_same and path.exists() and filecmp.cmp(draft, path, shallow=False):
+            if keep_same and _same(draft, path):
                 return
             _sync(draft)
             draft.replace(path)
             _sync(path.parent)
         finally:
-            draft.unlink(missing_ok=True)
+            # On a disk that has become read-only this fails too, and is not what went wrong.
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
     except OSError as error:
         todo = "Free space or choose another --output; what is done is kept."
         raise OutputError(str(path), f"can't be written ({error.strerror or error})", todo) from error
 
 
+def write_first(paths: Sequence[Path], text: str) -> Path:
+    """Write a file in the first of several places that takes it, and return its path.
+
+    Raises
+    ------
+    OutputError
+        None of them can be written; it is about the last one.
+    """
+    refused = OutputError("", "no folder for what is kept between runs", "Set HOME or XDG_CACHE_HOME.")
+    for path in paths:
+        try:
+            with publish(path) as draft:
+                draft.write_text(text, encoding="utf-8")
+        except OutputError as error:
+            refused = error
+        else:
+            return path
+    raise refused
+
+
+def _same(draft: Path, path: Path) -> bool:
+    try:
+        return filecmp.cmp(draft, path, shallow=False)
+    except OSError:  # none there, or it can't be read: it is replaced
+        return False
+
+
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    """Have a file or folder written to disk, where its file system knows how to."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        if path.is_dir():  # one that may be written and not read; its file is synced
+            return
+        raise
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
     finally:
         os.close(handle)
 
@@ -62,5 +103,6 @@ def sweep(folder: Path) -> int:
     """Remove the drafts that killed processes left in `folder`; return how many there were."""
     drafts = list(folder.glob(f".*{DRAFT_ENDING}"))
     for draft in drafts:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # readers skip it, and whoever writes next is told what is wrong
+            draft.unlink(missing_ok=True)
     return len(drafts)

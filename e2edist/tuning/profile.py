@@ -20,9 +20,10 @@ from pydantic import PositiveInt
 
 from e2edist.engines import processor
 from e2edist.errors import SpecError
+from e2edist.process import cache_folders
 from e2edist.spec._toml import Spec, parse, read_toml
 from e2edist.spec.site import PoolSpec, SiteSpec
-from e2edist.storage.publish import publish
+from e2edist.storage.publish import write_first
 
 from .search import Row, Search
 
@@ -62,9 +63,10 @@ class Profile(Spec):
     measured: tuple[dict[str, Any], ...] = ()
 
 
-def folder() -> Path:
-    """Return the folder of profiles."""
-    return Path(os.environ.get(FOLDER) or Path.home() / ".cache" / "e2edist" / "profiles")
+def folders() -> list[Path]:
+    """Return the folders of profiles: the one that the user named, or those of caches."""
+    chosen = os.environ.get(FOLDER)
+    return [Path(chosen)] if chosen else cache_folders("profiles")
 
 
 def runtime_release() -> str:
@@ -134,26 +136,25 @@ def _told(row: Row) -> dict[str, Any]:
 
 
 def write_profile(profile: Profile) -> Path:
-    """Write a profile into the folder of profiles, in place of an older one for the same; return its path.
+    """Write a profile where `submit` finds it, in place of an older one for the same; return its path.
 
     One that had time to measure all is left as it is by one that had not.
     """
     slug = re.sub(r"[^A-Za-z0-9]+", "-", f"{profile.device} {profile.provider} {profile.runtime}").strip("-")
-    path = folder() / f"{profile.tagger}-{profile.model_sha256[:12]}-{profile.pool}-{slug}.toml"
+    name = f"{profile.tagger}-{profile.model_sha256[:12]}-{profile.pool}-{slug}.toml"
+    paths = [folder / name for folder in folders()]
     if not profile.complete:
-        with suppress(SpecError):
-            if path.exists() and read_profile(path).complete:
-                return path
+        for path in paths:
+            with suppress(SpecError):
+                if path.exists() and read_profile(path).complete:
+                    return path
     content = profile.model_dump()
     settings, measured = content.pop("settings"), content.pop("measured")
     lines = ["# Written by e2edist.tune; submit takes it for what is left open.", *_lines(content)]
     lines += ["", "[settings]", *_lines(settings)]
     for row in measured:
         lines += ["", "[[measured]]", *_lines(row)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with publish(path) as draft:
-        draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    return write_first(paths, "\n".join(lines) + "\n")
 
 
 def _lines(table: dict[str, Any]) -> list[str]:
@@ -231,7 +232,7 @@ def _find(site: str, name: str, pool: PoolSpec, model_sha256: str) -> tuple[Path
 
 def _all() -> list[tuple[Path, Profile]]:
     found = []
-    for path in sorted(folder().glob("*.toml")):
+    for path in (path for folder in folders() for path in sorted(folder.glob("*.toml"))):
         try:
             found.append((path, read_profile(path)))
         except SpecError:  # of another version: as good as none

@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from e2edist.errors import ModelError, OutputError
+from e2edist.errors import ModelError
+from e2edist.process import cache_folders
 from e2edist.spec.tagger import TaggerSpec
-from e2edist.storage.publish import publish
+from e2edist.storage.publish import write_first
 
 from .variants import GPUS
 
@@ -51,14 +53,11 @@ class Record:
     providers: tuple[str, ...] = ()
 
 
-def cache_folder() -> Path:
-    """Return where verdicts of models lie whose own folder is not the user's."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "e2edist" / "verdicts"
-
-
-def _places(tagger: TaggerSpec) -> tuple[Path, Path]:
+def _places(tagger: TaggerSpec) -> list[Path]:
+    """Return where the verdict may lie: beside the model where that may be, or in a cache."""
     model, key = Path(tagger.model.path), tagger.fingerprint()[:16]
-    return model.with_name(f"{model.name}.{key}{ENDING}"), cache_folder() / f"{key}{ENDING}"
+    caches = (folder / f"{key}{ENDING}" for folder in cache_folders("verdicts"))
+    return [model.with_name(f"{model.name}.{key}{ENDING}"), *caches]
 
 
 def write_record(tagger: TaggerSpec, content: dict[str, Any]) -> Path:
@@ -70,40 +69,36 @@ def write_record(tagger: TaggerSpec, content: dict[str, Any]) -> Path:
     Raises
     ------
     OutputError
-        Neither place can be written.
+        No place can be written.
     """
-    near, far = _places(tagger)
+    places = _places(tagger)
     old = find_record(tagger)
     if old is not None and old.independent and not old.passed and not content.get("independent"):
         return old.path
     content = {"version": _VERSION, "fingerprint": tagger.fingerprint(), **content}
-    ours = near.parent.is_relative_to(Path(str(files("e2edist"))))
-    for path in (far,) if ours or not os.access(near.parent, os.W_OK) else (near, far):
-        try:
-            with publish(path) as draft:
-                draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        except OutputError:
-            if path == far:
-                raise
-        else:
-            # The latest word counts: an older verdict in the other place must not speak.
-            (far if path == near else near).unlink(missing_ok=True)
-            return path
-    raise AssertionError("unreachable")
+    near = places[0].parent
+    ours = near.is_relative_to(Path(str(files("e2edist")))) or not os.access(near, os.W_OK)
+    path = write_first(places[1:] if ours else places, json.dumps(content, indent=1))
+    for other in (place for place in places if place != path):
+        with suppress(OSError):  # then it is known by its date for an older one
+            other.unlink(missing_ok=True)
+    return path
 
 
 def find_record(tagger: TaggerSpec) -> Record | None:
-    """Return the verdict on a tagger with its model, none if there is none that can be read."""
+    """Return the latest verdict on a tagger with its model, none if there is none that can be read."""
+    found = []
     for path in _places(tagger):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if (content["version"], content["fingerprint"]) == (_VERSION, tagger.fingerprint()):
                 known = bool(content.get("independent", False))
                 faults, when = tuple(content["faults"]), str(content["when"])
-                return Record(bool(content["passed"]), faults, when, path, known, _providers(content))
+                said = bool(content["passed"]), faults, when, path, known, _providers(content)
+                found.append(Record(*said))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return None
+    return max(found, key=lambda record: record.when, default=None)
 
 
 def _providers(content: dict[str, Any]) -> tuple[str, ...]:

@@ -1,0 +1,93 @@
+"""How every verb runs: its command line, what it prints, its errors as one line, its exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2edist.errors import E2EError, ProgrammingError, ResourceError, SpecError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
+
+#: Environment variable that asks for the tracebacks of bugs.
+TRACEBACK = "E2EDIST_TRACEBACK"
+#: Narrower tables can't be read; a terminal that says so does not know its width.
+_NARROWEST = 40
+
+
+def run_verb(
+    parser: argparse.ArgumentParser,
+    work: Callable[[argparse.Namespace, Console], int],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Run a verb, print an error that a person can mend as one line, and return the exit code.
+
+    Parameters
+    ----------
+    work : callable
+        Is given the command line and a console, which is stderr where stdout is for machines (``--json``).
+    """
+    try:
+        args = parser.parse_args(argv)
+        _check_folder()
+        return work(args, make_console(stderr=getattr(args, "json", False) is True))
+    except KeyboardInterrupt:
+        return 130
+    except Exception as caught:
+        return print_error(known_error(caught))
+
+
+def print_error(error: E2EError) -> int:
+    """Print an error as one line, a bug's traceback before it if that is asked for; return the exit code."""
+    line = f"e2edist: {error}"
+    trace = error.traceback if isinstance(error, ProgrammingError) else ""
+    if trace and os.environ.get(TRACEBACK):
+        sys.stderr.write(trace)
+    elif trace:
+        line += f" {TRACEBACK}=1 shows the traceback."
+    print_line(make_console(stderr=True), line)
+    return error.exit_code
+
+
+def known_error(error: Exception) -> E2EError:
+    """Return what to tell a person of any error: it is ours, the system's, or a bug."""
+    if isinstance(error, E2EError):
+        return error
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else str(error.filename)
+        return E2EError(where, error.strerror or str(error) or type(error).__name__)
+    if isinstance(error, MemoryError):
+        return ResourceError("", f"not enough memory{f' ({error})' if str(error) else ''}")
+    from e2edist.plugins import as_bug
+
+    return as_bug(error)
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console that prints names as they are: they may hold what looks like markup or a picture."""
+    from rich.console import Console
+
+    console = Console(stderr=stderr, emoji=False, markup=False, highlight=False)
+    too_narrow = console.width < _NARROWEST
+    if too_narrow:  # else it follows its terminal
+        console.width = _NARROWEST
+    return console
+
+
+def print_line(console: Console, text: str) -> None:
+    """Print a line that is never wrapped, so that paths in it can be copied."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _check_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        what = f"can't be used ({error.strerror or os.strerror(error.errno or 0)})"
+        raise SpecError("the current folder", what, "Go to another one (cd).") from error
