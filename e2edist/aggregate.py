@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.console import run_verb
 from e2edist.errors import CampaignError, OutputError, SpecError
+from e2edist.options import to_path
 from e2edist.signals import run_process
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
         "to fix first.",
         allow_abbrev=False,
     )
-    p.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="output folders of campaigns")
-    p.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: DIR/aggregated)")
+    p.add_argument("folders", type=to_path, nargs="+", metavar="DIR", help="output folders of campaigns")
+    p.add_argument("--output", type=to_path, metavar="DIR", help="where to write (default: DIR/aggregated)")
     p.add_argument(
         "--file-mib", type=float, default=256.0, metavar="MIB", help="size of a file (default: 256)"
     )
@@ -149,17 +150,24 @@ def _verify(folder: Path, console: Console, may_lose: float, *, discard: bool) -
     with locked(folder) if discard else nullcontext():
         found = verify(folder, plan)
         if discard:
-            for path, _ in (*found.damaged, *found.foreign):
-                path.unlink(missing_ok=True)
+            _remove(path for path, _ in (*found.damaged, *found.foreign))
     skipped = skipped_events(plan)
     _show(found, plan, skipped, console)
     if discard and (found.damaged or found.foreign):
         console.print("removed what is damaged or foreign: submit again", highlight=False)
     if not found.good:
-        counts = (len(found.missing), len(found.damaged), len(found.foreign))
-        what = "{} ranges missing, {} parts damaged, {} foreign".format(*counts)
-        raise CampaignError(str(folder), what, "" if discard else "See above; --discard removes bad parts.")
+        raise CampaignError(str(folder), found.counts, found.todo("" if discard else "--discard"))
     _allow(str(folder), (found.given_up + skipped) / max(1, plan.events + skipped), may_lose)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                str(path), f"can't be removed ({error.strerror})", "Remove it yourself."
+            ) from error
 
 
 def _show(found: Verdict, plan: Plan, skipped: int, console: Console) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.console import print_line, run_verb
@@ -13,6 +12,7 @@ from e2edist.console import print_line, run_verb
 if TYPE_CHECKING:
     from rich.console import Console
 
+from e2edist.options import to_path
 from e2edist.signals import run_process
 
 
@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
         "submit does the rest.",
         epilog="Exit codes: 0 nothing runs any more, 2 it can't be ended from here.",
     )
-    p.add_argument("folder", type=Path, metavar="DIR", help="output folder of a campaign")
+    p.add_argument("folder", type=to_path, metavar="DIR", help="output folder of a campaign")
     p.add_argument(
         "--timeout-s",
         type=float,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from e2edist.console import run_verb
 from e2edist.errors import SpecError
+from e2edist.options import to_path
 from e2edist.signals import run_process
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("source", metavar="SOURCE")
     p.add_argument("--tagger", required=True, help="name of a tagger, or a tagger's TOML file")
-    p.add_argument("--output", type=Path, required=True, metavar="ONNX", help="file to write")
+    p.add_argument("--output", type=to_path, required=True, metavar="ONNX", help="file to write")
     p.add_argument("--checkpoint", metavar="FILE", help="state_dict of module:name")
     p.add_argument("--input", nargs="+", metavar="FILE", dest="files", help="ROOT files of golden objects")
     p.add_argument("--objects", type=int, default=_OBJECTS, metavar="N", help=f"default: {_OBJECTS}")
-    p.add_argument("--reference", type=Path, metavar="FILE", help="saved scores, for a frozen graph")
+    p.add_argument("--reference", type=to_path, metavar="FILE", help="saved scores, for a frozen graph")
     p.add_argument("--inputs", default="", metavar="NAME:0", help="image input of a frozen graph")
     p.add_argument("--outputs", default="", metavar="NAME:0", help="outputs of a frozen graph")
     p.add_argument("--fp16", action="store_true", help="write ONNX.fp16.onnx too, if its scores hold")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.console import print_line, run_verb
+from e2edist.options import to_path
 from e2edist.signals import run_process
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         help="file for the demo chunk in place of made-up events, as for workers that don't see this disk",
     )
     p.add_argument(
-        "--output", type=Path, default=Path(), metavar="DIR", help="folder that a campaign would write to"
+        "--output", type=to_path, default=Path(), metavar="DIR", help="folder that a campaign would write to"
     )
     p.add_argument("--no-run", action="store_true", help="leave out the demo chunks: nothing is submitted")
     p.add_argument(

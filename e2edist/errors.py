@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from .redaction import redact
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -48,6 +50,8 @@ class E2EError(Exception):
     retryable = False
 
     def __init__(self, where: str, what: str, todo: str = "", *, retryable: bool = False) -> None:
+        # Libraries quote addresses in full, and errors are kept and shown: their secrets end here.
+        where, what, todo = redact(where), redact(what), redact(todo)
         # All three go to Exception.args, so that the default pickling rebuilds the object; it adds __dict__.
         super().__init__(where, what, todo)
         self.where, self.what, self.todo = where, what, todo
@@ -163,7 +167,7 @@ def _is_ours(error: Exception) -> bool:
 
 def described(error: BaseException) -> str:
     """Return the class and the text of an error on one line of bounded length."""
-    text = " ".join(str(error).split())
+    text = redact(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text if len(text) <= 200 else f'{text[:200]} ...'}"
 
 

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+from e2edist.errors import E2EError
+from e2edist.urls import named_path
+
+
+def to_path(text: str) -> Path:
+    """Return the absolute path that a word of a command line names: ``type=`` of argparse."""
+    try:
+        return named_path(text, "")
+    except E2EError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def parser() -> argparse.ArgumentParser:

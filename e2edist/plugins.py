@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from .errors import E2EError, ProgrammingError, described, unknown_name
+from .redaction import redact
 
 if TYPE_CHECKING:
     from types import FrameType, ModuleType
@@ -78,7 +79,7 @@ def as_bug(error: BaseException) -> ProgrammingError:
     todo = "Correct or update the plug-in" if others else "Update e2edist and what it needs, or report it"
     bug = ProgrammingError("", f"this is {fault} {whose}, not bad data: {described(error)}", f"{todo}.")
     bug.place = places[0] if places else ""
-    text = "".join(traceback.format_exception(error))
+    text = redact("".join(traceback.format_exception(error)))
     bug.traceback = text if len(text) <= _MOST else f"...\n{text[-_MOST:]}"
     return bug
 

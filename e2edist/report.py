@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from e2edist.campaign.names import REPORT
 from e2edist.console import print_line, run_verb
 from e2edist.errors import ResourceError, SpecError
+from e2edist.options import to_path
 from e2edist.signals import run_process
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 written, 2 something to fix first.",
         allow_abbrev=False,
     )
-    p.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="output folders of campaigns")
-    p.add_argument("--output", type=Path, metavar="DIR", help=f"where to write (default: DIR/{REPORT})")
+    p.add_argument("folders", type=to_path, nargs="+", metavar="DIR", help="output folders of campaigns")
+    p.add_argument("--output", type=to_path, metavar="DIR", help=f"where to write (default: DIR/{REPORT})")
     p.add_argument(
         "--cmssw",
-        type=Path,
+        type=to_path,
         metavar="JSON",
         nargs="+",
         default=[],
@@ -42,13 +43,13 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--scaling",
-        type=Path,
+        type=to_path,
         metavar="JSON",
         nargs="+",
         default=[],
         help="strong and weak scaling, measured or simulated, to draw",
     )
-    p.add_argument("--export-cmssw", type=Path, metavar="JSON", help="write our timing in that form")
+    p.add_argument("--export-cmssw", type=to_path, metavar="JSON", help="write our timing in that form")
     p.add_argument("--no-images", action="store_true", help="leave the mean images out: no input is read")
     return p
 

@@ -7,10 +7,10 @@ import gc
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.console import run_verb
+from e2edist.options import to_path
 from e2edist.signals import run_process
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 under way, or done without loss; 1 entries were lost, or it stopped before "
         "its end; 2 something to fix first, or no campaign there.",
     )
-    p.add_argument("folder", type=Path, metavar="DIR", help="output folder of a campaign")
+    p.add_argument("folder", type=to_path, metavar="DIR", help="output folder of a campaign")
     p.add_argument("--json", action="store_true", help="print all that is known as one JSON object")
     p.add_argument("--offline", action="store_true", help="from disk alone: ask no batch system")
     return p

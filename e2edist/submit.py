@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -129,8 +130,8 @@ def _detach(campaign: Campaign, words: list[str], console: Console) -> int:
     for line in (
         f"{plan.events:,} events in {len(plan.chunks()):,} chunks -> {folder}",
         f"detached as {controller.name}, log {controller.log}",
-        f"  look    python -m e2edist.status {folder}",
-        f"  cancel  python -m e2edist.cancel {folder}",
+        f"  look    python -m e2edist.status {quote(str(folder))}",
+        f"  cancel  python -m e2edist.cancel {quote(str(folder))}",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -247,7 +247,8 @@ def print_quality(console: Console, warnings: list[str]) -> None:
 def print_where(console: Console, folder: Path) -> None:
     """Say where the results lie, and how to read them."""
     parts = str(folder / "predictions")
-    quoted = parts.replace("'", "''")
+    # DuckDB takes a name for a pattern.
+    quoted = "".join(f"[{c}]" if c in "*?[" else c for c in parts).replace("'", "''")
     lines = (
         f"timing       {folder}/timing.parquet",
         f"predictions  {parts}/*.parquet, read them with",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from e2edist.console import run_verb
 from e2edist.errors import ModelError, SpecError
+from e2edist.options import to_path
 from e2edist.signals import run_process
 
 if TYPE_CHECKING:
@@ -41,18 +42,22 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--format", help="edm or hits (default: seen from the file)")
     p.add_argument("--tree", help="tree to read (default: the format's own)")
     p.add_argument("--objects", type=int, default=_OBJECTS, metavar="N", help=f"default: {_OBJECTS}")
-    p.add_argument("--reference", type=Path, metavar="FILE", help="saved scores: .npz, .parquet, an --output")
+    p.add_argument(
+        "--reference", type=to_path, metavar="FILE", help="saved scores: .npz, .parquet, an --output"
+    )
     p.add_argument("--source", metavar="S", help="model in its framework: module:name, TorchScript, Keras")
     p.add_argument("--checkpoint", metavar="FILE", help="weights of --source module:name")
     p.add_argument(
         "--exact", action="store_true", help="reference: numpy in float64, operator by operator; slow"
     )
-    p.add_argument("--save-reference", type=Path, metavar="FILE", help="write the reference's scores as .npz")
+    p.add_argument(
+        "--save-reference", type=to_path, metavar="FILE", help="write the reference's scores as .npz"
+    )
     p.add_argument("--batch", type=int, default=0, metavar="N", help="images in one call (default: tagger's)")
     p.add_argument("--fp16", action="store_true", help="hold a float16 copy to the tolerance too")
     p.add_argument("--int8", action="store_true", help="hold an int8 copy (dynamic) to the tolerance too")
     p.add_argument("--tf32", action="store_true", help="hold TF32 on a GPU to the tolerance too")
-    p.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there as well")
+    p.add_argument("--json", type=to_path, metavar="FILE", help="write the verdict there as well")
     return p
 
 

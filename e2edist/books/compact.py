@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from e2edist.campaign.order import in_order
 from e2edist.campaign.verify import Part
 from e2edist.errors import OutputError
-from e2edist.storage.parts import RECEIPT, read_part
+from e2edist.storage.parts import RECEIPT, parquet_file, parquet_writer, read_footer, read_part
 from e2edist.storage.publish import publish, sweep
 
 from .datasets import Dataset
@@ -105,18 +105,18 @@ def compact(
 
 def _proof(path: Path) -> dict[str, Any] | None:
     try:
-        content = pq.read_metadata(path).metadata or {}
-        found: dict[str, Any] = json.loads(content[RECEIPT.encode()])
+        found: dict[str, Any] = json.loads(read_footer(path))
     except (OSError, pa.ArrowException, KeyError, ValueError):
         return None
     return found
 
 
 def _write(path: Path, bundle: Bundle, proof: dict[str, Any]) -> None:
-    schema = pq.read_schema(bundle.parts[0].path).remove_metadata()
+    with parquet_file(bundle.parts[0].path) as first:
+        schema = first.schema_arrow.remove_metadata()
     order = [pq.SortingColumn(schema.get_field_index(name)) for name in _ORDER]
     options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True, "sorting_columns": order}
-    with publish(path) as draft, pq.ParquetWriter(draft, schema, **options) as writer:
+    with publish(path) as draft, parquet_writer(draft, schema, **options) as writer:
         for rows in _row_groups(bundle.parts):
             writer.write_table(rows.cast(schema), row_group_size=len(rows))
         writer.add_key_value_metadata({RECEIPT: json.dumps(proof)})

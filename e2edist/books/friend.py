@@ -24,7 +24,8 @@ from e2edist.errors import OutputError
 from e2edist.imaging.batch import OBJECT_KINDS
 from e2edist.imaging.seeds import STATUSES
 from e2edist.records.chunk import chunk_id
-from e2edist.storage.publish import publish, sweep
+from e2edist.storage.publish import cut_name, publish, sweep
+from e2edist.urls import public
 
 from .compact import Bundle, read_sorted
 from .union import Campaign
@@ -32,6 +33,8 @@ from .union import Campaign
 FRIENDS = "friends"
 #: Name of the string in a friend that says what it was made of.
 ORIGIN = "e2edist"
+#: Bytes that a name takes from that of its input: file systems bear 255 in all.
+_LONGEST_STEM = 200
 #: Entries that are written at a time; few and large ones read fast.
 _BLOCK = 200_000
 _LEFT_OUT = {"uuid", "entry", "run", "lumi", "event", "label", "seed_row", "seed_col"}
@@ -65,8 +68,8 @@ class Friend:
     @property
     def name(self) -> str:
         """Name of the file: that of its input, and enough of its uuid to tell namesakes apart."""
-        stem = self.file.url.rsplit("/", 1)[-1].removesuffix(".root")
-        return f"{stem}-{self.file.uuid[:8]}.friend.root"
+        stem = public(self.file.url).rsplit("/", 1)[-1].removesuffix(".root")
+        return f"{cut_name(stem, _LONGEST_STEM)}-{self.file.uuid[:8]}.friend.root"
 
     @property
     def origin(self) -> str:
@@ -110,14 +113,14 @@ def write_friends(campaigns: Sequence[Campaign], folder: Path, kind: Kind = "ttr
 
 def _origin(path: Path) -> str:
     try:
-        with open_root(path) as file:
+        with path.open("rb") as stream, open_root(stream) as file:
             return str(file[ORIGIN])
     except Exception:  # whatever is wrong with it, it is made again
         return ""
 
 
 def _write(path: Path, friend: Friend) -> None:
-    with publish(path) as draft, recreate(draft) as out:
+    with publish(path) as draft, draft.open("w+b") as stream, recreate(stream) as out:
         tree = None
         for block in _blocks(friend):
             if friend.kind == "rntuple":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from e2edist.campaign.bad import bad_files, read_bad, skipped_events
@@ -154,9 +155,7 @@ def _check_disjoint(plans: Mapping[Path, Plan]) -> None:
 def _whole(folder: Path, plan: Plan) -> Verdict:
     found = verify(folder, plan)
     if not found.good:
-        counts = (len(found.missing), len(found.damaged), len(found.foreign))
-        what = "{} ranges missing, {} parts damaged, {} foreign".format(*counts)
         lines = "".join(f"\n  {line}" for line in found.faults(_SHOWN))
-        todo = f"submit makes what is missing; aggregate {folder} --verify --discard removes bad parts."
-        raise CampaignError(str(folder), f"{what}:{lines}\n", todo)
+        todo = found.todo(f"aggregate {quote(str(folder))} --verify --discard")
+        raise CampaignError(str(folder), f"{found.counts}:{lines}\n", todo)
     return found

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from e2edist.storage.parts import write_table
+from e2edist.errors import OutputError
+from e2edist.storage.parts import read_columns, write_table
+from e2edist.urls import public, redact
 
 from .ledger import Ledger
 from .plan import Plan
@@ -70,9 +71,19 @@ def write_bad(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_bad(folder: Path) -> list[dict[str, Any]]:
-    """Return the rows of ``bad.parquet``; none where there is no such file, or it can't be read."""
+    """Return the rows of ``bad.parquet``; none where there is no such file.
+
+    Raises
+    ------
+    OutputError
+        It can't be read: what was given up would pass for missing.
+    """
     try:
-        rows: list[dict[str, Any]] = pq.read_table(folder / BAD).to_pylist()
-    except (OSError, pa.ArrowException):
+        rows: list[dict[str, Any]] = read_columns(folder / BAD).to_pylist()
+    except FileNotFoundError:
         return []
-    return rows
+    except (OSError, pa.ArrowException) as error:
+        todo = "See to its permissions; where its content is wrong, remove it and submit again."
+        raise OutputError(str(folder / BAD), f"can't be read ({error})", todo) from error
+    # Tables of before may hold addresses in full.
+    return [row | {"url": public(row["url"]), "reason": redact(row["reason"] or "")} for row in rows]

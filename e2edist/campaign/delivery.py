@@ -18,7 +18,7 @@ from e2edist.records.receipt import Receipt
 from e2edist.spec.site import PoolSpec
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
-from e2edist.storage.urls import local_path
+from e2edist.urls import local_path
 
 from . import names
 

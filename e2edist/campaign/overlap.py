@@ -17,6 +17,7 @@ from e2edist.errors import CampaignError
 from e2edist.pools import Outcome, Pool
 from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import Receipt
+from e2edist.storage.parts import read_columns
 
 from .chunk import PREDICTIONS, job_of, read_chunk, score
 from .clock import Clock
@@ -42,8 +43,8 @@ def rescore(key: str, chunk: Chunk, part: bytes) -> dict[str, float]:
     job = job_of(key)
     images = make_images(read_chunk(chunk, job), job.tagger)
     _, scores = score(images, job, Clock())
-    place = io.BytesIO(part) if part else Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet"
-    before = pq.read_table(place, columns=list(scores))
+    place = Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet"
+    before = pq.read_table(io.BytesIO(part), columns=[*scores]) if part else read_columns(place, [*scores])
     differences = {}
     for name, ours in scores.items():
         theirs = before.column(name).drop_null().to_numpy()

@@ -21,7 +21,7 @@ from e2edist.records.chunk import Chunk
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 from e2edist.storage.staging import InputOptions, read_input
-from e2edist.storage.urls import local_path
+from e2edist.urls import local_path
 
 from . import names
 

@@ -96,7 +96,7 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
         check_batch(tagger, name, pool, options)
         # On the CPU: whether the model fits the tagger does not depend on the device.
         make_engine(tagger, replace(options, provider="cpu"))
-    everything, folder = expand_inputs(spec.inputs), Path(spec.output)
+    everything, folder = expand_inputs(spec.inputs), Path(spec.output).absolute()
     urls = take_group(everything, spec.group)
     check_reach(site.pools, urls, site.inputs.redirectors)
     look_at_folder(folder, fresh=spec.mode == "fresh")

@@ -7,22 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from e2edist.errors import OutputError
-from e2edist.records.chunk import Chunk
-from e2edist.storage.parts import read_part
+from e2edist.records.chunk import Chunk, chunk_head, chunk_place, is_chunk_id
+from e2edist.storage.parts import UnreadableError, read_part
 
 from .bad import read_bad
 from .names import PREDICTIONS
 from .order import fault, in_order
 from .plan import Plan
-from .tiling import best_tiles, gaps
+from .tiling import Range, best_tiles, gaps
 
 _READERS = 4
 _SLICE = 1_000
 _DOUBLE = "covers entries that another part covers too"
-_FOREIGN = "belongs to another plan or chunk"
+#: Entries of one file, half-open, by the beginning of its chunks' ids.
+_Ranges = dict[str, list[Range]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,10 @@ class Verdict:
     missing : list of Chunk
         Planned entries that no good part covers, and that were not given up.
     damaged : list of (Path, str)
-        Parts that can't be read or differ from their receipts.
+        Parts whose content is wrong, or not what their receipts say.
+    unreadable : list of (Path, str)
+        Parts that can't be opened or read now: nothing is known against what is in them, and the entries
+        that their names tell are not missing.
     foreign : list of (Path, str)
         Files that are not parts of this plan, or cover entries that another part covers too.
     good_parts : list of Part
@@ -65,58 +68,108 @@ class Verdict:
     given_up: int = 0
     missing: list[Chunk] = field(default_factory=list)
     damaged: list[tuple[Path, str]] = field(default_factory=list)
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
     foreign: list[tuple[Path, str]] = field(default_factory=list)
     good_parts: list[Part] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
         """Whether the folder holds each planned entry once, but for those given up, and nothing else."""
-        return not (self.missing or self.damaged or self.foreign)
+        return not (self.missing or self.damaged or self.unreadable or self.foreign)
+
+    @property
+    def counts(self) -> str:
+        """How much is wrong, in words."""
+        unreadable = f", {len(self.unreadable)} can't be read now" if self.unreadable else ""
+        wrong = f"{len(self.damaged)} parts damaged{unreadable}, {len(self.foreign)} foreign"
+        return f"{len(self.missing)} ranges missing, {wrong}"
+
+    def todo(self, discard: str) -> str:
+        """Return what to do about it; `discard` is the command that removes bad parts, or empty."""
+        found = []
+        if self.unreadable:
+            found.append("See to the disk and the permissions of what can't be read, and look again.")
+        if self.damaged or self.foreign:
+            found += [f"{discard} removes what is damaged or foreign."] if discard else []
+        if self.missing or ((self.damaged or self.foreign) and discard):
+            found.append("submit makes what is missing.")
+        return " ".join(found)
 
     def faults(self, most: int) -> list[str]:
         """Return what is wrong, a line each, at most so many of a kind."""
         lines = [f"missing {chunk.url} entries {chunk.start}-{chunk.stop}" for chunk in self.missing[:most]]
         lines += [f"damaged {path}: {why}" for path, why in self.damaged[:most]]
+        lines += [f"unreadable {path}: {why}" for path, why in self.unreadable[:most]]
         return lines + [f"foreign {path}: {why}" for path, why in self.foreign[:most]]
 
 
 def verify(folder: Path, plan: Plan) -> Verdict:
-    """Read all parts of `folder` and compare them with receipts and plan."""
+    """Read all parts of `folder` and compare them with receipts and plan.
+
+    Raises
+    ------
+    OutputError
+        The folder of the parts, or the list of what was given up, can't be read.
+    """
     found = Verdict()
     good: list[Part] = []
-    paths = sorted((folder / PREDICTIONS).glob("*.parquet"))
     look = partial(_look, plan.fingerprint)
     with ThreadPoolExecutor(_READERS) as pool:
-        for some in _slices(paths):
+        for some in _slices(_paths(folder / PREDICTIONS)):
             for path, result in zip(some, pool.map(look, some), strict=True):
                 if isinstance(result, Part):
                     good.append(result)
-                elif result == _FOREIGN:
-                    found.foreign.append((path, result))
                 else:
-                    found.damaged.append((path, result))
+                    kind, why = result
+                    getattr(found, kind).append((path, why))
     _cover(found, plan, good)
-    _forgive(found, read_bad(folder))
+    found.missing, _ = _without(found.missing, _named(found.unreadable))
+    given_up: _Ranges = {}
+    for row in read_bad(folder):
+        if row["uuid"] is not None:
+            given_up.setdefault(chunk_head(row["uuid"], row["tree"]), []).append((row["start"], row["stop"]))
+    found.missing, found.given_up = _without(found.missing, given_up)
     return found
 
 
-def _forgive(found: Verdict, bad: list[dict[str, Any]]) -> None:
-    """Take what was given up, and is listed, out of what is missing."""
-    ranges: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    for row in bad:
-        if row["uuid"] is not None:
-            ranges.setdefault((row["uuid"], row["tree"]), []).append((row["start"], row["stop"]))
-    missing = found.missing
-    found.missing = []
+def _paths(folder: Path) -> list[Path]:
+    """Return the parts of a folder; one that can't be listed is not one without any."""
+    try:
+        found = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        todo = "See to its disk and its permissions, and try again."
+        raise OutputError(str(folder), f"can't be listed ({error.strerror})", todo) from error
+    return [path for path in found if path.suffix == ".parquet" and path.name[0] != "."]
+
+
+def _named(parts: list[tuple[Path, str]]) -> _Ranges:
+    """Return the entries that the names of parts tell."""
+    ranges: _Ranges = {}
+    for path, _ in parts:
+        if is_chunk_id(path.stem):
+            head, start, stop = chunk_place(path.stem)
+            ranges.setdefault(head, []).append((start, stop))
+    return ranges
+
+
+def _without(missing: list[Chunk], ranges: _Ranges) -> tuple[list[Chunk], int]:
+    """Return what `ranges` leave of missing entries, and how many events they take."""
+    left: list[Chunk] = []
+    taken = 0
     for chunk in missing:
         at = chunk.start
-        for start, stop in sorted(ranges.get((chunk.uuid, chunk.tree), [])):
+        some = sorted(ranges.get(chunk_head(chunk.uuid, chunk.tree), []))
+        for start, stop in some:
             first, last = max(start, at), min(stop, chunk.stop)
             if first < last:
-                found.missing += [chunk.part(at, first)] if at < first else []
-                found.given_up += last - first
+                left += [chunk.part(at, first)] if at < first else []
+                taken += last - first
                 at = last
-        found.missing += [chunk.part(at, chunk.stop)] if at < chunk.stop or not chunk.events else []
+        nothing = not chunk.events and (0, 0) not in some
+        left += [chunk.part(at, chunk.stop)] if at < chunk.stop or nothing else []
+    return left, taken
 
 
 def _slices(paths: list[Path]) -> Iterator[list[Path]]:
@@ -125,19 +178,23 @@ def _slices(paths: list[Path]) -> Iterator[list[Path]]:
         yield paths[start : start + _SLICE]
 
 
-def _look(fingerprint: str, path: Path) -> Part | str:
-    """Return a part, or what is wrong with it; its receipt is dropped: a campaign has gigabytes of them."""
+def _look(fingerprint: str, path: Path) -> Part | tuple[str, str]:
+    """Return a part, or what it is instead and why; its receipt is dropped: of them it has gigabytes."""
     try:
         content = read_part(path)
+    except UnreadableError as error:
+        return "unreadable", error.what
     except OutputError as error:
-        return error.what
+        return "damaged", error.what
     receipt = content.receipt
     if (receipt.id, receipt.fingerprint) != (path.stem, fingerprint):
-        return _FOREIGN
+        return "foreign", "belongs to another plan or chunk"
     chunk = receipt.chunk
     why = fault(in_order(content.rows), chunk.uuid, chunk.start, chunk.stop)
+    if why:
+        return "damaged", why
     size = len(content.rows), receipt.checksum, content.data_bytes
-    return why or Part(path, chunk.uuid, chunk.tree, chunk.start, chunk.stop, *size)
+    return Part(path, chunk.uuid, chunk.tree, chunk.start, chunk.stop, *size)
 
 
 def _cover(found: Verdict, plan: Plan, good: list[Part]) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from shlex import quote
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -115,7 +116,7 @@ def _show_failed(console: Console, state: State) -> None:
 
 def _next(folder: Path, state: State) -> Iterator[str]:
     if state.under_way:
-        yield f"cancel  python -m e2edist.cancel {folder}"
+        yield f"cancel  python -m e2edist.cancel {quote(str(folder))}"
     elif state.state in ("planned", "stopped", "failed", "died"):
         yield "the same submit does the rest; what is done is kept"
     elif state.counts.failed:

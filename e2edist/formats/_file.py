@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, described, guarded, nearest
 from ..plugins import find, load
+from ..urls import local_path, public
 from ._branches import uproot
 from ._rntuple import CLASSES, Ntuple
 
@@ -31,7 +32,7 @@ class FileInfo:
     Attributes
     ----------
     url : str
-        As given.
+        As given; of a file that was opened without its secrets.
     format, tree : str
         Plug-in that reads it, and the tree's path in the file, without cycle.
     uuid : str
@@ -66,13 +67,6 @@ class OpenTree:
     def close(self) -> None:
         """Close the file."""
         self.directory.close()
-
-
-def local_path(url: str) -> Path | None:
-    """Return the path of a local file, None for what needs a network."""
-    if url.startswith("file://"):
-        return Path(url.removeprefix("file://"))
-    return None if "://" in url else Path(url)
 
 
 def _check_local(url: str, path: Path) -> None:
@@ -122,7 +116,7 @@ def _open(url: str) -> Any:
     target = url
     if path is not None:
         _check_local(url, path)
-        target = str(path)
+        target = str(path.absolute())  # uproot takes run:1 for an address
         # Plain reads, not a memory map: a file that shrinks or a disk that fails must raise, not SIGBUS.
         options |= {"handler": uproot.source.file.MultithreadedFileSource, "num_workers": 1}
     todo = "Copy or make the file again" if path is not None else _XROOTD_TODO
@@ -236,7 +230,7 @@ def open_tree(
             entries = int(found.num_entries)
             edges = cluster_edges(found, entries) if edges is None else edges
             uuid = directory.file.uuid.hex
-        info = FileInfo(url, chosen, name.partition(";")[0], uuid, size, entries, edges)
+        info = FileInfo(public(url), chosen, name.partition(";")[0], uuid, size, entries, edges)
     except BaseException:
         directory.close()
         raise

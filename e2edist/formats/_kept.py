@@ -8,7 +8,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ._file import FileInfo, local_path
+from ..urls import local_path, public
+from ._file import FileInfo
 from ._reader import Reader, open_events
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _key(file: FileInfo, columns: Columns, collections: Mapping[str, tuple[str, 
         found = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
     wanted = tuple(sorted((name, tuple(sorted(items))) for name, items in columns.items()))
     # A process that was forked has the file, but not the thread that reads it.
-    planned = (os.getpid(), file.url, file.uuid, file.tree, file.format)
+    planned = (os.getpid(), public(file.url), file.uuid, file.tree, file.format)
     return (planned, found, wanted, tuple(sorted(collections.items())))
 
 

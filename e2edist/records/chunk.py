@@ -50,7 +50,12 @@ class Chunk:
 
 def chunk_id(uuid: str, tree: str, start: int, stop: int) -> str:
     """Return the name of a part: safe in any file system, the same for the same entries of a file."""
-    return piece_id(f"{uuid}-{_plain(tree)}", start, stop)
+    return piece_id(chunk_head(uuid, tree), start, stop)
+
+
+def chunk_head(uuid: str, tree: str) -> str:
+    """Return what the ids of all chunks of a file begin with."""
+    return f"{uuid}-{_plain(tree)}"
 
 
 def piece_id(head: str, start: int, stop: int) -> str:

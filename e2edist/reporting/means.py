@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from e2edist.campaign.chunk import PREDICTIONS, Job, read_chunk
 from e2edist.campaign.images import make_images
@@ -19,6 +18,7 @@ from e2edist.imaging.crops import Normalisation, blank, paint
 from e2edist.records.chunk import Chunk
 from e2edist.spec._toml import parse
 from e2edist.spec.tagger import TaggerSpec
+from e2edist.storage.parts import read_columns
 
 #: Enough for a picture; so many objects are looked at, so many painted at a time.
 OBJECTS = 2000
@@ -94,6 +94,6 @@ def _groups(folder: Path, chunk: Chunk, split: tuple[str, float], labels: Array)
     if (labels >= 0).any():
         return np.array([f"label {label}" if label >= 0 else "truth unknown" for label in labels])
     column, middle = split
-    rows: Any = pq.read_table(folder / PREDICTIONS / f"{chunk.id}.parquet", columns=[column])
+    rows: Any = read_columns(folder / PREDICTIONS / f"{chunk.id}.parquet", [column])
     scores = rows[column].drop_null().to_numpy()
     return np.where(scores < middle, f"{column} < {middle:.3g}", f"{column} >= {middle:.3g}")

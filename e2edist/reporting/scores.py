@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from e2edist.campaign.chunk import PREDICTIONS
 from e2edist.imaging.batch import Array
+from e2edist.storage.parts import parquet_file
 
 #: So fine that the area under the curve is exact to some 1e-5; figures take fewer.
 BINS = 20_000
@@ -75,14 +75,14 @@ def read_scores(folder: Path, quality: dict[str, Any], parts: list[str]) -> list
 
 def _rows(folder: Path, parts: list[str], columns: list[str]) -> Iterator[tuple[Array, dict[str, Array]]]:
     for name in parts:
-        file = pq.ParquetFile(folder / PREDICTIONS / f"{name}.parquet")
-        for group in range(file.num_row_groups):
-            rows = file.read_row_group(group, columns=["label", *columns])
-            column: Any = rows["label"]
-            yield (
-                column.fill_null(-1).to_numpy(),
-                {c: rows[c].to_numpy(zero_copy_only=False).astype(np.float64) for c in columns},
-            )
+        with parquet_file(folder / PREDICTIONS / f"{name}.parquet") as file:
+            for group in range(file.num_row_groups):
+                rows = file.read_row_group(group, columns=["label", *columns])
+                column: Any = rows["label"]
+                yield (
+                    column.fill_null(-1).to_numpy(),
+                    {c: rows[c].to_numpy(zero_copy_only=False).astype(np.float64) for c in columns},
+                )
 
 
 def _fill(table: ScoreTable, labels: Array, scores: Array) -> None:

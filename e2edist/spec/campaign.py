@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, model_validator
 
 from e2edist.errors import InputError, SpecError
+from e2edist.urls import absolute, identity, local_path, named_path, public, scheme
 
 from ._toml import Spec, parse, read_toml
 
@@ -82,6 +81,9 @@ def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:
         if str(content.get("tagger", "")).endswith(".toml"):
             content.update(_beside(path.parent, "tagger", content["tagger"]))
     content.update({key: value for key, value in given.items() if value is not None})
+    for key in ("output", "model", "reference"):
+        if isinstance(content.get(key), str) and content[key]:
+            content[key] = str(named_path(content[key], f"--{key}" if given.get(key) else key))
     return parse(CampaignSpec, content, workflow or "command line")
 
 
@@ -89,7 +91,7 @@ def _beside(folder: Path, key: str, value: Any) -> dict[str, Any]:
     """Return `key` with relative paths taken from `folder`; urls and absolute paths stay."""
 
     def place(text: Any) -> Any:
-        return str(folder / text) if isinstance(text, str) and "://" not in text else text
+        return str(folder / text) if isinstance(text, str) and text and not scheme(text) else text
 
     if value is None:
         return {}
@@ -99,17 +101,21 @@ def _beside(folder: Path, key: str, value: Any) -> dict[str, Any]:
 def expand_inputs(patterns: tuple[str, ...]) -> list[str]:
     """Return the input files of patterns: urls, paths, globs, folders (their ``*.root``), ``.txt`` lists.
 
-    Lines of a list are relative to the list.
+    Paths come out absolute, also those of ``file://`` urls; addresses stay as they were given. Lines of a
+    list are relative to the list.
 
     Raises
     ------
     InputError
         A pattern matches nothing.
     SpecError
-        A file occurs twice.
+        A file occurs twice, however it is spelled.
     """
     found = [url for pattern in patterns for url in _expand(pattern)]
-    twice = sorted(url for url, count in Counter(found).items() if count > 1)
+    spellings: dict[tuple[str, ...], list[str]] = {}
+    for url in found:
+        spellings.setdefault(identity(url), []).append(public(url))
+    twice = [" and ".join(dict.fromkeys(some)) for some in spellings.values() if len(some) > 1]
     if twice:
         raise SpecError("inputs", f"named more than once: {', '.join(twice[:5])}", "Name each file once.")
     return found
@@ -129,7 +135,7 @@ def take_group(urls: list[str], group: str) -> list[str]:
     if not group:
         return urls
     number, groups = map(int, group.split("/"))
-    found = sorted(urls)[number - 1 :: groups] if number <= groups else []
+    found = sorted(urls, key=public)[number - 1 :: groups] if number <= groups else []
     if not found:
         todo = f"Groups are numbered from 1/{groups} to {groups}/{groups}, of at most {len(urls)} files."
         raise SpecError("group", f"{group} of {len(urls)} files is empty", todo)
@@ -138,28 +144,41 @@ def take_group(urls: list[str], group: str) -> list[str]:
 
 def name_group(urls: list[str], group: str) -> str:
     """Return a group with a digest of the names of all files, so that groups of one list know each other."""
-    text = "\n".join(sorted(urls))
+    text = "\n".join(sorted(map(public, urls)))
     return f"{group} {hashlib.sha256(text.encode()).hexdigest()[:12]}" if group else ""
 
 
 def _expand(pattern: str) -> list[str]:
-    if "://" in pattern:
-        return [pattern]
     if not pattern.strip():
         raise InputError("--input", "is an empty name", "Name ROOT files, folders, globs or .txt lists.")
-    path = Path(os.path.normpath(pattern))  # a/../b.root is b.root: one file, one name
+    path = local_path(pattern)
+    if path is None:
+        return [pattern]
+    try:
+        pattern.encode()
+        return _expand_path(pattern, absolute(path))
+    except UnicodeEncodeError as error:
+        shown = pattern.encode(errors="backslashreplace").decode()
+        raise InputError(shown, "is no name in UTF-8", "Rename it, or make a link to it.") from error
+    except (OSError, ValueError) as error:
+        what = f"can't be looked for ({getattr(error, 'strerror', None) or error})"
+        raise InputError(pattern, what, "Check the path and its permissions.") from error
+
+
+def _expand_path(pattern: str, path: Path) -> list[str]:
     if path.suffix == _LIST_ENDING:
         return _expand_list(path)
     if path.is_dir():
-        names = sorted(path.glob("*.root"))
-    elif path.exists() or not any(mark in pattern for mark in "*?["):
-        return [str(path.absolute())]
-    else:
-        names = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+        names = sorted(name for name in path.iterdir() if name.match("*.root") and name.name[0] != ".")
+    elif path.exists() or not any(mark in str(path) for mark in "*?["):
+        return [str(path)]
+    else:  # a folder that is there has its own name, whatever marks are in it
+        base = next(folder for folder in path.parents if folder.exists())
+        names = sorted(base.glob(str(path.relative_to(base))))
     if not names:
         what = "holds no *.root files" if path.is_dir() else "no such file"
         raise InputError(pattern, what, "Name ROOT files, folders, globs or .txt lists.")
-    return [str(name.absolute()) for name in names]
+    return [str(name) for name in names]
 
 
 def _expand_list(path: Path) -> list[str]:
@@ -169,7 +188,7 @@ def _expand_list(path: Path) -> list[str]:
     inner = [line for line in lines if line.endswith(_LIST_ENDING)]
     if inner:  # it could be the list itself
         raise InputError(str(path), f"names another list, {inner[0]}", "Name files, globs or folders.")
-    here = [line if "://" in line else str(path.parent / Path(line).expanduser()) for line in lines]
+    here = [line if scheme(line) else str(path.parent / Path(line).expanduser()) for line in lines]
     return [url for line in here for url in _expand(line)]
 
 

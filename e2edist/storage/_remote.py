@@ -12,8 +12,7 @@ from typing import Any
 
 from e2edist import errors
 from e2edist.errors import InputError
-
-from .urls import HTTP, XROOTD, local_path, scheme
+from e2edist.urls import HTTP, XROOTD, local_path, scheme
 
 #: Enough that the way there and back costs little, little enough for many threads.
 _PIECE = 16 * 2**20

@@ -7,7 +7,9 @@ timings, host, versions) as JSON, so that one rename commits data and proof.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from .publish import publish
 
 #: Key of the receipt in the footer.
 RECEIPT = "e2edist"
+_REMAKE = "Remove it: the next submit makes it again."
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 
 #: The columns that every part has, scores follow. (uuid, entry, kind, object) is the key of a row.
@@ -43,6 +46,47 @@ COLUMNS: dict[str, pa.DataType] = {
     "seed_col": pa.int16(),  # null where there is no seed
     "status": _TEXT,  # ok, or why there is no image; then the scores are null
 }
+
+
+class UnreadableError(OutputError):
+    """A part can't be opened or read now; that says nothing of what is in it."""
+
+
+@contextmanager
+def parquet_writer(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
+    """Give a writer of a Parquet file, under whatever name: pyarrow takes ``run:1`` for an address."""
+    with pa.OSFile(str(path), "wb") as sink, pq.ParquetWriter(sink, schema, **options) as writer:
+        yield writer
+
+
+@contextmanager
+def parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
+    """Give an open Parquet file; raises what pyarrow raises."""
+    with pa.OSFile(str(path), "rb") as source, pq.ParquetFile(source) as file:
+        yield file
+
+
+def read_columns(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Return a Parquet file, or some columns of it; raises what pyarrow raises."""
+    with parquet_file(path) as file:
+        return file.read(columns)
+
+
+def read_footer(path: Path) -> bytes:
+    """Return what stands under `RECEIPT` in a footer.
+
+    Raises
+    ------
+    OSError, pa.ArrowException, KeyError
+        The file can't be read, or holds no such thing.
+    """
+    with parquet_file(path) as file:
+        return _footer(file)
+
+
+def _footer(file: pq.ParquetFile) -> bytes:
+    content: bytes = (file.metadata.metadata or {})[RECEIPT.encode()]
+    return content
 
 
 def checksum(table: pa.Table) -> str:
@@ -97,7 +141,7 @@ def write_part(path: Path, table: pa.Table, receipt: Callable[[], Receipt]) -> R
     options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
     # Only words repeat: for numbers, looking for repetitions costs more than it saves.
     options["use_dictionary"] = [f.name for f in table.schema if pa.types.is_dictionary(f.type)]
-    with publish(path) as draft, pq.ParquetWriter(draft, table.schema, **options) as writer:
+    with publish(path) as draft, parquet_writer(draft, table.schema, **options) as writer:
         writer.write_table(table)
         proof = replace(receipt(), checksum=checksum(table))
         writer.add_key_value_metadata({RECEIPT: encode(proof).decode()})
@@ -119,7 +163,7 @@ def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.Table]) ->
     """Write a table of which memory holds a batch at a time, a row group each; otherwise as `write_table`."""
     with (
         publish(path, keep_same=True) as draft,
-        pq.ParquetWriter(draft, schema, compression="zstd") as writer,
+        parquet_writer(draft, schema, compression="zstd") as writer,
     ):
         for batch in batches:
             writer.write_table(batch)
@@ -130,14 +174,37 @@ def read_receipt(path: Path) -> Receipt:
 
     Raises
     ------
+    UnreadableError
+        It can't be opened or read now.
     OutputError
         Not a part of ours, or damaged.
     """
+    with _judged(path):
+        return decode(read_footer(path))
+
+
+@contextmanager
+def _judged(path: Path) -> Iterator[None]:
+    """Tell a part that can't be read now from one whose content is wrong: only that one may be removed."""
     try:
-        content = pq.read_metadata(path).metadata or {}
-        return decode(content[RECEIPT.encode()])
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise OutputError(str(path), f"is not a part of a campaign, or is damaged ({error})") from error
+        yield
+    except (OSError, MemoryError, pa.ArrowException, KeyError, ValueError) as error:
+        if _is_passing(error):
+            number = getattr(error, "errno", None)
+            what = f"can't be read now ({os.strerror(number) if number else error})"
+            todo = "See to its disk and its permissions, and try again."
+            raise UnreadableError(str(path), what, todo) from error
+        what = f"is not a part of a campaign, or is damaged ({error})"
+        raise OutputError(str(path), what, _REMAKE) from error
+
+
+def _is_passing(error: Exception) -> bool:
+    """Return whether an error tells of this machine now: with a number it is the system that speaks."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return True
+    if isinstance(error, pa.ArrowNotImplementedError):  # bytes that are wrong may ask for anything, too
+        return not pa.Codec.is_available("zstd")
+    return isinstance(error, MemoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +221,21 @@ def read_part(path: Path) -> PartContent:
 
     Raises
     ------
+    UnreadableError
+        It can't be opened or read now, or is not there.
     OutputError
-        Missing, not a part, damaged, or not what its receipt says.
+        Not a part, damaged, or not what its receipt says.
     """
-    receipt = read_receipt(path)
-    todo = "Remove it: the next submit makes it again."
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table, size = file.read(), path.stat().st_size - file.metadata.serialized_size
-    except (OSError, pa.ArrowException, ValueError) as error:
-        raise OutputError(str(path), f"is damaged ({error})", todo) from error
+    with _judged(path):
+        # All bytes first: what fails afterwards is the fault of none but them.
+        content = pa.BufferReader(path.read_bytes())
+        with pq.ParquetFile(content, page_checksum_verification=True) as file:
+            receipt, table = decode(_footer(file)), file.read()
+            size = content.size() - file.metadata.serialized_size
     if table.num_rows != receipt.rows:
-        raise OutputError(str(path), f"has {table.num_rows} rows, its receipt {receipt.rows}", todo)
+        raise OutputError(str(path), f"has {table.num_rows} rows, its receipt {receipt.rows}", _REMAKE)
     if checksum(table) != receipt.checksum:
-        raise OutputError(str(path), "has other values than its receipt's checksum", todo)
+        raise OutputError(str(path), "has other values than its receipt's checksum", _REMAKE)
     return PartContent(receipt, table, size)
 
 

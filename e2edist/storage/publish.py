@@ -12,6 +12,8 @@ from uuid import uuid4
 
 from e2edist.errors import OutputError
 
+#: Bytes that a file system gives a name; a draft's own ending takes some.
+_LONGEST = 255
 #: Readers skip names that begin with a dot; this ending keeps globs for ``*.parquet`` away too.
 DRAFT_ENDING = ".draft"
 #: Answers of file systems (FUSE, network disks) that have no fsync for a file or folder.
@@ -36,7 +38,8 @@ def publish(path: Path, *, keep_same: bool = False) -> Iterator[Path]:
     OutputError
         The folder can't be written, or the disk is full.
     """
-    draft = path.with_name(f".{path.name}.{uuid4().hex[:12]}{DRAFT_ENDING}")
+    ending = f".{uuid4().hex[:12]}{DRAFT_ENDING}"
+    draft = path.with_name(f".{cut_name(path.name, _LONGEST - 1 - len(ending))}{ending}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -53,6 +56,15 @@ def publish(path: Path, *, keep_same: bool = False) -> Iterator[Path]:
     except OSError as error:
         todo = "Free space or choose another --output; what is done is kept."
         raise OutputError(str(path), f"can't be written ({error.strerror or error})", todo) from error
+
+
+def cut_name(name: str, most: int) -> str:
+    """Return the beginning of a name that has at most so many bytes.
+
+    >>> cut_name("abc", 2), cut_name("ab", 9)
+    ('ab', 'ab')
+    """
+    return name.encode(errors="surrogateescape")[:most].decode(errors="ignore")
 
 
 def write_first(paths: Sequence[Path], text: str) -> Path:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from e2edist.errors import BranchError, E2EError, InputError, UnsplitError
+from e2edist.urls import host, local_path, replicas
 
 from ._cache import Cache, Copy, ScratchError
 from ._journal import Attempt, InputOptions, Journal, attempts_of
 from ._remote import connect, forget, prepare
-from .urls import host, local_path, replicas
 
 __all__ = ["Attempt", "InputOptions", "Source", "attempts_of", "open_input", "read_input", "stage"]
 

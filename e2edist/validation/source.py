@@ -167,7 +167,7 @@ def _from_table(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Refere
     keys = ("uuid", "entry", "kind", "object")
     parts = path / PREDICTIONS
     try:
-        stored = ds.dataset(parts if parts.is_dir() else path, format="parquet")
+        stored = ds.dataset((parts if parts.is_dir() else path).absolute(), format="parquet")
         if missing := sorted({*keys, *named} - set(stored.schema.names)):
             raise InputError(
                 str(path), f"has no column {', '.join(missing)}", "Name rows as in a campaign's parts."

@@ -36,8 +36,8 @@ def test_a_detached_campaign_outlives_its_submit_and_ends_by_itself(campaign, ev
     said = run((*options, "--detach"), tmp_path)
     assert (said.returncode, said.stderr) == (0, "")
     assert "detached as process" in said.stdout
-    assert "python -m e2edist.status out" in said.stdout
-    assert "python -m e2edist.cancel out" in said.stdout
+    assert f"python -m e2edist.status {tmp_path / 'out'}" in said.stdout
+    assert f"python -m e2edist.cancel {tmp_path / 'out'}" in said.stdout
     pid = int(record(tmp_path)["id"])
     # It has no terminal and leads a session: nothing that happens to ours reaches it.
     assert os.getsid(pid) == pid

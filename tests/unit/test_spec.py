@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -379,7 +380,7 @@ def test_the_command_line_overrides_a_workflow_and_keeps_its_own_paths(tmp_path)
     file = tmp_path / "w.toml"
     file.write_text('tagger = "eg"\noutput = "out"\ninputs = ["a.root"]\nbatch = 3\n')
     spec = load_campaign(str(file), {"output": "here", "inputs": ["b.root"], "tagger": None, "batch": 5})
-    assert spec == CampaignSpec(tagger="eg", inputs=("b.root",), output="here", batch=5)
+    assert spec == CampaignSpec(tagger="eg", inputs=("b.root",), output=str(Path("here").absolute()), batch=5)
 
 
 def test_faults_of_a_workflow_are_all_named(tmp_path):

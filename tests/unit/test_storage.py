@@ -231,12 +231,12 @@ def test_a_parquet_file_that_is_no_part_has_no_receipt(tmp_path, metadata):
         read_receipt(tmp_path / "a.parquet")
 
 
-@pytest.mark.parametrize("make", ["folder", "text", "nothing"])
+@pytest.mark.parametrize("make", ["folder", "text"])
 def test_what_is_no_parquet_file_has_no_receipt(tmp_path, make):
     path = tmp_path / "a.parquet"
     if make == "folder":
         path.mkdir()
-    elif make == "text":
+    else:
         path.write_text("hello " * 100)
     with pytest.raises(OutputError, match="is not a part of a campaign"):
         read_receipt(path)

@@ -8,7 +8,7 @@ from e2edist.errors import InputError, SpecError
 from e2edist.spec._toml import parse
 from e2edist.spec.inputs import InputSpec
 from e2edist.storage.staging import InputOptions
-from e2edist.storage.urls import host, local_path, replicas, scheme
+from e2edist.urls import host, local_path, replicas, scheme
 
 FNAL, CERN = "root://cmsxrootd.fnal.gov/", "root://xrootd-cms.infn.it"
 

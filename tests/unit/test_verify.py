@@ -129,6 +129,36 @@ def test_the_verb_says_what_is_wrong_and_discards_it_on_request(tmp_path, plan, 
     assert "1 ranges missing, 1 parts damaged, 0 foreign" in said.err
 
 
+def test_a_part_that_can_not_be_opened_is_neither_damaged_nor_missing_nor_removed(
+    tmp_path, plan, whole, capsys
+):
+    whole[0].unlink()
+    whole[0].symlink_to(whole[0].name)  # opening it fails, as of a server that is away
+    found = verify(tmp_path, plan)
+    assert [path for path, _ in found.unreadable] == [whole[0]]
+    assert (found.good, found.damaged, found.foreign, found.missing) == (False, [], [], [])
+    for words in (["--verify"], ["--verify", "--discard"], []):
+        assert main([str(tmp_path), *words]) == 1
+        said = capsys.readouterr()
+        assert f"unreadable {whole[0]}" in said.out + said.err
+        assert "0 parts damaged, 1 can't be read now, 0 foreign" in said.err
+        assert "permissions" in said.err
+        assert whole[0].is_symlink()
+
+
+def test_a_list_of_losses_that_can_not_be_opened_is_not_an_empty_one(tmp_path, plan, whole, capsys):
+    (tmp_path / "bad.parquet").symlink_to("bad.parquet")
+    assert main([str(tmp_path), "--verify"]) == 2
+    assert "bad.parquet: can't be read" in capsys.readouterr().err
+
+
+def test_a_folder_of_parts_that_can_not_be_listed_is_not_an_empty_one(tmp_path, plan, capsys):
+    plan.write(tmp_path)
+    (tmp_path / PREDICTIONS).symlink_to(PREDICTIONS)
+    assert main([str(tmp_path), "--verify"]) == 2
+    assert "can't be listed" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_campaign_is_the_users_mistake(tmp_path, capsys):
     assert main([str(tmp_path), "--verify"]) == 2
     assert "holds no campaign" in capsys.readouterr().err
