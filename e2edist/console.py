@@ -49,8 +49,8 @@ def print_error(error: E2EError) -> int:
     trace = error.traceback if isinstance(error, ProgrammingError) else ""
     if trace and os.environ.get(TRACEBACK):
         sys.stderr.write(trace)
-    elif trace:
-        line += f" {TRACEBACK}=1 shows the traceback."
+    elif isinstance(error, ProgrammingError) and trace:
+        line += f" The traceback is in {error.log}." if error.log else f" {TRACEBACK}=1 shows the traceback."
     print_line(make_console(stderr=True), line)
     return error.exit_code
 

@@ -117,14 +117,20 @@ class ProgrammingError(E2EError):
 
     Attributes
     ----------
+    kind : str
+        Class of the exception.
     place : str
         File and line of the plug-in, or else of this program, that raised it.
     traceback : str
         Its traceback, or the end of a long one.
+    log : str
+        File of the campaign that has the traceback; empty where none has.
     """
 
+    kind = ""
     place = ""
     traceback = ""
+    log = ""
 
 
 class CampaignError(E2EError):

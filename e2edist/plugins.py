@@ -76,9 +76,9 @@ def as_bug(error: BaseException) -> ProgrammingError:
     whose = places[0] if places else "the program"
     missing = isinstance(error, ImportError)
     fault = "a package that does not fit or is not there, wanted by" if missing else "a bug in"
-    todo = "Correct or update the plug-in" if others else "Update e2edist and what it needs, or report it"
+    todo = "Correct or update that plug-in" if others else "Update e2edist and what it needs, or report it"
     bug = ProgrammingError("", f"this is {fault} {whose}, not bad data: {described(error)}", f"{todo}.")
-    bug.place = places[0] if places else ""
+    bug.kind, bug.place = type(error).__name__, places[0] if places else ""
     text = redact("".join(traceback.format_exception(error)))
     bug.traceback = text if len(text) <= _MOST else f"...\n{text[-_MOST:]}"
     return bug

@@ -12,21 +12,24 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from e2edist.errors import (
-    BranchError,
-    ChangedFileError,
     E2EError,
     EntriesError,
     InputError,
     ModelError,
     OutputError,
+    ProgrammingError,
+    ResourceError,
     SpecError,
-    UnsplitError,
 )
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
 
+from .breaker import CircuitBreaker
+
 #: How often a chunk that raises is tried before it is halved or given up.
 ATTEMPTS = 3
+#: How often where a disk or a network fails, or a file is not to be had: that may take half a minute.
+OUTAGE_ATTEMPTS = 5
 #: A chunk that was in flight so often when a worker died runs alone from then on.
 DEATHS = 3
 #: Deaths with one entry alone that convict it: one may be bad luck, an operator or a lost node.
@@ -38,9 +41,7 @@ CHUNK_SPLITS, CAMPAIGN_SPLITS = 64, 2000
 #: So many planned chunks that fail of themselves while none succeeds stop the campaign: halving all of
 #: them down to entries would take for ever, and it is not the entries.
 HOPELESS = 5
-#: What the user must fix does not get better by trying again, nor in a smaller range.
-_FINAL = (BranchError, UnsplitError, ChangedFileError, SpecError)
-#: First pause before a chunk that raised is tried again, doubled each time: networks need a moment.
+#: First pause before a chunk that raised is tried again; doubled each time, tripled in an outage.
 _PAUSE_S = 0.5
 
 
@@ -52,6 +53,7 @@ class Action(Enum):
     """What becomes of a chunk."""
 
     AGAIN = "give it out again"
+    AT_ONCE = "give it out again before all others"
     ALONE = "run it alone"
     SPLIT = "halve it, run both halves like the whole"
     CUT = "give up its bad baskets, run the rest"
@@ -117,6 +119,33 @@ class Blame:
         """Return whether there is a case: such a chunk stays as it is, or its tries would not add up."""
         return chunk.id in self._cases
 
+    def decide_early(
+        self, chunk: Chunk, error: BaseException, breaker: CircuitBreaker, *, probe: bool, untried: bool
+    ) -> Verdict:
+        """Return what to do with a chunk whose failure is systemic, in a pool in which nothing succeeded.
+
+        Parameters
+        ----------
+        probe : bool
+            Whether it was given out after another such failure.
+        untried : bool
+            Whether there are chunks that were not tried: they say more than a piece of this one.
+        """
+        case = self.case(chunk)
+        case.attempts += 1
+        reason = f"{type(error).__name__}: {error}"
+        case.tried.append(reason)
+        first = breaker.note(chunk.id, probe=probe)
+        if breaker.tripped:
+            return Verdict(Action.STOP, reason)
+        if first:
+            return Verdict(Action.AT_ONCE, reason)
+        if untried:
+            return Verdict(Action.AGAIN, reason, _PAUSE_S)
+        if isinstance(error, ProgrammingError) and self._may_split(chunk, case):
+            return Verdict(Action.SPLIT, reason)
+        return Verdict(Action.AGAIN if case.attempts < case.tries else Action.FAIL, reason)
+
     def judge(self, chunk: Chunk, outcome: Outcome, *, alone: bool) -> Verdict:
         """Return what to do with a chunk whose task raised or was lost.
 
@@ -151,20 +180,24 @@ class Blame:
     def _raised(self, chunk: Chunk, case: Case, error: BaseException | None) -> Verdict:
         case.attempts += 1
         ranges = error.ranges if isinstance(error, EntriesError) else ()
-        certain, case.ranges = bool(ranges) and ranges == case.ranges, ranges
+        retryable = getattr(error, "retryable", True)
+        certain, case.ranges = bool(ranges) and (ranges == case.ranges or not retryable), ranges
         reason = f"{type(error).__name__}: {error}"
         if isinstance(error, ModelError):
             return Verdict(Action.STOP, reason)
-        if isinstance(error, _FINAL):
+        whole_file = isinstance(error, InputError) and not isinstance(error, EntriesError)
+        if whole_file and not retryable:
             return Verdict(Action.FAIL, reason)
-        # A smaller range needs less memory and time: no use in trying the same again.
-        smaller = isinstance(error, MemoryError | SlowError) and self._may_split(chunk, case)
-        if case.attempts < case.tries and not smaller:
-            return Verdict(Action.AGAIN, reason, _PAUSE_S * 2 ** (case.attempts - 1))
+        # A smaller range needs less memory and time: no use in trying the same again. So with odd values.
+        known = isinstance(error, EntriesError) and not retryable
+        smaller = known or isinstance(error, MemoryError | SlowError | ResourceError)
+        outage = whole_file or (isinstance(error, OSError) and not isinstance(error, SlowError))
+        tries, growth = (OUTAGE_ATTEMPTS, 3) if outage and case.tries == ATTEMPTS else (case.tries, 2)
+        if case.attempts < tries and not (smaller and self._may_split(chunk, case)):
+            return Verdict(Action.AGAIN, reason, _PAUSE_S * growth ** (case.attempts - 1))
         if isinstance(error, OutputError):
             return Verdict(Action.STOP, reason)
-        whole_file = isinstance(error, InputError) and not isinstance(error, EntriesError)
-        if not whole_file and self._may_split(chunk, case):
+        if not isinstance(error, SpecError) and not whole_file and self._may_split(chunk, case):
             if not isinstance(error, E2EError | MemoryError | SlowError) and not self.hopeful:
                 self._hopeless.add(case.root)
             stop = len(self._hopeless) >= HOPELESS and not self.hopeful

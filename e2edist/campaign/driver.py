@@ -16,13 +16,15 @@ from collections.abc import Callable, Iterable
 from threading import Event
 
 from e2edist.errors import CampaignError, E2EError, ResourceError
+from e2edist.plugins import as_bug, is_bug
 from e2edist.pools import Outcome, Pool
 from e2edist.records.chunk import Chunk
 from e2edist.records.failure import Failure
 from e2edist.records.receipt import Receipt
 
 from .alarm import Alarm
-from .blame import HOPELESS, Action, Blame, SlowError
+from .blame import HOPELESS, Action, Blame, SlowError, Verdict
+from .breaker import SYSTEMIC_FAILURES, BugLog
 from .ledger import Ledger
 from .limits import Limits
 from .load import Lane, Load, land, make_load
@@ -62,7 +64,7 @@ class Driver:
         self._progress = Progress(0, 0)
         self._seen = time.monotonic()
         self._longest_s = 0.0
-        self._alarm = Alarm()
+        self._alarm, self._bugs = Alarm(), BugLog()
 
     def run(self, chunks: Iterable[Chunk], progress: Progress) -> bool:
         """Run `chunks` until all ended or `stop` is set; return whether all ended.
@@ -216,7 +218,7 @@ class Driver:
                 self._blame.case(chunk)
             self._waiting.put_back(chunk)
         for chunk, why in landing.failed:
-            self._punish(chunk, self._explain(load, why), alone=load.alone)
+            self._punish(lane, load, chunk, self._explain(load, why))
 
     def _explain(self, load: Load, outcome: Outcome) -> Outcome:
         """Return why a chunk was lost, where it was our doing."""
@@ -226,12 +228,14 @@ class Driver:
         if outcome.kind == "lost" and load.bystander:
             what = "its worker was stopped because of another chunk"
             return Outcome(outcome.tag, "lost", error=ConnectionError(what))
+        if outcome.kind == "error" and outcome.error is not None and is_bug(outcome.error):
+            return Outcome(outcome.tag, "error", error=as_bug(outcome.error))
         return outcome
 
     def _record(self, lane: Lane, chunk: Chunk, receipt: Receipt) -> float:
         """Note a chunk that is done; return the seconds that it took."""
         self._ledger.record_done(receipt)
-        self._blame.hopeful = True
+        self._blame.hopeful = lane.breaker.any_success = True
         self._overlap.note(lane.key, chunk, receipt)
         took_s = receipt.wall_s
         self._longest_s = max(self._longest_s, took_s)
@@ -246,12 +250,23 @@ class Driver:
         log.info("%s", log_line(receipt))
         return took_s
 
-    def _punish(self, chunk: Chunk, outcome: Outcome, *, alone: bool) -> None:
-        verdict = self._blame.judge(chunk, outcome, alone=alone)
+    def _decide(self, lane: Lane, load: Load, chunk: Chunk, outcome: Outcome) -> Verdict:
+        """Return what to do with a chunk; while nothing succeeded, let one of another file be the next."""
+        error = outcome.error
+        self._bugs.note(error)
+        if lane.breaker.any_success or not isinstance(error, SYSTEMIC_FAILURES):
+            return self._blame.judge(chunk, outcome, alone=load.alone)
+        untried = self._waiting.prefer(lambda other: not self._blame.knows(other), chunk.uuid)
+        return self._blame.decide_early(chunk, error, lane.breaker, probe=load.probe, untried=untried)
+
+    def _punish(self, lane: Lane, load: Load, chunk: Chunk, outcome: Outcome) -> None:
+        verdict = self._decide(lane, load, chunk, outcome)
         log.warning("%s %s: %s: %s", outcome.kind, chunk.id, verdict.reason, verdict.action.value)
         match verdict.action:
             case Action.AGAIN:
                 heapq.heappush(self._resting, (time.monotonic() + verdict.pause_s, chunk.id, chunk))
+            case Action.AT_ONCE:
+                self._waiting.put_back(chunk)
             case Action.ALONE:
                 self._suspects.append(chunk)
             case Action.SPLIT:
@@ -269,11 +284,14 @@ class Driver:
             case Action.FAIL:
                 self._fail(chunk, verdict.reason)
             case Action.STOP:
-                # Errors of ours carry what to do; they are the only ones that stop a campaign.
-                if isinstance(outcome.error, E2EError):
-                    raise outcome.error
-                what = f"none of {HOPELESS} chunks could be done: {verdict.reason}"
-                raise CampaignError("", what, "This is no fault of single events: check the installation.")
+                raise self._fatal(outcome.error, verdict.reason)
+
+    def _fatal(self, error: BaseException | None, reason: str) -> E2EError:
+        """Return the error that stops the campaign: errors of ours carry what to do."""
+        if isinstance(error, E2EError):
+            return error
+        what = f"none of {HOPELESS} chunks could be done: {reason}"
+        return CampaignError("", what, "This is no fault of single events: check the installation.")
 
     def _fail(self, chunk: Chunk, reason: str) -> None:
         case = self._blame.case(chunk)

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
-from e2edist.errors import ModelError, OutputError
+from e2edist.errors import E2EError, ModelError, OutputError, described
+from e2edist.plugins import as_bug, is_bug
 from e2edist.pools import Outcome, Pool, told_to_end
 from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import Receipt
 
+from .breaker import CircuitBreaker
 from .chunk import run_chunk
 from .pace import Pace, Waiting
 
@@ -61,22 +63,31 @@ def run_chunks(key: str, chunks: Iterable[Chunk], budget_s: float) -> list[Fate]
             receipt = run_chunk(key, chunk)
             fates.append(receipt)
             carried += len(receipt.payload)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             fates.append(_portable(error))
         if isinstance(fates[-1], ModelError | OutputError) or carried > _PAYLOAD:
             break
     return fates
 
 
-def _portable(error: Exception) -> Exception:
-    """Return an error fit to travel with its neighbours, without the memory that its traceback holds."""
+def _portable(error: BaseException) -> Exception:
+    """Return an error fit to travel with its neighbours, without the memory that its traceback holds.
+
+    Of a bug the text of the traceback goes along.
+    """
+    if is_bug(error):
+        return as_bug(error)
     # Dask lets errors pickle their whole past, which may be too deep.
     error.__traceback__ = error.__cause__ = error.__context__ = None
     try:
         copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
     except Exception:  # whatever its class makes of it
         copy = None
-    return copy if isinstance(copy, Exception) else RuntimeError(f"{type(error).__name__}: {error}")
+    if isinstance(copy, Exception):
+        return copy
+    if isinstance(error, OSError):
+        return OSError(described(error))
+    return E2EError("", described(error), retryable=getattr(error, "retryable", False))
 
 
 @dataclass(slots=True)
@@ -91,6 +102,8 @@ class Load:
         When it was given out.
     alone : bool
         Whether nothing else flies meanwhile, so that a death is its one chunk's.
+    probe : bool
+        Given out while nothing had succeeded and something had failed (see `breaker`).
     late, bystander : bool
         Its worker was stopped by us, because of this load, or of another one.
     """
@@ -99,6 +112,7 @@ class Load:
     until: float
     began: float
     alone: bool = False
+    probe: bool = False
     late: bool = False
     bystander: bool = False
 
@@ -124,17 +138,21 @@ class Lane:
     slots: int = 0
     pace: Pace = field(default_factory=Pace)
     comparing: bool = False
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     _next_look: float = 0.0
 
     def room(self) -> int:
-        """Return how many more loads it takes."""
-        return self.slots - len(self.flying) - self.comparing
+        """Return how many more loads it takes: one at a time while its breaker is probing."""
+        free = self.slots - len(self.flying) - self.comparing
+        if self.breaker.probing:
+            return min(free, 1 - any(load.probe for load in self.flying.values()))
+        return free
 
     def give(self, chunks: list[Chunk], seconds: float, patience_s: float, *, alone: bool = False) -> None:
         """Give out a load that is made for so many seconds; each chunk may take `patience_s`."""
         now, tag, budget_s = time.monotonic(), chunks[0].id, _OVERTIME * seconds
         until = now + patience_s + (budget_s if len(chunks) > 1 else 0.0)
-        self.flying[tag] = Load(tuple(chunks), until, now, alone)
+        self.flying[tag] = Load(tuple(chunks), until, now, alone, probe=self.breaker.probing)
         self.aloft += len(chunks)
         self.pool.submit(tag, run_chunks, self.key, tuple(chunks), budget_s)
 

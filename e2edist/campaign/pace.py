@@ -8,7 +8,7 @@ Pieces are chunks like others: their parts tile the planned one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf
 
@@ -83,6 +83,16 @@ class Waiting:
         """Put a chunk at the beginning."""
         self._chunks.appendleft(chunk)
         self.events += chunk.events
+
+    def prefer(self, wanted: Callable[[Chunk], bool], uuid: str) -> bool:
+        """Bring a `wanted` chunk to the front, of another file if possible; return whether there is any."""
+        found = [chunk for chunk in self._chunks if wanted(chunk)]
+        if not found:
+            return False
+        best = next((chunk for chunk in found if chunk.uuid != uuid), found[0])
+        self._chunks.remove(best)
+        self._chunks.appendleft(best)
+        return True
 
     @property
     def next(self) -> Chunk:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
@@ -19,7 +20,16 @@ from e2edist.campaign.ledger import Ledger
 from e2edist.campaign.limits import Limits
 from e2edist.campaign.overlap import Overlap
 from e2edist.campaign.progress import Progress
-from e2edist.errors import BranchError, CampaignError, EntriesError, InputError, ModelError, OutputError
+from e2edist.errors import (
+    BranchError,
+    CampaignError,
+    EntriesError,
+    InputError,
+    ModelError,
+    OutputError,
+    ProgrammingError,
+    UnknownNameError,
+)
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
 from e2edist.storage.parts import write_part
@@ -324,19 +334,133 @@ def test_an_error_that_passes_is_tried_again_and_leaves_no_trace(drive):
     assert progress.done == 4
 
 
-def test_chunks_that_all_raise_stop_the_campaign_before_they_are_halved_down_to_entries(drive):
+def test_chunks_that_all_fail_of_the_system_stop_the_campaign_before_they_are_halved_to_entries(drive):
     def work(_):
-        raise AttributeError("no such thing")
+        raise OSError("no such thing")
 
-    with pytest.raises(CampaignError, match="none of 5 chunks could be done: AttributeError: no such thing"):
+    with pytest.raises(CampaignError, match="none of 5 chunks could be done: OSError: no such thing"):
         drive(work, make_chunks(1000))
+
+
+# ---- bugs
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4, 8])
+@pytest.mark.parametrize(("count", "size"), [(1, 300), (2, 8), (4, 8), (300, 8), (3000, 1)])
+def test_a_bug_that_fails_every_chunk_stops_the_campaign_within_ten_tasks(
+    drive, caplog, count, size, threads
+):
+    runs = []
+
+    def work(chunk):
+        runs.append(chunk.id)
+        raise NameError("name 'oops' is not defined")
+
+    with pytest.raises(ProgrammingError) as caught:
+        drive(work, make_chunks(count, size), workers=1, threads=threads)
+    assert len(runs) <= 10
+    assert "this is a bug in " in str(caught.value)
+    assert "not bad data: NameError: name 'oops' is not defined" in str(caught.value)
+    assert caught.value.log == "submit.log"
+    tracebacks = [
+        record for record in caplog.records if "Traceback (most recent call last)" in record.message
+    ]
+    assert len(tracebacks) == 1
+    assert "oops" in tracebacks[0].message
+
+
+def test_a_range_that_fails_of_a_bug_is_tried_again_before_all_others(drive):
+    order = []
+
+    def work(chunk):
+        order.append(chunk.start)
+        raise KeyError("x")
+
+    with pytest.raises(ProgrammingError):
+        drive(work, make_chunks(100), workers=1, threads=1)
+    assert order[:3] == [0, 0, 8]
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), OSError("away"), ValueError("odd")])
+@pytest.mark.parametrize(("count", "threads"), [(1, 1), (4, 4), (100, 1), (100, 8)])
+def test_an_error_at_the_very_start_that_passes_stops_nothing(drive, error, count, threads):
+    seen = Counter()
+
+    def work(chunk):
+        seen[chunk.id] += 1
+        if len(seen) <= 2 and seen[chunk.id] == 1:
+            raise error
+        return receipt(chunk)
+
+    _, ledger, _, ended = drive(work, make_chunks(count), workers=1, threads=threads)
+    assert ended
+    assert not ledger.failed
+    assert entries(ledger) == list(range(count * SIZE))
+
+
+@pytest.mark.parametrize("bad", [0, 777])
+def test_a_bug_that_one_entry_brings_out_costs_that_entry_and_is_told_as_a_bug(drive, bad):
+    def work(chunk):
+        if holds(chunk, bad):
+            raise ZeroDivisionError
+        return receipt(chunk)
+
+    _, ledger, progress, _ = drive(work, make_chunks(200), workers=1, threads=1)
+    (failure,) = ledger.failed.values()
+    assert (failure.start, failure.stop) == (bad, bad + 1)
+    assert "this is a bug in " in failure.reason
+    assert progress.done + progress.failed == progress.chunks
+    assert entries(ledger) == [entry for entry in range(1600) if entry != bad]
+
+
+def test_a_bug_in_a_whole_file_costs_that_file_when_there_are_others(drive):
+    chunks = [
+        replace(chunk, uuid=("a" if chunk.start < 400 else "b") * 32) for chunk in make_chunks(100, size=8)
+    ]
+
+    def work(chunk):
+        if chunk.uuid[0] == "a":
+            raise ZeroDivisionError
+        return receipt(chunk)
+
+    _, ledger, _, ended = drive(work, chunks, workers=1, threads=1)
+    assert ended
+    assert entries(ledger) == list(range(400, 800))
+    assert sum(failure.stop - failure.start for failure in ledger.failed.values()) == 400
+
+
+def test_an_exception_that_ends_threads_is_a_bug_like_others(drive):
+    def work(_):
+        raise SystemExit(3)
+
+    with pytest.raises(ProgrammingError, match="SystemExit: 3"):
+        drive(work, make_chunks(10), workers=1, threads=1)
+
+
+def test_a_plug_in_that_no_worker_has_stops_the_campaign(drive):
+    def work(_):
+        raise UnknownNameError("", "there is no format 'odd'")
+
+    with pytest.raises(UnknownNameError, match="odd"):
+        drive(work, make_chunks(100), workers=1, threads=2)
+
+
+def test_values_that_do_not_fit_are_looked_for_at_once(drive):
+    def work(chunk):
+        if holds(chunk, 9):
+            raise EntriesError(chunk.url, "does not fit")
+        return receipt(chunk)
+
+    pool, ledger, _, _ = drive(work, make_chunks(4))
+    assert [(f.start, f.stop) for f in ledger.failed.values()] == [(9, 10)]
+    assert pool.runs[make_chunks(4)[1].id] == 1
 
 
 def test_bad_baskets_are_cut_out_as_a_whole_and_the_rest_is_done(drive):
     def work(chunk):
         bad = [(a, b) for a, b in ((3, 9), (14, 16)) if a < chunk.stop and b > chunk.start]
         if bad:
-            error = EntriesError(chunk.url, "baskets are damaged")
+            error = EntriesError(chunk.url, "baskets are damaged", retryable=True)
             error.ranges = tuple((max(a, chunk.start), min(b, chunk.stop)) for a, b in bad)
             raise error
         return receipt(chunk)
@@ -350,7 +474,7 @@ def test_bad_baskets_are_cut_out_as_a_whole_and_the_rest_is_done(drive):
 def test_entries_that_can_not_be_read_are_given_up_and_their_neighbours_are_not(drive):
     def work(chunk):
         if holds(chunk, 9):
-            raise EntriesError(chunk.url, "basket is damaged")
+            raise EntriesError(chunk.url, "basket is damaged", retryable=True)
         return receipt(chunk)
 
     _, ledger, _, _ = drive(work, make_chunks(4))
@@ -373,7 +497,9 @@ def test_memory_that_is_too_small_for_a_chunk_halves_it_at_once(drive):
 
 
 @pytest.mark.parametrize(
-    ("error", "tries"), [(BranchError("f", "no EB"), 1), (InputError("f", "gone"), 3)], ids=repr
+    ("error", "tries"),
+    [(BranchError("f", "no EB"), 1), (InputError("f", "gone", retryable=True), 5)],
+    ids=repr,
 )
 def test_a_file_that_is_of_no_use_is_given_up_whole(drive, error, tries):
     def work(chunk):
@@ -502,8 +628,8 @@ def test_a_lost_chunk_whose_part_comes_late_is_not_run_again(drive, monkeypatch)
 
     pause = driver.Driver._punish
 
-    def write_late(self, chunk, outcome, *, alone):
-        pause(self, chunk, outcome, alone=alone)
+    def write_late(self, lane, load, chunk, outcome):
+        pause(self, lane, load, chunk, outcome)
         path = self._ledger.path.parent / PREDICTIONS / f"{chunk.id}.parquet"
         write_part(path, pa.table({"entry": range(chunk.start, chunk.stop)}), lambda: receipt(chunk))
 
@@ -648,12 +774,12 @@ def test_chunks_that_raise_in_a_load_are_tried_alone_and_given_up(drive):
 
     def work(chunk):
         if chunk.id in bad:
-            raise InputError(chunk.url, "gone")
+            raise InputError(chunk.url, "gone", retryable=True)
         return quick(chunk)
 
     pool, ledger, progress, _ = drive(work, make_chunks(400))
     assert set(ledger.failed) == bad
-    assert all(pool.runs[name] == 3 for name in bad)
-    assert all(pool.loads.count([name]) >= 2 for name in bad)
-    assert sum(pool.runs.values()) == 400 + 2 * len(bad)
+    assert all(pool.runs[name] == 5 for name in bad)
+    assert all(pool.loads.count([name]) >= 4 for name in bad)
+    assert sum(pool.runs.values()) == 400 + 4 * len(bad)
     assert (progress.done, progress.failed) == (400 - len(bad), len(bad))

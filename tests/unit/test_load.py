@@ -1,6 +1,7 @@
 """Chunks that ride together in one task: how loads are made, and what becomes of each of their chunks."""
 
 import itertools
+import pickle
 import time
 
 import pytest
@@ -9,7 +10,7 @@ from receipts import make_receipt
 from e2edist.campaign import load
 from e2edist.campaign.load import Load, land, make_load, run_chunks
 from e2edist.campaign.pace import Pace, Waiting
-from e2edist.errors import EntriesError, InputError, ModelError, OutputError
+from e2edist.errors import EntriesError, InputError, ModelError, OutputError, ProgrammingError
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
 
@@ -148,9 +149,19 @@ class OddError(Exception):
         self.lock = two
 
 
+class OddSystemError(OSError):
+    def __init__(self, one, two):
+        super().__init__(one)
+        self.lock = two
+
+
 def test_an_error_that_can_not_travel_goes_as_its_text_and_holds_no_memory(run):
     fates = run([(CHUNKS[0], OddError("no such thing", lambda: None))])
-    assert (type(fates[0]), str(fates[0])) == (RuntimeError, "OddError: no such thing")
+    assert isinstance(fates[0], ProgrammingError)
+    assert "OddError: no such thing" in str(fates[0])
+    assert "Traceback" in pickle.loads(pickle.dumps(fates[0])).traceback
+    fates = run([(CHUNKS[0], OddSystemError("away", lambda: None))])
+    assert (type(fates[0]), str(fates[0])) == (OSError, "OddSystemError: away")
     deep = InputError("a", "gone")
     deep.__cause__ = OddError("below", lambda: None)
     fates = run([(CHUNKS[0], deep)])
