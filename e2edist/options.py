@@ -58,7 +58,7 @@ def _add_what(p: argparse._ArgumentGroup) -> None:
         "--accept-failed-validation",
         action="store_true",
         default=None,
-        help="run a model that failed validate; plan and receipts say so",
+        help="run a model that failed validate, or scores an image by its batch; plan and receipts say so",
     )
 
 

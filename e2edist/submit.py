@@ -93,6 +93,8 @@ def _submit(
     site = _tuned(site, spec, console)
     campaign = plan_campaign(spec, site)
     said = admit(campaign.tagger, accept=spec.accept_failed_validation)
+    # What planning found of the model itself comes first.
+    said = f"{campaign.validation} (validate: {said})" if campaign.validation else said
     campaign = replace(campaign, validation=said)
     for line in unproven(campaign.tagger, (pool.provider for pool in site.pools.values())):
         console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)

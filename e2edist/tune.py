@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tune(args: argparse.Namespace, console: Console) -> int:
-    from e2edist.engines import EngineOptions, make_engine
+    from e2edist.engines import EngineOptions, check_stability
     from e2edist.spec.site import load_site
     from e2edist.spec.tagger import load_tagger
     from e2edist.tuning.search import best_of, crossover
@@ -72,7 +72,7 @@ def _tune(args: argparse.Namespace, console: Console) -> int:
         )
     site, tagger = load_site(args.site), load_tagger(args.tagger, args.model)
     pools = _chosen(site, args.pool)
-    make_engine(tagger, EngineOptions())  # a fault of the model is told once, and not for each setting
+    check_stability(tagger, EngineOptions())  # a fault of the model is told once, and not for each setting
     best: dict[str, Row] = {}
     # Beside us, not in /tmp: workers on other nodes must see it too.
     with tempfile.TemporaryDirectory(prefix=".e2edist-tune-", dir=Path.cwd()) as folder:

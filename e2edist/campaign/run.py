@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from e2edist.engines import engine_options, make_engine
+from e2edist.engines import engine_options
 from e2edist.errors import E2EError, OutputError
 from e2edist.pools import Place, Pool, Setup, StoppedError, Telemetry, image_of, open_pool, show
 from e2edist.spec.campaign import CampaignSpec, expand_inputs, name_group, take_group
@@ -32,7 +32,8 @@ from .ledger import Ledger, open_ledger
 from .limits import Limits
 from .lock import locked
 from .logfile import log_to
-from .memory import check_batch, check_chunks, threads_of
+from .memory import check_chunks, threads_of
+from .models import check_model
 from .overlap import Overlap
 from .plan import Plan, check_same, default_chunk_events, make_plan, read_plan
 from .progress import Progress
@@ -91,11 +92,7 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
         Whatever the user must fix: inputs, tagger, model, folder, memory.
     """
     tagger = load_tagger(spec.tagger, spec.model)
-    for name, pool in site.pools.items():
-        options = engine_options(pool, spec.batch)
-        check_batch(tagger, name, pool, options)
-        # On the CPU: whether the model fits the tagger does not depend on the device.
-        make_engine(tagger, replace(options, provider="cpu"))
+    said = check_model(tagger, site.pools, spec)
     everything, folder = expand_inputs(spec.inputs), Path(spec.output).absolute()
     urls = take_group(everything, spec.group)
     check_reach(site.pools, urls, site.inputs.redirectors)
@@ -104,7 +101,7 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
     if old is not None:
         check_same(old, tagger, urls, folder, format=spec.format, tree=spec.tree)
         check_chunks(old, old, site.pools)
-        return Campaign(spec, site, tagger, old, folder, resumed=True)
+        return Campaign(spec, site, tagger, old, folder, resumed=True, validation=said)
     if spec.mode == "resume":
         raise OutputError(str(folder), "has no plan to go on with", "Leave out --resume to start one.")
     clusters = make_plan(
@@ -118,7 +115,7 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
     wanted = spec.chunk_events or default_chunk_events(tagger, clusters.events, _threads(site))
     plan = replace(clusters.with_chunks(wanted), group=name_group(everything, spec.group))
     check_chunks(clusters, plan, site.pools)
-    return Campaign(spec, site, tagger, plan, folder, resumed=False)
+    return Campaign(spec, site, tagger, plan, folder, resumed=False, validation=said)
 
 
 def _inputs(site: SiteSpec) -> InputOptions:
@@ -270,26 +267,16 @@ def _pools(campaign: Campaign, ready: Callable[[Pool], None], stop: Event) -> It
     place = Place(campaign.folder.absolute(), stop)
     with ExitStack() as stack:
         stack.callback(place.close)
-        try:
-            with suppress(StoppedError):
-                for name, spec in campaign.site.pools.items():
-                    key = f"{campaign.plan.fingerprint}:{name}"
-                    pool = open_pool(name, spec, _setup(campaign, name, key), place)
-                    stack.callback(pool.close)
-                    pools[key] = pool
-                    ready(pool)
-            yield pools
-        except KeyboardInterrupt:
-            place.at_once = True
-            raise
-
-
-def _setup(campaign: Campaign, name: str, key: str) -> Setup:
-    """Return what makes the campaign known to the workers of a pool."""
-    spec, tagger = campaign.site.pools[name], campaign.tagger
-    engine, inputs = engine_options(spec, campaign.spec.batch), _inputs(campaign.site)
-    near, folder = spec.job.shared_disk, campaign.folder.absolute()
-    who = (tagger, campaign.plan.fingerprint, str(folder) if near else "", name)
-    files = {} if near else check_planned(tagger.model.path, tagger.model.sha256).contents()
-    job = Job(*who, engine, inputs, campaign.validation, files, image_of(spec.container))
-    return Setup(prepare, (key, job))
+        for name, spec in campaign.site.pools.items():
+            key = f"{campaign.plan.fingerprint}:{name}"
+            engine, inputs = engine_options(spec, campaign.spec.batch), _inputs(campaign.site)
+            engine = replace(engine, accepted=campaign.spec.accept_failed_validation)
+            near, tagger = spec.job.shared_disk, campaign.tagger
+            who = (tagger, campaign.plan.fingerprint, str(folder) if near else "", name)
+            files = {} if near else check_planned(tagger.model.path, tagger.model.sha256).contents()
+            job = Job(*who, engine, inputs, campaign.validation, files, image_of(spec.container))
+            pool = open_pool(name, spec, Setup(prepare, (key, job)), place)
+            stack.callback(pool.close)
+            pools[key] = pool
+            ready(pool)
+        yield pools

@@ -7,10 +7,11 @@ are made once per process (`open_engine`); the threads of a worker share one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Literal, Protocol
 
+from e2edist.errors import ModelError
 from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops, Normalisation
 from e2edist.plugins import load
@@ -25,6 +26,8 @@ from ._ports import image_shape as image_shape
 from ._runtime import first_line as first_line
 from ._runtime import refused_load as refused_load
 from ._runtime import runtime as runtime
+from ._stability import TODO, fault, fault_in_any_batch
+from ._suspects import RANDOM as RANDOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class EngineOptions:
         Let a GPU round to 10 bits of mantissa; for comparing only.
     profile : str
         File of the tuning profile that chose these, for the receipts.
+    accepted : bool
+        Run a model whose scores depend on the batch or on chance, too.
     """
 
     name: str = "onnx"
@@ -62,6 +67,7 @@ class EngineOptions:
     conv_search: Literal["heuristic", "exhaustive", "default"] = "heuristic"
     tf32: bool = False
     profile: str = ""
+    accepted: bool = False
 
 
 def engine_options(pool: PoolSpec, batch: int = 0) -> EngineOptions:
@@ -151,6 +157,29 @@ def make_engine(tagger: TaggerSpec, options: EngineOptions) -> Engine:
     return engine
 
 
+def check_stability(tagger: TaggerSpec, options: EngineOptions) -> str:
+    """Open a model with these options and return how its scores depend on the batch or on chance.
+
+    Returns
+    -------
+    str
+        Empty if they don't; only with ``options.accepted`` may they.
+
+    Raises
+    ------
+    ModelError, UnknownNameError
+        As `make_engine`, or they do.
+    """
+
+    def open_at(batch: int) -> Engine:
+        return make_engine(tagger, replace(options, batch=batch or options.batch))
+
+    why = fault_in_any_batch(tagger, open_at, sparse=options.images == "sparse")
+    if why and not options.accepted:
+        raise ModelError(tagger.model.path, why, TODO)
+    return why
+
+
 def open_engine(tagger: TaggerSpec, options: EngineOptions) -> Engine:
     """Return the process's one engine for this tagger and these options, made at the first call.
 
@@ -160,7 +189,8 @@ def open_engine(tagger: TaggerSpec, options: EngineOptions) -> Engine:
     Raises
     ------
     ModelError
-        As `make_engine`; and if the model is not the one that the tagger was read with.
+        As `make_engine`; and if the model is not the one that the tagger was read with, or its scores depend
+        on the batch or on chance.
     """
     key = (tagger.fingerprint(), options)
     with _lock:
@@ -169,6 +199,8 @@ def open_engine(tagger: TaggerSpec, options: EngineOptions) -> Engine:
             _open.pop(key, None)
             files = check_planned(tagger.model.path, tagger.model.sha256)
             engine = make_engine(tagger, options)
+            if not options.accepted and (why := fault(tagger, engine, sparse=options.images == "sparse")):
+                raise ModelError(tagger.model.path, why, TODO)
             files.check_unchanged()
             _open[key] = (engine, files)
         return engine

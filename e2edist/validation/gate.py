@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from e2edist.engines import EngineOptions, make_engine, runtime
+from e2edist.engines import EngineOptions, check_stability, make_engine, runtime
 from e2edist.errors import DeviceError, InputError, ModelError
 from e2edist.imaging.batch import Array
 from e2edist.spec.model_files import model_files
@@ -20,7 +20,7 @@ from e2edist.spec.tagger import TaggerSpec
 from .compare import Difference, auc, compare
 from .golden import Golden
 from .source import Reference
-from .static import FAIL, Check, check_file, check_weights
+from .static import FAIL, Check, check_batches, check_file, check_weights
 from .variants import Asked, NotApplicableError, Variant, baseline, variants
 
 
@@ -164,7 +164,9 @@ def examine(tagger: TaggerSpec, golden: Golden | None, reference: Reference | No
         checks = check_file(path, tagger.model.sha256)
         if reference is not None and (found := check_weights(path, reference.weights)):
             checks.append(found)
-        columns = list(make_engine(tagger, EngineOptions(batch=asked.batch)).columns)
+        options = EngineOptions(batch=asked.batch, accepted=True)
+        checks.append(check_batches(check_stability(tagger, options)))
+        columns = list(make_engine(tagger, options).columns)
         targets = [] if reference is None else [_known(reference, columns)]
         if golden is not None:
             targets.append((golden, baseline(tagger)(golden)))

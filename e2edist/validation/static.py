@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from e2edist.engines import RANDOM
 from e2edist.errors import ModelError
 
 OK: Final = "ok"
@@ -16,14 +17,6 @@ FAIL: Final = "fail"
 #: Domains of operators that every official build of ONNX Runtime knows.
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 _RUNTIME_DOMAINS = {"com.microsoft", "com.microsoft.nchwc"}
-_RANDOM = {
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-    "Multinomial",
-    "Bernoulli",
-}
 #: Older opsets had other meanings for some operators, and less testing in today's runtimes.
 _OLD_OPSET = 9
 
@@ -200,9 +193,16 @@ def _external(model: Any) -> Check:
     return Check("external data", "none", OK)
 
 
+def check_batches(fault: str) -> Check:
+    """Return what scoring a few images in several batches showed (`e2edist.engines.check_stability`)."""
+    if fault:
+        return Check("batches", "scores differ", FAIL, fault)
+    return Check("batches", "the same scores in each", OK)
+
+
 def _notes(model: Any) -> Iterator[Check]:
     kinds = {node.op_type for node in _nodes(model)}
-    if random := sorted(kinds & _RANDOM):
+    if random := sorted(kinds & RANDOM):
         yield Check("randomness", ", ".join(random), FAIL, "the same image would get other scores each time")
     training = [
         node.op_type

@@ -3,10 +3,12 @@
 import os
 import shutil
 
+import onnx
 import pytest
 from lab import until
 from models import write_external, write_model
-from runs import parts, plan, table, verb
+from onnx import helper
+from runs import parts, plan, receipts, table, verb
 
 
 @pytest.fixture
@@ -88,3 +90,22 @@ def test_a_file_with_weights_that_is_not_right_is_one_clear_sentence_everywhere(
         assert why[damage] in done.stderr
     alone = verb("validate", net, cwd=tmp_path)
     assert (alone.returncode, why[damage] in alone.stdout) == (1, True)
+
+
+def test_scores_that_depend_on_the_batch_are_refused_or_accepted_and_noted(events, tmp_path, submit):
+    model = onnx.load(write_model(tmp_path / "mixed.onnx"))
+    del model.graph.node[-1]
+    model.graph.node.append(helper.make_node("Softmax", ["active_modelOutput"], ["modelOutput"], axis=0))
+    onnx.save(model, tmp_path / "mixed.onnx")
+    arguments = ("--model", "mixed.onnx", "--input", events, "--output", "out", "--threads", 1)
+    done = submit(*arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "mixed.onnx: gives one image another score in another batch: electron is" in done.stderr
+    assert "(probably by Softmax over axis 0). Export it for inference" in done.stderr
+    assert not (tmp_path / "out").exists()
+    assert verb("tune", "--model", "mixed.onnx", "--budget-s", 1, cwd=tmp_path).returncode == 2
+    done = submit(*arguments, "--accept-failed-validation")
+    assert done.returncode == 0, done.stderr
+    for said in (plan(tmp_path / "out")["validation"], receipts(tmp_path / "out")[0]["validation"]):
+        assert said.startswith("failed, accepted: gives one image another score in another batch: electron")
+        assert said.endswith("(validate: none)")

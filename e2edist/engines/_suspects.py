@@ -1,0 +1,139 @@
+"""Nodes of an ONNX graph that make its scores depend on the batch or on chance: for messages only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+#: Operators that draw numbers.
+RANDOM = frozenset(
+    {
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+        "Multinomial",
+        "Bernoulli",
+    }
+)
+#: Operators along one axis -> the axis that they have if none is named (of today's opsets).
+_ALONG = {
+    "Softmax": -1,
+    "LogSoftmax": -1,
+    "Hardmax": -1,
+    "ArgMax": 0,
+    "ArgMin": 0,
+    "TopK": -1,
+    "Gather": 0,
+    "Compress": 0,
+    "LpNormalization": -1,
+    "LayerNormalization": -1,
+    "RMSNormalization": -1,
+}
+#: Their first axis is time, unless they say otherwise.
+_RECURRENT = frozenset({"LSTM", "GRU", "RNN", "Scan"})
+_SHOWN = 4
+
+
+def suspects(path: str) -> str:
+    """Return the nodes that may be to blame, as text; empty if there are none, or without onnx."""
+    try:
+        import onnx
+
+        model = onnx.load(path, load_external_data=False)
+    except Exception:  # it is missing, or no ONNX file: the scores have said enough
+        return ""
+    try:
+        graph = onnx.shape_inference.infer_shapes(model).graph
+    except (
+        Exception
+    ):  # operators of others, larger than 2 GB: axes that are counted from the end stay unknown
+        graph = model.graph
+    found = list(dict.fromkeys([*_of_graph(graph, {}), *_of_functions(model)]))
+    more = f" and {len(found) - _SHOWN} kinds more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + more
+
+
+def _of_functions(model: Any) -> Iterator[str]:
+    for function in model.functions:
+        yield from _of_graph(function, {})
+
+
+def _of_graph(graph: Any, outer: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is odd in a graph or function, and in those inside it; `outer` are the constants around."""
+    from onnx import numpy_helper
+
+    constants = dict(outer)
+    stored = getattr(graph, "initializer", ())
+    constants |= {t.name: None if t.external_data else numpy_helper.to_array(t) for t in stored}
+    ranks = _ranks(graph)
+    for node in graph.node:
+        attributes = {a.name: a for a in node.attribute}
+        if node.op_type == "Constant":
+            value = attributes.get("value")
+            known = value is not None and not value.t.external_data
+            constants[node.output[0]] = numpy_helper.to_array(value.t) if value and known else None
+        elif node.input and all(name in constants for name in node.input if name):
+            constants |= dict.fromkeys(node.output)  # of weights, whatever it does
+            continue
+        if why := _odd(node, attributes, constants, ranks):
+            yield why
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _of_graph(inner, constants)
+
+
+def _ranks(graph: Any) -> dict[str, int]:
+    known = [item for name in ("input", "value_info", "output") for item in getattr(graph, name, ())]
+    # Functions have names only.
+    shaped = [item for item in known if not isinstance(item, str)]
+    return {
+        item.name: len(item.type.tensor_type.shape.dim)
+        for item in shaped
+        if item.type.tensor_type.HasField("shape")
+    }
+
+
+def _odd(
+    node: Any, attributes: Mapping[str, Any], constants: Mapping[str, Any], ranks: Mapping[str, int]
+) -> str:
+    """Return what a node does with the first axis, or that it draws numbers; empty if neither."""
+    kind = str(node.op_type)
+    if kind in RANDOM:
+        return kind
+    if trains(node, constants):
+        return f"{kind} in training mode"
+    if kind in _RECURRENT and not (attributes.get("layout") and attributes["layout"].i):
+        return f"{kind} along axis 0"
+    if kind == "Transpose" and (perm := attributes.get("perm")) and perm.ints and perm.ints[0] != 0:
+        return "Transpose of axis 0"
+    axes = _axes(node, attributes, constants)
+    rank = ranks.get(node.input[0], 0) if node.input else 0
+    if axes is not None and (not axes or any(axis in (0, -rank) for axis in axes)):
+        return f"{kind} over axis 0" if axes else f"{kind} over all axes"
+    return ""
+
+
+def trains(node: Any, constants: Mapping[str, Any]) -> bool:
+    """Whether a node does what is for training only."""
+    if any(a.name == "training_mode" and a.i for a in node.attribute):
+        return True
+    mode = constants.get(node.input[2]) if node.op_type == "Dropout" and len(node.input) > 2 else None
+    return mode is not None and bool(mode.any())
+
+
+def _axes(node: Any, attributes: Mapping[str, Any], constants: Mapping[str, Any]) -> list[int] | None:
+    """Return the axes that a node works along, none of them for all; None if it has none."""
+    kind, second = node.op_type, node.input[1] if len(node.input) > 1 else ""
+    given = constants.get(second)
+    named = [int(axis) for axis in given.ravel()] if given is not None else None
+    if kind == "MeanVarianceNormalization":
+        return list(attributes["axes"].ints) if "axes" in attributes else [0, 2, 3]
+    if kind.startswith("Reduce"):
+        if "axes" in attributes:
+            return list(attributes["axes"].ints)
+        keeps = "noop_with_empty_axes" in attributes and attributes["noop_with_empty_axes"].i
+        return named if second or keeps else []
+    if kind == "CumSum":
+        return named
+    return [int(attributes["axis"].i) if "axis" in attributes else _ALONG[kind]] if kind in _ALONG else None
