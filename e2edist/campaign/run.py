@@ -267,16 +267,27 @@ def _pools(campaign: Campaign, ready: Callable[[Pool], None], stop: Event) -> It
     place = Place(campaign.folder.absolute(), stop)
     with ExitStack() as stack:
         stack.callback(place.close)
-        for name, spec in campaign.site.pools.items():
-            key = f"{campaign.plan.fingerprint}:{name}"
-            engine, inputs = engine_options(spec, campaign.spec.batch), _inputs(campaign.site)
-            engine = replace(engine, accepted=campaign.spec.accept_failed_validation)
-            near, tagger = spec.job.shared_disk, campaign.tagger
-            who = (tagger, campaign.plan.fingerprint, str(folder) if near else "", name)
-            files = {} if near else check_planned(tagger.model.path, tagger.model.sha256).contents()
-            job = Job(*who, engine, inputs, campaign.validation, files, image_of(spec.container))
-            pool = open_pool(name, spec, Setup(prepare, (key, job)), place)
-            stack.callback(pool.close)
-            pools[key] = pool
-            ready(pool)
-        yield pools
+        try:
+            with suppress(StoppedError):
+                for name, spec in campaign.site.pools.items():
+                    key = f"{campaign.plan.fingerprint}:{name}"
+                    pool = open_pool(name, spec, _setup(campaign, name, key), place)
+                    stack.callback(pool.close)
+                    pools[key] = pool
+                    ready(pool)
+            yield pools
+        except KeyboardInterrupt:
+            place.at_once = True
+            raise
+
+
+def _setup(campaign: Campaign, name: str, key: str) -> Setup:
+    """Return what makes the campaign known to the workers of a pool."""
+    spec, tagger = campaign.site.pools[name], campaign.tagger
+    engine, inputs = engine_options(spec, campaign.spec.batch), _inputs(campaign.site)
+    engine = replace(engine, accepted=campaign.spec.accept_failed_validation)
+    near, folder = spec.job.shared_disk, campaign.folder.absolute()
+    who = (tagger, campaign.plan.fingerprint, str(folder) if near else "", name)
+    files = {} if near else check_planned(tagger.model.path, tagger.model.sha256).contents()
+    job = Job(*who, engine, inputs, campaign.validation, files, image_of(spec.container))
+    return Setup(prepare, (key, job))
