@@ -117,6 +117,11 @@ def private_folder() -> Path | None:
     return None
 
 
+def expand_home(path: str) -> Path:
+    """Return a path in which ``~`` and ``~user`` are replaced, as it is where there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises
+
+
 def cache_folders(kind: str, chosen: str | None = None) -> list[Path]:
     """Return where files of a `kind` are kept that can be made again, the best place first; may be empty.
 

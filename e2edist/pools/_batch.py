@@ -14,6 +14,7 @@ from typing import Any
 
 from distributed import Client
 
+from e2edist.process import expand_home
 from e2edist.records.jobs import SubmittedJob, record_job
 from e2edist.spec.site import PoolSpec
 
@@ -217,7 +218,7 @@ def log_folder(spec: PoolSpec, place: Place) -> Path:
     """Return the folder of the jobs' logs."""
     if not spec.job.log_directory:
         return place.folder / "logs"
-    return Path(os.path.expandvars(spec.job.log_directory)).expanduser()
+    return expand_home(os.path.expandvars(spec.job.log_directory))
 
 
 def tail_of(folder: Path, pattern: str, lines: int = 10) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from e2edist.errors import InputError
 from e2edist.records.receipt import EVENTSETUP
+from e2edist.spec.text import read_text
 from e2edist.storage.publish import publish
 
 from .story import Story
@@ -75,13 +76,13 @@ def read_cmssw(path: Path) -> Column:
         It can't be read, or is no such file.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         events = int(content["total"]["events"])
         times: dict[str, float] = {}
         for module in content["modules"]:
             name = str(module["type"] if module["label"] not in (EVENTSETUP, "other") else module["label"])
             times[name] = times.get(name, 0.0) + float(module["time_real"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         what = f"is no FastTimerService file ({type(error).__name__}: {error})"
         raise InputError(str(path), what, "Name the resources.json that CMSSW wrote.") from error
     if events <= 0:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from e2edist.errors import InputError
+from e2edist.spec.text import read_text
 
 KINDS, MODES = ("simulated", "measured"), ("strong", "weak")
 _TODO = 'It should be {"series": [{"kind", "mode", "label", "points": [{"workers", "efficiency", ...}]}]}.'
@@ -57,8 +58,8 @@ def read_scaling(path: Path) -> list[Series]:
         It can't be read, or a key lacks or is wrong: says which.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
         raise InputError(str(path), f"is no JSON that can be read ({error})", _TODO) from error
     reader = _Reader(path)
     found = [reader.series(one, at) for one, at in reader.items(content, "series", "")]

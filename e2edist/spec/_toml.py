@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from e2edist.errors import SpecError, nearest
 
+from .text import read_text
+
 
 class Spec(BaseModel):
     """What people write: unknown keys and wrong types are faults, values never change afterwards."""
@@ -28,11 +30,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     SpecError
         No such file, not readable, not TOML (with line and column).
     """
+    text = read_text(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(str(path), f"can't be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SpecError(str(path), f"is not TOML: {error}") from error
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, model_validator
 
 from e2edist.errors import InputError, SpecError
+from e2edist.process import expand_home
 from e2edist.urls import absolute, identity, local_path, named_path, public, scheme
 
 from ._toml import Spec, parse, read_toml
+from .text import read_text
 
 _LIST_ENDING = ".txt"
 
@@ -102,7 +105,7 @@ def expand_inputs(patterns: tuple[str, ...]) -> list[str]:
     """Return the input files of patterns: urls, paths, globs, folders (their ``*.root``), ``.txt`` lists.
 
     Paths come out absolute, also those of ``file://`` urls; addresses stay as they were given. Lines of a
-    list are relative to the list.
+    list are relative to the list; what follows a # (first, or behind a blank) is a comment.
 
     Raises
     ------
@@ -182,18 +185,20 @@ def _expand_path(pattern: str, path: Path) -> list[str]:
 
 
 def _expand_list(path: Path) -> list[str]:
-    lines = [line for line in map(str.strip, _lines(path)) if line and not line.startswith("#")]
+    lines = [line for line in _lines(path) if line]
     if not lines:
         raise InputError(str(path), "names no files", "Write one file, glob or folder a line.")
     inner = [line for line in lines if line.endswith(_LIST_ENDING)]
     if inner:  # it could be the list itself
         raise InputError(str(path), f"names another list, {inner[0]}", "Name files, globs or folders.")
-    here = [line if scheme(line) else str(path.parent / Path(line).expanduser()) for line in lines]
+    here = [line if scheme(line) else str(path.parent / expand_home(line)) for line in lines]
     return [url for line in here for url in _expand(line)]
 
 
 def _lines(path: Path) -> list[str]:
+    """Return the lines of a list without comments and blanks at their ends."""
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(str(path), f"can't be read as a list of files ({error})") from error
+        text = read_text(path)
+    except SpecError as error:
+        raise InputError(error.where, f"{error.what} (a list of files)", error.todo) from error
+    return [re.sub(r"(^|\s)#.*", "", line).strip() for line in text.split("\n")]

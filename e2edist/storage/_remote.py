@@ -63,14 +63,17 @@ def prepare(url: str, timeout_s: float) -> None:
 
 @cache
 def _bound_http(timeout_s: float) -> None:
-    """Give fsspec's web client time limits, for uproot too: by default it bears minutes of silence.
+    """Give fsspec's web client time limits and the system's proxies, for uproot too.
 
-    What a user wrote in fsspec's own configuration wins.
+    By default it bears minutes of silence, and knows nothing of http_proxy, https_proxy, no_proxy. What a
+    user wrote in fsspec's own configuration wins.
     """
     limit = import_module("aiohttp").ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s)
     config = import_module("fsspec.config").conf
     for kind in HTTP:
-        config.setdefault(kind, {}).setdefault("client_kwargs", {}).setdefault("timeout", limit)
+        settings = config.setdefault(kind, {}).setdefault("client_kwargs", {})
+        for key, value in {"timeout": limit, "trust_env": True}.items():
+            settings.setdefault(key, value)
 
 
 @cache

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from e2edist.errors import BranchError, E2EError, InputError, UnsplitError
+from e2edist.process import expand_home
 from e2edist.urls import host, local_path, replicas
 
 from ._cache import Cache, Copy, ScratchError
@@ -266,7 +267,7 @@ def _fetch(journal: Journal, options: InputOptions, cache: Cache, name: str) -> 
 
 
 def _cache(options: InputOptions) -> Cache:
-    folder = Path(os.path.expandvars(options.scratch or tempfile.gettempdir())).expanduser()
+    folder = expand_home(os.path.expandvars(options.scratch or tempfile.gettempdir()))
     if "$" in str(folder):
         raise ScratchError(
             str(folder), "names a variable that is not set here", "Change scratch in [inputs]."

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 LOOPBACK = "127.0.0.1"
 _CONFIG = """\
@@ -112,6 +113,14 @@ class Web:
         self.thread.join(10)
 
 
+class Proxy(Web):
+    """A proxy that gives files of a folder, whatever their host is called; `asked` holds its requests."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.asked: list[str] = []
+
+
 class _Handler(BaseHTTPRequestHandler):
     def __init__(self, web: Web, *rest) -> None:
         self.web = web
@@ -120,6 +129,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         """Keep the test's output clean."""
 
+    def do_CONNECT(self):
+        self.web.asked.append(f"CONNECT {self.path}")
+        self.send_error(502)
+
     def do_HEAD(self):
         self._answer(body=False)
 
@@ -127,7 +140,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def _answer(self, *, body):
-        path = self.web.folder / self.path.lstrip("/")
+        url = urlsplit(self.path)
+        if url.netloc:  # as proxies are asked
+            self.web.asked.append(self.path)
+        path = self.web.folder / url.path.lstrip("/")
         if not path.is_file():
             self.send_error(404)
             return

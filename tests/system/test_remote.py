@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -12,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from servers import LOOPBACK, Web, Wire, XRootD, free_port
+from runs import environment
+from servers import LOOPBACK, Proxy, Web, Wire, XRootD, free_port
 
 from e2edist.demo import make_events
 from e2edist.errors import ChangedFileError, InputError
@@ -265,3 +268,49 @@ def test_a_copy_that_is_no_longer_the_planned_file_is_fetched_once_more(web, eve
     with pytest.raises(ChangedFileError, match="changed since it was planned") as raised:
         read_input(url, options, lambda path: open_events(replace(gone, url=path), COLUMNS))
     assert raised.value.where == url
+
+
+# --- proxies
+
+
+_READ = """
+import sys
+from pathlib import Path
+from test_remote import OPTIONS, pick, read_input, same, stage
+url, copy = sys.argv[1:]
+with stage(url, OPTIONS) as path:
+    assert path.read_bytes() == Path(copy).read_bytes()
+assert same(read_input(url, OPTIONS, pick), pick(copy))
+"""
+
+
+def through(url, copy, **variables):
+    """Read `url` in a process with these variables, by staging and directly; return what it said."""
+    env = {key: value for key, value in environment().items() if not key.lower().endswith("_proxy")}
+    path = os.pathsep.join([env["PYTHONPATH"], str(Path(__file__).parent)])
+    line = [sys.executable, "-c", _READ, url, str(copy)]
+    env |= {"PYTHONPATH": path, **variables}
+    done = subprocess.run(line, env=env, capture_output=True, text=True, timeout=HANGS_S, check=False)
+    return done.stderr
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY"])
+def test_files_are_had_by_the_proxy_of_the_environment(name, events, tmp_path):
+    path = events[0]
+    with Proxy(path.parent) as proxy:
+        url = f"http://files.invalid/{path.name}"
+        assert through(url, path, **{name: proxy.url}, TMPDIR=str(tmp_path)) == ""
+        assert set(proxy.asked) == {url}
+        proxy.asked.clear()
+        secure = through(url.replace("http:", "https:"), path, https_proxy=proxy.url, TMPDIR=str(tmp_path))
+        assert "InputError" in secure
+        assert set(proxy.asked) == {"CONNECT files.invalid:443"}
+
+
+@pytest.mark.parametrize("name", ["no_proxy", "NO_PROXY"])
+def test_hosts_that_need_no_proxy_are_asked_themselves(name, events, tmp_path):
+    path = events[0]
+    with Web(path.parent) as web, Proxy(tmp_path) as proxy:
+        hosts = {"http_proxy": proxy.url, name: f"elsewhere,{LOOPBACK}"}
+        assert through(f"{web.url}/{path.name}", path, **hosts, TMPDIR=str(tmp_path)) == ""
+        assert proxy.asked == []

@@ -1,5 +1,6 @@
 """What people write: parsed strictly, all faults at once, and fingerprinted by what decides a number."""
 
+import codecs
 import copy
 import hashlib
 from pathlib import Path
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import TAGGER, write_tagger
 
-from e2edist.errors import InputError, ModelError, SpecError, UnknownNameError
+from e2edist.errors import E2EError, InputError, ModelError, SpecError, UnknownNameError
+from e2edist.reporting.scaling import read_scaling
 from e2edist.spec._toml import parse, read_toml
 from e2edist.spec.campaign import CampaignSpec, expand_inputs, load_campaign, take_group
 from e2edist.spec.site import SiteSpec, load_site, site_folder
@@ -240,9 +242,9 @@ def test_a_file_that_is_not_toml_is_named_with_line_and_column(tmp_path):
     file.write_text('name = "a"\nseed = = 3\n')
     with pytest.raises(SpecError, match=r"x\.toml: is not TOML: .*line 2"):
         load_tagger(str(file))
-    file.write_bytes(b'name = "\xff"')
+    file.write_text("a = " + "[" * 100_000)
     with pytest.raises(SpecError, match=r"x\.toml: is not TOML"):
-        load_site(str(file))
+        load_tagger(str(file))
     with pytest.raises(SpecError, match=r"none\.toml: can't be read: No such file"):
         load_site(str(tmp_path / "none.toml"))
 
@@ -446,10 +448,46 @@ def test_a_pattern_without_files_is_an_error_that_names_it(tree, pattern):
         expand_inputs((pattern,))
 
 
-def test_a_list_that_is_not_text_is_an_error(tree):
-    (tree / "list.txt").write_bytes(b"root\xff\xfe")
-    with pytest.raises(InputError, match=r"list\.txt: can't be read as a list of files"):
-        expand_inputs(("list.txt",))
+ODD_TEXTS = {
+    "bytes": (b"a.root\nroot\xff", "is not UTF-8: byte 0xff in line 2"),
+    "latin": ("größe.root".encode("latin-1"), "is not UTF-8: byte 0xf6 in line 1"),
+    "utf-16": ("a.root\n".encode("utf-16"), "is UTF-16, not UTF-8"),
+    "utf-16 without a mark": ("\n\na.root\n".encode("utf-16-be"), "is no text: a zero byte stands in line 1"),
+    "utf-32": ("a.root\n".encode("utf-32"), "is UTF-32, not UTF-8"),
+    "zeros": (b"a.root\n\0\0\0", "is no text: a zero byte stands in line 2"),
+    "folder": (None, "is a folder, not a file"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_TEXTS)
+@pytest.mark.parametrize("name", ["list.txt", "x.toml", "x.json"])
+def test_a_file_that_is_not_text_is_an_error_that_says_so(tree, name, kind):
+    content, what = ODD_TEXTS[kind]
+    file = tree / name
+    file.mkdir() if content is None else file.write_bytes(content)
+    readers = {
+        "list.txt": lambda: expand_inputs((name,)),
+        "x.toml": lambda: load_site(name),
+        "x.json": lambda: read_scaling(Path(name)),
+    }
+    with pytest.raises(E2EError) as caught:
+        readers[name]()
+    assert f"{name}: {what}" in str(caught.value)
+
+
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_any_editor_may_write_lists_and_toml_files(tree, mark, end):
+    lines = ["# my files  ", "", "  a.root\t ", "b.root   # the other", "~nobody-of-that-name/x.root", "#"]
+    (tree / "list.txt").write_bytes(mark + end.join(lines).encode())
+    found = names(expand_inputs(("list.txt",)), tree)
+    assert found == ["a.root", "b.root", "~nobody-of-that-name/x.root"]
+    site = ["# mine", 'name = "größe"', "[pools.cpu] # here", 'kind = "local"', ""]
+    (tree / "x.toml").write_bytes(mark + end.join(site).encode())
+    assert load_site("x.toml").name == "größe"
+    (tree / "x.json").write_bytes(mark + end.join(["{", '"series": []', "}"]).encode())
+    with pytest.raises(InputError, match="series: is empty"):
+        read_scaling(Path("x.json"))
 
 
 def test_naming_pools_leaves_out_the_others_and_a_plain_number_is_for_all():

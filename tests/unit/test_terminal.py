@@ -63,7 +63,7 @@ def test_a_notification_gets_the_result_on_stdin_and_the_state_in_its_environmen
     ("command", "text"),
     [
         ("echo no mail >&2; exit 7", "exit code 7: no mail"),
-        ("sleep 60", "timed out"),
+        ("sleep 60", "it did not end in 0 s"),
         ("exit 1", "no output"),
     ],
 )
