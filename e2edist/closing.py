@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import subprocess
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from e2edist.campaign.bill import bill_facts, make_bill
+from e2edist.campaign.glance import glance
 from e2edist.campaign.quality import enforce, review
 from e2edist.campaign.summary import summarise
 from e2edist.errors import CampaignError
@@ -19,9 +20,11 @@ from e2edist.signals import INTERRUPTED
 from e2edist.terminal import print_bad, print_bill, print_quality, print_summary, print_where
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from threading import Event
 
     from e2edist.campaign.run import Campaign, RunResult
+    from e2edist.signals import Signals
 
     Say = Callable[[dict[str, Any]], None]
 
@@ -38,11 +41,7 @@ def close(campaign: Campaign, result: RunResult, console: Console, say: Say) -> 
         More was lost than may be, or scores are not as they should be.
     """
     if not result.complete:
-        console.print(
-            f"stopped with {result.ledger.events_done:,} of {campaign.plan.events:,} events done: "
-            "the same command does the rest",
-            highlight=False,
-        )
+        console.print(kept_line(campaign, result), highlight=False, soft_wrap=True)
     total = summarise(result.ledger.done.values())
     drifts = review(campaign.folder, total.quality, total.warnings, campaign.spec.reference)
     bill = make_bill(campaign.folder, total.pools)
@@ -60,6 +59,35 @@ def close(campaign: Campaign, result: RunResult, console: Console, say: Say) -> 
     limits = (campaign.spec.max_nan_fraction, campaign.spec.max_drift)
     enforce(campaign.folder, total.quality, drifts, limits)
     return 0
+
+
+@contextmanager
+def told_stop(campaign: Campaign, console: Console, signals: Signals) -> Iterator[Event]:
+    """Give what the first signal sets while a campaign runs; say what signals do, and what was kept."""
+
+    def tell() -> None:
+        text = "stopping: letting running chunks finish; Ctrl-C again to stop now"
+        console.print(text, highlight=False, soft_wrap=True)
+
+    try:
+        with signals.graceful(tell) as stop:
+            yield stop
+    except KeyboardInterrupt:
+        counts = glance(campaign.folder)
+        if counts is not None:
+            console.print(_kept(counts.events_done, campaign), highlight=False, soft_wrap=True)
+        raise
+
+
+def kept_line(campaign: Campaign, result: RunResult) -> str:
+    """Return the line of a campaign that was stopped: what is done, and what became of running chunks."""
+    finished = f"{result.finished_late:,} chunks finished after the signal"
+    return _kept(result.ledger.events_done, campaign, f" ({finished}, {result.cut_off:,} were cut off)")
+
+
+def _kept(done: int, campaign: Campaign, more: str = "") -> str:
+    kept = f"{done:,} of {campaign.plan.events:,} events are done and kept"
+    return f"stopped: {kept}{more}: the same command does the rest"
 
 
 def _allow(campaign: Campaign, result: RunResult) -> None:

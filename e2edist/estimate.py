@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from e2edist.campaign.forecast import Sampler, enough_chunks, forecast, measure_pools
 from e2edist.campaign.run import run_campaign
 from e2edist.campaign.usage import facts_of
+from e2edist.closing import kept_line, told_stop
 from e2edist.errors import CampaignError, ResourceError
 from e2edist.pools import is_batch, starts_at
 from e2edist.signals import INTERRUPTED
@@ -58,11 +59,10 @@ def estimate(
         watch(progress)
         sampler.look(progress, time.monotonic())
 
-    with signals.graceful() as stop:
+    with told_stop(campaign, console, signals) as stop:
         result = run_campaign(campaign, look, stop, ready)
     if signals.received:
-        done, events = result.ledger.events_done, campaign.plan.events
-        console.print(f"stopped with {done:,} of {events:,} events done, which are kept", highlight=False)
+        console.print(kept_line(campaign, result), highlight=False, soft_wrap=True)
         return INTERRUPTED
     receipts = result.ledger.done.values()
     measured = measure_pools(one for one in receipts if one.started >= before) or measure_pools(receipts)

@@ -52,13 +52,29 @@ class Signals:
         self._last = -float("inf")
 
     @contextmanager
-    def graceful(self) -> Iterator[threading.Event]:
-        """Let the first signal only set `stop` meanwhile, at which somebody looks all the time."""
+    def graceful(self, tell: Callable[[], None]) -> Iterator[threading.Event]:
+        """Let the first signal only set `stop` meanwhile, at which somebody looks all the time.
+
+        Parameters
+        ----------
+        tell : callable
+            Says to people what a second signal would do. Called soon after the first one, whatever the main
+            thread does: not by the handler, which may have come in the midst of a print.
+        """
+        over = threading.Event()
+        threading.Thread(target=self._tell, args=(tell, over), name="e2edist-stop", daemon=True).start()
         self._graceful = True
         try:
             yield self.stop
         finally:
             self._graceful = False
+            over.set()
+
+    def _tell(self, tell: Callable[[], None], over: threading.Event) -> None:
+        while not over.wait(_SAME_S):
+            if self.ending:
+                tell()
+                return
 
     def handle(self, number: int, frame: Any) -> None:  # noqa: ARG002
         """Answer a signal; runs in the main thread."""

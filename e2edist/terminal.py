@@ -35,6 +35,8 @@ _SHOWN = 20
 
 def describe(progress: Progress) -> str:
     """Return rate and forecast; earlier runs do not count for them."""
+    if progress.stopping:
+        return f"stopping, {progress.in_flight} in flight"
     if not progress.done_by and progress.done == progress.chunks:
         return "all done before"
     if not progress.workers and progress.rate is None:

@@ -106,8 +106,11 @@ class Driver:
         while any(lane.has_running() for lane in self._lanes) and time.monotonic() < until:
             progress.in_flight = self._flying()
             self._collect()
-        running = sum(len(lane.flying) for lane in self._lanes)
-        log.info("stopped: %d chunks finished meanwhile, %d still ran", progress.done - before, running)
+        progress.finished_late = progress.done - before
+        progress.cut_off = sum(len(lane.flying) for lane in self._lanes)  # one chunk of a task runs
+        log.info(
+            "stopped: %d chunks finished meanwhile, %d still ran", progress.finished_late, progress.cut_off
+        )
 
     def _left(self) -> bool:
         return bool(self._pending())

@@ -28,5 +28,8 @@ class Progress:
     pools: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
     #: nothing more is given out: what runs is waited for
     stopping: bool = False
+    #: chunks that ended since then, and those that were not waited for
+    finished_late: int = 0
+    cut_off: int = 0
     #: what looks wrong with the scores of this run
     warnings: tuple[str, ...] = ()

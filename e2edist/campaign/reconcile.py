@@ -60,6 +60,9 @@ def _adopt_parts(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) ->
         ledger.record_done(receipt)
         progress.done_by[receipt.pool] = progress.done_by.get(receipt.pool, 0) + 1
         log.info("%s", log_line(receipt))
+    if progress.stopping:
+        progress.finished_late += len(adopted)
+        progress.cut_off = max(0, progress.cut_off - len(adopted))
     ledger.restrict(counted, {failure.id: failure for failure in _still_lost(ledger, adopted)}, sizes)
     ended = sum(chunk.events for chunk in left) == ledger.events_failed
     ended = ended and all(chunk.events or chunk.id in ledger.failed for chunk in left)

@@ -73,6 +73,8 @@ class RunResult:
         Fraction of all events that is lost.
     complete : bool
         Whether every chunk has ended; else the run was stopped.
+    finished_late, cut_off : int
+        Of the chunks that ran when it was stopped, those that were finished, and the others.
     """
 
     ledger: Ledger
@@ -81,6 +83,8 @@ class RunResult:
     bad: list[dict[str, Any]]
     bad_fraction: float
     complete: bool
+    finished_late: int = 0
+    cut_off: int = 0
 
 
 def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
@@ -136,7 +140,7 @@ def run_campaign(
     watch : callable
         Called with the counts after every change, and a few times a second.
     stop : Event
-        Set it to stop giving out chunks; those running are dropped, and done again next time.
+        Set it to stop giving out chunks; those running may finish for a while (see `Limits`).
     ready : callable
         Called with each pool when its workers are there.
 
@@ -159,14 +163,15 @@ def run_campaign(
         before = ledger.events_done
         try:
             with log_to(folder / LOG):
-                seconds, complete = _drive(replace(campaign, plan=plan), ledger, watch, stop, ready)
+                seconds, complete, progress = _drive(replace(campaign, plan=plan), ledger, watch, stop, ready)
         except BaseException:
             with suppress(E2EError):  # the error that stopped it is the one to tell
                 _write_books(folder, plan, ledger)
             raise
         rows = _write_books(folder, plan, ledger)
     events = ledger.events_done - before
-    return RunResult(ledger, seconds, events, rows, bad_fraction(plan, ledger), complete)
+    lost, late = bad_fraction(plan, ledger), (progress.finished_late, progress.cut_off)
+    return RunResult(ledger, seconds, events, rows, lost, complete, *late)
 
 
 def _freeze(campaign: Campaign) -> Plan:
@@ -207,14 +212,14 @@ def _drive(
     watch: Callable[[Progress], None],
     stop: Event,
     ready: Callable[[Pool], None],
-) -> tuple[float, bool]:
-    """Run what is pending; return the seconds with workers at hand, and whether all ended."""
+) -> tuple[float, bool, Progress]:
+    """Run what is pending; return the seconds with workers at hand, whether all ended, and the counts."""
     done, pending = len(ledger.done), ledger.pending
     progress = Progress(done + len(pending), campaign.plan.events, done, 0, ledger.events_done)
     watch(progress)
     if not pending:
         remove_doubles(ledger)
-        return 0.0, True
+        return 0.0, True, progress
     name = f"{campaign.tagger.name} -> {campaign.folder}"
     ledger.telemetry = Telemetry(name, campaign.tagger.module)
     heart = Heart(campaign.folder, campaign.site.pools, progress, ledger.telemetry)
@@ -231,7 +236,7 @@ def _drive(
             raise
         complete = reconcile(ledger, campaign.plan.chunks(), progress) or complete
         note(progress)
-    return seconds, complete
+    return seconds, complete, progress
 
 
 def _driver(

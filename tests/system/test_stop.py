@@ -1,0 +1,105 @@
+"""Campaigns that are stopped while chunks run: what is said, what is finished, and what is kept."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from lab import until
+from runs import parts, receipts
+
+from e2edist.campaign.heartbeat import HEARTBEAT
+
+STOPPING = "stopping: letting running chunks finish; Ctrl-C again to stop now"
+
+
+def hold(lab, point="start", entry=40):
+    """Return the fault that lets one chunk of a.root run until the file `go` is there."""
+    return {"at": point, "do": "wait", "file": "a.root", "entry": entry, "until": str(lab.folder / "go")}
+
+
+def until_it_runs(lab, process, fault):
+    until(lambda: lab.hit("0") or process.poll() is not None)
+    assert process.poll() is None, process.said.read_text()
+
+
+def said_at_once(process, text=STOPPING):
+    until(lambda: text in process.said.read_text() or process.poll() is not None)
+    assert process.poll() is None
+    assert text in process.said.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_chunk_that_runs_at_a_signal_is_finished_counted_and_told(lab, clean, number):
+    fault = hold(lab)
+    process = lab.start(faults=[fault], fork=True)
+    until_it_runs(lab, process, fault)
+    os.kill(process.pid, number)
+    said_at_once(process)
+    before = {path.stem for path in parts(lab.out)}
+    (lab.folder / "go").touch()
+    code, said = lab.end(process)
+    assert code == 130
+    done = {receipt["id"] for receipt in receipts(lab.out)}
+    assert len(done - before) >= 1
+    assert any(name.endswith("-40-48") for name in done - before)
+    events = sum(receipt["events"] for receipt in receipts(lab.out))
+    assert f"stopped: {events} of 192 events are done and kept (" in said
+    assert "0 were cut off): the same command does the rest" in said
+    heart = json.loads((lab.out / HEARTBEAT).read_text())
+    assert (heart["state"], heart["events_done"]) == ("stopped", events)
+    log = (lab.out / "submit.log").read_text()
+    assert all(f"done chunk={name}" in log for name in done)
+    assert "stopping: letting running chunks finish" in log
+    lab.completes(clean, fork=True)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_second_signal_ends_the_wait_and_keeps_what_is_done(lab, clean, options):
+    fault = hold(lab)
+    process = lab.start(*options, faults=[fault], fork=True)
+    until_it_runs(lab, process, fault)
+    os.kill(process.pid, signal.SIGINT)
+    said_at_once(process)
+    time.sleep(0.2)  # a second one within a tenth of a second is taken for the same
+    os.kill(process.pid, signal.SIGINT)
+    code, said = lab.end(process)
+    assert code == 130
+    events = sum(receipt["events"] for receipt in receipts(lab.out))
+    assert f"stopped: {events} of 192 events are done and kept: the same command does the rest" in said
+    (lab.folder / "go").touch()
+    lab.completes(clean, fork=True)
+
+
+def test_a_part_that_was_written_but_not_told_at_a_stop_is_kept(lab, clean):
+    """The worker is held between its part's rename and the end of its task."""
+    fault = hold(lab, point="renamed")
+    process = lab.start(faults=[fault], fork=True)
+    until_it_runs(lab, process, fault)
+    until(lambda: [path for path in parts(lab.out) if path.stem.endswith("-40-48")])
+    os.kill(process.pid, signal.SIGTERM)
+    said_at_once(process)
+    time.sleep(0.2)
+    os.kill(process.pid, signal.SIGTERM)
+    code, _ = lab.end(process)
+    assert code == 130
+    held = parts(lab.out)
+    (late,) = [path.stem for path in held if path.stem.endswith("-40-48")]
+    log = (lab.out / "submit.log").read_text()
+    assert all(f"done chunk={path.stem}" in log for path in held)
+    assert "removed" not in log
+    (lab.folder / "go").touch()
+    lab.completes(clean, fork=True)
+    assert (lab.out / "submit.log").read_text().count(f"done chunk={late} ") == 1
+
+
+def test_an_estimate_keeps_every_part_that_was_written(lab, clean):
+    code, said = lab.run("--estimate", fork=True, threads=4)
+    assert code == 0, said
+    log = (lab.out / "submit.log").read_text()
+    assert "removed" not in log
+    assert sorted(path.stem for path in parts(lab.out)) == sorted(
+        line.split("chunk=")[1].split()[0] for line in log.splitlines() if " done chunk=" in line
+    )
+    lab.completes(clean, fork=True)
