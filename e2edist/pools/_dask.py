@@ -22,16 +22,17 @@ from e2edist.errors import ResourceError
 
 from . import Outcome, Setup
 from ._desk import Desk
+from ._lost import TaskCheck, not_running
 from ._remote import (
     UNFIT,
     SetupPlugin,
     exit_worker,
     hush,
     kill_worker,
+    look_round,
     stop_tasks,
     stop_worker,
     tell,
-    threads_and_stranded,
     unpack,
 )
 
@@ -61,6 +62,8 @@ _CLOSE_S = 5
 _RESULT_S = 30
 #: Pauses before a scheduler that does not answer is asked once more to set workers up.
 _PAUSES_S = (0.5, 1.0, 2.0)
+#: Tasks that are lost so often while none is done stop the campaign, sooner where the reason is known.
+_LOST, _LOST_FOR_A_REASON = 10, 2
 #: Threads are counted so often.
 _LOOK_S = 0.5
 #: After the first result others may come along so long, per thread and at most: the next go out together.
@@ -112,6 +115,9 @@ class DaskPool:
         self._run, self._count = secrets.token_hex(4), 0
         self._topic, self._told = f"e2edist-{name}-{self._run}", dict[str, bytes]()
         self._desk, self._looked, self._unfit = Desk(), -inf, ""
+        self._check, self._handed_back = TaskCheck(self._ask_workers), list[Outcome]()
+        #: how often tasks were lost since one was done, and why, where that is known
+        self._lost, self._fault = 0, ""
         self._setup = setup
         self._line: object = None
         self._start_up()
@@ -178,12 +184,16 @@ class DaskPool:
         Raises
         ------
         ResourceError
-            A worker can't be set up, and nobody else can replace it.
+            A worker can't be set up, and nobody else can replace it; or the scheduler takes no tasks.
         """
         if self._client.status != "running":
             return 0
         if self._unfit:
             raise self._cant_be_set_up(self._unfit)
+        if self._lost >= (_LOST_FOR_A_REASON if self._fault else _LOST):
+            what = f"its scheduler loses the tasks that it gets ({self._fault or 'they are unknown there'})"
+            todo = "Raise the limits of threads and memory (ulimit -u, -v): the same command does the rest."
+            raise ResourceError(f"pool {self.name}", what, todo)
         if time.monotonic() - self._looked > _LOOK_S + 1e-3 * self._desk.threads:
             self._look()
             self._looked = time.monotonic()
@@ -193,18 +203,57 @@ class DaskPool:
         try:
             self._introduce()
             found = self._client.run_on_scheduler(
-                threads_and_stranded, resource=self._resource, run=self._run
+                look_round, resource=self._resource, run=self._run, keys=(keys := self._check.suspects())
             )
         except (OSError, TimeoutError) as error:
             log.warning("pool %s: its scheduler does not answer: %s", self.name, error)
-            found = {}, []
-        self._desk.update(found[0])
-        self._hand_back(found[1])
+            self._desk.update({})
+            return
+        threads, stranded, (missing, running, fault) = found
+        self._desk.update(threads)
+        self._hand_back(stranded)
+        if keys:
+            self._check.look(missing, running)
+            self._fault = fault
+        self._find_lost()
 
     def _hand_back(self, keys: list[str]) -> None:
         """Let tasks come back as lost: somebody else may have room when their workers are gone."""
         for future in [future for future in self._running.copy().values() if future.key in keys]:
             future.cancel()
+
+    def _find_lost(self) -> None:
+        """Hand back the tasks that nobody will ever end."""
+        lost = self._check.lost()
+        what = "the scheduler does not know this task" + (f" ({self._fault})" if self._fault else "")
+        # One that has ended after all comes back by itself.
+        pending = [(tag, one) for tag, one in self._running.items() if one.status == "pending"]
+        found = [(tag, future) for tag, future in pending if future.key in lost]
+        self._lost += bool(found)
+        for tag, future in found:
+            self._forget(tag, future)
+            told = self._told.pop(str(future.key), None)
+            log.warning("pool %s: %s: %s", self.name, tag, what)
+            if told is None:
+                self._handed_back.append(Outcome(tag, "lost", error=ConnectionError(what)))
+            else:  # it was done, only the news of its end was lost
+                self._handed_back.append(Outcome(tag, "done", unpack(told)))
+            future.release()
+
+    def _forget(self, tag: str, future: Future[Any]) -> None:
+        del self._running[tag]
+        self._desk.leave(tag)
+        self._check.end(str(future.key))
+
+    def _ask_workers(self, places: dict[str, list[str]]) -> None:
+        # Not waited for: a worker that holds the interpreter's lock would keep us.
+        loop: Any = self._client.loop
+        loop.add_callback(self._take_answers, places)
+
+    async def _take_answers(self, places: dict[str, list[str]]) -> None:
+        with suppress(OSError, TimeoutError):
+            answers = await self._client._run(not_running, places, workers=list(places), on_error="ignore")
+            self._check.answer(key for keys in answers.values() for key in keys)
 
     def submit(self, tag: str, function: Callable[..., Any], *arguments: Any) -> None:
         """Start a task; its key is new for each attempt, so that an old result never answers for it."""
@@ -232,6 +281,7 @@ class DaskPool:
             futures = self._client.map(tell, *words, key=list(keys), pure=False)
         for tag, future in zip(tags, futures, strict=True):
             self._running[tag] = future
+            self._check.begin(str(future.key))
             future.add_done_callback(lambda ended, tag=tag: self._ended.put((tag, ended)))
 
     def _hear(self, event: tuple[float, tuple[str, bytes]]) -> None:
@@ -285,7 +335,7 @@ class DaskPool:
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what ended, waiting at most `timeout` seconds for the first."""
         self._send()
-        outcomes: list[Outcome] = []
+        outcomes, self._handed_back = self._handed_back, []
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -294,11 +344,12 @@ class DaskPool:
             except queue.Empty:
                 return outcomes
             if self._running.get(tag) is future:
-                del self._running[tag]
-                self._desk.leave(tag)
+                self._forget(tag, future)
                 outcomes.append(self._outcome(tag, future))
                 if outcomes[-1].kind == "lost":
                     self._looked = -inf
+                elif outcomes[-1].kind == "done":
+                    self._lost = 0
                 if len(outcomes) == 1:
                     time.sleep(min(_BREATHS_S, _BREATH_S * self._desk.threads))
 

@@ -13,6 +13,7 @@ from typing import Any
 from distributed import Worker, WorkerPlugin, get_worker
 
 from . import Setup
+from ._lost import find_tasks
 
 #: What they tell of chunks that raise and workers that die, the driver tells once and in our words.
 _HUSHED = (
@@ -109,10 +110,10 @@ def unpack(news: bytes) -> Any:
     return pickle.loads(zlib.decompress(news))  # noqa: S301 - as any result of a worker
 
 
-def threads_and_stranded(
-    resource: str, run: str, dask_scheduler: Any = None
-) -> tuple[dict[str, int], list[str]]:
-    """Return worker -> threads of a pool, and the keys of its tasks whose worker is gone."""
+def look_round(
+    resource: str, run: str, keys: list[str], dask_scheduler: Any = None
+) -> tuple[dict[str, int], list[str], tuple[list[str], dict[str, str], str]]:
+    """Return worker -> threads of a pool, its tasks whose worker is gone, and what is known of `keys`."""
     # Not those that are still being set up: a chunk would only wait there.
     workers = dask_scheduler.running
     if resource:
@@ -120,7 +121,8 @@ def threads_and_stranded(
     else:
         threads = {worker.address: worker.nthreads for worker in workers}
     waiting = [task.key for task in dask_scheduler.unrunnable if task.worker_restrictions and run in task.key]
-    return {address: count for address, count in threads.items() if count}, waiting
+    there = {address: count for address, count in threads.items() if count}
+    return there, waiting, find_tasks(keys, dask_scheduler)
 
 
 async def stop_worker(key: str, hard: bool, dask_scheduler: Any = None) -> tuple[str, bool, list[str]]:

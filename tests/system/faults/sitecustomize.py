@@ -12,6 +12,7 @@ times   in all processes together, counted by files in ``E2E_MARKS``; without it
 name    of the counting files, and of ``<name>.hit`` that is there once the fault struck
 
 ``E2E_CLOCK`` is "seconds:jump": time.time() jumps that long after the process began.
+``E2E_DROP`` is how many submissions of tasks the scheduler loses.
 ``E2E_IMPORT`` is how many seconds a spawned worker takes to import, as from a cold network disk; each that
 begins to leaves a file ``import.PID`` in ``E2E_MARKS``.
 ``E2E_FORK`` makes Dask fork its workers from a server that has imported everything: quick to start.
@@ -137,6 +138,16 @@ def _patch_publish(module):
     module._sync = _sync
 
 
+def _patch_scheduler(module):
+    update_graph = module.Scheduler.update_graph
+
+    async def update_or_lose(self, *args, **kwargs):
+        if not any(_mark(f"dropped.{i}") for i in range(int(os.environ.get("E2E_DROP", "0")))):
+            await update_graph(self, *args, **kwargs)
+
+    module.Scheduler.update_graph = update_or_lose
+
+
 def _patch_distributed(module):
     if "E2E_FORK" in os.environ:
         import multiprocessing
@@ -150,6 +161,7 @@ def _patch_distributed(module):
 PATCHES = {
     "e2edist.campaign.chunk": _patch_chunk,
     "e2edist.storage.publish": _patch_publish,
+    "distributed.scheduler": _patch_scheduler,
     "distributed.utils": _patch_distributed,
 }
 
@@ -172,7 +184,7 @@ class _Finder:
         return spec
 
 
-if FAULTS or "E2E_FORK" in os.environ:
+if FAULTS or {"E2E_FORK", "E2E_DROP"} & os.environ.keys():
     sys.meta_path.insert(0, _Finder())
 
 if "E2E_IMPORT" in os.environ and "--multiprocessing-fork" in sys.orig_argv:

@@ -1,0 +1,113 @@
+"""Tasks that are in flight here and that scheduler or workers know nothing of: nobody will ever end them.
+
+A submission, an assignment or the news of an end may get lost: without memory for another thread, with a
+connection that breaks, in a scheduler that was started anew. So both views are compared now and then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from threading import Thread
+from typing import Any
+
+#: Tasks are looked for so often, once they are in flight for so long, on the scheduler and on workers.
+_LOOK_S, _GRACE_S = 2.0, 5.0
+#: A scheduler that gets thousands at once needs longer to know them: so long for each task in flight.
+_GRACE_TASK_S = 5e-3
+_ASK_S, _ASK_GRACE_S = 10.0, 30.0
+#: States in which a task will end, or its worker be missed.
+_WILL_END = {"waiting", "no-worker", "queued", "processing"}
+_WILL_END_THERE = {"waiting", "ready", "constrained", "executing", "long-running", "resumed"}
+
+
+class TaskCheck:
+    """Tells which tasks are lost: those that are missing in two looks in a row.
+
+    Parameters
+    ----------
+    ask : callable
+        Takes worker -> keys, and has the workers asked for tasks that they don't run (see `not_running`);
+        their answers go to `answer`.
+    """
+
+    def __init__(self, ask: Callable[[dict[str, list[str]]], None]) -> None:
+        self._ask = ask
+        self._since: dict[str, float] = {}
+        self._missing: set[str] = set()
+        self._lost: set[str] = set()
+        self._unheld: set[str] = set()
+        self._looked = self._asked = 0.0
+
+    def begin(self, key: str) -> None:
+        """Note a task that is submitted."""
+        self._since[key] = time.monotonic()
+
+    def end(self, key: str) -> None:
+        """Note a task that has come back."""
+        self._since.pop(key, None)
+
+    def suspects(self) -> list[str]:
+        """Return the tasks to look for now: those in flight for a while."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_S:
+            return []
+        self._looked = now
+        grace_s = _GRACE_S + _GRACE_TASK_S * len(self._since)
+        return [key for key, since in self._since.items() if now - since > grace_s]
+
+    def look(self, missing: Iterable[str], running: Mapping[str, str]) -> None:
+        """Note what a look found: tasks that nobody knows, and the workers of those that run."""
+        found = set(missing)
+        self._lost |= self._missing & found
+        self._missing = found
+        now = time.monotonic()
+        if now - self._asked > _ASK_S:
+            self._asked = now
+            places: dict[str, list[str]] = {}
+            for key, worker in running.items():
+                if now - self._since.get(key, now) > _ASK_GRACE_S:
+                    places.setdefault(worker, []).append(key)
+            if places:
+                self._ask(places)
+
+    def answer(self, unheld: Iterable[str]) -> None:
+        """Take the tasks that their workers don't run; called by the client's own thread."""
+        found = set(unheld)
+        self._lost, self._unheld = self._lost | (self._unheld & found), found
+
+    def lost(self) -> set[str]:
+        """Return the tasks that are lost, once."""
+        found, self._lost = self._lost & self._since.keys(), set()
+        return found
+
+
+def find_tasks(keys: list[str], dask_scheduler: Any) -> tuple[list[str], dict[str, str], str]:
+    """Return which tasks will not end as far as a scheduler knows, the workers of the others, and why.
+
+    Why is empty where nothing is known to be wrong with the scheduler.
+    """
+    missing, running = [], {}
+    for key in keys:
+        task = dask_scheduler.tasks.get(key)
+        if task is None or task.state not in _WILL_END:
+            missing.append(key)
+        elif task.processing_on is not None:
+            running[key] = task.processing_on.address
+    return missing, running, _fault() if missing else ""
+
+
+def _fault() -> str:
+    """Return why this process can't take tasks: it needs a thread for each submission."""
+    with suppress(RuntimeError):
+        Thread(target=int, daemon=True).start()
+        return ""
+    return "can't start new thread"
+
+
+def not_running(places: dict[str, list[str]], dask_worker: Any = None) -> list[str]:
+    """Return those of its tasks that a worker does not run, nor will."""
+    tasks = dask_worker.state.tasks
+    keys = places.get(dask_worker.address, [])
+    return [key for key in keys if key not in tasks or tasks[key].state not in _WILL_END_THERE]
