@@ -90,7 +90,7 @@ def _queues(campaign: Campaign) -> list[str]:
         if not is_batch(spec.kind):
             continue
         try:
-            when = starts_at(name, spec, campaign.folder.absolute())
+            when = starts_at(name, spec, campaign.folder.absolute(), campaign.site.dask)
         except ResourceError as error:
             when = f"({error.what})"
         text = f"would start at {when}" if when else "its batch system makes no forecast of its queue"

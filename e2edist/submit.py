@@ -116,7 +116,8 @@ def _preview(campaign: Campaign, words: list[str] | None, console: Console) -> N
     site, folder = campaign.site, campaign.folder
     pools = {name: f"{p.kind}, {p.engine} on {p.provider}" for name, p in site.pools.items()}
     print_plan(console, campaign.plan, pools, folder)
-    jobs = {f"pool {name}": preview(name, pool, folder.absolute()) for name, pool in site.pools.items()}
+    at = folder.absolute()
+    jobs = {f"pool {name}": preview(name, pool, at, site.dask) for name, pool in site.pools.items()}
     if words is not None:
         jobs["the controller"] = preview_controller(site.controller, folder, words)
     for name, text in jobs.items():

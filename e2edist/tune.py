@@ -80,7 +80,7 @@ def _tune(args: argparse.Namespace, console: Console) -> int:
             sample = _sample(args, tagger, Path(folder), gpu=site.pools[name].provider != "cpu")
             sample.read()  # a fault of the file is told here, by name, and not by a worker
             search = _search(name, site, sample, args.budget_s, console)
-            _run(search, Path(folder))
+            _run(search, site, Path(folder))
             found = best_of(search.rows)
             if found is None:
                 faults = [row.fault for row in search.rows]
@@ -130,12 +130,13 @@ def _search(name: str, site: SiteSpec, sample: Sample, budget_s: float, console:
     return Search(name, site.pools[name], sample, Stopwatch(budget_s), note, [])
 
 
-def _run(search: Search, folder: Path) -> None:
-    from e2edist.pools import Place
+def _run(search: Search, site: SiteSpec, folder: Path) -> None:
+    from e2edist.pools import Place, configured
 
     place = Place(folder.absolute())
     try:
-        search.run(len(os.sched_getaffinity(0)), place, _PATIENCE_S)
+        with configured(site.dask):
+            search.run(len(os.sched_getaffinity(0)), place, _PATIENCE_S)
     finally:
         place.close()
 

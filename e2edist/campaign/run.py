@@ -13,7 +13,7 @@ from typing import Any
 
 from e2edist.engines import engine_options
 from e2edist.errors import E2EError, OutputError
-from e2edist.pools import Place, Pool, Setup, StoppedError, Telemetry, image_of, open_pool, show
+from e2edist.pools import Place, Pool, Setup, StoppedError, Telemetry, configured, image_of, open_pool, show
 from e2edist.spec.campaign import CampaignSpec, expand_inputs, name_group, take_group
 from e2edist.spec.model_files import check_planned
 from e2edist.spec.site import SiteSpec
@@ -223,7 +223,11 @@ def _drive(
     name = f"{campaign.tagger.name} -> {campaign.folder}"
     ledger.telemetry = Telemetry(name, campaign.tagger.module)
     heart = Heart(campaign.folder, campaign.site.pools, progress, ledger.telemetry)
-    with show(ledger.telemetry), beating(heart, watch, ready) as (note, met):
+    with (
+        configured(campaign.site.dask),
+        show(ledger.telemetry),
+        beating(heart, watch, ready) as (note, met),
+    ):
         try:
             with _pools(campaign, met, stop) as pools:
                 began = time.monotonic()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from e2edist.errors import E2EError
 from e2edist.pools import make_controller, preview
-from e2edist.spec.site import PoolSpec, SiteSpec
+from e2edist.spec.site import SiteSpec
 
 from . import Finding, Said, ask
 
@@ -34,7 +34,7 @@ def check_batch(site: SiteSpec, folder: Path) -> Iterator[Finding]:
             working.add(kind)
     for name, pool in pools.items():
         if pool.kind in working:
-            yield _job(name, pool, folder)
+            yield _job(name, site, folder)
     if site.controller.kind in working:
         yield _controller(site, folder)
 
@@ -67,11 +67,12 @@ def _answer(kind: str, said: Said) -> str:
     return said.last.removeprefix("sbatch: ") if kind == "slurm" else "it would be taken"
 
 
-def _job(name: str, pool: PoolSpec, folder: Path) -> Finding:
+def _job(name: str, site: SiteSpec, folder: Path) -> Finding:
     """Give a pool's job to the batch system for judging only."""
+    pool = site.pools[name]
     topic, account = f"job of {name}", pool.job.account
     try:
-        said = ask(_TRY[pool.kind], preview(name, pool, folder))
+        said = ask(_TRY[pool.kind], preview(name, pool, folder, site.dask))
     except E2EError as error:
         return Finding("fail", topic, str(error), "Correct the site file.")
     told = f"account {account}" if account else "no account given"

@@ -6,7 +6,7 @@ also ``preview(name, spec, folder) -> str``, the job's text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 from e2edist.plugins import load
 from e2edist.spec.site import PoolSpec
 
+from ._config import configured
 from ._containers import python_command
 from ._controller import ControllerJob, make_controller
 from ._images import image_of
@@ -33,6 +34,7 @@ __all__ = [
     "Setup",
     "StoppedError",
     "Telemetry",
+    "configured",
     "image_of",
     "is_batch",
     "make_controller",
@@ -191,7 +193,7 @@ def told_to_end() -> bool:
 
 
 def open_pool(name: str, spec: PoolSpec, setup: Setup, place: Place) -> Pool:
-    """Start the workers of a pool.
+    """Start the workers of a pool; `configured` around it says how Dask does that.
 
     Raises
     ------
@@ -202,16 +204,24 @@ def open_pool(name: str, spec: PoolSpec, setup: Setup, place: Place) -> Pool:
     StoppedError
         The pool was given up meanwhile.
     """
-    return place.start(partial(load("pools", spec.kind).make, name, spec, setup, place))
+    with configured():
+        return place.start(partial(load("pools", spec.kind).make, name, spec, setup, place))
 
 
-def preview(name: str, spec: PoolSpec, folder: Path) -> str:
-    """Return what a pool would give to its batch system, empty where there is none."""
-    module = load("pools", spec.kind)
-    return str(module.preview(name, spec, folder)) if hasattr(module, "preview") else ""
+def preview(name: str, spec: PoolSpec, folder: Path, dask: Mapping[str, Any] | None = None) -> str:
+    """Return what a pool would give to its batch system, empty where there is none.
+
+    Parameters
+    ----------
+    dask : mapping
+        The site's table ``[dask]``.
+    """
+    with configured(dask):
+        module = load("pools", spec.kind)
+        return str(module.preview(name, spec, folder)) if hasattr(module, "preview") else ""
 
 
-def starts_at(name: str, spec: PoolSpec, folder: Path) -> str:
+def starts_at(name: str, spec: PoolSpec, folder: Path, dask: Mapping[str, Any] | None = None) -> str:
     """Return when the batch system expects to start a job that is submitted now; empty if it does not say.
 
     Raises
@@ -219,5 +229,6 @@ def starts_at(name: str, spec: PoolSpec, folder: Path) -> str:
     ResourceError
         It refuses the job, or does not answer.
     """
-    module = load("pools", spec.kind)
-    return str(module.starts_at(name, spec, folder)) if hasattr(module, "starts_at") else ""
+    with configured(dask):
+        module = load("pools", spec.kind)
+        return str(module.starts_at(name, spec, folder)) if hasattr(module, "starts_at") else ""

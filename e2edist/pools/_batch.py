@@ -19,6 +19,7 @@ from e2edist.records.jobs import SubmittedJob, record_job
 from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup
+from ._config import table_text
 from ._crew import Batch, Crew
 from ._dask import DaskPool
 from ._notice import DeafPlugin, NoticePlugin, give_up, topic_of
@@ -194,19 +195,22 @@ def job_settings(name: str, spec: PoolSpec, certificates: Path) -> dict[str, Any
     job = spec.job
     threads = spec.threads or 1
     return {
+        # All there are: dask-jobqueue looks up in Dask's configuration what is missing or None.
+        "job_name": f"e2edist-{name}",
         "cores": threads,
         "memory": f"{spec.memory_gib or 2 * threads}GiB",
         "processes": 1,
-        "nanny": True,
+        "worker_command": "e2edist.pools._worker",
         "death_timeout": job.death_timeout_s,
         "local_directory": job.local_directory or None,
         "job_script_prologue": list(job.prologue),
         "job_directives_skip": list(job.skip),
-        "interface": job.interface or None,
+        "interface": job.interface,
         "worker_extra_args": [
             "--resources",
             shlex.quote(f"{resource_of(name)}={threads}"),
             "--no-dashboard",
+            *(["--dask-table", shlex.quote(table)] if (table := table_text()) else []),
             # Here and not as dask-jobqueue's security, which quotes nothing.
             *worker_options(certificates),
             *job.worker_args,

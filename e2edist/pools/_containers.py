@@ -66,7 +66,7 @@ def python_command(spec: ContainerSpec, *, gpu: bool) -> str:
 
 
 def worker_command(container: ContainerSpec, job: JobSpec, name: str, *, gpu: bool) -> str:
-    """Return the shell words that stand before ``-m distributed.cli.dask_worker`` in a job.
+    """Return the shell words that stand before ``-m e2edist.pools._worker`` in a job.
 
     The worker takes the place of the job's shell, so that it gets the batch system's signals and can
     hand back its chunks. Several workers in a job get their names and GPUs in a shell of each. `name` is

@@ -12,8 +12,8 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any
+from urllib.parse import urlsplit
 
-import dask
 from dask.base import annotate
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
@@ -21,6 +21,7 @@ from distributed.scheduler import KilledWorker
 from e2edist.errors import ResourceError
 
 from . import Outcome, Setup
+from ._config import configured
 from ._desk import Desk
 from ._lost import TaskCheck, not_running
 from ._remote import (
@@ -38,24 +39,6 @@ from ._remote import (
 
 log = logging.getLogger(__name__)
 
-#: Measured on campaigns of long chunks that hold the GIL for seconds (imports, compiles).
-SETTINGS = {
-    "distributed.scheduler.work-stealing": False,  # we hand out chunks ourselves
-    "distributed.scheduler.worker-ttl": "30 minutes",
-    # A dead worker's tasks come back to us at once: we count blame, not the scheduler.
-    "distributed.scheduler.allowed-failures": 0,
-    "distributed.worker.memory.target": False,  # nothing of ours is worth spilling
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.profile.enabled": False,
-    "distributed.comm.timeouts.connect": "60s",
-    "distributed.admin.tick.limit": "1 hour",  # no warnings about what is meant to be slow
-    # Every server measures itself 50 times a second by default: all the CPU of an idle one.
-    "distributed.admin.tick.interval": "500ms",
-    "distributed.admin.system-monitor.interval": "2s",
-}
-
-
 #: Closing waits so long for an answer; workers that hang are killed.
 _CLOSE_S = 5
 #: A receipt is small: what takes longer died with its worker.
@@ -72,9 +55,9 @@ _BREATH_S, _BREATHS_S = 50e-6, 0.05
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Apply `SETTINGS` while a cluster starts."""
+    """Let a cluster start with our configuration of Dask; it lasts as long where nobody set it for longer."""
     hush()
-    with dask.config.set(SETTINGS):
+    with configured():
         yield
 
 
@@ -164,7 +147,11 @@ class DaskPool:
     @property
     def dashboard(self) -> str:
         """Address of the Dask dashboard."""
-        return str(self._client.dashboard_link)
+        try:
+            return str(self._client.dashboard_link)
+        except (KeyError, IndexError, ValueError):  # it names a variable that is not set here
+            port = self._client.scheduler_info()["services"]["dashboard"]
+            return f"http://{urlsplit(self.scheduler).hostname}:{port}/status"
 
     @property
     def scheduler(self) -> str:

@@ -41,7 +41,8 @@ class HTCondor:
             raise SpecError(where, "job.launcher is for SLURM", "Let each job hold one worker.")
         folder = Path() if self._ships() else self.place.tls_folder(spec)
         settings = job_settings(self.pool, spec, folder)
-        settings["job_script_prologue"] = [_literal(line) for line in job.prologue]
+        for key in ("job_script_prologue", "worker_extra_args"):
+            settings[key] = [_literal(text) for text in settings[key]]
         # A job that was put back into the queue must not be taken for its former self.
         worker = _literal(f"{name}.$(date +%s)")
         try:
@@ -49,6 +50,9 @@ class HTCondor:
                 self.address,
                 name=worker,
                 disk=f"{job.disk_gib}GiB",
+                shebang="#!/usr/bin/env condor_submit",
+                submit_command_extra=[],
+                cancel_command_extra=[],
                 job_extra_directives=self._attributes() | job.attributes,
                 python=_literal(worker_command(spec.container, job, worker, gpu=spec.provider != "cpu")),
                 protocol=self.address.split("://", maxsplit=1)[0] + "://",

@@ -73,6 +73,8 @@ def _fault(model: type[BaseModel], item: dict[str, Any]) -> str:
         return f"{key}: missing"
     shown = repr(item["input"])
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if isinstance(item["input"], dict):
+        return f"{key}: {message}"
     return f"{key}: {message} (got {shown if len(shown) < 80 else shown[:77] + '...'})"
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from e2edist.errors import unknown_name
 
 from ._toml import Spec, parse, read_toml
 from .charge import ChargeSpec
 from .controller import ControllerSpec
+from .dask_table import check_table
 from .inputs import InputSpec
 from .jobs import ContainerSpec, JobSpec
 
@@ -81,6 +82,14 @@ class SiteSpec(Spec):
     inputs: InputSpec = InputSpec()
     #: where ``submit --detach`` runs
     controller: ControllerSpec = ControllerSpec()
+    #: Dask's own configuration, beyond its defaults and our settings, for scheduler, workers and client: keys
+    #: as in ``"distributed.comm.timeouts.connect" = "120s"``, or tables in tables
+    dask: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("dask")
+    @classmethod
+    def _known_to_dask(cls, table: dict[str, Any]) -> dict[str, Any]:
+        return check_table(table)
 
     def attached(self, scheduler: str, tls_folder: str) -> SiteSpec:
         """Return the site with the workers of a running Dask scheduler in place of its own."""

@@ -198,7 +198,7 @@ def test_workers_in_the_stand_in_for_shifter_give_the_local_table(shifter, image
         os.environ["PATH"] = before
     assert found == {f"{name} ({_digest(image.file)})"}
     ran = (Path(path).parent / "log" / "shifter").read_text()
-    assert "docker:e2edist/test:1 - python3 -m distributed.cli.dask_worker" in ran
+    assert "docker:e2edist/test:1 - python3 -m e2edist.pools._worker" in ran
 
 
 def test_the_image_says_what_it_is(image):

@@ -14,6 +14,7 @@ from e2edist.errors import E2EError, InputError, ModelError, SpecError, UnknownN
 from e2edist.reporting.scaling import read_scaling
 from e2edist.spec._toml import parse, read_toml
 from e2edist.spec.campaign import CampaignSpec, expand_inputs, load_campaign, take_group
+from e2edist.spec.dask_table import _flat, _put, defaults
 from e2edist.spec.site import SiteSpec, load_site, site_folder
 from e2edist.spec.tagger import RESERVED, TaggerSpec, load_tagger, packaged
 from e2edist.storage.parts import COLUMNS
@@ -347,6 +348,62 @@ def test_a_tagger_reads_only_the_columns_that_its_layers_and_seeds_need():
 
 
 # ---- sites
+
+
+def with_dask(table):
+    return {"name": "mine", "pools": {"cpu": {}}, "dask": table}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"distributed.comm.timeouts.connect": "120s"},
+        {"distributed": {"comm": {"timeouts": {"connect": "120s"}}}},
+        {"distributed.comm": {"timeouts.connect": "120s"}},
+    ],
+)
+def test_a_key_of_dask_is_written_with_dots_or_as_tables(table):
+    wanted = {"distributed": {"comm": {"timeouts": {"connect": "120s"}}}}
+    site = parse(SiteSpec, with_dask(table), "mine.toml")
+    assert site.dask == wanted
+    assert site.with_pools({"cpu": 3}, None).dask == site.attached("tcp://h:1", "").dask == wanted
+
+
+def test_names_that_anybody_may_choose_are_kept_and_underscores_stand_for_hyphens():
+    variables = {"MY_VARIABLE": "1", "OMP_NUM_THREADS": 2}
+    table = {"distributed.nanny.pre_spawn_environ": variables, "distributed.scheduler.work_stealing": True}
+    found = parse(SiteSpec, with_dask(table), "mine.toml").dask["distributed"]
+    assert found == {"nanny": {"pre-spawn-environ": variables}, "scheduler": {"work-stealing": True}}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        (
+            "distributed.comm.timeouts.conect",
+            "1s",
+            "no such key, did you mean 'distributed.comm.timeouts.connect'",
+        ),
+        ("comm.timeouts.connect", "1s", "no such key, did you mean 'distributed.comm.timeouts.connect'"),
+        ("distributed.comm.timeouts.connect.x", "1s", "no such key"),
+        ("distributed.comm.timeouts", "1s", "'1s' is not a table"),
+        ("distributed.comm.timeouts.connect", "soon", "'soon' is not a time as \"30s\""),
+        ("distributed.comm.shard", "64 pieces", "'64 pieces' is not a size as \"64MiB\""),
+        ("distributed.scheduler.preload", "mine", "'mine' is not a list"),
+        ("distributed.scheduler.allowed-failures", "many", "'many' is not a number"),
+        ("jobqueue.slurm.queue", "regular", "jobs are described in [pools.NAME.job]"),
+    ],
+)
+def test_a_key_that_dask_does_not_know_or_can_not_take_is_named(key, value, said):
+    text = message(SiteSpec, with_dask({key: value, "distributed.nosuchkey": 1}))
+    assert text.startswith(f"some.toml: dask: {key}: ")
+    assert said in text
+    assert "; distributed.nosuchkey: Dask knows no such key" in text
+
+
+def test_every_default_of_dask_is_a_value_that_may_be_written():
+    for name, value in _flat(defaults(), ""):
+        assert _put({}, name, tuple(value) if isinstance(value, list) else value, defaults()) is None
 
 
 def test_a_site_takes_other_numbers_of_workers_and_threads():
