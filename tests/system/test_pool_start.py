@@ -93,3 +93,24 @@ def test_a_scheduler_that_never_answers_is_an_error(client, monkeypatch):
     failing(client, monkeypatch, 9)
     with pytest.raises(ResourceError, match="pool here: its scheduler does not answer"):
         DaskPool("here", client, Setup(divmod, (7, 2)))
+
+
+def test_a_thread_whose_task_ended_takes_another_one(monkeypatch):
+    """Pools that share a scheduler send each task to a thread that is free, and know which are."""
+    sent = []
+    start = DaskPool._start
+    monkeypatch.setattr(
+        DaskPool, "_start", lambda pool, tasks, where: (sent.append(where), start(pool, tasks, where))
+    )
+    options = {"threads_per_worker": 2, "memory_limit": 0, "resources": {"here": 2}}
+    with (
+        settings(),
+        LocalCluster(n_workers=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", **options) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        pool = DaskPool("here", client, Setup(divmod, (7, 2)), resource="here")
+        until(lambda: pool.slots() == 2)
+        for i in range(6):
+            pool.submit(f"task {i}", divmod, 7, 2)
+            assert [one.tag for one in until(lambda: pool.wait(0.5))] == [f"task {i}"]
+    assert [list(where) for where in sent] == [["workers"]] * 6

@@ -267,3 +267,42 @@ def test_no_more_than_a_few_files_stay_open(tmp_path, monkeypatch):
     assert len(calls) == 6
     assert len(_kept._kept) == _kept._KEPT
     forget_files()
+
+
+# ---- how many requests
+
+
+def requested(reader, monkeypatch, start, stop):
+    """Return the (first, last) bytes of all requests that reading some entries takes."""
+    same_as_uproot(reader, start, stop)
+    source, requests = reader._opened.directory.file.source, []
+    chunks = source.chunks
+
+    def note(ranges, notifications):
+        requests.extend(ranges)
+        return chunks(ranges, notifications)
+
+    monkeypatch.setattr(source, "chunks", note)
+    read_baskets([reader._plain(one) for one in plain(reader)], start, stop)
+    return requests
+
+
+@pytest.mark.parametrize(("between", "count"), [(0, 1), (12_000, 1), (20_000, 2), (300_000, 2)])
+def test_baskets_that_lie_near_each_other_are_one_request_and_others_are_not(
+    tmp_path, monkeypatch, between, count
+):
+    """Two branches of 100 numbers, and so many bytes between them of another one that nobody wants."""
+    lists = ak.unflatten(np.arange(100), np.full(20, 5))
+    content = {
+        "EBRecHit_detid": ak.values_astype(lists, "u4"),
+        "other": np.zeros((20, max(1, between // 20)), "u1"),
+        "EBRecHit_energy": ak.values_astype(lists, "f4"),
+    }
+    with uproot.recreate(tmp_path / "x.root", compression=None) as file:
+        kinds = {name: getattr(values, "type", None) for name, values in content.items()}
+        tree = file.mktree("Events", kinds | {"other": ("u1", content["other"].shape[1:])})
+        for _ in range(2):  # what is written of the first ones has more between it
+            tree.extend(content)
+    with open_events(str(tmp_path / "x.root"), {"EB": frozenset({"detid", "energy"})}) as reader:
+        requests = requested(reader, monkeypatch, 20, 40)
+    assert len(requests) == count

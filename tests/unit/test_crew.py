@@ -303,6 +303,19 @@ def test_a_worker_is_drained_once_when_a_chunk_could_outlive_its_job(stage, cloc
         assert drained == wanted
 
 
+@pytest.mark.parametrize(("seconds", "wanted"), [(497, []), (499, ["gpu-0"])])
+def test_a_chunk_must_end_two_looks_before_the_walltime(stage, clock, seconds, wanted):
+    make, batch, names, drained = stage
+    crew = make(1, walltime_min=10)
+    crew.longest_s = 100.0
+    crew.look()
+    _all_run(batch, names)
+    crew.look()
+    clock.now += seconds  # 600 less 100 less two times a second
+    crew.look()
+    assert drained == wanted
+
+
 def _elastic(make, least, most, left):
     crew = make(least)
     crew.most, crew.left = most, left

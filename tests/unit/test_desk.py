@@ -30,6 +30,29 @@ def test_a_worker_that_left_is_not_named_again():
     assert (desk.seat("c"), desk.seat("d"), desk.threads) == ("w2", "", 1)
 
 
+def test_a_worker_that_came_back_with_fewer_threads_gets_a_task_when_one_is_free():
+    desk = Desk()
+    desk.update({"w1": 3})
+    assert [desk.seat(tag) for tag in "abc"] == ["w1"] * 3
+    desk.update({"w1": 1})
+    assert (desk.threads, desk.seat("d")) == (1, "")
+    desk.leave("a")
+    assert desk.seat("d") == ""
+    desk.leave("b")
+    assert desk.seat("d") == ""
+    desk.leave("c")
+    assert (desk.seat("d"), desk.seat("e")) == ("w1", "")
+
+
+def test_threads_that_are_taken_stay_taken_when_workers_are_looked_at_again():
+    desk = Desk()
+    desk.update({"w1": 2, "w2": 2})
+    assert [desk.seat(tag) for tag in "abc"] == ["w1", "w2", "w1"]
+    desk.update({"w1": 2, "w2": 2, "w3": 1})
+    assert sorted([desk.seat("d"), desk.seat("e")]) == ["w2", "w3"]
+    assert desk.seat("f") == ""
+
+
 tags = st.sampled_from("abcdef")
 workers = st.dictionaries(st.sampled_from(["w1", "w2", "w3"]), st.integers(1, 3))
 

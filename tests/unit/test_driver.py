@@ -41,6 +41,10 @@ class Death(BaseException):
     """Raised by a task to end its worker."""
 
 
+class Dropped(BaseException):
+    """Raised by a task that gets lost although its worker lives: a scheduler that restarts, a network."""
+
+
 class Worker:
     def __init__(self, threads):
         self.executor = ThreadPoolExecutor(threads)
@@ -104,6 +108,8 @@ class ThreadWorkers:
             if worker.life == life:
                 self._die(worker)
             return
+        except Dropped:
+            outcome = Outcome(tag, "lost", error=ConnectionError("the task was cancelled"))
         except Exception as error:
             outcome = Outcome(tag, "error", error=error)
         with self.lock:
@@ -314,6 +320,36 @@ def test_a_chunk_that_hangs_is_stopped_with_its_worker_and_found_down_to_its_ent
     assert (failure.start, failure.stop) == (3, 4)
     assert "it ran for more than 0 s" in failure.reason
     assert entries(ledger) == [*range(3), *range(4, 12)]
+
+
+def test_tasks_that_get_lost_a_few_times_blame_no_chunk(drive):
+    seen = Counter()
+
+    def work(chunk):
+        seen[chunk.id] += 1
+        if chunk.start == 0 and seen[chunk.id] <= 5:
+            raise Dropped
+        return receipt(chunk)
+
+    pool, _, progress, ended = drive(work, make_chunks(4))
+    assert ended
+    assert sorted(pool.runs.values()) == [1, 1, 1, 6]
+    assert (progress.done, progress.failed, progress.chunks) == (4, 0, 4)
+
+
+def test_a_chunk_that_gets_lost_each_time_is_not_given_out_for_ever(drive):
+    enough = 1000  # where it is, the run ends as if all had gone well
+
+    def work(chunk):
+        if holds(chunk, 9) and sum(pool.runs.total() for pool in drive.pools) < enough:
+            raise Dropped
+        return receipt(chunk)
+
+    pool, ledger, _, ended = drive(work, make_chunks(4))
+    assert ended
+    assert [(f.start, f.stop) for f in ledger.failed.values()] == [(9, 10)]
+    assert entries(ledger) == [entry for entry in range(32) if entry != 9]
+    assert pool.runs.total() < 100
 
 
 # ---- chunks that raise
@@ -705,6 +741,14 @@ def test_small_chunks_ride_together_each_is_done_once_and_the_last_ones_ride_alo
     assert (sizes[0], sizes[-1]) == (1, 1)
     assert 19 <= max(sizes) <= 20  # tenths of a second are no binary fractions
     assert len(sizes) < 100
+
+
+def test_setting_up_is_no_part_of_what_a_chunk_takes(drive):
+    def work(chunk):
+        return receipt(chunk) | {"stages": {"eventsetup": (1e6, 0.0, 0), "source": (100.0, 0.0, SIZE)}}
+
+    pool, *_ = drive(work, make_chunks(400), workers=1, threads=1)
+    assert 19 <= max(map(len, pool.loads)) <= 20
 
 
 @pytest.mark.parametrize("far", [False, True])

@@ -2,14 +2,17 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 from models import write_model, write_tagger
 
 from e2edist.engines import EngineOptions, make_engine, open_engine
+from e2edist.engines._slots import ImageLoader, ListLoader, SlotFeed
 from e2edist.errors import ModelError, UnknownNameError
+from e2edist.imaging.crops import Crops
 from e2edist.spec.tagger import load_tagger
 
 OUTPUT = {"name": "modelOutput", "columns": ["score"]}
@@ -277,6 +280,38 @@ def test_threads_that_share_an_engine_get_the_scores_of_one_thread(build):
         shared = list(pool.map(lambda batch: engine.predict(batch)["modelOutput"], batches))
     np.testing.assert_array_equal(shared, alone)
     assert len(np.unique(alone)) == 320
+
+
+def os_threads():
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_session_runs_on_as_many_threads_as_it_is_told_to(build, threads):
+    before = os_threads()
+    engine = engine_of(build(), threads=threads)
+    # Whoever calls is one of them.
+    assert os_threads() - before == threads - 1
+    assert engine.predict(images(8)).keys() == {"modelOutput"}
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_batches_of_a_thread_use_the_same_buffers_one_after_the_other(build, kind):
+    tagger = build()
+    engine = engine_of(tagger, batch=4, images=kind)
+    crops = Crops(np.zeros(41, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), 1, 32)
+    for _ in range(3):
+        with closing(SlotFeed(engine._rack, loader_of(kind, crops, tagger), engine._answer, 1)) as feed:
+            for start in range(0, 40, 4):
+                feed.load(start, start + 4)
+                assert feed.result()["modelOutput"].shape == (4,)
+    assert engine._rack._made == 1
+
+
+def loader_of(kind, crops, tagger):
+    if kind == "sparse":
+        return ListLoader(crops, tagger.normalisation, adds=True)
+    return ImageLoader(crops, tagger.normalisation, "modelInput", (4, 1, 32, 32))
 
 
 def test_an_engine_says_what_it_is(build):
