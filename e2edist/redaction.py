@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 #: Schemes that XRootD clients take for the same protocol.
 XROOTD = ("root", "roots", "xroot", "xroots")
 HTTP = ("http", "https")
 _HIDDEN = "***"
+#: A value of fewer characters is no secret, and may stand anywhere in a message.
+_SHORTEST = 6
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+]*://[^\s'\"<>`|]+")
 _BEARER = re.compile(r"\b(bearer)(?:\s|%20|\+)+[^\s'\"&,)]+", re.IGNORECASE)
 #: Servers and clients quote paths without their host, and what stands behind them.
@@ -53,10 +56,39 @@ def public(url: str) -> str:
     return f"{head}{mark}{server}{slash}{path}"
 
 
-def redact(text: str) -> str:
-    """Return a text, as a library's message, in which all addresses are `public` ones."""
+def secrets_of(url: str) -> list[str]:
+    """Return what `public` leaves out of an address, whole and by its values, as it may be quoted."""
+    shown = public(url)
+    if shown == url:
+        return []
+    rest = url.partition("://")[2]
+    user, mark, _ = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
+    tail = re.split(r"[?#;&]", rest, maxsplit=1)[1:]
+    found = {user, user.partition(":")[2]} if mark else set()
+    for text in tail:
+        found |= {text, *(pair.partition("=")[2] for pair in re.split(r"[?#;&]", text))}
+    found |= {unquote(text) for text in found}
+    return sorted((text for text in found if len(text) >= _SHORTEST), key=len, reverse=True)
+
+
+def redact(text: str, *addresses: str) -> str:
+    """Return a text, as a library's message, in which all addresses are `public` ones.
+
+    Parameters
+    ----------
+    addresses
+        Those that are in use: their secrets are known in whatever form a library gives them.
+    """
+    for secret in (secret for url in addresses for secret in secrets_of(url)):
+        text = text.replace(secret, _HIDDEN)
     if "://" not in text and "=" not in text and "earer" not in text:
         return text
-    text = _BEARER.sub(rf"\1 {_HIDDEN}", text)
+    text = _BEARER.sub(rf"\1+{_HIDDEN}", text)  # one word, so that it goes with its address
     text = _ADDRESS.sub(lambda found: public(found[0]), text)
     return _PARAMETER.sub(rf"\1{_HIDDEN}", text)
+
+
+def redact_word(word: str) -> str:
+    """Return a word of a command line, ``URL`` or ``--option=URL``, with a `public` address."""
+    option, mark, value = word.partition("=")
+    return f"{option}={public(value)}" if mark and option.startswith("-") else public(word)

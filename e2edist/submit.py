@@ -204,7 +204,7 @@ def _demo(tagger: str, output: str | None, console: Console, *, write: bool) -> 
 
 
 def _run(campaign: Campaign, console: Console, say: _Speaker, signals: Signals, *, estimating: bool) -> int:
-    from e2edist.campaign.plan import changed_files
+    from e2edist.campaign.resume import changed_files
     from e2edist.campaign.run import run_campaign
     from e2edist.closing import close, told_stop
     from e2edist.estimate import estimate

@@ -42,7 +42,8 @@ class Job:
     """All that a worker must know besides the chunk; travels once per worker.
 
     `folder` is empty for workers that don't see it, and `files` are then those of the model, by their names,
-    the ONNX file first (see `delivery`).
+    the ONNX file first (see `delivery`). `access` has, by the uuid of a file, the address to open it at where
+    that is not its chunks' url; it may hold secrets, so it lives in memory alone.
     """
 
     tagger: TaggerSpec
@@ -54,6 +55,7 @@ class Job:
     validation: str = ""
     files: Mapping[str, bytes] = field(default_factory=dict)
     image: str = ""
+    access: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 _jobs: dict[str, Job] = {}
@@ -138,7 +140,7 @@ def read_chunk(chunk: Chunk, job: Job) -> EventBatch:
         planned = FileInfo(path, chunk.format, chunk.tree, chunk.uuid, chunk.size, chunk.entries, ())
         return read_events(planned, tagger.columns(), tagger.objects.collections, chunk.start, chunk.stop)
 
-    return read_input(chunk.url, job.inputs, read)
+    return read_input(job.access.get(chunk.uuid, chunk.url), job.inputs, read)
 
 
 def score(images: Images, job: Job, clock: Clock) -> tuple[Engine, dict[str, Array]]:

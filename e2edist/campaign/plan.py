@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from e2edist.errors import E2EError, InputError, OutputError, ProgrammingError
 from e2edist.formats import FileInfo, open_events
@@ -21,10 +21,11 @@ from e2edist.records.chunk import Chunk
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 from e2edist.storage.staging import InputOptions, read_input
-from e2edist.urls import local_path
+from e2edist.urls import public, redact
 
 from . import names
 
+T = TypeVar("T")
 PLAN = names.PLAN
 _VERSION = 1
 #: Opening files waits for disks and networks, not for cores.
@@ -72,6 +73,9 @@ class Plan:
         What validation had said of the model; decides no number.
     group : str
         ``K/N DIGEST`` where these are a group of the input files, DIGEST is of the names of all; or empty.
+    access : dict of str to str
+        By uuid, the address to open a file at where that is not its url. It may hold secrets: it is of the
+        present command line, and no part of the plan as it is written.
     """
 
     tagger: dict[str, Any]
@@ -80,6 +84,7 @@ class Plan:
     skipped: tuple[tuple[str, str], ...] = ()
     validation: str = ""
     group: str = ""
+    access: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def fingerprint(self) -> str:
@@ -91,7 +96,7 @@ class Plan:
     @property
     def checksum(self) -> str:
         """sha256 over the whole plan: a chunk edge moved by hand would count events twice."""
-        content = asdict(self)
+        content = self._content()
         for name in ("validation", "group"):  # plans of before had none
             if not content[name]:
                 del content[name]
@@ -103,6 +108,11 @@ class Plan:
         """Number of entries of all files."""
         return sum(file.entries for file in self.files)
 
+    def addresses(self) -> list[str]:
+        """Return where to open all inputs, those that could not be planned too."""
+        found = [self.access.get(file.uuid, file.url) for file in self.files]
+        return found + [url for url, _ in self.skipped]
+
     def chunks(self) -> list[Chunk]:
         """Return all chunks, in the order of files and entries."""
         return [chunk for file in self.files for chunk in file.chunks()]
@@ -111,10 +121,15 @@ class Plan:
         """Return a plan of the same files with chunks of about `chunk_events`, on the edges there are."""
         return replace(self, files=tuple(_merge_edges(file, chunk_events) for file in self.files))
 
+    def _content(self) -> dict[str, Any]:
+        content = asdict(replace(self, access={}))
+        del content["access"]
+        return content
+
     def write(self, folder: Path) -> None:
         """Freeze the plan as ``plan.json``."""
         content = {"version": _VERSION, "fingerprint": self.fingerprint, "checksum": self.checksum}
-        content |= asdict(self)
+        content |= self._content()
         with publish(folder / PLAN) as draft:
             draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
@@ -142,7 +157,9 @@ def read_plan(folder: Path) -> Plan | None:
         raise OutputError(str(path), f"can't be read ({error})", "Choose another --output.") from error
     if not intact:
         raise OutputError(str(path), "was changed or is of another version", "Choose another --output.")
-    return plan
+    # Plans of before may hold addresses in full.
+    files = tuple(replace(file, url=public(file.url)) for file in plan.files)
+    return replace(plan, files=files, skipped=tuple((public(url), redact(why)) for url, why in plan.skipped))
 
 
 def make_plan(
@@ -194,15 +211,25 @@ def make_plan(
         pool.shutdown(wait=False, cancel_futures=True)
     faults = {url: item for url, item in zip(urls, looked, strict=True) if isinstance(item, E2EError)}
     if len(faults) > max_bad_fraction * len(urls):
-        raise _all_faults(list(faults.values()), len(urls))
+        raise all_faults(list(faults.values()), len(urls))
     found = [item for item in looked if not isinstance(item, E2EError)]
     _refuse_copies([info for info, _ in found])
     files = tuple(PlannedFile(**asdict(info)) for info, _ in found)
-    skipped = tuple((url, str(fault)) for url, fault in faults.items())
-    return Plan(tagger.identity(), files, max((size for _, size in found), default=0.0), skipped)
+    skipped = tuple((public(url), str(fault)) for url, fault in faults.items())
+    opened = [url for url in urls if url not in faults]
+    access = {file.uuid: url for file, url in zip(files, opened, strict=True) if file.url != url}
+    most = max((size for _, size in found), default=0.0)
+    return Plan(tagger.identity(), files, most, skipped, access=access)
 
 
-def _all_faults(faults: list[E2EError], files: int) -> E2EError:
+def look_at_all(urls: Sequence[str], look: Callable[[str], T]) -> list[T]:
+    """Return what `look` says of each input, many at a time."""
+    with ThreadPoolExecutor(_OPENERS) as pool:
+        return list(pool.map(look, urls))
+
+
+def all_faults(faults: list[E2EError], files: int) -> E2EError:
+    """Return one error that tells of all inputs that can't be used."""
     bugs = [fault for fault in faults if isinstance(fault, ProgrammingError)]
     if bugs or len(faults) == 1:
         return (bugs or faults)[0]
@@ -236,50 +263,3 @@ def _merge_edges(file: PlannedFile, chunk_events: int) -> PlannedFile:
 def default_chunk_events(tagger: TaggerSpec, entries: int, threads: int) -> int:
     """Return the tagger's own chunk size, or less where that would leave threads without work."""
     return max(1, min(tagger.chunk_events, entries // max(1, threads * _CHUNKS_PER_THREAD)))
-
-
-def check_same(
-    old: Plan,
-    tagger: TaggerSpec,
-    urls: Sequence[str],
-    folder: Path,
-    *,
-    format: str | None = None,  # noqa: A002
-    tree: str | None = None,
-) -> None:
-    """Refuse a folder that belongs to another plan.
-
-    Raises
-    ------
-    OutputError
-        Tagger, model, imaging or inputs differ; says which.
-    """
-    todo = "Choose another --output, or go on with what that folder was planned for."
-    new = json.loads(json.dumps(tagger.identity()))
-    keys = [key for key in sorted({*old.tagger, *new}) if old.tagger.get(key) != new.get(key)]
-    if keys:
-        what = f"belongs to another plan: its tagger differs in {', '.join(keys)}"
-        raise OutputError(str(folder), what, todo)
-    for file in old.files:
-        if format not in (None, file.format) or tree not in (None, file.tree):
-            what = f"belongs to another plan: {file.url} is read as {file.format}, tree {file.tree}"
-            raise OutputError(str(folder), what, todo)
-    planned = {file.url for file in old.files} | {url for url, _ in old.skipped}
-    if planned != set(urls):
-        gone, added = sorted(planned - set(urls)), sorted(set(urls) - planned)
-        parts = [f"{len(gone)} inputs are missing, as {gone[0]}"] if gone else []
-        parts += [f"{len(added)} are new, as {added[0]}"] if added else []
-        raise OutputError(str(folder), f"belongs to another plan: {'; '.join(parts)}", todo)
-
-
-def changed_files(plan: Plan) -> list[str]:
-    """Return the local files of a plan that are not as large as they were, or gone; no file is opened.
-
-    What is done of them is of the files that were planned; their open entries will be given up.
-    """
-    found = []
-    for file in plan.files:
-        path = local_path(file.url)
-        if path is not None and not (path.is_file() and path.stat().st_size == file.size):
-            found.append(file.url)
-    return found

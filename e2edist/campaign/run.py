@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,9 +35,10 @@ from .logfile import log_to
 from .memory import check_chunks, threads_of
 from .models import check_model
 from .overlap import Overlap
-from .plan import Plan, check_same, default_chunk_events, make_plan, read_plan
+from .plan import Plan, default_chunk_events, make_plan, read_plan
 from .progress import Progress
 from .reconcile import reconcile, remove_doubles
+from .resume import check_same, match_inputs
 from .summary import write_timing
 
 LOG = names.LOG
@@ -87,35 +88,35 @@ class RunResult:
     cut_off: int = 0
 
 
-def plan_campaign(spec: CampaignSpec, site: SiteSpec) -> Campaign:
+def plan_campaign(spec: CampaignSpec, site: SiteSpec, access: Mapping[str, str] | None = None) -> Campaign:
     """Return the campaign of `spec`: the frozen plan of its folder, or a new one. Writes nothing.
+
+    Parameters
+    ----------
+    access : mapping of str to str, optional
+        `Plan.access`, as whoever detached the campaign found it: the inputs are not compared once more.
 
     Raises
     ------
     E2EError
         Whatever the user must fix: inputs, tagger, model, folder, memory.
     """
-    tagger = load_tagger(spec.tagger, spec.model)
+    tagger, folder = load_tagger(spec.tagger, spec.model), Path(spec.output).absolute()
     said = check_model(tagger, site.pools, spec)
-    everything, folder = expand_inputs(spec.inputs), Path(spec.output).absolute()
-    urls = take_group(everything, spec.group)
+    everything = expand_inputs(spec.inputs) if access is None else []
+    urls, inputs = take_group(everything, spec.group) if everything else [], _inputs(site)
     check_reach(site.pools, urls, site.inputs.redirectors)
     look_at_folder(folder, fresh=spec.mode == "fresh")
     old = None if spec.mode == "fresh" else read_plan(folder)
     if old is not None:
-        check_same(old, tagger, urls, folder, format=spec.format, tree=spec.tree)
+        check_same(old, tagger, folder, spec.format, spec.tree)
         check_chunks(old, old, site.pools)
-        return Campaign(spec, site, tagger, old, folder, resumed=True, validation=said)
+        plan = match_inputs(old, urls, folder, inputs) if access is None else replace(old, access=access)
+        return Campaign(spec, site, tagger, plan, folder, resumed=True, validation=said)
     if spec.mode == "resume":
         raise OutputError(str(folder), "has no plan to go on with", "Leave out --resume to start one.")
-    clusters = make_plan(
-        tagger,
-        urls,
-        format=spec.format,
-        tree=spec.tree,
-        max_bad_fraction=spec.max_bad_fraction,
-        inputs=_inputs(site),
-    )
+    lose, form, tree = spec.max_bad_fraction, spec.format, spec.tree
+    clusters = make_plan(tagger, urls, format=form, tree=tree, max_bad_fraction=lose, inputs=inputs)
     wanted = spec.chunk_events or default_chunk_events(tagger, clusters.events, _threads(site))
     plan = replace(clusters.with_chunks(wanted), group=name_group(everything, spec.group))
     check_chunks(clusters, plan, site.pools)
@@ -189,9 +190,8 @@ def _freeze(campaign: Campaign) -> Plan:
         clear(folder)
     meanwhile = read_plan(folder)
     if meanwhile is not None:
-        urls = [file.url for file in plan.files] + [url for url, _ in plan.skipped]
-        check_same(meanwhile, campaign.tagger, urls, folder)
-        return meanwhile
+        check_same(meanwhile, campaign.tagger, folder)
+        return match_inputs(meanwhile, plan.addresses(), folder, _inputs(campaign.site))
     plan = replace(plan, validation=campaign.validation)
     plan.write(folder)
     return plan
@@ -298,5 +298,7 @@ def _setup(campaign: Campaign, name: str, key: str) -> Setup:
     near, folder = spec.job.shared_disk, campaign.folder.absolute()
     who = (tagger, campaign.plan.fingerprint, str(folder) if near else "", name)
     files = {} if near else check_planned(tagger.model.path, tagger.model.sha256).contents()
-    job = Job(*who, engine, inputs, campaign.validation, files, image_of(spec.container))
+    job = Job(
+        *who, engine, inputs, campaign.validation, files, image_of(spec.container), campaign.plan.access
+    )
     return Setup(prepare, (key, job))

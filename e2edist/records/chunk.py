@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from functools import cache
 
+from e2edist.redaction import public
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -14,7 +16,7 @@ class Chunk:
     Attributes
     ----------
     url, format, tree, uuid, size, entries
-        Of the file, as in the plan.
+        Of the file, as in the plan; `url` is kept and shown, so it never has secrets.
     start, stop : int
         Entries, half-open.
     """
@@ -27,6 +29,9 @@ class Chunk:
     entries: int
     start: int
     stop: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", public(self.url))  # receipts of before may hold it in full
 
     @property
     def id(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from e2edist.redaction import public, redact
+
 from .chunk import Chunk
 
 #: Attempts that a failure tells of.
@@ -38,6 +40,12 @@ class Failure:
     reason: str
     attempts: int
     tried: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Those of before may hold addresses in full; what a bug raised may quote one.
+        object.__setattr__(self, "url", public(self.url))
+        object.__setattr__(self, "reason", redact(self.reason))
+        object.__setattr__(self, "tried", tuple(map(redact, self.tried)))
 
     @classmethod
     def of(cls, chunk: Chunk, reason: str, attempts: int, tried: Iterable[str]) -> Failure:

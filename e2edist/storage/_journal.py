@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from e2edist.errors import E2EError, InputError
+from e2edist.urls import public, redact
+
+_RENEW = (
+    "Access is refused: a token, proxy or certificate may have expired. Give the same line with a new one."
+)
+#: What XRootD says where HTTP says 401 or 403.
+_REFUSED = re.compile(r"\[3010\]|not authorized|auth failed|permission denied", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class InputOptions:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at one place; `error` is "" if it worked."""
+    """One try at one place, of which `url` is what may be shown; `error` is "" if it worked."""
 
     url: str
     action: Literal["open", "copy"]
@@ -58,9 +66,9 @@ class Attempt:
 
 @dataclass(slots=True)
 class Journal:
-    """All tries at one file."""
+    """All tries at one file; `url` opens it, and only its public part is told."""
 
-    url: str
+    url: str = field(repr=False)
     attempts: list[Attempt] = field(default_factory=list)
 
     @contextmanager
@@ -70,25 +78,27 @@ class Journal:
         try:
             yield
         except E2EError as error:
-            fault = error.what
+            fault = redact(error.what, url)
             raise
         finally:
-            self.attempts.append(Attempt(url, action, round(time.monotonic() - started, 3), fault))
+            seconds = round(time.monotonic() - started, 3)
+            self.attempts.append(Attempt(public(url), action, seconds, fault))
 
     def error(self, last: E2EError) -> E2EError:
         """Return the error to raise after `last`: about the file that was asked for, naming all tries.
 
         The attempts are data of it (`attempts_of`), which survives pickling.
         """
-        failed = [one for one in self.attempts if one.error]
-        what = last.what
+        failed, url = [one for one in self.attempts if one.error], public(self.url)
+        what = failed[-1].error if failed else last.what
         if len(failed) > 1:
             what = f"can't be read from anywhere: {self._told(failed)}"
         where = last.where
         for one in failed:
-            where = where if self.url in where else where.replace(one.url, self.url)
-        where = where if self.url in where else self.url
-        told = (type(last) if isinstance(last, InputError) else InputError)(where, what, last.todo)
+            where = where if url in where else where.replace(one.url, url)
+        where = where if url in where else url
+        todo = _RENEW if is_refused(last) else last.todo
+        told = (type(last) if isinstance(last, InputError) else InputError)(where, what, todo)
         # Whatever else the last error knows, as the bad baskets of an EntriesError, goes along.
         vars(told).update(vars(last) | vars(told) | {"attempts": tuple(self.attempts)})
         return told
@@ -104,6 +114,18 @@ class Journal:
             times = f"{len(tries)} times" if len(tries) > 1 else "once"
             clauses.append(f"tried to {action} {url} {times} ({tries[-1].error})")
         return "; ".join(clauses)
+
+
+def is_refused(error: BaseException) -> bool:
+    """Return whether a server gave an error because it refuses access."""
+    at = error.__cause__
+    while at is not None:
+        if getattr(at, "status", None) in (401, 403):
+            return True
+        if not isinstance(at, PermissionError) and isinstance(at, OSError) and _REFUSED.search(str(at)):
+            return True
+        at = at.__cause__ or at.__context__
+    return False
 
 
 def attempts_of(error: BaseException) -> tuple[Attempt, ...]:

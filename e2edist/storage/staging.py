@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from e2edist.errors import BranchError, E2EError, InputError, UnsplitError
 from e2edist.process import expand_home
-from e2edist.urls import host, local_path, replicas
+from e2edist.urls import host, identity, local_path, public, replicas
 
 from ._cache import Cache, Copy, ScratchError
 from ._journal import Attempt, InputOptions, Journal, attempts_of
@@ -49,7 +49,7 @@ class Source:
     path : str
         Local path or url to open.
     url : str
-        What was asked for.
+        What was asked for, without secrets.
     staged : bool
         `path` is a copy on the node's own disk.
     attempts : tuple of Attempt
@@ -133,7 +133,7 @@ def open_input(url: str, options: InputOptions) -> Iterator[Source]:
                 staged = True
                 if not path:
                     raise
-        yield Source(path, url, staged, tuple(journal.attempts))
+        yield Source(path, public(url), staged, tuple(journal.attempts))
 
 
 @contextmanager
@@ -276,9 +276,10 @@ def _cache(options: InputOptions) -> Cache:
 
 
 def _name(url: str) -> str:
-    """Return a safe file name that is the url's alone, and that people recognise."""
-    tail = re.sub(r"[^A-Za-z0-9._-]+", "_", url.partition("?")[0].rpartition("/")[2])[-80:]
-    return f"{hashlib.sha256(url.encode()).hexdigest()[:24]}-{tail}"
+    """Return a safe file name that is the file's alone, with whatever token it is asked for."""
+    tail = re.sub(r"[^A-Za-z0-9._-]+", "_", public(url).rpartition("/")[2])[-80:]
+    text = "\n".join(identity(url))
+    return f"{hashlib.sha256(text.encode()).hexdigest()[:24]}-{tail}"
 
 
 def _warn(error: ScratchError) -> None:

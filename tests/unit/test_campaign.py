@@ -28,11 +28,11 @@ from e2edist.campaign.plan import (
     PLAN,
     Plan,
     PlannedFile,
-    check_same,
     default_chunk_events,
     make_plan,
     read_plan,
 )
+from e2edist.campaign.resume import check_same, match_inputs
 from e2edist.campaign.run import plan_campaign
 from e2edist.campaign.summary import TIMING, summarise, write_timing
 from e2edist.engines import EngineOptions
@@ -44,6 +44,7 @@ from e2edist.spec.campaign import CampaignSpec
 from e2edist.spec.site import SiteSpec
 from e2edist.spec.tagger import load_tagger
 from e2edist.storage.parts import COLUMNS, RECEIPT, write_part
+from e2edist.storage.staging import InputOptions
 
 edges_only = settings(deadline=None, max_examples=150, derandomize=True, database=None)
 #: The candidates of every event: what becomes of each, and its (pt, eta).
@@ -186,7 +187,8 @@ def test_a_plan_comes_back_from_disk_as_it_was(small, tmp_path):
     again = read_plan(tmp_path)
     assert again.chunks() == plan.chunks()
     assert again.fingerprint == plan.fingerprint
-    check_same(again, tagger, [url], tmp_path)
+    check_same(again, tagger, tmp_path)
+    assert match_inputs(again, [url], tmp_path, InputOptions()) == again
     assert read_plan(tmp_path / "elsewhere") is None
 
 
@@ -228,12 +230,12 @@ def test_another_tagger_model_or_list_of_inputs_is_refused_and_the_reason_named(
     plan = make_plan(tagger, [url])
     other_model = tagger.model_copy(update={"model": tagger.model.model_copy(update={"sha256": "0" * 64})})
     with pytest.raises(OutputError, match=r"its tagger differs in model\. Choose another --output"):
-        check_same(plan, other_model, [url], tmp_path)
+        check_same(plan, other_model, tmp_path)
     renamed = tagger.model_copy(update={"name": "y", "endcap_factor": 2.0})
     with pytest.raises(OutputError, match="differs in endcap_factor, name"):
-        check_same(plan, renamed, [url], tmp_path)
+        check_same(plan, renamed, tmp_path)
     with pytest.raises(OutputError, match=r"1 inputs are missing, as .*a\.root; 2 are new, as b\.root"):
-        check_same(plan, tagger, ["b.root", "c.root"], tmp_path)
+        match_inputs(plan, ["b.root", "c.root"], tmp_path, InputOptions())
 
 
 def test_the_fingerprint_of_a_plan_is_that_of_tagger_and_files_and_not_of_paths_or_chunks():

@@ -13,7 +13,8 @@ import pytest
 from models import write_external, write_model, write_tagger
 from onnx import TensorProto, helper, numpy_helper
 
-from e2edist.campaign.plan import Plan, check_same
+from e2edist.campaign.plan import Plan
+from e2edist.campaign.resume import check_same
 from e2edist.engines import EngineOptions, _session, open_engine
 from e2edist.errors import ModelError, OutputError
 from e2edist.spec.model_files import model_files
@@ -224,10 +225,10 @@ def test_a_worker_that_stays_serves_the_new_model_to_the_next_campaign(net):
 def test_other_weights_are_another_plan(net, tmp_path):
     tagger = tagger_of(net)
     plan = Plan(tagger.identity(), (), 0.0)
-    check_same(plan, tagger, [], tmp_path)
+    check_same(plan, tagger, tmp_path)
     change(net.with_name("net.onnx.data"))
     with pytest.raises(OutputError, match="belongs to another plan: its tagger differs in model"):
-        check_same(plan, tagger_of(net), [], tmp_path)
+        check_same(plan, tagger_of(net), tmp_path)
 
 
 def test_engines_of_tensorrt_are_kept_by_identity(net, monkeypatch):
