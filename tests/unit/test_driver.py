@@ -745,7 +745,7 @@ def test_small_chunks_ride_together_each_is_done_once_and_the_last_ones_ride_alo
 
 def test_setting_up_is_no_part_of_what_a_chunk_takes(drive):
     def work(chunk):
-        return receipt(chunk) | {"stages": {"eventsetup": (1e6, 0.0, 0), "source": (100.0, 0.0, SIZE)}}
+        return receipt(chunk, stages={"eventsetup": (1e6, 0.0, 0), "source": (100.0, 0.0, SIZE)})
 
     pool, *_ = drive(work, make_chunks(400), workers=1, threads=1)
     assert 19 <= max(map(len, pool.loads)) <= 20

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from models import write_model, write_tagger
+from receipts import make_receipt
 from test_campaign import write_hits
 
 from e2edist.campaign.chunk import PREDICTIONS, Chunk, Job, prepare, run_chunk
@@ -82,7 +83,7 @@ class Asked:
 
 
 CHUNK = Chunk("a.root", "hits", "Events", "f" * 32, 1, 9, 0, 9)
-SCORED, EMPTY = {"status": {"ok": 3, "pt": 1}}, {"status": {"pt": 4}}
+SCORED, EMPTY = (make_receipt(CHUNK, "f", status=status) for status in ({"ok": 3, "pt": 1}, {"pt": 4}))
 
 
 def test_only_pools_of_another_kind_are_asked_and_each_of_them_once():
