@@ -127,7 +127,7 @@ def _rows(receipt: Receipt) -> Iterable[dict[str, Any]]:
     common = {
         "chunk": receipt.id,
         **{key: getattr(receipt, key) for key in ("started", "host", "pid", "pool")},
-        **{key: receipt.engine[key] for key in ("device", "provider")},
+        **{key: receipt.engine.get(key, "") for key in ("device", "provider")},
     }
     for stage, (wall, cpu, items) in receipt.stages.items():
         yield common | {"stage": stage, "wall_ms": wall, "cpu_ms": cpu, "items": items}

@@ -182,8 +182,8 @@ class _Reader:
 
     def _note(self, receipt: Receipt) -> None:
         engine = receipt.engine
-        key = receipt.pool, engine["device"]
-        kind = self.kinds.setdefault(key, Kind(*key, engine["provider"]))
+        key = receipt.pool, engine.get("device", "")
+        kind = self.kinds.setdefault(key, Kind(*key, engine.get("provider", "")))
         kind.chunks += 1
         kind.events += receipt.events
         kind.objects += receipt.rows

@@ -102,6 +102,10 @@ class Web:
     def url(self) -> str:
         return f"http://{self.host}:{self.server.server_port}"
 
+    def away(self) -> bool:
+        """Whether the next request is refused."""
+        return False
+
     def __enter__(self):
         self.thread.start()
         return self
@@ -140,6 +144,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def _answer(self, *, body):
+        if self.web.away():
+            self.send_error(503)
+            return
         url = urlsplit(self.path)
         if url.netloc:  # as proxies are asked
             self.web.asked.append(self.path)

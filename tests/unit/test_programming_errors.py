@@ -73,7 +73,7 @@ def test_a_name_error_of_a_format_is_never_told_as_damage(plugin, events, where)
     line = path.read_text().splitlines().index(next(x for x in path.read_text().splitlines() if BUG in x)) + 1
     assert bug.place == f"{path}, line {line}"
     assert str(bug).startswith(f"this is a bug in {bug.place}, not bad data: NameError: name 'no_such_name'")
-    assert "Correct or update the plug-in." in str(bug)
+    assert "Correct or update that plug-in." in str(bug)
     assert "Traceback" in bug.traceback
     assert BUG in bug.traceback
 
