@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -78,6 +79,7 @@ class Heart:
         self._pools: dict[str, Pool] = {}
         self._lock, self._stop = Lock(), Event()
         self._last: dict[str, Any] = {}
+        self._state = "running"
         facts = {name: facts_of(spec, jobs=is_batch(spec.kind)) for name, spec in specs.items()}
         self._journal = Journal(folder, facts)
         self._thread = Thread(target=self._beat, name="e2edist-heartbeat", daemon=True)
@@ -108,8 +110,12 @@ class Heart:
 
     def start(self) -> None:
         """Beat from now on."""
-        self._write("running", "")
+        self._write(self._state, "")
         self._thread.start()
+
+    def interrupt(self) -> None:
+        """Tell from now on that it is stopped: whatever hangs from now on must not make that untrue."""
+        self._state = "stopped"
 
     def end(self, error: BaseException | None) -> None:
         """Write the last word: done, stopped, or failed and why."""
@@ -125,7 +131,7 @@ class Heart:
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_S):
-            self._write("running", "")
+            self._write(self._state, "")
 
     def _write(self, state: str, error: str) -> None:
         with self._lock:
@@ -133,6 +139,8 @@ class Heart:
             counts = asdict(progress) | self._pace.facts(progress)
         content = self._origin | {"state": state, "error": error, "updated": round(time.time(), 3)}
         looked = self._look_at(pools)
+        if self._stop.is_set() and threading.current_thread() is self._thread:
+            return  # asking pools took too long: the last word is written
         self._telemetry.sample(progress, looked)
         self._journal.note(looked, progress.lost_s, last=self._stop.is_set())
         content |= counts | {"pools": looked}
@@ -183,6 +191,14 @@ def beating(heart: Heart, watch: Watch, ready: Ready) -> Iterator[tuple[Watch, R
         heart.start()
         yield note, met
     except BaseException as error:
+        _end(heart, error)
+        raise
+    _end(heart, None)
+
+
+def _end(heart: Heart, error: BaseException | None) -> None:
+    try:
+        heart.end(error)
+    except KeyboardInterrupt:  # the last word is said all the same; there is no third one
         heart.end(error)
         raise
-    heart.end(None)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-from e2edist.engines import engine_options
 from e2edist.errors import E2EError, OutputError
-from e2edist.pools import Place, Pool, Setup, StoppedError, Telemetry, configured, image_of, open_pool, show
+from e2edist.pools import Pool, Telemetry, configured, show
 from e2edist.spec.campaign import CampaignSpec, expand_inputs, name_group, take_group
-from e2edist.spec.model_files import check_planned
 from e2edist.spec.site import SiteSpec
 from e2edist.spec.tagger import TaggerSpec, load_tagger
 from e2edist.storage.publish import sweep
@@ -23,7 +21,7 @@ from e2edist.storage.staging import InputOptions
 
 from . import names
 from .bad import bad_fraction, bad_rows, write_bad
-from .chunk import PREDICTIONS, Job, prepare
+from .chunk import PREDICTIONS
 from .delivery import check_reach
 from .driver import Driver
 from .folder import check_folder, clear, look_at_folder
@@ -34,6 +32,7 @@ from .lock import locked
 from .logfile import log_to
 from .memory import check_chunks, threads_of
 from .models import check_model
+from .open_pools import open_pools
 from .overlap import Overlap
 from .plan import Plan, default_chunk_events, make_plan, read_plan
 from .progress import Progress
@@ -229,7 +228,7 @@ def _drive(
         beating(heart, watch, ready) as (note, met),
     ):
         try:
-            with _pools(campaign, met, stop) as pools:
+            with open_pools(campaign, met, stop, heart.interrupt) as pools:
                 began = time.monotonic()
                 complete = _driver(campaign, ledger, pools, note, stop).run(pending, progress)
                 seconds = time.monotonic() - began
@@ -267,38 +266,3 @@ def _far(campaign: Campaign) -> dict[str, Path]:
     pools = campaign.site.pools.items()
     keys = (f"{campaign.plan.fingerprint}:{name}" for name, pool in pools if not pool.job.shared_disk)
     return dict.fromkeys(keys, campaign.folder)
-
-
-@contextmanager
-def _pools(campaign: Campaign, ready: Callable[[Pool], None], stop: Event) -> Iterator[dict[str, Pool]]:
-    """Open the pools; once `stop` is set, those that are not there yet are left out."""
-    pools: dict[str, Pool] = {}
-    place = Place(campaign.folder.absolute(), stop)
-    with ExitStack() as stack:
-        stack.callback(place.close)
-        try:
-            with suppress(StoppedError):
-                for name, spec in campaign.site.pools.items():
-                    key = f"{campaign.plan.fingerprint}:{name}"
-                    pool = open_pool(name, spec, _setup(campaign, name, key), place)
-                    stack.callback(pool.close)
-                    pools[key] = pool
-                    ready(pool)
-            yield pools
-        except KeyboardInterrupt:
-            place.at_once = True
-            raise
-
-
-def _setup(campaign: Campaign, name: str, key: str) -> Setup:
-    """Return what makes the campaign known to the workers of a pool."""
-    spec, tagger = campaign.site.pools[name], campaign.tagger
-    engine, inputs = engine_options(spec, campaign.spec.batch), _inputs(campaign.site)
-    engine = replace(engine, accepted=campaign.spec.accept_failed_validation)
-    near, folder = spec.job.shared_disk, campaign.folder.absolute()
-    who = (tagger, campaign.plan.fingerprint, str(folder) if near else "", name)
-    files = {} if near else check_planned(tagger.model.path, tagger.model.sha256).contents()
-    job = Job(
-        *who, engine, inputs, campaign.validation, files, image_of(spec.container), campaign.plan.access
-    )
-    return Setup(prepare, (key, job))

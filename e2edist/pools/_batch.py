@@ -19,6 +19,7 @@ from e2edist.records.jobs import SubmittedJob, record_job
 from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup
+from ._ask import tell_workers
 from ._config import table_text
 from ._crew import Batch, Crew
 from ._dask import DaskPool
@@ -41,7 +42,8 @@ class BatchPool(DaskPool):
         client.subscribe_topic(topic_of(name), lambda event: self._hear_leaving(event[1]))
         for plugin in (NoticePlugin, DeafPlugin):
             client.register_plugin(plugin(name, resource, spec.job.notice_s))
-        super().__init__(name, client, setup, resource=resource)
+        super().__init__(name, client, setup, resource=resource, stopping=lambda: place.giving_up)
+        self._place = place
         shared = spec.job.workers_per_job
         jobs, most = -(-(spec.workers or 1) // shared), -(-spec.workers_most // shared)
         self._crew = Crew(batch, spec.job, name, jobs, self._joined, self._drain, self._drop, self._dismiss)
@@ -92,36 +94,28 @@ class BatchPool(DaskPool):
         self._crew.unfit[job_of(worker)] = why
 
     def _joined(self) -> set[str]:
-        names, stranded = self._client.run_on_scheduler(_names_and_stranded, resource=self._resource)
+        names, stranded = self._ask(_names_and_stranded, resource=self._resource)
         self._hand_back(stranded)
         return {job_of(name) for name in names}
 
     def _drop(self, names: list[str]) -> None:
-        self._hand_back(self._client.run_on_scheduler(_remove_workers, names=names))
+        self._hand_back(self._ask(_remove_workers, names=names))
 
     def _drain(self, names: list[str]) -> list[str]:
-        workers: dict[str, str] = self._client.run_on_scheduler(
-            _close_off, names=names, resource=self._resource
-        )
+        workers: dict[str, str] = self._ask(_close_off, names=names, resource=self._resource)
         if workers:
             self.leaving.update(workers.values())
             self._looked = -inf
-            # Not waited for: its node may be gone.
-            loop: Any = self._client.loop
-            loop.add_callback(self._tell_leaving, list(workers))
+            tell_workers(self._client, give_up, self._resource, workers=list(workers))
         return list(workers.values())
 
-    async def _tell_leaving(self, workers: list[str]) -> None:
-        with suppress(OSError, TimeoutError):
-            await self._client._run(give_up, self._resource, workers=workers, on_error="ignore")
-
     def _dismiss(self, names: list[str], number: int) -> list[str]:
-        found: list[str] = self._client.run_on_scheduler(_end_idle, names=names, number=number)
+        found: list[str] = self._ask(_end_idle, names=names, number=number)
         return found
 
     def close(self) -> None:
         """Let go of all tasks, so that no worker waits for their end, and cancel the jobs."""
-        self._crew.wanted = 0
+        self._crew.wanted, self._crew.hurried = 0, self._place.at_once
         with suppress(OSError, TimeoutError):
             self._client.cancel(list(self._running.values()))
         self._crew.close()

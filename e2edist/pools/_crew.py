@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 #: A batch system that does not answer in so many seconds is asked again later.
 _CALL_S = 60
-#: Cancelled jobs get so long to leave the queue.
-_LEAVE_S = 30
+#: Cancelled jobs get so long to leave the queue; where there is no time, so long to end what is under way.
+_LEAVE_S, _HURRIED_S = 30, 2
 
 
 class Batch(Protocol):
@@ -113,6 +113,8 @@ class Crew:
         Chunks that a job runs at a time.
     unfit : dict of str to str
         Workers that joined and can't be set up, and why: as if their jobs had died.
+    hurried : bool
+        Whether there is no time to wait until cancelled jobs have left the queue.
     submitted : callable
         Is told the id of each job that was submitted, and the name of its worker.
     """
@@ -132,6 +134,7 @@ class Crew:
     longest_s: float = 0.0
     left: int = 0
     unfit: dict[str, str] = field(default_factory=dict)
+    hurried: bool = False
     submitted: Callable[[str, str], None] = lambda job, name: None  # noqa: ARG005
     _least: int = 0
     _members: list[_Member] = field(default_factory=list)
@@ -275,10 +278,10 @@ class Crew:
         log.info("pool %s: submitted job %s for %s", self.prefix, job, name)
 
     def close(self) -> None:
-        """Cancel all jobs and wait until they have left the queue."""
+        """Cancel all jobs and wait until they have left the queue, unless there is no time for that."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(_CALL_S)
+            self._thread.join(_HURRIED_S if self.hurried else _CALL_S)
         ids, cancelled, why = [member.job for member in self._members], False, "they do not leave it"
         deadline = time.monotonic() + _LEAVE_S
         while ids and time.monotonic() < deadline:
@@ -286,7 +289,7 @@ class Crew:
                 if not cancelled:
                     self.batch.cancel(ids)
                     cancelled = True
-                if set(self.batch.states(ids).values()) <= {"ending"}:
+                if self.hurried or set(self.batch.states(ids).values()) <= {"ending"}:
                     return
             except ResourceError as error:
                 why = str(error)

@@ -8,7 +8,6 @@ import queue
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any
@@ -16,14 +15,16 @@ from urllib.parse import urlsplit
 
 from dask.base import annotate
 from distributed import Client, Future
-from distributed.scheduler import KilledWorker
 
 from e2edist.errors import ResourceError
 
 from . import Outcome, Setup
+from ._ask import ask, never, tell_workers
 from ._config import configured
 from ._desk import Desk
-from ._lost import TaskCheck, not_running
+from ._introduce import Introduction, cant_be_set_up
+from ._lost import TaskCheck
+from ._outcome import lost_task, outcome_of
 from ._remote import (
     UNFIT,
     SetupPlugin,
@@ -41,10 +42,6 @@ log = logging.getLogger(__name__)
 
 #: Closing waits so long for an answer; workers that hang are killed.
 _CLOSE_S = 5
-#: A receipt is small: what takes longer died with its worker.
-_RESULT_S = 30
-#: Pauses before a scheduler that does not answer is asked once more to set workers up.
-_PAUSES_S = (0.5, 1.0, 2.0)
 #: Tasks that are lost so often while none is done stop the campaign, sooner where the reason is known.
 _LOST, _LOST_FOR_A_REASON = 10, 2
 #: Threads are counted so often.
@@ -76,6 +73,8 @@ class DaskPool:
         Called before the client is closed, to stop what the pool started.
     resource : str
         Dask resource of its workers, where other pools share the scheduler: one per thread.
+    stopping : callable, optional
+        Whether the campaign is to stop, so that answers are not waited for any more.
     """
 
     def __init__(
@@ -85,8 +84,9 @@ class DaskPool:
         setup: Setup,
         close: Callable[[], object] | None = None,
         resource: str = "",
+        stopping: Callable[[], bool] = never,
     ) -> None:
-        self.name = name
+        self.name, self._stopping = name, stopping
         self._resource = resource
         self._client, self._close = client, close
         self._ended: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
@@ -98,43 +98,12 @@ class DaskPool:
         self._run, self._count = secrets.token_hex(4), 0
         self._topic, self._told = f"e2edist-{name}-{self._run}", dict[str, bytes]()
         self._desk, self._looked, self._unfit = Desk(), -inf, ""
-        self._check, self._handed_back = TaskCheck(self._ask_workers), list[Outcome]()
+        self._check, self._handed_back = TaskCheck(client), list[Outcome]()
         #: how often tasks were lost since one was done, and why, where that is known
         self._lost, self._fault = 0, ""
-        self._setup = setup
-        self._line: object = None
-        self._start_up()
-
-    def _start_up(self) -> None:
-        """Introduce the setup; a worker that dies in the midst of it takes the scheduler's answer along."""
-        for pause_s in (*_PAUSES_S, None):
-            try:
-                self._introduce()
-            except (OSError, TimeoutError) as error:
-                if pause_s is None:
-                    what = f"its scheduler does not answer ({error})"
-                    raise ResourceError(f"pool {self.name}", what, "Submit again.") from error
-                time.sleep(pause_s)
-            else:
-                return
-
-    def _introduce(self) -> None:
-        """Give the setup to the scheduler, which gives it to workers; a restarted one must be told anew."""
-        line = self._client.scheduler_comm
-        if self._line is line:
-            return
-        try:
-            self._client.subscribe_topic(self._topic, self._hear)
-            self._client.register_plugin(SetupPlugin(self.name, self._topic, self._resource, self._setup))
-        except (OSError, TimeoutError):
-            raise
-        except Exception as error:  # whatever the workers raise on importing us
-            raise self._cant_be_set_up(f"{type(error).__name__}: {error}") from error
-        self._line = line
-
-    def _cant_be_set_up(self, why: str) -> ResourceError:
-        todo = "They need the same e2edist and the same Python as this process."
-        return ResourceError(f"pool {self.name}", f"its workers can't be set up ({why})", todo)
+        plugin = SetupPlugin(name, self._topic, resource, setup)
+        self._introduction = Introduction(name, client, plugin, self._topic, self._hear)
+        self._introduction.begin(stopping)
 
     @property
     def trouble(self) -> str:
@@ -176,7 +145,7 @@ class DaskPool:
         if self._client.status != "running":
             return 0
         if self._unfit:
-            raise self._cant_be_set_up(self._unfit)
+            raise cant_be_set_up(self.name, self._unfit)
         if self._lost >= (_LOST_FOR_A_REASON if self._fault else _LOST):
             what = f"its scheduler loses the tasks that it gets ({self._fault or 'they are unknown there'})"
             todo = "Raise the limits of threads and memory (ulimit -u, -v): the same command does the rest."
@@ -186,12 +155,15 @@ class DaskPool:
             self._looked = time.monotonic()
         return self._desk.threads
 
+    def _ask(self, function: Callable[..., Any], **named: Any) -> Any:
+        """Return what a function returns that runs on the scheduler (see `ask`)."""
+        return ask(self._client, function, self._stopping, **named)
+
     def _look(self) -> None:
         try:
-            self._introduce()
-            found = self._client.run_on_scheduler(
-                look_round, resource=self._resource, run=self._run, keys=(keys := self._check.suspects())
-            )
+            self._introduction.renew()
+            keys = self._check.suspects()
+            found = self._ask(look_round, resource=self._resource, run=self._run, keys=keys)
         except (OSError, TimeoutError) as error:
             log.warning("pool %s: its scheduler does not answer: %s", self.name, error)
             self._desk.update({})
@@ -222,7 +194,7 @@ class DaskPool:
             told = self._told.pop(str(future.key), None)
             log.warning("pool %s: %s: %s", self.name, tag, what)
             if told is None:
-                self._handed_back.append(Outcome(tag, "lost", error=ConnectionError(what)))
+                self._handed_back.append(lost_task(tag, what))
             else:  # it was done, only the news of its end was lost
                 self._handed_back.append(Outcome(tag, "done", unpack(told)))
             future.release()
@@ -231,16 +203,6 @@ class DaskPool:
         del self._running[tag]
         self._desk.leave(tag)
         self._check.end(str(future.key))
-
-    def _ask_workers(self, places: dict[str, list[str]]) -> None:
-        # Not waited for: a worker that holds the interpreter's lock would keep us.
-        loop: Any = self._client.loop
-        loop.add_callback(self._take_answers, places)
-
-    async def _take_answers(self, places: dict[str, list[str]]) -> None:
-        with suppress(OSError, TimeoutError):
-            answers = await self._client._run(not_running, places, workers=list(places), on_error="ignore")
-            self._check.answer(key for keys in answers.values() for key in keys)
 
     def submit(self, tag: str, function: Callable[..., Any], *arguments: Any) -> None:
         """Start a task; its key is new for each attempt, so that an old result never answers for it."""
@@ -294,30 +256,18 @@ class DaskPool:
         again = tag in self._stopped
         self._stopped.add(tag)
         try:
-            found = self._client.run_on_scheduler(stop_worker, key=future.key, hard=again)
+            found = self._ask(stop_worker, key=future.key, hard=again)
         except (OSError, TimeoutError) as error:
             log.warning("pool %s: the worker of %s can't be stopped: %s", self.name, tag, error)
             return []
         address, nanny, keys = found
         if address and not again:
-            # Not waited for: a node that is gone would keep us for a minute.
-            loop: Any = self._client.loop
-            loop.add_callback(self._kill, address, nanny=nanny)
+            tell_workers(self._client, kill_worker if nanny else exit_worker, workers=[address], nanny=nanny)
         return [name for name, other in self._running.items() if other.key in keys]
-
-    async def _kill(self, address: str, *, nanny: bool) -> None:
-        function = kill_worker if nanny else exit_worker
-        await self._client._run(function, workers=[address], nanny=nanny, on_error="ignore")
 
     def stop_accepting(self) -> None:
         """Have the workers end each of this pool's tasks after its current step."""
-        # Not waited for: a worker that hangs would keep us.
-        loop: Any = self._client.loop
-        loop.add_callback(self._stop_tasks)
-
-    async def _stop_tasks(self) -> None:
-        with suppress(OSError, TimeoutError):
-            await self._client._run(stop_tasks, self._topic, on_error="ignore")
+        tell_workers(self._client, stop_tasks, self._topic)
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what ended, waiting at most `timeout` seconds for the first."""
@@ -332,30 +282,14 @@ class DaskPool:
                 return outcomes
             if self._running.get(tag) is future:
                 self._forget(tag, future)
-                outcomes.append(self._outcome(tag, future))
+                told = self._told.pop(str(future.key), None)
+                outcomes.append(outcome_of(tag, future, told, self.leaving))
                 if outcomes[-1].kind == "lost":
                     self._looked = -inf
                 elif outcomes[-1].kind == "done":
                     self._lost = 0
                 if len(outcomes) == 1:
                     time.sleep(min(_BREATHS_S, _BREATH_S * self._desk.threads))
-
-    def _outcome(self, tag: str, future: Future[Any]) -> Outcome:
-        told = self._told.pop(str(future.key), None)
-        if future.status == "finished":
-            if told is not None:
-                return Outcome(tag, "done", unpack(told))
-            try:
-                return Outcome(tag, "done", future.result(timeout=_RESULT_S))
-            except (CancelledError, KilledWorker, OSError, TimeoutError) as error:
-                # The part is written, only its receipt died with the worker: nobody is to blame.
-                return Outcome(tag, "lost", error=ConnectionError(f"its result was lost: {error}"))
-        if future.status == "error":
-            raised = future.exception()
-            if isinstance(raised, KilledWorker) and str(raised.last_worker.name) in self.leaving:
-                return Outcome(tag, "lost", error=ConnectionError("its worker was told to end"))
-            return Outcome(tag, "lost" if isinstance(raised, KilledWorker) else "error", error=raised)
-        return Outcome(tag, "lost", error=ConnectionError(f"the task was {future.status}"))
 
     def close(self) -> None:
         """Let go of all tasks and stop what the pool started."""

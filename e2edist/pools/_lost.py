@@ -7,10 +7,12 @@ connection that breaks, in a scheduler that was started anew. So both views are 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from threading import Thread
 from typing import Any
+
+from distributed import Client
 
 #: Tasks are looked for so often, once they are in flight for so long, on the scheduler and on workers.
 _LOOK_S, _GRACE_S = 2.0, 5.0
@@ -27,13 +29,12 @@ class TaskCheck:
 
     Parameters
     ----------
-    ask : callable
-        Takes worker -> keys, and has the workers asked for tasks that they don't run (see `not_running`);
-        their answers go to `answer`.
+    client : Client
+        Asks the workers which of their tasks they run.
     """
 
-    def __init__(self, ask: Callable[[dict[str, list[str]]], None]) -> None:
-        self._ask = ask
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._since: dict[str, float] = {}
         self._missing: set[str] = set()
         self._lost: set[str] = set()
@@ -70,12 +71,15 @@ class TaskCheck:
                 if now - self._since.get(key, now) > _ASK_GRACE_S:
                     places.setdefault(worker, []).append(key)
             if places:
-                self._ask(places)
+                loop: Any = self._client.loop
+                loop.add_callback(self._ask, places)  # not waited for: one that hangs would keep us
 
-    def answer(self, unheld: Iterable[str]) -> None:
-        """Take the tasks that their workers don't run; called by the client's own thread."""
-        found = set(unheld)
-        self._lost, self._unheld = self._lost | (self._unheld & found), found
+    async def _ask(self, places: dict[str, list[str]]) -> None:
+        """Note the tasks that their workers don't run, though the scheduler believes it."""
+        with suppress(OSError, TimeoutError):
+            answers = await self._client._run(not_running, places, workers=list(places), on_error="ignore")
+            found = {key for keys in answers.values() for key in keys}
+            self._lost, self._unheld = self._lost | (self._unheld & found), found
 
     def lost(self) -> set[str]:
         """Return the tasks that are lost, once."""

@@ -21,7 +21,7 @@ from ._tls import read_certificates
 _CONNECT_S = 30
 
 
-def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:  # noqa: ARG001
+def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:
     """Connect to the scheduler at ``spec.scheduler`` (see `e2edist.pools`).
 
     Raises
@@ -47,4 +47,4 @@ def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:  # 
         raise ResourceError(
             f"pool {name}", f"no scheduler answers at {spec.scheduler} ({error})", todo
         ) from error
-    return DaskPool(name, client, setup)
+    return DaskPool(name, client, setup, stopping=lambda: place.giving_up)

@@ -9,6 +9,7 @@ import signal
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from threading import Event, Thread
 from typing import Any
 
@@ -80,7 +81,8 @@ def _start(name: str, setup: Setup, options: dict[str, Any], place: Place) -> Da
         try:
             client = Client(cluster, set_as_default=False)
             client.wait_for_workers(options["n_workers"], timeout=_START_S)
-            return DaskPool(name, client, setup, lambda: _close(cluster, place))
+            close = partial(_close, cluster, place)
+            return DaskPool(name, client, setup, close, stopping=lambda: place.giving_up)
         except BaseException:
             _close(cluster, place)
             raise

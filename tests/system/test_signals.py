@@ -51,7 +51,7 @@ def test_a_run_whose_workers_still_import_ends_in_good_order(lab, number):
     process.send_signal(number)
     code, said = lab.end(process, 60)
     assert code == 130, said
-    assert "stopped with 0 of 192 events done: the same command does the rest" in said
+    assert "0 of 192 events are done and kept" in said
     assert state(lab) == "stopped"
 
 
@@ -88,7 +88,7 @@ def test_an_estimate_is_interrupted_while_its_workers_import(lab):
     process.send_signal(signal.SIGINT)
     code, said = lab.end(process, 60)
     assert (code, state(lab)) == (130, "stopped"), said
-    assert "stopped with 0 of 192 events done" in said
+    assert "0 of 192 events are done and kept" in said
 
 
 @slow

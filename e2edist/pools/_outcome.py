@@ -1,0 +1,47 @@
+"""What became of a task, as its future and the news of its worker say."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from concurrent.futures import CancelledError
+from typing import Any
+
+from distributed import Future
+from distributed.scheduler import KilledWorker
+
+from . import Outcome
+from ._remote import unpack
+
+#: A receipt is small: what takes longer died with its worker.
+_RESULT_S = 30
+
+
+def outcome_of(tag: str, future: Future[Any], told: bytes | None, leaving: Container[str]) -> Outcome:
+    """Return the outcome of a task that ended.
+
+    Parameters
+    ----------
+    told : bytes, optional
+        Its value, where its worker told it.
+    leaving : container of str
+        Names of workers that were told to end: their loss is nobody's fault.
+    """
+    if future.status == "finished":
+        if told is not None:
+            return Outcome(tag, "done", unpack(told))
+        try:
+            return Outcome(tag, "done", future.result(timeout=_RESULT_S))
+        except (CancelledError, KilledWorker, OSError, TimeoutError) as error:
+            # The part is written, only its receipt died with the worker: nobody is to blame.
+            return lost_task(tag, f"its result was lost: {error}")
+    if future.status == "error":
+        raised = future.exception()
+        if isinstance(raised, KilledWorker) and str(raised.last_worker.name) in leaving:
+            return lost_task(tag, "its worker was told to end")
+        return Outcome(tag, "lost" if isinstance(raised, KilledWorker) else "error", error=raised)
+    return lost_task(tag, f"the task was {future.status}")
+
+
+def lost_task(tag: str, why: str) -> Outcome:
+    """Return the outcome of a task that was lost without anybody's fault."""
+    return Outcome(tag, "lost", error=ConnectionError(why))
