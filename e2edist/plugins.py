@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pkgutil
 import traceback
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
@@ -58,6 +59,15 @@ def load(room: str, name: str) -> ModuleType:
     if package != __package__:
         _others.add(package)
     return import_module(found[name])
+
+
+@cache
+def package_of(room: str, name: str) -> dict[str, str]:
+    """Return name and version of the package that a plug-in comes from; empty for ours."""
+    if name in _ours(room):
+        return {}
+    found = [point.dist for point in entry_points(group=f"e2edist.{room}", name=name) if point.dist]
+    return {dist.name: dist.version for dist in found}
 
 
 def is_bug(error: BaseException) -> bool:

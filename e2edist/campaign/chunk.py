@@ -20,6 +20,7 @@ from e2edist.formats import FileInfo, read_events
 from e2edist.imaging.batch import Array, EventBatch
 from e2edist.imaging.crops import dense
 from e2edist.imaging.seeds import STATUSES
+from e2edist.plugins import package_of
 from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import EVENTSETUP, Receipt
 from e2edist.spec.tagger import TaggerSpec
@@ -196,9 +197,18 @@ def _receipt(chunk: Chunk, job: Job, images: Images, engine: Engine, clock: Cloc
         pool=job.pool,
         validation=job.validation,
         image=job.image,
-        engine={name: str(fact) for name, fact in engine.facts.items()} | {"batch": str(engine.batch)},
-        versions=_versions(),
+        engine=_engine_facts(engine, job.engine),
+        versions=_versions() | package_of("engines", job.engine.name) | package_of("formats", chunk.format),
     )
+
+
+def _engine_facts(engine: Engine, options: EngineOptions) -> dict[str, str]:
+    # Plug-ins need not know what tables and pages want to show.
+    facts = {"device": "unknown", "provider": options.provider} | dict(engine.facts)
+    return {name: str(fact) for name, fact in facts.items()} | {
+        "kind": options.kind,
+        "batch": str(engine.batch),
+    }
 
 
 @cache

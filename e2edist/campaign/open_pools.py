@@ -14,6 +14,7 @@ from e2edist.spec.model_files import check_planned
 from e2edist.storage.staging import InputOptions
 
 from .chunk import Job, prepare
+from .overlap import job_key
 
 if TYPE_CHECKING:
     from .run import Campaign
@@ -34,7 +35,7 @@ def open_pools(
         try:
             with suppress(StoppedError):
                 for name, spec in campaign.site.pools.items():
-                    key = f"{campaign.plan.fingerprint}:{name}"
+                    key = job_key(campaign.plan.fingerprint, campaign.folder, name)
                     pool = open_pool(name, spec, _setup(campaign, name, key), place)
                     stack.callback(pool.close)
                     pools[key] = pool

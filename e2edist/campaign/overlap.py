@@ -1,28 +1,35 @@
 """Do the pools agree? One chunk that a pool has done is scored again on each pool of another kind.
 
 A GPU and a CPU may give different scores for the same image, by a wrong driver, a fused kernel, TF32. A
-campaign over both must not find out afterwards, so the first chunk that ends is the sample.
+campaign over both must not find out afterwards, so the first chunk that ends is the sample; or one of an
+earlier run, where the campaign goes on elsewhere.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from e2edist.engines import engine_options
 from e2edist.errors import CampaignError
 from e2edist.pools import Outcome, Pool
 from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import Receipt
+from e2edist.spec.site import PoolSpec
 from e2edist.storage.parts import read_columns
 
 from .chunk import PREDICTIONS, job_of, read_chunk, score
 from .clock import Clock
 from .images import make_images
 
+#: Receipts of earlier runs that are looked at, about so many: there may be hundreds of thousands.
+_LOOKED_AT = 200
 #: Tags of tasks that compare start so; no chunk's id does.
 _TAG = "overlap "
 
@@ -56,6 +63,12 @@ def rescore(key: str, chunk: Chunk, part: bytes) -> dict[str, float]:
     return differences
 
 
+def job_key(fingerprint: str, folder: Path, pool: str) -> str:
+    """Return what names the job of a pool on workers, which may serve the same plan in another folder too."""
+    place = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]
+    return f"{fingerprint}:{place}:{pool}"
+
+
 @dataclass(slots=True)
 class Overlap:
     """Which pools are compared with which, and what came out.
@@ -76,20 +89,29 @@ class Overlap:
     kinds: dict[str, str]
     far: dict[str, Path] = field(default_factory=dict)
     found: dict[str, float] = field(default_factory=dict)
-    _sample: tuple[Chunk, str] | None = None
+    _sample: tuple[Chunk, str, str] | None = None
     _asked: set[str] = field(default_factory=set)
 
     def note(self, key: str, chunk: Chunk, receipt: Receipt) -> None:
         """Take the first chunk with scores as the sample."""
         if self._sample is None and receipt.status.get("ok"):
-            self._sample = (chunk, key)
+            self._sample = (chunk, self.kinds[key], "another pool")
+
+    def note_earlier(self, done: Mapping[str, Receipt]) -> None:
+        """Take a chunk of an earlier run as the sample, if what ran the model there is not at hand now."""
+        for name in list(done)[:: 1 + len(done) // _LOOKED_AT]:
+            receipt = done[name]
+            kind = receipt.engine.get("kind", "")
+            if kind not in ("", *self.kinds.values()) and receipt.status.get("ok"):
+                self._sample = (receipt.chunk, kind, f"an earlier run on {kind} (part {receipt.id})")
+                return
 
     def ask(self, key: str, pool: Pool) -> bool:
         """Submit the comparison to a pool that owes one; return whether it did."""
         if self._sample is None or key in self._asked:
             return False
-        chunk, first = self._sample
-        if self.kinds[key] == self.kinds[first]:
+        chunk, kind, _ = self._sample
+        if self.kinds[key] == kind:
             return False
         self._asked.add(key)
         folder = self.far.get(key)
@@ -111,12 +133,38 @@ class Overlap:
         """
         if outcome.kind != "done":
             self._asked.discard(key)
+            if outcome.kind == "error":  # as the file of an earlier run may be gone: the next chunk will do
+                self._sample = None
             return
         # numpy's maximum keeps a NaN, Python's may lose it.
         worst = float(np.max(list(outcome.value.values()), initial=0.0))
         self.found[pool.name] = worst
         if not worst <= self.max_abs:
             columns = ", ".join(f"{name} by {value:.3g}" for name, value in outcome.value.items())
-            what = f"scores differ from those of another pool: {columns}, {self.max_abs:.3g} is allowed"
-            todo = "Validate the model on both devices; [tolerance] of the tagger sets the limit."
+            whose = self._sample[2] if self._sample else "another pool"
+            what = f"scores differ from those of {whose}: {columns}, {self.max_abs:.3g} is allowed"
+            todo = (
+                "Validate the model on both devices; [tolerance] of the tagger sets the limit. Delete the "
+                "parts of the wrong one (timing.parquet names their pools), or choose another --output."
+            )
             raise CampaignError(f"pool {pool.name}", what, todo)
+
+
+def make_overlap(
+    max_abs: float, where: tuple[str, Path], pools: Mapping[str, PoolSpec], done: Mapping[str, Receipt]
+) -> Overlap:
+    """Return what compares pools, with each other and with those of earlier runs.
+
+    Parameters
+    ----------
+    where : (str, Path)
+        Fingerprint of the plan, and the campaign's folder.
+    done : mapping of str to Receipt
+        What is done already.
+    """
+    keys = {job_key(*where, name): pool for name, pool in pools.items()}
+    kinds = {key: engine_options(pool).kind for key, pool in keys.items()}
+    far = {key: where[1] for key, pool in keys.items() if not pool.job.shared_disk}
+    overlap = Overlap(max_abs, kinds, far)
+    overlap.note_earlier(done)
+    return overlap

@@ -33,7 +33,7 @@ from .logfile import log_to
 from .memory import check_chunks, threads_of
 from .models import check_model
 from .open_pools import open_pools
-from .overlap import Overlap
+from .overlap import make_overlap
 from .plan import Plan, default_chunk_events, make_plan, read_plan
 from .progress import Progress
 from .reconcile import reconcile, remove_doubles
@@ -251,18 +251,6 @@ def _driver(
 ) -> Driver:
     spec = campaign.spec
     limits = Limits(spec.chunk_limit_min * 60, spec.stall_limit_min * 60)
-    overlap = Overlap(campaign.tagger.tolerance.max_abs, _kinds(campaign), _far(campaign))
+    max_abs, where = campaign.tagger.tolerance.max_abs, (campaign.plan.fingerprint, campaign.folder)
+    overlap = make_overlap(max_abs, where, campaign.site.pools, ledger.done)
     return Driver(pools, ledger, note, stop, limits, overlap)
-
-
-def _kinds(campaign: Campaign) -> dict[str, str]:
-    """Return job key -> what runs the model there."""
-    pools, fingerprint = campaign.site.pools, campaign.plan.fingerprint
-    return {f"{fingerprint}:{name}": f"{pool.engine} {pool.provider}" for name, pool in pools.items()}
-
-
-def _far(campaign: Campaign) -> dict[str, Path]:
-    """Return job key -> folder for pools whose workers don't see it."""
-    pools = campaign.site.pools.items()
-    keys = (f"{campaign.plan.fingerprint}:{name}" for name, pool in pools if not pool.job.shared_disk)
-    return dict.fromkeys(keys, campaign.folder)

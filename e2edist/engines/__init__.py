@@ -69,6 +69,11 @@ class EngineOptions:
     profile: str = ""
     accepted: bool = False
 
+    @property
+    def kind(self) -> str:
+        """What runs the model: pools of one kind are taken to give the same scores."""
+        return f"{self.name} {self.provider}"
+
 
 def engine_options(pool: PoolSpec, batch: int = 0) -> EngineOptions:
     """Return the options of a pool; `batch` 0: as the pool says."""

@@ -99,8 +99,8 @@ def provider_settings(options: EngineOptions, path: str) -> list[tuple[str, dict
         return [(PROVIDERS["cpu"], {})]
     if options.provider == "cuda":
         return [(PROVIDERS["cuda"], cuda)]
-    # TensorRT reads this when it starts; onnxruntime has no setting for it.
-    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", str(int(options.tf32)))
+    # TensorRT reads this when it starts; onnxruntime has no setting for it. A user's own decides no number.
+    os.environ["NVIDIA_TF32_OVERRIDE"] = str(int(options.tf32))
     trt = {"trt_fp16_enable": "False"}
     folder = engine_folder(path)
     if folder is not None:  # building takes minutes

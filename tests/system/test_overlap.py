@@ -1,8 +1,11 @@
 """A campaign over pools that run the model differently finds out at once whether they agree."""
 
+import os
+
 import pyarrow.dataset as ds
 import pytest
-from runs import table
+from plugin_package import ENGINE, install
+from runs import environment, parts, receipts, table, verb
 from servers import Web
 
 SITE = """
@@ -42,6 +45,23 @@ def test_pools_that_disagree_stop_the_campaign_and_say_by_how_much(submit, site,
     assert "Traceback" not in done.stderr
 
 
+def test_a_campaign_that_goes_on_elsewhere_is_compared_with_what_is_done(
+    submit, site, events, model, tmp_path
+):
+    one = tmp_path / "one.toml"
+    for engine in ("onnx", "null"):
+        one.write_text(f'name = "one"\n[pools.cpu]\nengine = "{engine}"\nworkers = 1\nthreads = 1\n')
+        arguments = _arguments(one, events, model)
+        if engine == "onnx":
+            assert submit(*arguments).returncode == 0
+            assert {receipt["engine"]["kind"] for receipt in receipts(tmp_path / "out")} == {"onnx cpu"}
+            parts(tmp_path / "out")[3].unlink()
+    done = submit(*arguments)
+    assert done.returncode == 1
+    assert "pool cpu: scores differ from those of an earlier run on onnx cpu (part " in done.stderr
+    assert "Delete the parts of the wrong one" in done.stderr
+
+
 def test_two_pools_of_one_kind_share_the_chunks(submit, site, events, model, tmp_path):
     done = submit(*_arguments(site("onnx"), events, model))
     assert (done.returncode, done.stderr) == (0, "")
@@ -51,6 +71,20 @@ def test_two_pools_of_one_kind_share_the_chunks(submit, site, events, model, tmp
     ) == (table.num_rows)
     timing = ds.dataset(tmp_path / "out" / "timing.parquet").to_table()
     assert set(timing["pool"].to_pylist()) == {"one", "two"}
+
+
+def test_receipts_name_the_package_of_a_plug_in_and_its_version(site, events, model, tmp_path):
+    install(tmp_path / "packages", "engines", ENGINE)
+    text = 'name = "one"\n[pools.cpu]\nengine = "odd"\nworkers = 1\nthreads = 1\n'
+    (tmp_path / "one.toml").write_text(text)
+    path = os.pathsep.join([str(tmp_path / "packages"), environment()["PYTHONPATH"]])
+    arguments = _arguments("one.toml", events, model)
+    done = verb("submit", *arguments, cwd=tmp_path, env=environment() | {"PYTHONPATH": path})
+    assert (done.returncode, done.stderr) == (0, "")
+    for receipt in receipts(tmp_path / "out"):
+        assert receipt["versions"]["odd_plugin"] == "1.0"
+        facts = {"device": "unknown", "provider": "cpu", "kind": "odd cpu", "batch": "32"}
+        assert receipt["engine"] == facts
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Why a GPU can't be used, in one sentence; a driver that we play stands in for what is not here."""
 
+import os
 import platform
 import re
 import subprocess
@@ -209,3 +210,14 @@ def test_the_doctor_warns_of_nodes_that_the_cpu_has_to_run():
     assert "leaves nodes to the CPU: 2 Shape, 1 Gather" in found.text
     del engine["cpu_nodes"]
     assert "leaves nodes" not in trial._finished("demo on gpu", result, trial._Watch(Event())).text
+
+
+@pytest.mark.parametrize("theirs", ["1", "0", None])
+def test_no_variable_of_a_user_lets_tensorrt_round_to_tf32(tmp_path, monkeypatch, theirs):
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", theirs or "")
+    if theirs is None:
+        monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
+    path = str(write_model(tmp_path / "m.onnx"))
+    _session.provider_settings(EngineOptions(provider="tensorrt"), path)
+    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert _session.tf32(EngineOptions(provider="tensorrt")) == "off"
