@@ -111,16 +111,12 @@ _current: Signals | None = None
 @contextmanager
 def catch_signals() -> Iterator[Signals]:
     """Answer signals meanwhile; inside `run_process` it is that process's own answer."""
-    global _current  # noqa: PLW0603 - handlers of signals are global too
+    global _current
     if _current is not None:
         yield _current
         return
-    _current = found = Signals()
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as ``nohup`` wants it
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, found.handle) for number in numbers}
-    hook, sys.unraisablehook = sys.unraisablehook, found.unraisable
+    found, hook = Signals(), sys.unraisablehook
+    before = _install(found)
     try:
         yield found
     finally:
@@ -129,33 +125,44 @@ def catch_signals() -> Iterator[Signals]:
             signal.signal(number, handler)
 
 
+def _install(signals: Signals) -> dict[signal.Signals, Any]:
+    """Have `signals` answer; return who did so before."""
+    global _current
+    _current, sys.unraisablehook = signals, signals.unraisable
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as ``nohup`` wants it
+        numbers.append(signal.SIGHUP)
+    return {number: signal.signal(number, signals.handle) for number in numbers}
+
+
 def run_process(main: Callable[[], int]) -> NoReturn:
     """Run a verb as this process, and end it: after a signal at once, whatever runs in other threads."""
     prepare_process()
-    with catch_signals() as signals:
+    signals = Signals()
+    try:
+        _install(signals)
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
         # Gets a byte for each signal, even while the main thread is in a library's code.
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         threading.Thread(target=_end_late, args=(signals, reader), daemon=True).start()
-        try:
-            code = main()
-            signals.over = True
-        except BaseException as error:
-            signals.over = True
-            # After an interrupt, whatever else is raised comes of it: imports turn it into errors of theirs.
-            if not signals.received and not isinstance(error, KeyboardInterrupt):
-                raise
-            code = INTERRUPTED
-        if signals.received or code == INTERRUPTED:
-            with suppress(OSError, ValueError):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            _end_now()
-        # Nothing is left to be stopped, and Python's own end is not to be cut off.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        sys.exit(code)
+        code = main()
+        signals.over = True
+    except BaseException as error:
+        signals.over = True
+        # After an interrupt, whatever else is raised comes of it: imports turn it into errors of theirs.
+        if not signals.received and not isinstance(error, KeyboardInterrupt):
+            raise
+        code = INTERRUPTED
+    if signals.received or code == INTERRUPTED:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        _end_now()
+    # Nothing is left to be stopped, and Python's own end is not to be cut off.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def _end_late(signals: Signals, reader: int) -> None:
