@@ -23,6 +23,7 @@ _HUSHED = (
     "distributed.worker",
     "distributed.client",
     # of connections that are cut while somebody asks all workers
+    "asyncio",
     "tornado.application",
 )
 #: News of a worker that can't be set up, in place of a key.
