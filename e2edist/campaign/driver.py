@@ -116,7 +116,8 @@ class Driver:
         return bool(self._pending())
 
     def _pending(self) -> int:
-        comparing = sum(lane.comparing for lane in self._lanes)
+        # A pool whose first chunk ends last is compared all the same, if it has a worker still.
+        comparing = sum(lane.comparing or self._overlap.owes(lane.key, lane.slots) for lane in self._lanes)
         return len(self._waiting) + len(self._resting) + len(self._suspects) + self._flying() + comparing
 
     def _flying(self) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +30,14 @@ from .chunk import PREDICTIONS, job_of, read_chunk, score
 from .clock import Clock
 from .images import make_images
 
+log = logging.getLogger(__name__)
+
 #: Receipts of earlier runs that are looked at, about so many: there may be hundreds of thousands.
 _LOOKED_AT = 200
+#: A comparison that fails so often is given up, and told.
+_TRIES = 3
+#: Whose scores a sample of this run has.
+_OTHER = "another pool"
 #: Tags of tasks that compare start so; no chunk's id does.
 _TAG = "overlap "
 
@@ -91,11 +99,14 @@ class Overlap:
     found: dict[str, float] = field(default_factory=dict)
     _sample: tuple[Chunk, str, str] | None = None
     _asked: set[str] = field(default_factory=set)
+    _used: set[str] = field(default_factory=set)
+    _failed: Counter[str] = field(default_factory=Counter)
 
     def note(self, key: str, chunk: Chunk, receipt: Receipt) -> None:
-        """Take the first chunk with scores as the sample."""
+        """Note that a pool has done a chunk; the first one with scores is the sample."""
+        self._used.add(key)
         if self._sample is None and receipt.status.get("ok"):
-            self._sample = (chunk, self.kinds[key], "another pool")
+            self._sample = (chunk, self.kinds[key], _OTHER)
 
     def note_earlier(self, done: Mapping[str, Receipt]) -> None:
         """Take a chunk of an earlier run as the sample, if what ran the model there is not at hand now."""
@@ -108,23 +119,28 @@ class Overlap:
 
     def ask(self, key: str, pool: Pool) -> bool:
         """Submit the comparison to a pool that owes one; return whether it did."""
-        if self._sample is None or key in self._asked:
+        if self._sample is None or not self._differs(key) or key in self._asked:
             return False
-        chunk, kind, _ = self._sample
-        if self.kinds[key] == kind:
-            return False
+        chunk, *_ = self._sample
         self._asked.add(key)
         folder = self.far.get(key)
         part = (folder / PREDICTIONS / f"{chunk.id}.parquet").read_bytes() if folder else b""
         pool.submit(f"{_TAG}{pool.name}", rescore, key, chunk, part)
         return True
 
+    def _differs(self, key: str) -> bool:
+        return self._sample is not None and self.kinds[key] != self._sample[1]
+
+    def owes(self, key: str, slots: int) -> bool:
+        """Return whether a pool that has done chunks, and has threads still, was not asked to compare."""
+        return slots > 0 and key in self._used and self._differs(key) and key not in self._asked
+
     def owns(self, tag: str) -> bool:
         """Whether a tag is a comparison's."""
         return tag.startswith(_TAG)
 
     def settle(self, key: str, pool: Pool, outcome: Outcome) -> None:
-        """Note the outcome of a comparison; one that was lost is asked again.
+        """Note the outcome of a comparison; one that failed or was lost is asked again, some times.
 
         Raises
         ------
@@ -132,16 +148,19 @@ class Overlap:
             The pools disagree.
         """
         if outcome.kind != "done":
-            self._asked.discard(key)
-            if outcome.kind == "error":  # as the file of an earlier run may be gone: the next chunk will do
-                self._sample = None
+            log.warning("pool %s: its scores could not be compared: %s", pool.name, outcome.error)
+            self._failed[key] += 1
+            if outcome.kind == "error" and self._sample and self._sample[2] != _OTHER:
+                self._sample = None  # the file of an earlier run may be gone: the next chunk will do
+            if self._failed[key] < _TRIES:
+                self._asked.discard(key)
             return
         # numpy's maximum keeps a NaN, Python's may lose it.
         worst = float(np.max(list(outcome.value.values()), initial=0.0))
         self.found[pool.name] = worst
         if not worst <= self.max_abs:
             columns = ", ".join(f"{name} by {value:.3g}" for name, value in outcome.value.items())
-            whose = self._sample[2] if self._sample else "another pool"
+            whose = self._sample[2] if self._sample else _OTHER
             what = f"scores differ from those of {whose}: {columns}, {self.max_abs:.3g} is allowed"
             todo = (
                 "Validate the model on both devices; [tolerance] of the tagger sets the limit. Delete the "

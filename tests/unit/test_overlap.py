@@ -1,5 +1,6 @@
 """Pools that are compared: a chunk is scored again, and its scores lie so far from those of the part."""
 
+from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,11 @@ from receipts import make_receipt
 from test_campaign import write_hits
 
 from e2edist.campaign.chunk import PREDICTIONS, Chunk, Job, prepare, run_chunk
+from e2edist.campaign.driver import Driver, Limits
+from e2edist.campaign.ledger import Ledger
 from e2edist.campaign.overlap import Overlap, rescore
 from e2edist.campaign.plan import make_plan
+from e2edist.campaign.progress import Progress
 from e2edist.engines import EngineOptions
 from e2edist.errors import CampaignError
 from e2edist.pools import Outcome
@@ -115,10 +119,91 @@ def test_the_largest_difference_decides_and_nan_is_no_agreement(found, agrees):
             overlap.settle("b", pool, outcome)
 
 
-def test_a_comparison_that_was_lost_is_asked_again():
+def test_a_comparison_that_failed_is_asked_again_three_times_in_all():
     overlap, pool = Overlap(1e-3, {"a": "gpu", "b": "cpu"}), Asked("b")
-    overlap.note("a", CHUNK, SCORED)
-    assert overlap.ask("b", pool)
-    overlap.settle("b", pool, Outcome("overlap b", "lost", error=ConnectionError("gone")))
-    assert overlap.ask("b", pool)
-    assert len(pool.tasks) == 2
+    for key in "ab":
+        overlap.note(key, CHUNK, SCORED)
+    for _ in range(3):
+        assert overlap.owes("b", 1)
+        assert overlap.ask("b", pool)
+        assert not overlap.owes("b", 1)
+        overlap.settle("b", pool, Outcome("overlap b", "lost", error=ConnectionError("gone")))
+    assert not overlap.owes("b", 1)
+    assert not overlap.ask("b", pool)
+    assert len(pool.tasks) == 3
+
+
+class OneThread:
+    """A pool that does its one task when it may, and answers comparisons with a number or an error."""
+
+    dashboard, trouble = "", ""
+
+    def __init__(self, name, answer=0.0, may=lambda: True, leaves=False):
+        self.name, self.answer, self.may, self.leaves = name, answer, may, leaves
+        self.tasks, self.done, self.compared = [], 0, 0
+
+    def expect(self, longest_s, left):
+        pass
+
+    def counts(self):
+        return {"queued": 0, "running": 1, "joined": 1}
+
+    def slots(self):
+        return 0 if self.leaves and self.done else 1
+
+    def submit(self, tag, function, *arguments):
+        self.tasks.append((tag, function, arguments))
+
+    def stop_accepting(self):
+        self.leaves = True
+
+    def wait(self, timeout):
+        if not self.tasks or not self.may():
+            return []
+        tag, function, arguments = self.tasks.pop()
+        if function is rescore:
+            self.compared += 1
+            if isinstance(self.answer, Exception):
+                return [Outcome(tag, "error", error=self.answer)]
+            return [Outcome(tag, "done", {"x": self.answer})]
+        _, chunks, _ = arguments
+        self.done += len(chunks)
+        return [Outcome(tag, "done", [make_receipt(chunk, "f", pool=self.name) for chunk in chunks])]
+
+
+def run_both(folder, answer, chunks=6, leaves=False):
+    """Run chunks over a fast pool and a slow one, whose first chunk is the last to end."""
+    fast = OneThread("fast")
+    slow = OneThread("slow", answer, lambda: fast.done == chunks - 1, leaves)
+    stop, looks = Event(), []
+
+    def watch(progress):
+        looks.append(progress.done)
+        if len(looks) > 100:
+            stop.set()
+
+    overlap = Overlap(1e-3, {"fast": "cpu", "slow": "gpu"})
+    progress = Progress(chunks, chunks)
+    pools, ledger = {"fast": fast, "slow": slow}, Ledger(folder / "ledger.jsonl")
+    driver = Driver(pools, ledger, watch, stop, Limits(), overlap)
+    assert driver.run([CHUNK.part(i, i + 1) for i in range(chunks)], progress)
+    assert (progress.done, fast.done, slow.done) == (chunks, chunks - 1, 1)
+    return slow
+
+
+def test_a_pool_whose_first_chunk_ends_last_is_compared_before_the_campaign_ends(tmp_path):
+    assert run_both(tmp_path, 0.0).compared == 1
+
+
+def test_a_pool_that_has_no_worker_any_more_is_not_waited_for(tmp_path):
+    assert run_both(tmp_path, 0.0, leaves=True).compared == 0
+
+
+def test_a_pool_whose_first_chunk_ends_last_and_disagrees_stops_the_campaign(tmp_path):
+    with pytest.raises(CampaignError, match="pool slow: scores differ"):
+        run_both(tmp_path, 0.5)
+
+
+def test_a_comparison_that_always_fails_is_told_and_the_campaign_ends(tmp_path, caplog):
+    assert run_both(tmp_path, OSError("no such part")).compared == 3
+    assert caplog.text.count("pool slow: its scores could not be compared: no such part") == 3
