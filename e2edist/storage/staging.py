@@ -171,7 +171,9 @@ def _places(url: str, options: InputOptions) -> list[str]:
         return [str(local_path(url))]
     places = [place for place in replicas(url, options.redirectors) if local_path(place) is None]
     if not places:
-        raise InputError(url, "there is no such file here", "Name redirectors in [inputs] of the site.")
+        # Another host may see it, or this one in a moment, when its network disk is back.
+        todo = "Name redirectors in [inputs] of the site."
+        raise InputError(url, "there is no such file here", todo, retryable=True)
     return sorted(places, key=_shunned)
 
 
@@ -186,6 +188,11 @@ def _blame(place: str, error: InputError, settled: set[str]) -> None:
         settled.add(place)
     elif server := host(place):
         _failed_at[server] = time.monotonic()
+
+
+def _more_hopeful(last: E2EError | None, error: E2EError) -> E2EError:
+    """Return the later error, or the earlier one if only that may pass: that place may be the good one."""
+    return last if last is not None and last.retryable and not error.retryable else error
 
 
 def _tries(journal: Journal, options: InputOptions, settled: Container[str] = ()) -> Iterator[str]:
@@ -214,7 +221,7 @@ def _use_direct(journal: Journal, options: InputOptions, use: Callable[[str], T]
         except _VERDICTS as error:
             raise journal.error(error) from error.__cause__
         except InputError as error:
-            last = error
+            last = _more_hopeful(last, error)
             _blame(place, error, settled)
     assert last is not None  # noqa: S101 there is at least one place
     raise journal.error(last) from last.__cause__
@@ -260,7 +267,7 @@ def _fetch(journal: Journal, options: InputOptions, cache: Cache, name: str) -> 
                 cache.fill(name, connect(place, options.timeout_s))
                 return
         except InputError as error:
-            last = error
+            last = _more_hopeful(last, error)
             _blame(place, error, settled)
     assert last is not None  # noqa: S101 there is at least one place
     raise journal.error(last) from last.__cause__
