@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from e2edist.errors import (
+    CampaignError,
     E2EError,
     EntriesError,
     InputError,
@@ -232,3 +233,11 @@ class Blame:
             tries = ATTEMPTS if alone else 1 if half.events > 1 else 2
             self._cases[half.id] = Case(case.root, tries, suspect=alone)
         return halves
+
+
+def fatal(error: BaseException | None, reason: str) -> E2EError:
+    """Return the error that stops the campaign: errors of ours carry what to do."""
+    if isinstance(error, E2EError):
+        return error
+    what = f"none of {HOPELESS} chunks could be done: {reason}"
+    return CampaignError("", what, "This is no fault of single events: check the installation.")

@@ -7,19 +7,15 @@ error may pass, then others, of other files first. Pieces of a range count too: 
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
 from e2edist.errors import ProgrammingError, SpecError
 
-from . import names
-
 #: What says nothing about the entries: a bug, or a plug-in that a worker does not have.
 SYSTEMIC_FAILURES = (ProgrammingError, SpecError)
 #: So many different ranges that fail, or so many failures, are no coincidence.
 _RANGES, _FAILURES = 6, 9
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -59,18 +55,3 @@ class CircuitBreaker:
         self._failures[chunk] += 1
         self._again |= probe
         return first
-
-
-class BugLog:
-    """Writes the traceback of each bug to the log, once."""
-
-    def __init__(self) -> None:
-        self._told: set[tuple[str, str]] = set()
-
-    def note(self, error: BaseException | None) -> None:
-        """Write the traceback of an error if it is a bug that was not met before."""
-        if isinstance(error, ProgrammingError):
-            error.log = names.LOG
-            if (error.kind, error.place) not in self._told:
-                self._told.add((error.kind, error.place))
-                log.error("%s\n%s", error.what, error.traceback.rstrip())

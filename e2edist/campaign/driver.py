@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from threading import Event
 
-from e2edist.errors import CampaignError, E2EError, ResourceError
+from e2edist.errors import CampaignError, ResourceError
 from e2edist.plugins import as_bug, is_bug
 from e2edist.pools import Outcome, Pool
 from e2edist.records.chunk import Chunk
@@ -23,11 +23,12 @@ from e2edist.records.failure import Failure
 from e2edist.records.receipt import Receipt
 
 from .alarm import Alarm
-from .blame import HOPELESS, Action, Blame, SlowError, Verdict
-from .breaker import SYSTEMIC_FAILURES, BugLog
+from .blame import Action, Blame, SlowError, Verdict, fatal
+from .breaker import SYSTEMIC_FAILURES
 from .ledger import Ledger
 from .limits import Limits
 from .load import Lane, Load, land, make_load
+from .once import OnceLog
 from .overlap import Overlap
 from .pace import Waiting, portion
 from .progress import Progress
@@ -64,7 +65,7 @@ class Driver:
         self._progress = Progress(0, 0)
         self._seen = time.monotonic()
         self._longest_s = 0.0
-        self._alarm, self._bugs = Alarm(), BugLog()
+        self._alarm, self._once = Alarm(), OnceLog()
 
     def run(self, chunks: Iterable[Chunk], progress: Progress) -> bool:
         """Run `chunks` until all ended or `stop` is set; return whether all ended.
@@ -251,13 +252,14 @@ class Driver:
         said, self._progress.warnings = self._progress.warnings, self._alarm.note(receipt)
         for line in (line for line in self._progress.warnings if not said):
             log.warning("data quality: %s", line)
+        self._once.notes(receipt)
         log.info("%s", log_line(receipt))
         return took_s
 
     def _decide(self, lane: Lane, load: Load, chunk: Chunk, outcome: Outcome) -> Verdict:
         """Return what to do with a chunk; while nothing succeeded, let one of another file be the next."""
         error = outcome.error
-        self._bugs.note(error)
+        self._once.bug(error)
         if lane.breaker.any_success or not isinstance(error, SYSTEMIC_FAILURES):
             return self._blame.judge(chunk, outcome, alone=load.alone)
         untried = self._waiting.prefer(lambda other: not self._blame.knows(other), chunk.uuid)
@@ -288,14 +290,7 @@ class Driver:
             case Action.FAIL:
                 self._fail(chunk, verdict.reason)
             case Action.STOP:
-                raise self._fatal(outcome.error, verdict.reason)
-
-    def _fatal(self, error: BaseException | None, reason: str) -> E2EError:
-        """Return the error that stops the campaign: errors of ours carry what to do."""
-        if isinstance(error, E2EError):
-            return error
-        what = f"none of {HOPELESS} chunks could be done: {reason}"
-        return CampaignError("", what, "This is no fault of single events: check the installation.")
+                raise fatal(outcome.error, verdict.reason)
 
     def _fail(self, chunk: Chunk, reason: str) -> None:
         case = self._blame.case(chunk)

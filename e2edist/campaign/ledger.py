@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -157,10 +158,14 @@ def part_sizes(folder: Path) -> dict[str, int]:
     ending = ".parquet"
     try:
         with os.scandir(folder / PREDICTIONS) as entries:
-            parts = (entry for entry in entries if entry.name.endswith(ending) and entry.name[0] != ".")
-            return {entry.name.removesuffix(ending): entry.stat().st_size for entry in parts}
-    except FileNotFoundError:
+            parts = [entry for entry in entries if entry.name.endswith(ending) and entry.name[0] != "."]
+    except FileNotFoundError:  # nothing was ever done here
         return {}
+    found = {}
+    for entry in parts:
+        with suppress(FileNotFoundError):  # replaced or removed meanwhile: it alone is not there
+            found[entry.name.removesuffix(ending)] = entry.stat().st_size
+    return found
 
 
 def read_parts(folder: Path, some: Iterable[str], fingerprint: str) -> dict[str, Receipt]:

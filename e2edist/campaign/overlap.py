@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from e2edist.engines import engine_options
 from e2edist.errors import CampaignError
+from e2edist.plugins import as_bug, is_bug
 from e2edist.pools import Outcome, Pool
 from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import Receipt
@@ -55,6 +56,15 @@ def rescore(key: str, chunk: Chunk, part: bytes) -> dict[str, float]:
     dict
         Score column -> largest absolute difference; NaN only where one of the two is NaN.
     """
+    try:
+        return _compare(key, chunk, part)
+    except Exception as error:
+        if not is_bug(error):
+            raise
+        raise as_bug(error) from None  # with its place, which does not travel otherwise
+
+
+def _compare(key: str, chunk: Chunk, part: bytes) -> dict[str, float]:
     job = job_of(key)
     images = make_images(read_chunk(chunk, job), job.tagger)
     _, scores = score(images, job, Clock())

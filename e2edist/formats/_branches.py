@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..errors import BranchError, UnsplitError
+from ..errors import BranchError, InputError, UnsplitError, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -202,6 +202,9 @@ def leaf(branch: Any, column: str, kind: Kind, faults: Faults, *, scalar: bool =
         interpretation = branch.interpretation
         dtype, override = _dtype(interpretation, scalar=scalar)
     except Exception as error:  # a damaged or exotic branch may raise anything here
+        if _may_pass(error):  # types are read from the file when they are needed
+            what = f"branch {branch.name!r} can't be looked at ({described(error)})"
+            raise InputError(faults.where, what, "Check the disk or the network", retryable=True) from error
         faults.wrong(column, f"branch {branch.name!r} can't be interpreted ({type(error).__name__}: {error})")
         return None
     if branch.num_entries != branch.tree.num_entries:
@@ -223,6 +226,12 @@ def leaf(branch: Any, column: str, kind: Kind, faults: Faults, *, scalar: bool =
         return None
     header = 0 if scalar else int((override or interpretation).header_bytes)
     return Leaf(branch.name, scalar, override, branch, dtype, header)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether an error is of the system or of a network library, which tells nothing of a branch."""
+    library = type(error).__module__.partition(".")[0]
+    return isinstance(error, OSError) or library in ("aiohttp", "fsspec", "fsspec_xrootd", "XRootD")
 
 
 def _packed(branch: Any) -> str:

@@ -197,11 +197,13 @@ class Search:
             while len(found) < _TIMES and not self._over():
                 try:
                     speed = time_pool(pool, _KEY, row.options, self.watch.slice_s)
-                except (E2EError, ConnectionError):
+                except (E2EError, ConnectionError) as error:  # as a memory that is full at times: no promise
+                    found = [replace(row, speed=None, fault=f"fails when repeated: {error}")]
                     break
                 found.append(replace(row, speed=speed))
             found.sort(key=lambda r: r.rate)
-            self.spread = max(self.spread, 1 - found[0].rate / found[-1].rate)
+            if found[-1].rate:
+                self.spread = max(self.spread, 1 - found[0].rate / found[-1].rate)
             # Of two the slower: a promise that is kept. Only the first one opened the model.
             middle = found[(len(found) - 1) // 2]
             if middle.speed and row.speed:

@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from e2edist.errors import ModelError
+from e2edist.errors import ModelError, described
 from e2edist.process import cache_folders
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import write_first
@@ -86,7 +86,10 @@ def write_record(tagger: TaggerSpec, content: dict[str, Any]) -> Path:
 
 
 def find_record(tagger: TaggerSpec) -> Record | None:
-    """Return the latest verdict on a tagger with its model, none if there is none that can be read."""
+    """Return the latest verdict on a tagger with its model, or None.
+
+    One that is there and can't be read counts as a failure where it is the only one: it may have been one.
+    """
     found = []
     for path in _places(tagger):
         try:
@@ -96,8 +99,11 @@ def find_record(tagger: TaggerSpec) -> Record | None:
                 faults, when = tuple(content["faults"]), str(content["when"])
                 said = bool(content["passed"]), faults, when, path, known, _providers(content)
                 found.append(Record(*said))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError):  # a folder that is not ours to use
             continue
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            fault = f"the record {path} can't be read ({described(error)})"
+            found.append(Record(passed=False, faults=(fault,), when="", path=path, independent=False))
     return max(found, key=lambda record: record.when, default=None)
 
 
@@ -124,7 +130,8 @@ def admit(tagger: TaggerSpec, *, accept: bool) -> str:
     if not accept:
         todo = "Correct it and validate again, or say --accept-failed-validation."
         more = f" and {len(record.faults) - 1} more" if len(record.faults) > 1 else ""
-        what = f"failed validation on {record.when}: {record.faults[0]}{more}" if record.faults else "failed"
+        when = f" on {record.when}" if record.when else ""
+        what = f"failed validation{when}: {record.faults[0]}{more}" if record.faults else "failed"
         raise ModelError(tagger.model.path, f"{what} ({record.path})", todo)
     return f"failed {record.when}, accepted: {why}"
 

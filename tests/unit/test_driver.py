@@ -481,6 +481,16 @@ def test_a_plug_in_that_no_worker_has_stops_the_campaign(drive):
         drive(work, make_chunks(100), workers=1, threads=2)
 
 
+def test_what_files_do_not_have_is_in_the_log_once(drive, caplog):
+    def work(chunk):
+        return replace(receipt(chunk), notes=("run: no branch run", f"odd: {chunk.start // 16}"))
+
+    drive(work, make_chunks(4))
+    lines = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert sum(line.startswith("run: no branch run (a.root") for line in lines) == 1
+    assert sum(line.startswith("odd: ") for line in lines) == 2
+
+
 def test_values_that_do_not_fit_are_looked_for_at_once(drive):
     def work(chunk):
         if holds(chunk, 9):

@@ -213,6 +213,27 @@ def test_values_that_do_not_fit_a_table_are_a_fact_about_the_entries(tmp_path):
         assert not caught.value.retryable
 
 
+def test_a_network_that_fails_while_branches_are_looked_at_leaves_none_of_them_out(events, monkeypatch):
+    class HangupError(Exception):
+        """As of a client's library: no OSError."""
+
+    HangupError.__module__ = "aiohttp.client_exceptions"
+    real = uproot.TBranch.interpretation
+
+    for error in (HangupError("gone"), TimeoutError()):
+
+        def fail(branch, error=error):
+            if branch.name == "event":
+                raise error
+            return real.fget(branch)
+
+        monkeypatch.setattr(uproot.TBranch, "interpretation", property(fail))
+        with pytest.raises(InputError, match="branch 'event' can't be looked at") as caught:
+            formats.open_events(events, HITS)
+        assert type(caught.value) is InputError
+        assert caught.value.retryable
+
+
 # ---- bad baskets
 
 

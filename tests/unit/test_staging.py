@@ -470,3 +470,17 @@ def test_many_entries_can_be_held_at_once(options, tmp_path):
             for i in range(20)
         ]
         assert all(size(path) == 1000 for path in paths)
+
+
+def test_of_a_wrong_copy_and_a_server_that_may_come_back_the_server_is_remembered(source, options):
+    options = replace(options, tries=1, redirectors=("https://b.example",))
+
+    def use(path):
+        if "a.example" in path:
+            raise InputError(path, "does not answer", retryable=True)
+        raise InputError(path, "is cut short")
+
+    with pytest.raises(InputError) as caught:
+        read_input("https://a.example/x.root", options, use)
+    assert caught.value.retryable
+    assert len(attempts_of(caught.value)) == 2

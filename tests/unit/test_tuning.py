@@ -3,7 +3,7 @@
 import pytest
 
 from e2edist.engines import EngineOptions, engine_options
-from e2edist.errors import SpecError
+from e2edist.errors import ModelError, SpecError
 from e2edist.spec.site import PoolSpec, SiteSpec
 from e2edist.tuning import profile as tp
 from e2edist.tuning.bench import Speed, passes_s
@@ -187,3 +187,20 @@ def test_a_moment_in_which_the_machine_did_something_else_does_not_count():
 
 def test_slots_that_never_ran_together_are_worth_what_they_did_in_all_the_time():
     assert passes_s([[0.0, 0.5, 1.0], [2.0, 3.0, 4.0]]) == pytest.approx(1.0)
+
+
+def test_a_setting_that_fails_when_it_is_repeated_is_not_chosen(monkeypatch):
+    rows = [row(10, batch=32), row(20, batch=64)]
+
+    def again(pool, key, options, seconds):
+        if options.batch == 64:
+            raise ModelError("m.onnx", "not enough memory")
+        return row(9).speed
+
+    monkeypatch.setattr("e2edist.tuning.search.time_pool", again)
+    watch = Stopwatch(1e6)
+    watch.start()
+    one = Search("cpu", PoolSpec(), None, watch, id, rows)
+    one._confirm(None, rows[0].shape)
+    assert best_of(one.rows).options.batch == 32
+    assert "fails when repeated: m.onnx: not enough memory" in one.rows[1].fault

@@ -436,6 +436,16 @@ def test_a_failure_against_a_reference_is_not_undone_by_a_look_in_the_mirror(bui
     assert admit(tagger, accept=False) == "passed later"
 
 
+def test_a_verdict_that_can_not_be_read_is_not_taken_for_none(build):
+    tagger = build()
+    path = write_record(tagger, {"passed": False, "faults": ["too far"], "when": "today"})
+    path.write_text(path.read_text()[:20])
+    with pytest.raises(ModelError, match=r"failed validation: the record .* can't be read \(JSONDecodeError"):
+        admit(tagger, accept=False)
+    assert write_record(tagger, {"passed": True, "faults": [], "when": "later"}) == path
+    assert admit(tagger, accept=False).startswith("passed later")
+
+
 def test_verdicts_on_packaged_models_lie_in_the_cache_of_the_user(tmp_path):
     path = write_record(load_tagger("eg"), {"passed": True, "faults": [], "when": "now"})
     assert path.is_relative_to(tmp_path / "cache")

@@ -1,0 +1,37 @@
+"""What the campaign's log says once: the traceback of each bug, and what files do not have."""
+
+from __future__ import annotations
+
+import logging
+
+from e2edist.errors import ProgrammingError
+from e2edist.records.receipt import Receipt
+
+from . import names
+
+log = logging.getLogger(__name__)
+
+
+class OnceLog:
+    """Writes to the log what was not said before in this run."""
+
+    def __init__(self) -> None:
+        self._said: set[tuple[str, ...]] = set()
+
+    def bug(self, error: BaseException | None) -> None:
+        """Write the traceback of an error if it is a bug, once for each place."""
+        if isinstance(error, ProgrammingError):
+            error.log = names.LOG
+            if self._is_new("bug", error.kind, error.place):
+                log.error("%s\n%s", error.what, error.traceback.rstrip())
+
+    def notes(self, receipt: Receipt) -> None:
+        """Write what is missing in a part, with the first file of which that is so."""
+        for note in receipt.notes:
+            if self._is_new("note", note):
+                log.warning("%s (%s, and maybe other files)", note, receipt.chunk.url)
+
+    def _is_new(self, *what: str) -> bool:
+        new = what not in self._said
+        self._said.add(what)
+        return new
