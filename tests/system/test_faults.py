@@ -386,7 +386,7 @@ def test_ledger_and_parts_that_are_lost_cut_or_damaged_come_back(lab, clean, cle
     flipped.write_bytes(damaged)
     assert aggregate.main([str(lab.out), "--verify"]) == 1
     said = " ".join(capsys.readouterr())
-    assert "1 ranges missing, 2 parts damaged" in said or "2 parts damaged" in said
+    assert "2 parts damaged" in said
     assert aggregate.main([str(lab.out), "--verify", "--discard"]) == 1
     lab.completes(clean)
     assert aggregate.main([str(lab.out), "--verify"]) == 0

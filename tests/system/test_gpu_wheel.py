@@ -83,6 +83,8 @@ def test_the_same_build_runs_a_cpu_pool_and_says_so_in_the_receipts(verb, events
     options = ("--site", site(tmp_path, "cpu"), "--model", model)
     done = verb("submit", *options, "--input", events, "--output", "out")
     assert done.returncode == 0, done.stderr
-    for receipt in receipts(tmp_path / "out"):
+    found = receipts(tmp_path / "out")
+    assert found
+    for receipt in found:
         assert receipt["engine"]["provider"] == "CPUExecutionProvider"
         assert receipt["engine"]["build"].startswith("onnxruntime-gpu 1.")

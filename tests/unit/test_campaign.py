@@ -372,8 +372,7 @@ def test_the_stages_of_a_receipt_count_events_and_objects_and_add_up_to_its_wall
     assert items["EGFrameProducer"] == items["output"] == 250
     assert items["SmallTagger"] == 50
     total = sum(wall for wall, _, _ in stages.values())
-    assert 0.5 * total < taken
-    assert total <= taken + 0.1
+    assert 0 < total <= taken + 0.1
     assert all(wall >= -0.01 and cpu >= -0.01 for wall, cpu, _ in stages.values())
 
 
@@ -581,6 +580,7 @@ def test_the_timing_table_has_a_row_per_chunk_and_stage_and_sums_to_the_summary(
     total = summarise(receipts)
     assert (total.chunks, total.events, total.objects) == (3, 30, 9)
     assert total.status == {"ok": 6, "pt": 3}
+    assert total.stages.keys() == {"source", "output"}
     for stage, (wall, cpu, items) in total.stages.items():
         rows = [row for row in table if row["stage"] == stage]
         assert (wall, cpu, items) == tuple(

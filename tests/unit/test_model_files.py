@@ -78,6 +78,7 @@ def all_tensors(message):
 def test_a_model_in_one_file_is_its_sha256_as_ever(tmp_path):
     path = write_model(tmp_path / "m.onnx")
     assert model_files(path).identity == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert len(packaged()) == 4
     for name in packaged():
         model = load_tagger(name).model
         assert model.sha256 == hashlib.sha256(Path(model.path).read_bytes()).hexdigest()

@@ -402,8 +402,12 @@ def test_a_key_that_dask_does_not_know_or_can_not_take_is_named(key, value, said
 
 
 def test_every_default_of_dask_is_a_value_that_may_be_written():
-    for name, value in _flat(defaults(), ""):
-        assert _put({}, name, tuple(value) if isinstance(value, list) else value, defaults()) is None
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in _flat(defaults(), "")}
+    written = {}
+    for name, value in given.items():
+        _put(written, name, value, defaults())
+    assert len(given) > 100
+    assert dict(_flat(written, "")) == given
 
 
 def test_a_site_takes_other_numbers_of_workers_and_threads():
