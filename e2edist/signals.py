@@ -73,6 +73,7 @@ class Signals:
     def _tell(self, tell: Callable[[], None], over: threading.Event) -> None:
         while not over.wait(_SAME_S):
             if self.ending:
+                over.wait(_SAME_S)  # whoever reads it may send the second one at once
                 tell()
                 return
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,6 +25,8 @@ from .record import Controller, birth, read_record
 
 #: A controller on this machine that has not taken the folder after so long is left to itself.
 _START_S = 60.0
+#: One that is asked to end gets so long.
+_END_S = 10.0
 _LOG = "controller.log"
 #: Ours alone: what the plan is for is decided here, the controller only goes on with it.
 _OURS = {"--detach", "--fresh", "--resume"}
@@ -102,9 +106,24 @@ def _spawn(folder: Path, arguments: list[str], token: str) -> Controller:
         )
     born = birth(process.pid)
     record = Controller("process", str(process.pid), platform.node(), token, born, time.time(), str(log))
-    record.write(folder)
-    _await(process, folder, log)
+    try:
+        record.write(folder)
+        _await(process, folder, log)
+    except KeyboardInterrupt:
+        _end(process)
+        replace(record, cancelled=True).write(folder)
+        raise
     return record
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a controller that is not wanted after all."""
+    process.terminate()
+    try:
+        process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _await(process: subprocess.Popen[bytes], folder: Path, log: Path) -> None:

@@ -1,5 +1,6 @@
 """What happens to campaigns on workers that others start: nannies, schedulers and networks that fail."""
 
+import json
 import os
 import shutil
 import signal
@@ -114,6 +115,23 @@ def test_a_scheduler_that_restarts_costs_nothing(lab, cluster, clean):
     code, said = lab.end(process)
     assert code == 0, said
     lab.holds(clean)
+
+
+def test_a_scheduler_that_hangs_does_not_hold_up_whoever_stops_the_campaign(lab, cluster, clean):
+    scheduler = cluster.start_scheduler()
+    cluster.start_worker([_hold(lab, entry=CHUNK * 2, file="a.root")])
+    process = lab.start(site=cluster.site)
+    until(lambda: lab.hit("hold"))
+    os.killpg(scheduler.pid, signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    until(lambda: "Ctrl-C again to stop now" in process.said.read_text())
+    process.send_signal(signal.SIGINT)
+    code, said = lab.end(process, 60)
+    assert code == 130, said
+    assert json.loads((lab.out / "progress.json").read_text())["state"] == "stopped"
+    os.killpg(scheduler.pid, signal.SIGCONT)
+    (lab.folder / "go").touch()
+    lab.completes(clean, site=cluster.site)
 
 
 def test_a_scheduler_that_is_gone_stops_the_campaign_which_goes_on_later(lab, cluster, clean):

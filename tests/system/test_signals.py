@@ -107,6 +107,21 @@ def test_a_detached_campaign_is_cancelled_while_its_workers_import(lab):
 
 
 @slow
+def test_an_interrupted_detach_leaves_no_controller(lab):
+    """The controller itself is slow to import; it is the same command with --resume."""
+    line = [*COMMAND, *lab.arguments("--detach")]
+    process = lab.launch(line, lab.environment() | FOR_EVER | {"E2E_IMPORT_OF": "--resume"})
+    (mark,) = until(lambda: importing(lab))
+    process.send_signal(signal.SIGINT)
+    code, said = lab.end(process, 60)
+    assert code == 130, said
+    controller = json.loads((lab.out / "controller.json").read_text())
+    assert (controller["id"], controller["cancelled"]) == (mark.suffix[1:], True)
+    assert not members(int(controller["id"]))
+    lab.run()
+
+
+@slow
 def test_doctor_does_not_wait_longer_than_it_may_for_workers_that_import(lab):
     lab.arguments()
     line = [sys.executable, "-m", "e2edist.doctor", "--site", "site.toml", "--model", lab.model]

@@ -14,7 +14,8 @@ name    of the counting files, and of ``<name>.hit`` that is there once the faul
 ``E2E_CLOCK`` is "seconds:jump": time.time() jumps that long after the process began.
 ``E2E_DROP`` is how many submissions of tasks the scheduler loses.
 ``E2E_IMPORT`` is how many seconds a spawned worker takes to import, as from a cold network disk; each that
-begins to leaves a file ``import.PID`` in ``E2E_MARKS``.
+begins to leaves a file ``import.PID`` in ``E2E_MARKS``. With ``E2E_IMPORT_OF`` it is not the workers, but the
+processes that have this word on their command line.
 ``E2E_FORK`` makes Dask fork its workers from a server that has imported everything: quick to start.
 """
 
@@ -187,7 +188,7 @@ class _Finder:
 if FAULTS or {"E2E_FORK", "E2E_DROP"} & os.environ.keys():
     sys.meta_path.insert(0, _Finder())
 
-if "E2E_IMPORT" in os.environ and "--multiprocessing-fork" in sys.orig_argv:
+if "E2E_IMPORT" in os.environ and os.environ.get("E2E_IMPORT_OF", "--multiprocessing-fork") in sys.orig_argv:
     (MARKS / f"import.{os.getpid()}").touch()
     time.sleep(float(os.environ["E2E_IMPORT"]))
 
