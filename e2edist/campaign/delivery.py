@@ -74,12 +74,11 @@ def deliver(folder: str, chunk: str, write: Callable[[Path], Receipt]) -> Receip
     """
     name = f"{chunk}.parquet"
     if folder:
-        path = Path(folder) / names.PREDICTIONS / name
-        return replace(write(path), size=path.stat().st_size)
+        return write(Path(folder) / names.PREDICTIONS / name)
     with tempfile.TemporaryDirectory(prefix="e2edist-part-") as place:
         receipt = write(Path(place) / name)
         content = (Path(place) / name).read_bytes()
-    return replace(receipt, size=len(content), payload=content)
+    return replace(receipt, payload=content)
 
 
 def import_part(receipt: Receipt, folder: Path) -> Receipt:

@@ -10,7 +10,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from e2edist.errors import OutputError
@@ -18,12 +18,13 @@ from e2edist.pools import Telemetry
 from e2edist.records.chunk import Chunk, chunk_place, piece_id
 from e2edist.records.failure import Failure
 from e2edist.records.receipt import Receipt
-from e2edist.storage.parts import read_receipt
+from e2edist.storage.parts import read_receipt, with_file
 
 from . import names
 from .delivery import import_part
 from .names import PREDICTIONS
 from .receipts import Receipts
+from .recheck import changed_parts, remove_damaged
 from .tiling import Range, best_tiles, gaps
 
 LEDGER = names.LEDGER
@@ -67,11 +68,7 @@ class Ledger:
 
     def find(self, chunk: Chunk) -> Receipt | None:
         """Return the receipt of a part that is there, whether or not its worker lived to tell."""
-        found = read_parts(self.path.parent, [chunk.id], self.fingerprint).get(chunk.id)
-        if found is None:
-            return None
-        path = self.path.parent / PREDICTIONS / f"{chunk.id}.parquet"
-        return replace(found, size=path.stat().st_size)
+        return read_parts(self.path.parent, [chunk.id], self.fingerprint).get(chunk.id)
 
     def record_failed(self, failure: Failure) -> None:
         """Note entries that were given up."""
@@ -80,12 +77,12 @@ class Ledger:
         if self.telemetry is not None:
             self.telemetry.failed(f"{failure.url} {failure.start}-{failure.stop}: {failure.reason}")
 
-    def restrict(self, counted: list[str], failed: dict[str, Failure], sizes: Mapping[str, int]) -> None:
+    def restrict(self, counted: list[str], failed: dict[str, Failure]) -> None:
         """Let go of done chunks that are not among `counted`, and of failures that are not among `failed`."""
         if len(counted) == len(self.done) and failed == self.failed:
             return
         self.failed = failed
-        self.done.rewrite(counted, {}, sizes)
+        self.done.rewrite(counted, {})
         for failure in failed.values():
             self.done.add_failure(failure)
 
@@ -106,14 +103,24 @@ def open_ledger(folder: Path, fingerprint: str, chunks: Iterable[Chunk]) -> Ledg
     Entries that were given up in an earlier run are pending again. A part whose receipt is damaged
     or of another plan is not counted, and will be made anew under the same name. A chunk that was
     halved is done where its pieces are: only what they leave open is pending.
+
+    Raises
+    ------
+    UnreadableError
+        A part that is done can't be read now.
     """
     ledger = Ledger(folder / LEDGER, fingerprint=fingerprint)
     sizes = part_sizes(folder)
-    clean = ledger.done.load(sizes, fingerprint)
+    clean, others = ledger.done.load(sizes, fingerprint)
+    changed = changed_parts(folder, ledger.done)
+    others |= {name: ledger.done[name] for name in changed}
+    ledger.done.forget(changed)
     found = read_parts(folder, (name for name in sizes if name not in ledger.done), fingerprint)
+    for name in remove_damaged(folder, others, found):
+        del found[name]
     counted, ledger.pending = choose_parts(ledger.done, found, chunks)
-    if not clean or found or len(counted) != len(ledger.done):
-        ledger.done.rewrite(counted, found, sizes)
+    if not clean or changed or found or len(counted) != len(ledger.done):
+        ledger.done.rewrite(counted, found)
     return ledger
 
 
@@ -172,17 +179,12 @@ def read_parts(folder: Path, some: Iterable[str], fingerprint: str) -> dict[str,
     """Return the receipts in the footers of some parts, of those that are of this plan."""
     found = {}
     for name in some:
-        receipt = _receipt_of(folder / PREDICTIONS / f"{name}.parquet")
-        if receipt and (receipt.fingerprint, receipt.id) == (fingerprint, name):
-            found[name] = receipt
+        path = folder / PREDICTIONS / f"{name}.parquet"
+        with suppress(OutputError):
+            receipt = with_file(read_receipt(path), path)
+            if (receipt.fingerprint, receipt.id) == (fingerprint, name):
+                found[name] = receipt
     return found
-
-
-def _receipt_of(path: Path) -> Receipt | None:
-    try:
-        return read_receipt(path)
-    except OutputError:
-        return None
 
 
 def pieces_of(parts: Iterable[str]) -> dict[str, list[Range]]:

@@ -6,7 +6,7 @@ A campaign of a million chunks has gigabytes of receipts, and nobody needs two o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -33,7 +33,8 @@ class Receipts(Mapping[str, Receipt]):
     """
 
     path: Path
-    _at: dict[str, int] = field(default_factory=dict)
+    #: where its line begins, and the checksum of its part's footer, -1 if it was not written down
+    _at: dict[str, tuple[int, int]] = field(default_factory=dict)
     _reader: IO[bytes] | None = None
     _writer: IO[bytes] | None = None
 
@@ -54,7 +55,16 @@ class Receipts(Mapping[str, Receipt]):
 
     def add(self, receipt: Receipt) -> None:
         """Append a receipt; a second one of the same chunk replaces the first."""
-        self._at[receipt.id] = self._append(done_line(receipt))
+        self._at[receipt.id] = self._append(done_line(receipt)), _crc(receipt)
+
+    def crc(self, name: str) -> int:
+        """Return the checksum of a part's footer as it was written; -1 if unknown."""
+        return self._at[name][1]
+
+    def forget(self, some: Iterable[str]) -> None:
+        """Let go of receipts; they stay in the file until it is made anew."""
+        for name in some:
+            del self._at[name]
 
     def add_failure(self, failure: Failure) -> None:
         """Append entries that were given up."""
@@ -80,7 +90,7 @@ class Receipts(Mapping[str, Receipt]):
         return begin
 
     def _read(self, name: str) -> bytes:
-        begin = self._at[name]
+        begin, _ = self._at[name]
         try:
             if self._reader is None:
                 self._reader = self.path.open("rb")
@@ -94,7 +104,7 @@ class Receipts(Mapping[str, Receipt]):
             str(self.path), "was changed while it was in use", "Submit again: it is made anew."
         )
 
-    def load(self, sizes: Mapping[str, int], fingerprint: str) -> bool:
+    def load(self, sizes: Mapping[str, int], fingerprint: str) -> tuple[bool, dict[str, Receipt]]:
         """Find the receipts of parts that are as large as they were when the line was written.
 
         Parameters
@@ -106,29 +116,34 @@ class Receipts(Mapping[str, Receipt]):
         -------
         bool
             Whether the file holds these receipts, each once, and nothing else.
+        dict of str to Receipt
+            Those of parts that are there and of another size.
         """
+        others: dict[str, Receipt] = {}
         if not self.path.exists():
-            return False
+            return False, others
         begin, clean = 0, True
         with self.path.open("rb") as stream:
             for line in stream:
                 found = read_line(line)
-                name = found.id if isinstance(found, Receipt) and _fits(found, sizes, fingerprint) else ""
-                clean = clean and bool(name) and name not in self._at
-                if name:
-                    self._at[name] = begin
+                ours = found if isinstance(found, Receipt) and found.fingerprint == fingerprint else None
+                good = ours is not None and ours.size is not None and sizes.get(ours.id) == ours.size
+                clean = clean and good and ours is not None and ours.id not in self._at
+                if ours is not None and good:
+                    self._at[ours.id] = begin, _crc(ours)
+                elif ours is not None and ours.id in sizes:
+                    others[ours.id] = ours
                 begin += len(line)
-        return clean
+        return clean, {name: receipt for name, receipt in others.items() if name not in self._at}
 
-    def rewrite(self, names: Iterable[str], found: Mapping[str, Receipt], sizes: Mapping[str, int]) -> None:
+    def rewrite(self, names: Iterable[str], found: Mapping[str, Receipt]) -> None:
         """Make the file anew with the receipts `names`: as `found` in parts, or as they stand here."""
-        places: dict[str, int] = {}
+        places: dict[str, tuple[int, int]] = {}
         with publish(self.path) as draft, draft.open("wb") as stream:
             for name in names:
-                places[name] = stream.tell()
                 new = found.get(name)
-                line = self._read(name) if new is None else done_line(replace(new, size=sizes[name]))
-                stream.write(line)
+                places[name] = stream.tell(), self.crc(name) if new is None else _crc(new)
+                stream.write(self._read(name) if new is None else done_line(new))
         self.close()
         self._at = places
 
@@ -143,7 +158,5 @@ class Receipts(Mapping[str, Receipt]):
         self.close()
 
 
-def _fits(receipt: Receipt, sizes: Mapping[str, int], fingerprint: str) -> bool:
-    """Return whether a receipt is of this plan, and its part as large as it was."""
-    known = (receipt.size, receipt.fingerprint)
-    return receipt.size is not None and known == (sizes.get(receipt.id), fingerprint)
+def _crc(receipt: Receipt) -> int:
+    return -1 if receipt.footer_crc is None else receipt.footer_crc

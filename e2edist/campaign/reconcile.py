@@ -15,12 +15,13 @@ from pathlib import Path
 from e2edist.errors import OutputError
 from e2edist.records.chunk import Chunk, chunk_place, is_chunk_id, piece_id
 from e2edist.records.failure import Failure
-from e2edist.storage.parts import read_receipt
+from e2edist.storage.parts import UnreadableError, read_receipt
 
 from .ledger import Ledger, choose_parts, part_sizes, pieces_of, read_parts
 from .names import PREDICTIONS
 from .progress import Progress
 from .receipts import log_line
+from .recheck import changed_parts
 from .tiling import gaps
 
 log = logging.getLogger(__name__)
@@ -46,24 +47,50 @@ def reconcile(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) -> bo
     return ended
 
 
+def recheck(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) -> list[Chunk]:
+    """Look at all parts that count; let go of those that are not as they were written; return their chunks.
+
+    Parameters
+    ----------
+    chunks : iterable of Chunk
+        As planned: they know where the files are.
+
+    Raises
+    ------
+    UnreadableError
+        A part can't be read now.
+    """
+    folder = ledger.path.parent
+    changed = changed_parts(folder, ledger.done)
+    if not changed:
+        return []
+    files = {(chunk.uuid, chunk.tree): chunk for chunk in chunks}
+    places = [ledger.done[name].chunk for name in changed]
+    for name, why in changed.items():
+        log.warning("%s.parquet does not count any more: %s", name, why)
+        (folder / PREDICTIONS / f"{name}.parquet").unlink(missing_ok=True)
+    ledger.restrict([name for name in ledger.done if name not in changed], ledger.failed)
+    progress.done, progress.events_done = len(ledger.done), ledger.events_done
+    return [files[place.uuid, place.tree].part(place.start, place.stop) for place in places]
+
+
 def _adopt_parts(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) -> bool:
     folder = ledger.path.parent
-    sizes = part_sizes(folder)
-    unknown = [name for name in sizes if name not in ledger.done and is_chunk_id(name)]
+    unknown = [name for name in part_sizes(folder) if name not in ledger.done and is_chunk_id(name)]
     found = read_parts(folder, unknown, ledger.fingerprint)
     if not found:
         return False
     counted, left = choose_parts(ledger.done, found, chunks)
     adopted = [name for name in counted if name in found]
     for name in adopted:
-        receipt = replace(found[name], size=sizes[name])
+        receipt = found[name]
         ledger.record_done(receipt)
         progress.done_by[receipt.pool] = progress.done_by.get(receipt.pool, 0) + 1
         log.info("%s", log_line(receipt))
     if progress.stopping:
         progress.finished_late += len(adopted)
         progress.cut_off = max(0, progress.cut_off - len(adopted))
-    ledger.restrict(counted, {failure.id: failure for failure in _still_lost(ledger, adopted)}, sizes)
+    ledger.restrict(counted, {failure.id: failure for failure in _still_lost(ledger, adopted)})
     ended = sum(chunk.events for chunk in left) == ledger.events_failed
     ended = ended and all(chunk.events or chunk.id in ledger.failed for chunk in left)
     progress.done, progress.failed = len(ledger.done), len(ledger.failed)
@@ -108,9 +135,8 @@ def remove_doubles(ledger: Ledger) -> None:
 def _is_ours(path: Path, fingerprint: str) -> bool:
     """Return whether a file is a part of this plan, or what is left of one; not where it can't be opened."""
     try:
-        path.open("rb").close()
         return read_receipt(path).fingerprint == fingerprint
-    except OSError:
+    except UnreadableError:
         return False
     except OutputError:
         return True

@@ -11,8 +11,9 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from e2edist.errors import E2EError, OutputError
+from e2edist.errors import CampaignError, E2EError, OutputError
 from e2edist.pools import Pool, Telemetry, configured, show
+from e2edist.records.chunk import Chunk
 from e2edist.spec.campaign import CampaignSpec, expand_inputs, name_group, take_group
 from e2edist.spec.site import SiteSpec
 from e2edist.spec.tagger import TaggerSpec, load_tagger
@@ -36,12 +37,14 @@ from .open_pools import open_pools
 from .overlap import make_overlap
 from .plan import Plan, default_chunk_events, make_plan, read_plan
 from .progress import Progress
-from .reconcile import reconcile, remove_doubles
+from .reconcile import recheck, reconcile, remove_doubles
 from .resume import check_same, match_inputs
 from .summary import write_timing
 
 LOG = names.LOG
 log = logging.getLogger(__name__)
+#: Parts that are not there, or damaged, when a run ends are made again so often.
+_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,8 @@ def run_campaign(
         plan = _freeze(campaign)
         sweep(folder)
         sweep(folder / PREDICTIONS)
-        ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
+        with log_to(folder / LOG):
+            ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
         before = ledger.events_done
         try:
             with log_to(folder / LOG):
@@ -230,7 +234,8 @@ def _drive(
         try:
             with open_pools(campaign, met, stop, heart.interrupt) as pools:
                 began = time.monotonic()
-                complete = _driver(campaign, ledger, pools, note, stop).run(pending, progress)
+                driver = _driver(campaign, ledger, pools, note, stop)
+                complete = _run_all(driver, ledger, campaign.plan, progress)
                 seconds = time.monotonic() - began
         except BaseException:
             with suppress(E2EError, OSError):  # the error that stopped it is the one to tell
@@ -238,7 +243,9 @@ def _drive(
                 note(progress)
             raise
         complete = reconcile(ledger, campaign.plan.chunks(), progress) or complete
+        lost = recheck(ledger, campaign.plan.chunks(), progress) if complete else []
         note(progress)
+        _refuse_loss(campaign.folder, lost)
     return seconds, complete, progress
 
 
@@ -254,3 +261,20 @@ def _driver(
     max_abs, where = campaign.tagger.tolerance.max_abs, (campaign.plan.fingerprint, campaign.folder)
     overlap = make_overlap(max_abs, where, campaign.site.pools, ledger.done)
     return Driver(pools, ledger, note, stop, limits, overlap)
+
+
+def _refuse_loss(folder: Path, lost: list[Chunk]) -> None:
+    if lost:
+        what = f"{len(lost)} parts are gone or damaged since they were written, as {lost[0].id}.parquet"
+        raise CampaignError(str(folder), what, "The same command makes them again.")
+
+
+def _run_all(driver: Driver, ledger: Ledger, plan: Plan, progress: Progress) -> bool:
+    """Run what is pending, and what is gone or damaged when it has ended; return whether all is done."""
+    complete = driver.run(ledger.pending, progress)
+    for _ in range(_ROUNDS):
+        again = recheck(ledger, plan.chunks(), progress) if complete else []
+        if not again:
+            break
+        complete = driver.run(again, progress)
+    return complete

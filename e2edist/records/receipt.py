@@ -16,8 +16,8 @@ from .chunk import Chunk
 
 #: Stage of a chunk that opens the model and compiles; not work on events.
 EVENTSETUP = "eventsetup"
-#: Fields that no file holds, and that a footer does not.
-_UNWRITTEN = frozenset({"payload", "size"})
+#: Fields of the file that holds the receipt: its own footer can't have them.
+_OF_FILE = ("size", "footer_crc")
 #: stage -> (wall ms, cpu ms, items)
 StageTimes = dict[str, tuple[float, float, int]]
 
@@ -57,6 +57,8 @@ class Receipt:
         What a person should know of this part, as a column that its file does not have.
     size : int, optional
         Bytes of the part; not known inside of its own footer.
+    footer_crc : int, optional
+        Checksum of the part's size and footer (`e2edist.storage.parts.footer_crc`); older ledgers have none.
     payload : bytes
         The part itself, on its way to a driver that shares no disk with the worker; written nowhere.
     """
@@ -81,6 +83,7 @@ class Receipt:
     checksum: str = ""
     notes: tuple[str, ...] = ()
     size: Annotated[int | None, Field(alias="bytes")] = None
+    footer_crc: int | None = None
     payload: bytes = field(default=b"", repr=False)
 
     @property
@@ -104,8 +107,9 @@ class ReceiptCounts:
 
 
 def encode(receipt: Receipt) -> bytes:
-    """Return a receipt as JSON in one line, without its payload and, where unknown, the size."""
-    return to_json(receipt, without=_UNWRITTEN if receipt.size is None else _UNWRITTEN - {"size"})
+    """Return a receipt as JSON in one line, without its payload and what is not known of its file."""
+    unknown = {name for name in _OF_FILE if getattr(receipt, name) is None}
+    return to_json(receipt, without=frozenset(unknown | {"payload"}))
 
 
 def decode(text: bytes) -> Receipt:

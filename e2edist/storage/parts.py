@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from .publish import publish
 
 #: Key of the receipt in the footer.
 RECEIPT = "e2edist"
+#: Of a Parquet file: the length of its footer, and the word at its end.
+_TAIL, _MAGIC = 8, b"PAR1"
 _REMAKE = "Remove it: the next submit makes it again."
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 
@@ -130,7 +133,7 @@ def write_part(path: Path, table: pa.Table, receipt: Callable[[], Receipt]) -> R
     Returns
     -------
     Receipt
-        With the checksum of the rows.
+        With the checksum of the rows, and what is known of the file.
 
     Raises
     ------
@@ -141,11 +144,13 @@ def write_part(path: Path, table: pa.Table, receipt: Callable[[], Receipt]) -> R
     options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
     # Only words repeat: for numbers, looking for repetitions costs more than it saves.
     options["use_dictionary"] = [f.name for f in table.schema if pa.types.is_dictionary(f.type)]
-    with publish(path) as draft, parquet_writer(draft, table.schema, **options) as writer:
-        writer.write_table(table)
-        proof = replace(receipt(), checksum=checksum(table))
-        writer.add_key_value_metadata({RECEIPT: encode(proof).decode()})
-    return proof
+    with publish(path) as draft:
+        with parquet_writer(draft, table.schema, **options) as writer:
+            writer.write_table(table)
+            proof = replace(receipt(), checksum=checksum(table))
+            writer.add_key_value_metadata({RECEIPT: encode(proof).decode()})
+        # Of the draft: another attempt at the same chunk may replace the part at once.
+        return with_file(proof, draft)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -181,6 +186,39 @@ def read_receipt(path: Path) -> Receipt:
     """
     with _judged(path):
         return decode(read_footer(path))
+
+
+def footer_crc(path: Path) -> int:
+    """Return the CRC-32 of a part's size and footer: another one where it was cut, extended or changed there.
+
+    Raises
+    ------
+    UnreadableError
+        It can't be opened or read now, or is not there.
+    OutputError
+        It has no footer.
+    """
+    with _judged(path), path.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - _TAIL))
+        tail = stream.read(_TAIL)
+        length = int.from_bytes(tail[:-4], "little")
+        if tail[-4:] != _MAGIC or length + _TAIL > size:
+            raise ValueError("it has no footer")
+        stream.seek(size - _TAIL - length)
+        return zlib.crc32(stream.read(length + _TAIL), size & 0xFFFFFFFF)
+
+
+def with_file(receipt: Receipt, path: Path) -> Receipt:
+    """Return the receipt of a part that is there, with the size and the checksum of its file.
+
+    Raises
+    ------
+    OutputError
+        As `footer_crc`.
+    """
+    crc = footer_crc(path)
+    return replace(receipt, size=path.stat().st_size, footer_crc=crc)
 
 
 @contextmanager

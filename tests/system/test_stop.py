@@ -103,3 +103,55 @@ def test_an_estimate_keeps_every_part_that_was_written(lab, clean):
         line.split("chunk=")[1].split()[0] for line in log.splitlines() if " done chunk=" in line
     )
     lab.completes(clean, fork=True)
+
+
+# ---- the end looks at the parts
+
+
+def flip_footer(path):
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 4
+    path.write_bytes(content)
+
+
+def test_parts_that_are_deleted_cut_or_changed_while_a_run_goes_on_are_made_again_in_it(lab, clean):
+    last = {"at": "start", "do": "wait", "file": "b.root", "until": str(lab.folder / "go")}
+    process = lab.start(faults=[last], fork=True)
+    gone, cut, flipped = until(lambda: len(found := parts(lab.out)) >= 4 and found)[:3]
+    log = lab.out / "submit.log"
+    until(lambda: all(f"done chunk={path.stem}" in log.read_text() for path in (gone, cut, flipped)))
+    gone.unlink()
+    os.truncate(cut, 300)
+    flip_footer(flipped)
+    (lab.folder / "go").touch()
+    code, said = lab.end(process)
+    assert code == 0, said
+    assert log.read_text().count("does not count any more") == 3
+    lab.holds(clean)
+
+
+def test_a_part_that_is_gone_at_the_very_end_is_exit_code_1_and_the_same_command_makes_it(lab, clean):
+    process, victim = lab.start(fork=True), None
+    while process.poll() is None:
+        found = [path for path in parts(lab.out) if path.stem.endswith("-40-48")]
+        victim = victim or next(iter(found), None)
+        if victim in found:
+            victim.unlink()
+        time.sleep(0.005)
+    code, said = lab.end(process)
+    assert code == 1
+    assert f"1 parts are gone or damaged since they were written, as {victim.name}" in said
+    assert json.loads((lab.out / HEARTBEAT).read_text())["state"] == "failed"
+    lab.completes(clean, fork=True)
+
+
+def test_parts_that_were_deleted_cut_or_changed_since_are_made_again_and_no_others(lab, clean):
+    code, said = lab.run(fork=True)
+    assert code == 0, said
+    gone, cut, flipped, *others = parts(lab.out)
+    before = [path.stat().st_ino for path in others]
+    gone.unlink()
+    os.truncate(cut, 300)
+    flip_footer(flipped)
+    lab.completes(clean, fork=True)
+    assert [path.stat().st_ino for path in others] == before

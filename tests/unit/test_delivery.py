@@ -1,9 +1,11 @@
 """Parts and models of workers that don't see the disk of the host that submits."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from models import write_external, write_model, write_tagger
 from receipts import CHUNK, make_receipt
@@ -16,30 +18,31 @@ from e2edist.errors import OutputError, SpecError
 from e2edist.spec.model_files import model_files
 from e2edist.spec.site import PoolSpec
 from e2edist.spec.tagger import load_tagger
+from e2edist.storage.parts import footer_crc, read_receipt, write_part
 
 FAR = PoolSpec.model_validate({"kind": "htcondor", "job": {"shared_disk": False}})
 
 
 def _write(path):
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(b"rows")
-    return make_receipt()
+    return write_part(path, pa.table({"entry": [1, 2]}), make_receipt)
 
 
 def test_a_worker_that_sees_the_folder_publishes_there(tmp_path):
-    receipt = deliver(str(tmp_path), "a", _write)
-    assert receipt == make_receipt(size=4)
-    assert (tmp_path / "predictions" / "a.parquet").read_bytes() == b"rows"
+    receipt, path = deliver(str(tmp_path), "a", _write), tmp_path / "predictions" / "a.parquet"
+    known = (path.stat().st_size, footer_crc(path))
+    assert (receipt.size, receipt.footer_crc, receipt.payload) == (*known, b"")
+    assert replace(receipt, size=None, footer_crc=None) == read_receipt(path)
 
 
 def test_a_part_that_came_with_its_receipt_is_published_and_not_written_into_the_ledger(tmp_path):
     receipt = deliver("", CHUNK.id, _write)
-    assert (receipt.payload, receipt.size) == (b"rows", 4)
+    assert len(receipt.payload) == receipt.size > 0
     ledger = Ledger(tmp_path / "ledger.jsonl")
     ledger.record_done(receipt)
     assert [path.name for path in (tmp_path / "predictions").iterdir()] == [f"{CHUNK.id}.parquet"]
-    assert (tmp_path / "predictions" / f"{CHUNK.id}.parquet").read_bytes() == b"rows"
-    assert ledger.done[CHUNK.id] == make_receipt(size=4)
+    path = tmp_path / "predictions" / f"{CHUNK.id}.parquet"
+    assert (path.read_bytes(), footer_crc(path)) == (receipt.payload, receipt.footer_crc)
+    assert ledger.done[CHUNK.id] == replace(receipt, payload=b"")
     assert b"payload" not in (tmp_path / "ledger.jsonl").read_bytes()
 
 

@@ -83,8 +83,7 @@ def begin(folder, plan, *done):
     progress = Progress(len(ledger.pending), plan.events)
     for start, stop in done:
         _, receipt = write(folder, plan, start, stop)
-        size = (folder / PREDICTIONS / f"{receipt.id}.parquet").stat().st_size
-        ledger.record_done(replace(receipt, size=size))
+        ledger.record_done(receipt)
         progress.done += 1
         progress.events_done += stop - start
     return ledger, progress
