@@ -32,7 +32,7 @@ _SPARSE = 25
 #: run, and of different sizes, where half precision may round otherwise.
 _SAME_SIZE, _OTHER_SIZE = 1e-4, 2e-3
 #: Larger batches are opened when a campaign is planned, but not run there: it is the driver's CPU.
-_LARGEST, _SMALL = 64, 8
+_LARGEST, _SMALL = 16, 8
 TODO = (
     "Export it for inference (model.eval(), training=False) without what mixes the images of a batch; "
     "submit --accept-failed-validation runs it all the same."
@@ -65,7 +65,7 @@ Pair = tuple[Trial, Trial, float]
 def fault(tagger: TaggerSpec, engine: Engine, *, sparse: bool) -> str:
     """Return how the scores of an engine depend on the batch or on chance; empty if they don't."""
     run = _Runner(tagger, engine, sparse=sparse)
-    return _told(tagger, run.trials(), run)
+    return _told(tagger, run.trials(), lambda _: run)
 
 
 def fault_in_any_batch(tagger: TaggerSpec, open_at: Callable[[int], Engine], *, sparse: bool) -> str:
@@ -81,20 +81,27 @@ def fault_in_any_batch(tagger: TaggerSpec, open_at: Callable[[int], Engine], *, 
     ModelError
         It does not open with the size asked for, or fails.
     """
-    asked = open_at(0)
-    first = _Runner(tagger, asked, sparse=sparse)
-    runs = [first] if asked.batch <= _LARGEST else []
-    others = (1,) if 1 < asked.batch <= _LARGEST else (_SMALL, 1)
-    for size in {*others} - {asked.batch}:
-        try:
-            other = open_at(size)
-        except ModelError:  # it has a batch of its own, and does not say so
-            continue
-        if other.batch == size:  # else it has a batch of its own
-            runs.append(_Runner(tagger, other, sparse=sparse))
-    runs = runs or [first]
-    trials = [trial for run in runs for trial in run.trials()]
-    return _told(tagger, trials, max(runs, key=lambda run: run.size))
+
+    def run(size: int) -> _Runner:
+        return _Runner(tagger, open_at(size), sparse=sparse)
+
+    # One after the other: a model may fill a good part of this host's memory.
+    asked = run(0)
+    size, trials = asked.size, asked.trials() if asked.size <= _LARGEST else []
+    del asked
+    for other in (1,) if 1 < size <= _LARGEST else (_SMALL, 1):
+        if other != size:
+            trials += _trials_at(other, run)
+    return _told(tagger, trials or run(0).trials(), run)
+
+
+def _trials_at(size: int, run: Callable[[int], _Runner]) -> list[Trial]:
+    """Return the trials in batches of a size, none if the model has a batch of its own."""
+    try:
+        one = run(size)
+    except ModelError:  # it has one, and does not say so
+        return []
+    return one.trials() if one.size == size else []
 
 
 class _Runner:
@@ -143,11 +150,12 @@ class _Runner:
         return np.stack(columns, axis=1)
 
 
-def _told(tagger: TaggerSpec, trials: list[Trial], run: _Runner) -> str:
+def _told(tagger: TaggerSpec, trials: list[Trial], run_at: Callable[[int], _Runner]) -> str:
     """Return the largest difference of trials in words; empty if all of them agree."""
     found = _worst(_pairs(trials), trials, tagger.tolerance.max_abs)
     if found is None:
         return ""
+    run = run_at(max(trial.batch for trial in trials))
     repeated = [(one, two, _SAME_SIZE) for one, two in zip(run.full(), run.full(), strict=True)]
     again = _worst(repeated, trials, tagger.tolerance.max_abs)
     column, one, two = again or found

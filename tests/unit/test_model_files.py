@@ -1,6 +1,7 @@
 """A model's identity covers every file that its weights lie in."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -13,12 +14,20 @@ import pytest
 from models import write_external, write_model, write_tagger
 from onnx import TensorProto, helper, numpy_helper
 
+from e2edist.campaign.overlap import job_key
 from e2edist.campaign.plan import Plan
 from e2edist.campaign.resume import check_same
 from e2edist.engines import EngineOptions, _session, open_engine
-from e2edist.errors import ModelError, OutputError
+from e2edist.errors import ModelError, OutputError, SpecError
 from e2edist.spec.model_files import model_files
+from e2edist.spec.site import SiteSpec
 from e2edist.spec.tagger import load_tagger, packaged
+from e2edist.tuning.profile import apply_profiles
+from e2edist.validation.export import free_batch
+from e2edist.validation.gate import examine
+from e2edist.validation.golden import random_images
+from e2edist.validation.record import admit, write_record
+from e2edist.validation.variants import Asked, variants
 
 IMAGES = np.ones((8, 1, 32, 32), np.float32)
 
@@ -238,3 +247,51 @@ def test_engines_of_tensorrt_are_kept_by_identity(net, monkeypatch):
     assert before.name == model_files(net).identity[:16]
     change(net.with_name("net.onnx.data"))
     assert _session.engine_folder(str(net)) != before
+
+
+def test_a_verdict_is_of_the_weights_that_were_validated(net):
+    write_record(tagger_of(net), {"passed": True, "faults": [], "when": "today"})
+    assert admit(tagger_of(net), accept=False).startswith("passed today")
+    change(net.with_name("net.onnx.data"))
+    assert admit(tagger_of(net), accept=False) == "none"
+
+
+def test_weights_that_change_while_a_model_is_validated_have_no_verdict(net, monkeypatch):
+    def meddling(*arguments):
+        change(net.with_name("net.onnx.data"))
+        return variants(*arguments)
+
+    monkeypatch.setattr("e2edist.validation.gate.variants", meddling)
+    found = examine(tagger_of(net), random_images((1, 32, 32), 4), None, Asked())
+    assert "net.onnx: changed while it was in use" in found.refused
+
+
+def test_a_profile_is_for_the_weights_that_were_measured(net):
+    site = SiteSpec.model_validate(
+        {"name": "s", "pools": {"cpu": {"profile": str(net.with_suffix(".prof"))}}}
+    )
+    numbers = dict.fromkeys(("batch", "workers", "threads", "intra_op", "sessions"), 1)
+    settings = {**numbers, "images": "dense", "conv_search": "heuristic"}
+    about = dict.fromkeys(("made", "site", "pool", "kind", "tagger", "provider", "device", "runtime"), "x")
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in about.items())
+    text += f"events_per_s = 1.0\nmodel_sha256 = '{tagger_of(net).model.sha256}'\n[settings]\n"
+    text += "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+    net.with_suffix(".prof").write_text(text)
+    assert apply_profiles(site, tagger_of(net).model.sha256)[1]
+    change(net.with_name("net.onnx.data"))
+    with pytest.raises(SpecError, match="is for another model"):
+        apply_profiles(site, tagger_of(net).model.sha256)
+
+
+def test_what_an_exporter_leaves_in_several_files_is_converted_to_one(net):
+    free_batch(net)
+    assert model_files(net).external == ()
+    for name in ("net.onnx.data", "sub/w.bin"):
+        (net.parent / name).unlink()
+    assert open_engine(tagger_of(net), EngineOptions(batch=3)).batch == 3
+
+
+def test_jobs_of_one_plan_in_two_folders_are_two_on_a_worker_that_serves_both(tmp_path):
+    keys = {job_key("f", tmp_path / folder, "cpu") for folder in ("a", "b")}
+    assert len(keys) == 2
+    assert job_key("f", tmp_path / "a", "cpu") in keys
