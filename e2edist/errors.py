@@ -173,7 +173,10 @@ def _is_ours(error: Exception) -> bool:
 
 def described(error: BaseException) -> str:
     """Return the class and the text of an error on one line of bounded length."""
-    text = redact(" ".join(str(error).split()))
+    try:
+        text = redact(" ".join(str(error).split()))
+    except Exception:  # the text of an exception may be a bug itself
+        text = "no text"
     return f"{type(error).__name__}: {text if len(text) <= 200 else f'{text[:200]} ...'}"
 
 

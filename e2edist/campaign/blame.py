@@ -104,10 +104,10 @@ class Case:
 
 
 class Blame:
-    """The cases of one run; `hopeful` once a chunk of it is done."""
+    """The cases of one run; `hopeful` once a chunk of it is done, `resumed` if some were done before it."""
 
-    def __init__(self) -> None:
-        self.hopeful = False
+    def __init__(self, *, resumed: bool = False) -> None:
+        self.hopeful, self.resumed = False, resumed
         self._hopeless: set[str] = set()
         self._cases: dict[str, Case] = {}
         self._splits: dict[str, int] = {}
@@ -121,7 +121,7 @@ class Blame:
         return chunk.id in self._cases
 
     def decide_early(
-        self, chunk: Chunk, error: BaseException, breaker: CircuitBreaker, *, probe: bool, untried: bool
+        self, chunk: Chunk, outcome: Outcome, breaker: CircuitBreaker, *, probe: bool, untried: bool
     ) -> Verdict:
         """Return what to do with a chunk whose failure is systemic, in a pool in which nothing succeeded.
 
@@ -132,7 +132,9 @@ class Blame:
         untried : bool
             Whether there are chunks that were not tried: they say more than a piece of this one.
         """
-        case = self.case(chunk)
+        if self.resumed and chunk.events <= 1:  # given up before, most likely: what it does is its own
+            return self.judge(chunk, outcome, alone=False)
+        case, error = self.case(chunk), outcome.error
         case.attempts += 1
         reason = f"{type(error).__name__}: {error}"
         case.tried.append(reason)

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable
 from threading import Event
 
 from e2edist.errors import CampaignError, ResourceError
-from e2edist.plugins import as_bug, is_bug
 from e2edist.pools import Outcome, Pool
 from e2edist.records.chunk import Chunk
 from e2edist.records.failure import Failure
@@ -56,7 +55,10 @@ class Driver:
     ) -> None:
         self._lanes = [Lane(pool, key) for key, pool in pools.items()]
         self._ledger, self._watch, self._stop, self._limits = ledger, watch, stop, limits
-        self._blame, self._overlap = Blame(), overlap or Overlap(0.0, dict.fromkeys(pools, ""))
+        self._blame, self._overlap = (
+            Blame(resumed=bool(ledger.done)),
+            overlap or Overlap(0.0, dict.fromkeys(pools, "")),
+        )
         self._waiting = Waiting()
         self._resting: list[tuple[float, str, Chunk]] = []
         self._suspects: deque[Chunk] = deque()
@@ -233,8 +235,6 @@ class Driver:
         if outcome.kind == "lost" and load.bystander:
             what = "its worker was stopped because of another chunk"
             return Outcome(outcome.tag, "lost", error=ConnectionError(what))
-        if outcome.kind == "error" and outcome.error is not None and is_bug(outcome.error):
-            return Outcome(outcome.tag, "error", error=as_bug(outcome.error))
         return outcome
 
     def _record(self, lane: Lane, chunk: Chunk, receipt: Receipt) -> float:
@@ -263,7 +263,7 @@ class Driver:
         if lane.breaker.any_success or not isinstance(error, SYSTEMIC_FAILURES):
             return self._blame.judge(chunk, outcome, alone=load.alone)
         untried = self._waiting.prefer(lambda other: not self._blame.knows(other), chunk.uuid)
-        return self._blame.decide_early(chunk, error, lane.breaker, probe=load.probe, untried=untried)
+        return self._blame.decide_early(chunk, outcome, lane.breaker, probe=load.probe, untried=untried)
 
     def _punish(self, lane: Lane, load: Load, chunk: Chunk, outcome: Outcome) -> None:
         verdict = self._decide(lane, load, chunk, outcome)

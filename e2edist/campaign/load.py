@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
@@ -243,7 +243,9 @@ def land(load: Load, outcome: Outcome, find: Callable[[Chunk], Receipt | None] |
     if outcome.kind == "done":
         return _home(load, outcome)
     if outcome.kind == "error":  # the task itself: no chunk was begun
-        return Landing(failed=[(chunk, outcome) for chunk in load.chunks])
+        error = outcome.error
+        told = replace(outcome, error=as_bug(error)) if error is not None and is_bug(error) else outcome
+        return Landing(failed=[(chunk, told) for chunk in load.chunks])
     if find is None and len(load.chunks) > 1:
         return Landing(back=list(load.chunks), apart=True)
     return _lost(load, outcome, find or (lambda _: None))

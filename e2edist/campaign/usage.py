@@ -148,5 +148,5 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                     continue
                 if isinstance(content, dict):
                     yield content
-    except OSError:
+    except OSError:  # a bill decides nothing: that of what can be read
         return

@@ -140,7 +140,7 @@ def _heart(folder: Path) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # shown a moment later; the counts do not come from here
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -6,6 +6,9 @@
 
 A format is a module with ``TREES`` (names its tree usually has), ``detect(names) -> bool`` and
 ``bind(request) -> Binding``. Reading itself is the same for all formats.
+
+Of their own code only an `EntriesError` says that entries hold what can't be; any other exception is a bug of
+the format, and a campaign in which nothing else happens stops (calls of libraries: see `errors.guarded`).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from ._branches import uproot
 from ._rntuple import CLASSES, Ntuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD")
@@ -162,36 +163,49 @@ def _names(url: str, tree: Any) -> frozenset[str]:
 
 
 @cache
-def _formats() -> dict[str, ModuleType]:
-    """Return all formats, our own first, so that an installed package can't claim a file of theirs."""
+def _formats(*, ours: bool) -> dict[str, ModuleType]:
+    """Return our own formats, or those of other packages."""
     found = find("formats")
-    return {
-        name: load("formats", name)
-        for name in sorted(found, key=lambda n: (found[n] != f"{__package__}.{n}", n))
-    }
+    return {name: load("formats", name) for name in sorted(found) if ours == (found[name] == _own(name))}
+
+
+def _own(name: str) -> str:
+    return f"{__package__}.{name}"
+
+
+def _groups(only: str | None) -> Iterator[dict[str, ModuleType]]:
+    """Yield formats, our own first: an installed package can neither claim a file of theirs nor break it."""
+    if only:
+        yield {only: load("formats", only)}
+    else:
+        yield _formats(ours=True)
+        yield _formats(ours=False)
 
 
 def _choose(url: str, directory: Any, only: str | None, tree: str | None) -> tuple[str, Any, str, ModuleType]:
     """Return tree name, tree, format name and the format's module."""
     trees = _trees(url, directory)
-    modules = {only: load("formats", only)} if only else _formats()
     if tree is not None and tree.partition(";")[0] not in trees:
         raise InputError(url, f"has no tree {tree!r}", nearest(tree, trees))
-    preferred = [name for module in modules.values() for name in getattr(module, "TREES", ())]
-    candidates = [tree] if tree else sorted(trees, key=lambda name: name not in preferred)
-    seen: dict[str, frozenset[str]] = {}
-    for candidate in candidates:
-        opened = _get(url, directory, candidate)
-        seen[candidate] = _names(url, opened)
-        for name, module in modules.items():
-            if module.detect(seen[candidate]):
-                return candidate, opened, name, module
-    if only and (tree or candidates[0] in preferred or len(candidates) == 1):
-        # Not recognised, but asked for by name: the missing branches make the clearer error.
-        return candidates[0], _get(url, directory, candidates[0]), only, modules[only]
-    branches = "; ".join(f"{name}: {', '.join(sorted(found)[:12])}" for name, found in list(seen.items())[:4])
-    todo = f"Formats known: {', '.join(sorted(modules))}; name the right one and its tree if there is one"
-    raise InputError(url, f"no format fits its trees ({branches})", todo)
+    seen: dict[str, tuple[Any, frozenset[str]]] = {}
+    known: dict[str, ModuleType] = {}
+    for modules in _groups(only):
+        known |= modules
+        preferred = [name for module in modules.values() for name in getattr(module, "TREES", ())]
+        candidates = [tree] if tree else sorted(trees, key=lambda name: name not in preferred)
+        for candidate in candidates:
+            if candidate not in seen:
+                opened = _get(url, directory, candidate)
+                seen[candidate] = opened, _names(url, opened)
+            for name, module in modules.items():
+                if module.detect(seen[candidate][1]):
+                    return candidate, seen[candidate][0], name, module
+        if only and (tree or candidates[0] in preferred or len(candidates) == 1):
+            # Not recognised, but asked for by name: the missing branches make the clearer error.
+            return candidates[0], seen[candidates[0]][0], only, modules[only]
+    held = [f"{name}: {', '.join(sorted(names)[:12])}" for name, (_, names) in list(seen.items())[:4]]
+    todo = f"Formats known: {', '.join(sorted(known))}; name the right one and its tree if there is one"
+    raise InputError(url, f"no format fits its trees ({'; '.join(held)})", todo)
 
 
 def cluster_edges(tree: Any, entries: int) -> tuple[int, ...]:

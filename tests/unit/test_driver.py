@@ -90,7 +90,7 @@ class ThreadWorkers:
         return len(self.workers) * self.threads
 
     def submit(self, tag, function, key, chunks, budget_s):
-        assert (function, key) == (load.run_chunks, "job")
+        assert function is load.run_chunks
         self.loads.append([chunk.id for chunk in chunks])
         with self.lock:
             worker = min(self.workers, key=lambda w: len(w.held))
@@ -171,12 +171,13 @@ def drive(tmp_path, monkeypatch):
 
     (tmp_path / PREDICTIONS).mkdir()
 
-    def drive(work, chunks, *, watch=id, stop=None, limits=None, far=False, **workers):
+    def drive(work, chunks, *, watch=id, stop=None, limits=None, far=False, ledger=None, **workers):
         pool = ThreadWorkers(work, None if far else tmp_path, **workers)
         pools.append(pool)
         monkeypatch.setattr(load, "run_chunk", pool.run_chunk)
         monkeypatch.setattr(load, "told_to_end", lambda: not pool.accepting)
-        ledger = Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
+        ledger = ledger or Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
+        ledger.failed.clear()
         progress = Progress(len(chunks), sum(chunk.events for chunk in chunks))
         overlap = Overlap(0.0, {"job": ""}, {"job": tmp_path} if far else {})
         one = Driver({"job": pool}, ledger, watch, stop or threading.Event(), limits or Limits(), overlap)
@@ -463,6 +464,47 @@ def test_a_bug_in_a_whole_file_costs_that_file_when_there_are_others(drive):
     assert ended
     assert entries(ledger) == list(range(400, 800))
     assert sum(failure.stop - failure.start for failure in ledger.failed.values()) == 400
+
+
+def test_entries_that_an_earlier_run_gave_up_for_a_bug_are_given_up_again(drive, tmp_path):
+    def work(chunk):
+        if any(holds(chunk, bad) for bad in range(0, 160, 16)):
+            raise ZeroDivisionError
+        return receipt(chunk)
+
+    chunks = make_chunks(20)
+    _, first, _, _ = drive(work, chunks, workers=1, threads=1)
+    lost = sorted(failure.start for failure in first.failed.values())
+    assert lost == list(range(0, 160, 16))
+    pending = [chunks[0].part(start, start + 1) for start in lost]
+    _, second, _, ended = drive(work, pending, workers=1, threads=1, ledger=first)
+    assert ended
+    assert sorted(failure.start for failure in second.failed.values()) == lost
+
+
+def test_a_pool_whose_plug_in_has_a_bug_does_not_eat_the_chunks_of_another(drive, tmp_path, monkeypatch):
+    runs, good = Counter(), ThreadWorkers(receipt, tmp_path, workers=1, threads=1)
+    bad = ThreadWorkers(receipt, tmp_path, workers=1, threads=1)
+
+    def run_chunk(key, chunk):
+        runs[key] += 1
+        if key == "bad":
+            raise NameError("oops")
+        time.sleep(0.01)
+        return good.run_chunk(key, chunk)
+
+    monkeypatch.setattr(load, "run_chunk", run_chunk)
+    monkeypatch.setattr(blame, "_PAUSE_S", 0.01)
+    ledger = Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
+    one = Driver({"good": good, "bad": bad}, ledger, id, threading.Event(), Limits())
+    try:
+        with pytest.raises(ProgrammingError, match="NameError: oops"):
+            one.run(make_chunks(2000), Progress(2000, 16000))
+    finally:
+        good.close()
+        bad.close()
+    assert runs["bad"] <= 10
+    assert not ledger.failed
 
 
 def test_an_exception_that_ends_threads_is_a_bug_like_others(drive):

@@ -13,7 +13,7 @@ from e2edist import formats
 from e2edist.campaign.plan import make_plan
 from e2edist.demo import make_events
 from e2edist.errors import E2EError, EntriesError, InputError, OutputError, ProgrammingError, guarded
-from e2edist.formats import _baskets, _reader
+from e2edist.formats import _baskets, _file, _reader
 from e2edist.plugins import as_bug, is_bug, load
 from e2edist.spec.tagger import load_tagger
 
@@ -96,6 +96,14 @@ def test_a_plug_in_that_uses_a_function_of_ours_wrongly_is_named_itself(plugin, 
     assert as_bug(caught.value).place.startswith(str(path))
 
 
+@pytest.mark.parametrize("text", ["def bind(:", "import no_such_module", "def detect(names): no_such_name"])
+def test_a_broken_plug_in_that_is_not_needed_breaks_nothing(plugin, events, text):
+    plugin().write_text(text)
+    _file._formats.cache_clear()
+    assert formats.inspect(events).format == "hits"
+    _file._formats.cache_clear()
+
+
 @pytest.mark.parametrize("text", ["def bind(:", "import no_such_module"])
 def test_a_plug_in_that_can_not_be_imported_is_named(plugin, text):
     path = plugin()
@@ -115,6 +123,16 @@ def test_a_bug_survives_pickling_and_its_traceback_is_bounded():
     assert bug.place.startswith(__file__)
     assert len(bug.traceback) < 8100
     assert len(str(bug)) < 600
+
+
+def test_an_exception_that_can_not_be_shown_is_told_all_the_same():
+    class MuteError(Exception):
+        def __str__(self):
+            raise NameError("oops")
+
+    with pytest.raises(MuteError) as caught:
+        raise MuteError
+    assert "not bad data: MuteError: no text" in str(as_bug(caught.value))
 
 
 @pytest.mark.parametrize("error", [OSError(), TimeoutError(), MemoryError(), InputError("", "")])
