@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from distributed import Client
 
@@ -58,3 +59,12 @@ def tell_workers(client: Client, function: Callable[..., Any], *arguments: Any, 
 
     loop: Any = client.loop
     loop.add_callback(run)
+
+
+def dashboard_of(client: Client) -> str:
+    """Return the address of a scheduler's dashboard."""
+    try:
+        return str(client.dashboard_link)
+    except (KeyError, IndexError, ValueError):  # it names a variable that is not set here
+        facts = client.scheduler_info()
+        return f"http://{urlsplit(facts['address']).hostname}:{facts['services']['dashboard']}/status"

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any
-from urllib.parse import urlsplit
 
 from dask.base import annotate
 from distributed import Client, Future
@@ -19,7 +18,7 @@ from distributed import Client, Future
 from e2edist.errors import ResourceError
 
 from . import Outcome, Setup
-from ._ask import ask, never, tell_workers
+from ._ask import ask, dashboard_of, never, tell_workers
 from ._config import configured
 from ._desk import Desk
 from ._introduce import Introduction, cant_be_set_up
@@ -28,6 +27,7 @@ from ._outcome import lost_task, outcome_of
 from ._remote import (
     UNFIT,
     SetupPlugin,
+    count_workers,
     exit_worker,
     hush,
     kill_worker,
@@ -91,7 +91,7 @@ class DaskPool:
         self._client, self._close = client, close
         self._ended: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
         self._running, self._outbox = dict[str, Future[Any]](), list[tuple[str, str, bytes, str]]()
-        self._stopped: set[str] = set()
+        self._stopped, self._link = set[str](), ""
         #: names of workers that were told to end: their loss is nobody's fault
         self.leaving: set[str] = set()
         # Keys are of this run alone: campaigns that share a scheduler may have chunks of the same name.
@@ -116,11 +116,9 @@ class DaskPool:
     @property
     def dashboard(self) -> str:
         """Address of the Dask dashboard."""
-        try:
-            return str(self._client.dashboard_link)
-        except (KeyError, IndexError, ValueError):  # it names a variable that is not set here
-            port = self._client.scheduler_info()["services"]["dashboard"]
-            return f"http://{urlsplit(self.scheduler).hostname}:{port}/status"
+        if not self._link:  # asked once: a scheduler that hangs does not answer
+            self._link = dashboard_of(self._client)
+        return self._link
 
     @property
     def scheduler(self) -> str:
@@ -129,7 +127,9 @@ class DaskPool:
 
     def counts(self) -> dict[str, int]:
         """Return how many workers are queued, running and joined: those of this kind are there or not."""
-        there = len(self._client.nthreads()) if self._client.status == "running" else 0
+        there = 0
+        with suppress(OSError, TimeoutError):
+            there = self._ask(count_workers) if self._client.status == "running" else 0
         return {"queued": 0, "running": there, "joined": there}
 
     def slots(self) -> int:

@@ -126,6 +126,11 @@ def look_round(
     return there, waiting, find_tasks(keys, dask_scheduler)
 
 
+def count_workers(dask_scheduler: Any = None) -> int:
+    """Return how many workers there are."""
+    return len(dask_scheduler.workers)
+
+
 async def stop_worker(key: str, hard: bool, dask_scheduler: Any = None) -> tuple[str, bool, list[str]]:
     """Return address, whether it has a nanny, and keys of the worker that runs `key`."""
     task = dask_scheduler.tasks.get(key)

@@ -15,10 +15,12 @@ _SILENT = "ignore::UserWarning:multiprocessing.resource_tracker"
 @contextmanager
 def signals_blocked() -> Iterator[None]:
     """Block signals in what this thread starts meanwhile: they are the driver's alone to answer."""
-    # Starting multiprocessing's tracker unblocks signals in the thread that does it: start it before.
-    _start_tracker()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    # A terminal that goes ends multiprocessing's tracker, which knows no answer to that signal alone.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
+        # Starting it unblocks the others in the thread that does it: start it before.
+        _start_tracker()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

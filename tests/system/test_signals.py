@@ -56,11 +56,13 @@ def test_a_run_whose_workers_still_import_ends_in_good_order(lab, number):
 
 
 @slow
-def test_ctrl_c_at_a_terminal_reaches_the_workers_too(lab):
+@by_name
+def test_a_signal_that_a_terminal_sends_reaches_the_workers_too(lab, number):
     process = started(lab, workers=2)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     code, said = lab.end(process, 60)
     assert (code, state(lab)) == (130, "stopped"), said
+    assert "resource_tracker" not in said
 
 
 @slow
