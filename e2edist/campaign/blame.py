@@ -186,7 +186,8 @@ class Blame:
         retryable = getattr(error, "retryable", True)
         certain, case.ranges = bool(ranges) and (ranges == case.ranges or not retryable), ranges
         reason = f"{type(error).__name__}: {error}"
-        if isinstance(error, ModelError):
+        # A disk that a node does not see for a moment is no fault of the model.
+        if isinstance(error, ModelError) and not (retryable and case.attempts < case.tries):
             return Verdict(Action.STOP, reason)
         whole_file = isinstance(error, InputError) and not isinstance(error, EntriesError)
         if whole_file and not retryable:

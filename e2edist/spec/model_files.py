@@ -123,11 +123,13 @@ def _read(path: Path, todo: str) -> ModelFiles:
             lines = [own, *(f"{_hash_external(path, name, needs[name])} {name}" for name in external)]
             stamps = _stamps(path, external)
         except OSError as error:
-            raise ModelError(str(path), f"can't be read ({error.strerror})", todo) from error
+            what = f"can't be read ({error.strerror})"
+            raise ModelError(str(path), what, todo, retryable=True) from error
         if stamps == (before, *begun):
             identity = hashlib.sha256("\n".join(lines).encode()).hexdigest() if external else own
             return ModelFiles(path, external, identity, stamps)
-    raise ModelError(str(path), "is being written", "Wait until it is there, and run the same line again.")
+    todo = "Wait until it is there, and run the same line again."
+    raise ModelError(str(path), "is being written", todo, retryable=True)
 
 
 def _look(path: Path) -> tuple[str, dict[str, int]]:
@@ -170,7 +172,7 @@ def _stamp_external(path: Path, name: str) -> Stamp:
         return _stamp(path.parent / name)
     except FileNotFoundError as error:
         what = f"its weights lie in a file that is missing: {path.parent / name}"
-        raise ModelError(str(path), what, _BESIDE) from error
+        raise ModelError(str(path), what, _BESIDE, retryable=True) from error
 
 
 def _hash_external(path: Path, name: str, needs: int) -> str:
@@ -181,7 +183,7 @@ def _hash_external(path: Path, name: str, needs: int) -> str:
             size = stream.tell()
     except OSError as error:
         what = f"the file with its weights can't be read: {file} ({error.strerror})"
-        raise ModelError(str(path), what, _BESIDE) from error
+        raise ModelError(str(path), what, _BESIDE, retryable=True) from error
     if size < needs:
         what = (
             f"the file with its weights is too short: {file} has {size:,} bytes, its tensors end at {needs:,}"

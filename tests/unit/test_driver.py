@@ -602,8 +602,28 @@ def test_a_file_that_is_of_no_use_is_given_up_whole(drive, error, tries):
     assert (progress.done, progress.failed) == (9, 1)
 
 
+def test_a_model_that_a_worker_can_not_read_for_a_moment_is_read_again(drive):
+    runs = Counter()
+
+    def work(chunk):
+        runs[chunk.id] += 1
+        if runs[chunk.id] == 1 and chunk.start < 4 * SIZE:
+            raise ModelError("m.onnx", "can't be read (Stale file handle)", retryable=True)
+        return receipt(chunk)
+
+    ended = drive(work, make_chunks(20))[3]
+    assert ended
+    assert max(runs.values()) == 2
+
+
 @pytest.mark.parametrize(
-    ("error", "tries"), [(ModelError("m.onnx", "bad"), 1), (OutputError("out", "disk full"), 3)], ids=repr
+    ("error", "tries"),
+    [
+        (ModelError("m.onnx", "bad"), 1),
+        (ModelError("m.onnx", "can't be read", retryable=True), 3),
+        (OutputError("out", "disk full"), 3),
+    ],
+    ids=repr,
 )
 def test_a_bad_model_or_a_full_disk_stops_the_campaign_with_that_error(drive, error, tries):
     runs = Counter()
