@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any
 
 #: Operators that draw numbers.
@@ -33,25 +34,31 @@ _ALONG = {
 #: Their first axis is time, unless they say otherwise.
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN", "Scan"})
 _SHOWN = 4
+#: Axes are not more.
+_FEW = 16
 
 
 def suspects(path: str) -> str:
     """Return the nodes that may be to blame, as text; empty if there are none, or without onnx."""
     try:
-        import onnx
-
-        model = onnx.load(path, load_external_data=False)
-    except Exception:  # it is missing, or no ONNX file: the scores have said enough
+        found = list(dict.fromkeys(_suspects(path)))
+    except Exception:  # onnx is missing, or does not know the file: the scores have said enough
         return ""
-    try:
-        graph = onnx.shape_inference.infer_shapes(model).graph
-    except (
-        Exception
-    ):  # operators of others, larger than 2 GB: axes that are counted from the end stay unknown
-        graph = model.graph
-    found = list(dict.fromkeys([*_of_graph(graph, {}), *_of_functions(model)]))
     more = f" and {len(found) - _SHOWN} kinds more" if len(found) > _SHOWN else ""
     return ", ".join(found[:_SHOWN]) + more
+
+
+def _suspects(path: str) -> Iterator[str]:
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    try:
+        graph = onnx.shape_inference.infer_shapes(model).graph
+    # Operators of others, larger than 2 GB: axes that are counted from the end stay unknown.
+    except Exception:
+        graph = model.graph
+    yield from _of_graph(graph, {})
+    yield from _of_functions(model)
 
 
 def _of_functions(model: Any) -> Iterator[str]:
@@ -61,19 +68,13 @@ def _of_functions(model: Any) -> Iterator[str]:
 
 def _of_graph(graph: Any, outer: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is odd in a graph or function, and in those inside it; `outer` are the constants around."""
-    from onnx import numpy_helper
-
-    constants = dict(outer)
-    stored = getattr(graph, "initializer", ())
-    constants |= {t.name: None if t.external_data else numpy_helper.to_array(t) for t in stored}
+    constants = dict(outer) | {tensor.name: _value(tensor) for tensor in getattr(graph, "initializer", ())}
     ranks = _ranks(graph)
     for node in graph.node:
         attributes = {a.name: a for a in node.attribute}
         if node.op_type == "Constant":
-            value = attributes.get("value")
-            known = value is not None and not value.t.external_data
-            constants[node.output[0]] = numpy_helper.to_array(value.t) if value and known else None
-        elif node.input and all(name in constants for name in node.input if name):
+            constants[node.output[0]] = _value(attributes["value"].t) if "value" in attributes else None
+        elif node.op_type not in RANDOM and node.input and all(x in constants for x in node.input if x):
             constants |= dict.fromkeys(node.output)  # of weights, whatever it does
             continue
         if why := _odd(node, attributes, constants, ranks):
@@ -81,6 +82,14 @@ def _of_graph(graph: Any, outer: Mapping[str, Any]) -> Iterator[str]:
         for attribute in node.attribute:
             for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
                 yield from _of_graph(inner, constants)
+
+
+def _value(tensor: Any) -> Any:
+    """Return the numbers of a tensor if they may be axes or a switch, else None."""
+    from onnx import numpy_helper
+
+    size = prod(tensor.dims)
+    return None if size > _FEW or tensor.external_data else numpy_helper.to_array(tensor)
 
 
 def _ranks(graph: Any) -> dict[str, int]:
