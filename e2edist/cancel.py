@@ -28,9 +28,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--timeout-s",
         type=float,
-        default=120.0,
+        default=240.0,
         metavar="S",
-        help="time for an end in good order; then it is ended in any case (default: 120)",
+        help="time for an end in good order; then it is ended in any case (default: 240)",
     )
     return p
 

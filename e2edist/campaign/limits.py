@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+#: Closing pools, and cancelling their jobs, takes up to so long.
+_CLOSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +33,9 @@ class Limits:
     portion_s: tuple[float, float] = (5.0, 300.0)
     load_s: float = 2.0
     finish_s: tuple[float, float] = (30.0, 180.0)
+
+    def ending_within(self, seconds: float) -> Limits:
+        """Return the limits of a driver that has so many seconds left when it is told to stop."""
+        least, most = self.finish_s
+        left_s = max(0.0, seconds - _CLOSE_S)
+        return replace(self, finish_s=(min(least, left_s), min(most, left_s)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -26,7 +27,7 @@ from .chunk import PREDICTIONS
 from .delivery import check_reach
 from .driver import Driver
 from .folder import check_folder, clear, look_at_folder
-from .heartbeat import Heart, beating
+from .heartbeat import TOKEN, Heart, beating
 from .ledger import Ledger, open_ledger
 from .limits import Limits
 from .lock import locked
@@ -258,6 +259,8 @@ def _driver(
 ) -> Driver:
     spec = campaign.spec
     limits = Limits(spec.chunk_limit_min * 60, spec.stall_limit_min * 60)
+    if TOKEN in os.environ:  # a controller, which may be a job
+        limits = limits.ending_within(campaign.site.controller.ending_s)
     max_abs, where = campaign.tagger.tolerance.max_abs, (campaign.plan.fingerprint, campaign.folder)
     overlap = make_overlap(max_abs, where, campaign.site.pools, ledger.done)
     return Driver(pools, ledger, note, stop, limits, overlap)

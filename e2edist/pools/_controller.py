@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2edist.errors import ResourceError
-from e2edist.spec.controller import ControllerSpec
+from e2edist.spec.controller import VACATE_S, ControllerSpec
 
 from ._containers import htcondor_attributes, python_command
 from ._crew import call
@@ -27,8 +27,6 @@ _HANDED_ON = (
     "CONDOR_CONFIG",
     "LD_LIBRARY_PATH",
 )
-#: A removed controller gets so long to cancel its workers.
-_VACATE_S = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ class ControllerJob:
             # It is asked to end and waited for, so that no worker job stays behind.
             "kill_sig": "SIGTERM",
             "want_graceful_removal": "true",
-            "job_max_vacate_time": str(_VACATE_S),
+            "job_max_vacate_time": str(VACATE_S),
             "+MaxRuntime": str(spec.walltime_min * 60),
         }
         lines |= htcondor_attributes(spec.container) | spec.attributes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
@@ -10,6 +11,10 @@ from ._toml import Spec
 from .jobs import ContainerSpec
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+#: A controller that HTCondor removes gets so long to end.
+VACATE_S = 180
 
 
 class ControllerSpec(Spec):
@@ -39,3 +44,8 @@ class ControllerSpec(Spec):
     prologue: tuple[str, ...] = ()
     #: it must find the commands of the batch system inside, if its pools are batch jobs
     container: ContainerSpec = ContainerSpec()
+
+    @property
+    def ending_s(self) -> float:
+        """Seconds that it is left from the signal on; infinite for a process."""
+        return {"slurm": float(self.notice_s), "htcondor": float(VACATE_S)}.get(self.kind, inf)

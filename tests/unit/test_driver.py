@@ -32,6 +32,7 @@ from e2edist.errors import (
 )
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
+from e2edist.spec.controller import ControllerSpec
 from e2edist.storage.parts import write_part
 
 SIZE = 8
@@ -700,6 +701,21 @@ def test_the_wait_for_chunks_that_run_at_a_stop_has_an_end(drive):
     assert not ended
     assert (len(ledger.done), progress.done) == (0, 0)
     assert waited
+
+
+@pytest.mark.parametrize(
+    ("controller", "wanted"),
+    [
+        ({"kind": "process"}, (30.0, 180.0)),
+        ({"kind": "slurm"}, (30.0, 180.0)),
+        ({"kind": "slurm", "notice_s": 80}, (20.0, 20.0)),
+        ({"kind": "slurm", "notice_s": 30}, (0.0, 0.0)),
+        ({"kind": "htcondor"}, (30.0, 120.0)),
+    ],
+)
+def test_the_wait_of_a_controller_fits_between_its_signal_and_the_end_of_its_job(controller, wanted):
+    spec = ControllerSpec.model_validate(controller)
+    assert Limits().ending_within(spec.ending_s).finish_s == wanted
 
 
 def test_chunks_that_ran_on_workers_that_are_gone_are_not_waited_for(drive):
