@@ -27,10 +27,10 @@ SLOW = {"at": "start", "do": "sleep", "seconds": 0.05}
 class Starter:
     """A process that forks drivers, and the fork server of their workers."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, **env):
         self.process = subprocess.Popen(
             [sys.executable, str(FAULTS / "warm_submit.py")],
-            env=lab.environment([SLOW], fork=True),
+            env=lab.environment([SLOW], fork=True) | env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -16,6 +16,7 @@ name    of the counting files, and of ``<name>.hit`` that is there once the faul
 ``E2E_IMPORT`` is how many seconds a spawned worker takes to import, as from a cold network disk; each that
 begins to leaves a file ``import.PID`` in ``E2E_MARKS``. With ``E2E_IMPORT_OF`` it is not the workers, but the
 processes that have this word on their command line.
+``E2E_STARTS`` is a file into which workers write the id of each chunk that they begin, a line each.
 ``E2E_FORK`` makes Dask fork its workers from a server that has imported everything: quick to start.
 """
 
@@ -113,6 +114,9 @@ def _patch_chunk(module):
     # Of the same name: Dask sends it by name, and the worker finds its own wrapper there.
     def run_chunk(key, chunk):
         _now.chunk = chunk
+        if "E2E_STARTS" in os.environ:
+            with Path(os.environ["E2E_STARTS"]).open("a") as stream:
+                stream.write(f"{chunk.id}\n")
         try:
             strike("start")
             return run(key, chunk)

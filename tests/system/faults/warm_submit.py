@@ -19,6 +19,7 @@ import e2edist.campaign.summary
 import e2edist.pools.local
 import e2edist.terminal  # noqa: F401
 from e2edist import submit
+from e2edist.signals import run_process
 
 
 def _child(job):
@@ -33,7 +34,11 @@ def _child(job):
         os.dup2(said, 2)
         # It is our parent's child, so we can't ask the kernel whether it lives.
         forkserver._forkserver.ensure_running = lambda: None
-        code = submit.main(job["argv"])
+        run_process(lambda: submit.main(job["argv"]))
+    except SystemExit as end:
+        code = end.code
+    except KeyboardInterrupt:  # before there was anybody to answer it
+        code = 130
     except BaseException:
         traceback.print_exc()
     finally:
