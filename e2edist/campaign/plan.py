@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -21,7 +22,7 @@ from e2edist.records.chunk import Chunk
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 from e2edist.storage.staging import InputOptions, read_input
-from e2edist.urls import public, redact
+from e2edist.urls import host, public, redact
 
 from . import names
 
@@ -30,6 +31,8 @@ PLAN = names.PLAN
 _VERSION = 1
 #: Opening files waits for disks and networks, not for cores.
 _OPENERS = 16
+#: Pauses before servers that did not answer are asked again.
+_OUTAGE_PAUSES_S = (1.0, 5.0)
 #: A pool thread should get at least this many chunks, so that all end at about the same time.
 _CHUNKS_PER_THREAD = 4
 #: Faults of so many files are shown.
@@ -204,11 +207,7 @@ def make_plan(
             return as_bug(error)
         return replace(info, url=url), size
 
-    pool = ThreadPoolExecutor(_OPENERS)
-    try:
-        looked = list(pool.map(look, urls))
-    finally:  # not waited for: who interrupts us need not wait for a server that does not answer
-        pool.shutdown(wait=False, cancel_futures=True)
+    looked = _look_patiently(urls, look)
     faults = {url: item for url, item in zip(urls, looked, strict=True) if isinstance(item, E2EError)}
     if len(faults) > max_bad_fraction * len(urls):
         raise all_faults(list(faults.values()), len(urls))
@@ -220,6 +219,32 @@ def make_plan(
     access = {file.uuid: url for file, url in zip(files, opened, strict=True) if file.url != url}
     most = max((size for _, size in found), default=0.0)
     return Plan(tagger.identity(), files, most, skipped, access=access)
+
+
+def _look_patiently(urls: Sequence[str], look: Callable[[str], T | E2EError]) -> list[T | E2EError]:
+    """Return what `look` says of each input; of servers that do not answer it is asked once more, later.
+
+    A file that is skipped is left out for good, and a server may be back in a moment.
+    """
+    found: dict[str, T | E2EError] = {}
+    again = list(dict.fromkeys(urls))
+    for pause_s in (*_OUTAGE_PAUSES_S, 0.0):
+        pool = ThreadPoolExecutor(_OPENERS)
+        try:
+            found |= zip(again, pool.map(look, again), strict=True)
+        finally:  # not waited for: who interrupts us need not wait for a server that does not answer
+            pool.shutdown(wait=False, cancel_futures=True)
+        again = [url for url in again if _may_pass(url, found[url])]
+        if not again:
+            break
+        time.sleep(pause_s)
+    return [found[url] for url in urls]
+
+
+def _may_pass(url: str, item: object) -> bool:
+    """Return whether a server did not answer; one that has no such file has."""
+    known = isinstance(getattr(item, "__cause__", None), FileNotFoundError)
+    return isinstance(item, E2EError) and item.retryable and bool(host(url)) and not known
 
 
 def look_at_all(urls: Sequence[str], look: Callable[[str], T]) -> list[T]:
