@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.errors import E2EError, ProgrammingError, ResourceError, SpecError
+from e2edist.errors import MORE_THREADS, NO_THREAD, E2EError, ProgrammingError, ResourceError, SpecError
 
 if TYPE_CHECKING:
     import argparse
@@ -64,6 +64,8 @@ def known_error(error: Exception) -> E2EError:
         return E2EError(where, error.strerror or str(error) or type(error).__name__)
     if isinstance(error, MemoryError):
         return ResourceError("", f"not enough memory{f' ({error})' if str(error) else ''}")
+    if isinstance(error, RuntimeError) and str(error) == NO_THREAD:
+        return ResourceError("", NO_THREAD, MORE_THREADS)
     from e2edist.plugins import as_bug
 
     return as_bug(error)

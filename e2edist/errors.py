@@ -30,6 +30,10 @@ from .redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+#: What Python says where the system gives it no further thread, and what helps.
+NO_THREAD = "can't start new thread"
+MORE_THREADS = "Raise the limits of threads and memory (ulimit -u, -v): the same command does the rest."
+
 
 class E2EError(Exception):
     """Root of the tree.

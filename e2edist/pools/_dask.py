@@ -15,7 +15,7 @@ from typing import Any
 from dask.base import annotate
 from distributed import Client, Future
 
-from e2edist.errors import ResourceError
+from e2edist.errors import MORE_THREADS, ResourceError
 
 from . import Outcome, Setup
 from ._ask import ask, dashboard_of, never, tell_workers
@@ -148,8 +148,7 @@ class DaskPool:
             raise cant_be_set_up(self.name, self._unfit)
         if self._lost >= (_LOST_FOR_A_REASON if self._fault else _LOST):
             what = f"its scheduler loses the tasks that it gets ({self._fault or 'they are unknown there'})"
-            todo = "Raise the limits of threads and memory (ulimit -u, -v): the same command does the rest."
-            raise ResourceError(f"pool {self.name}", what, todo)
+            raise ResourceError(f"pool {self.name}", what, MORE_THREADS)
         if time.monotonic() - self._looked > _LOOK_S + 1e-3 * self._desk.threads:
             self._look()
             self._looked = time.monotonic()

@@ -14,6 +14,8 @@ from typing import Any
 
 from distributed import Client
 
+from e2edist.errors import NO_THREAD
+
 #: Tasks are looked for so often, once they are in flight for so long, on the scheduler and on workers.
 _LOOK_S, _GRACE_S = 2.0, 5.0
 #: A scheduler that gets thousands at once needs longer to know them: so long for each task in flight.
@@ -107,7 +109,7 @@ def _fault() -> str:
     with suppress(RuntimeError):
         Thread(target=int, daemon=True).start()
         return ""
-    return "can't start new thread"
+    return NO_THREAD
 
 
 def not_running(places: dict[str, list[str]], dask_worker: Any = None) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from distributed import Client, LocalCluster
 
-from e2edist.errors import CampaignError
+from e2edist.errors import MORE_THREADS, NO_THREAD, CampaignError, ResourceError
 from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup, StoppedError
@@ -39,8 +39,8 @@ def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:
 
     Raises
     ------
-    CampaignError
-        The workers don't start, several times in a row.
+    CampaignError, ResourceError
+        The workers don't start, several times in a row; or there is no room for another thread.
     StoppedError
         They were given up meanwhile.
     """
@@ -68,6 +68,9 @@ def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:
             if place.giving_up:
                 raise StoppedError from error
             if not left:
+                _kill(_children() - others)
+                if NO_THREAD in str(error):
+                    raise ResourceError(f"pool {name}", what, MORE_THREADS) from error
                 raise CampaignError(f"pool {name}", what, "The same command does what is left.") from error
             log.warning("pool %s: %s", name, what)
     raise AssertionError  # the last start returns or raises

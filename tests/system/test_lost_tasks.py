@@ -1,5 +1,6 @@
 """Tasks that scheduler or workers lose: they come back, or the campaign says why it can't go on."""
 
+import sys
 import threading
 import time
 
@@ -138,3 +139,21 @@ def test_a_campaign_none_of_whose_tasks_arrives_ends_with_one_sentence_and_loses
     assert said.count("its scheduler loses the tasks that it gets") == 1
     assert lab.bad() == receipts(lab.out) == []
     lab.completes(clean)
+
+
+NO_THREAD = """
+import sys, threading
+from e2edist.submit import main
+threading.stack_size(1 << 46)  # no thread can be started from now on
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_run_that_can_start_no_thread_says_which_limits_to_raise(lab):
+    program = lab.folder / "submit_without_threads.py"
+    program.write_text(NO_THREAD, encoding="utf-8")
+    process = lab.launch([sys.executable, program, *lab.arguments()], lab.environment())
+    code, said = lab.end(process)
+    assert code == 2
+    assert said.count("can't start new thread. Raise the limits of threads and memory (ulimit -u, -v)") == 1
+    assert "bug" not in said
