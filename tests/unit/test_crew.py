@@ -519,3 +519,13 @@ def test_batch_systems_leave_ctrl_c_to_the_driver(kind):
         "assert all(signal.getsignal(number) is print for number in numbers)"
     )
     subprocess.run([sys.executable, "-c", line], check=True)
+
+
+def test_in_a_hurry_jobs_are_cancelled_and_nobody_waits_until_they_are_gone(stage, clock):
+    make, batch, _, _ = stage
+    crew = make()
+    crew.look()
+    batch.sticky, crew.hurried, began = True, True, clock.now
+    crew.close()
+    assert batch.cancelled == ["1", "2"]
+    assert clock.now == began
