@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--estimate", action="store_true", help="do some chunks, and say what the rest would take")
     p.add_argument("--dry-run", action="store_true", help="print the plan, run nothing, write nothing")
     p.add_argument("--json", action="store_true", help="one JSON object a line on stdout, all else on stderr")
+    p.add_argument("--access", help=argparse.SUPPRESS)  # of a controller: see `control.access`
     p.add_argument("--notify", metavar="COMMAND", help="run it at the end, with the result as JSON on stdin")
     return p
 

@@ -18,7 +18,7 @@ _PARAMETER = re.compile(
     r"([?&][\w.-]*(?:auth|token|secret|signature|credential|passw|pwd|api_?key)[\w.-]*=)[^\s&'\"<>,)]+",
     re.IGNORECASE,
 )
-_PASSWORD_FOR_PORT = re.compile(r":(?!\d*$)[^\]:]*$")
+_SERVER = re.compile(r"(\[[^\]]*\]|[^:]*)(:\d*)?")
 
 
 def scheme(url: str) -> str:
@@ -47,8 +47,9 @@ def public(url: str) -> str:
     head, mark, rest = url.partition("://")
     rest = re.split(r"[?#]", rest, maxsplit=1)[0]
     server, slash, path = rest.partition("/")
-    # A password that holds a question mark has left only its beginning.
-    server = _PASSWORD_FOR_PORT.sub("", server.rpartition("@")[2])
+    # Of a password that holds a question mark the beginning is left, where a port should be.
+    found = _SERVER.match(server.rpartition("@")[2])
+    server = found[0] if found else ""
     if kind in XROOTD:  # what follows & is for the server, as what follows ? is
         path = path.partition("&")[0]
     elif kind in HTTP:
@@ -66,8 +67,10 @@ def secrets_of(url: str) -> list[str]:
     tail = re.split(r"[?#;&]", rest, maxsplit=1)[1:]
     found = {user, user.partition(":")[2]} if mark else set()
     for text in tail:
-        found |= {text, *(pair.partition("=")[2] for pair in re.split(r"[?#;&]", text))}
+        found |= {text, text.rpartition("@")[0]}  # a password may hold a question mark
+        found |= {pair.partition("=")[2] for pair in re.split(r"[?#;&]", text)}
     found |= {unquote(text) for text in found}
+    found |= {text.split()[-1] for text in found if text.strip()}  # Bearer TOKEN
     return sorted((text for text in found if len(text) >= _SHORTEST), key=len, reverse=True)
 
 

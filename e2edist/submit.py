@@ -70,6 +70,8 @@ def _told(args: argparse.Namespace, words: list[str], console: Console, signals:
         code, error = print_error(known), str(known)
     state = _STATES.get(code, "failed")
     code = INTERRUPTED if signals.received else code
+    if args.access not in (None, "-") and code != INTERRUPTED:  # a job that was evicted may be started again
+        Path(args.access).unlink(missing_ok=True)
     end = {"state": state, "exit_code": code, "error": error}
     say({"what": "end"} | end)
     if say.command:
@@ -91,7 +93,12 @@ def _submit(
     if spec.reference:
         read_quality(Path(spec.reference))  # refused before any work is done
     site = _tuned(site, spec, console)
-    campaign = plan_campaign(spec, site)
+    access = None
+    if args.access:
+        from e2edist.control.access import read_access
+
+        access = read_access(args.access)
+    campaign = plan_campaign(spec, site, access)
     said = admit(campaign.tagger, accept=spec.accept_failed_validation)
     # What planning found of the model itself comes first.
     said = f"{campaign.validation} (validate: {said})" if campaign.validation else said

@@ -21,7 +21,7 @@ from e2edist.plugins import as_bug, is_bug
 from e2edist.records.chunk import Chunk
 from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
-from e2edist.storage.staging import InputOptions, read_input
+from e2edist.storage.staging import InputOptions, is_refused, read_input
 from e2edist.urls import host, public, redact
 
 from . import names
@@ -205,7 +205,7 @@ def make_plan(
             if not is_bug(error):
                 raise
             return as_bug(error)
-        return replace(info, url=url), size
+        return replace(info, url=public(url)), size
 
     looked = _look_patiently(urls, look)
     faults = {url: item for url, item in zip(urls, looked, strict=True) if isinstance(item, E2EError)}
@@ -229,11 +229,7 @@ def _look_patiently(urls: Sequence[str], look: Callable[[str], T | E2EError]) ->
     found: dict[str, T | E2EError] = {}
     again = list(dict.fromkeys(urls))
     for pause_s in (*_OUTAGE_PAUSES_S, 0.0):
-        pool = ThreadPoolExecutor(_OPENERS)
-        try:
-            found |= zip(again, pool.map(look, again), strict=True)
-        finally:  # not waited for: who interrupts us need not wait for a server that does not answer
-            pool.shutdown(wait=False, cancel_futures=True)
+        found |= zip(again, look_at_all(again, look), strict=True)
         again = [url for url in again if _may_pass(url, found[url])]
         if not again:
             break
@@ -242,15 +238,19 @@ def _look_patiently(urls: Sequence[str], look: Callable[[str], T | E2EError]) ->
 
 
 def _may_pass(url: str, item: object) -> bool:
-    """Return whether a server did not answer; one that has no such file has."""
-    known = isinstance(getattr(item, "__cause__", None), FileNotFoundError)
-    return isinstance(item, E2EError) and item.retryable and bool(host(url)) and not known
+    """Return whether a server did not answer; one that has no such file, or refuses it, has."""
+    if not isinstance(item, E2EError) or not item.retryable or not host(url):
+        return False
+    return not isinstance(item.__cause__, FileNotFoundError) and not is_refused(item)
 
 
 def look_at_all(urls: Sequence[str], look: Callable[[str], T]) -> list[T]:
     """Return what `look` says of each input, many at a time."""
-    with ThreadPoolExecutor(_OPENERS) as pool:
+    pool = ThreadPoolExecutor(_OPENERS)
+    try:
         return list(pool.map(look, urls))
+    finally:  # not waited for: who interrupts us need not wait for a server that does not answer
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def all_faults(faults: list[E2EError], files: int) -> E2EError:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -19,8 +21,10 @@ from e2edist.campaign.lock import locked, look_at_lock
 from e2edist.campaign.run import Campaign
 from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import is_batch, make_controller, queue_of
+from e2edist.redaction import redact_word
 from e2edist.spec.controller import ControllerSpec
 
+from .access import STDIN, access_file, has_secrets, remove_access, write_access
 from .record import Controller, birth, read_record
 
 #: A controller on this machine that has not taken the folder after so long is left to itself.
@@ -32,14 +36,22 @@ _LOG = "controller.log"
 _OURS = {"--detach", "--fresh", "--resume"}
 
 
-def controller_arguments(argv: Sequence[str]) -> list[str]:
-    """Return the arguments of ``python`` for the controller of ``submit`` with `argv`."""
-    return ["-m", "e2edist.submit", *(word for word in argv if word not in _OURS), "--resume"]
+def controller_arguments(argv: Sequence[str], access: str) -> list[str]:
+    """Return the arguments of ``python`` for the controller of ``submit`` with `argv`.
+
+    Parameters
+    ----------
+    access : str
+        From where it reads addresses that hold secrets, if there are any.
+    """
+    words = [redact_word(word) for word in argv if word not in _OURS]
+    return ["-m", "e2edist.submit", *words, *(("--access", access) if has_secrets(argv) else ()), "--resume"]
 
 
 def preview_controller(spec: ControllerSpec, folder: Path, argv: Sequence[str]) -> str:
     """Return what the batch system would be given; empty for a process."""
-    job = make_controller(spec, folder.absolute(), controller_arguments(argv), {TOKEN: "TOKEN"})
+    arguments = controller_arguments(argv, str(access_file(folder.absolute())))
+    job = make_controller(spec, folder.absolute(), arguments, {TOKEN: "TOKEN"})
     return job.text() if is_batch(spec.kind) else ""
 
 
@@ -61,10 +73,13 @@ def detach(campaign: Campaign, argv: Sequence[str]) -> Controller:
     folder, spec = campaign.folder.absolute(), campaign.site.controller
     _refuse_second(folder)
     _freeze(campaign)
-    token = uuid4().hex
-    arguments = controller_arguments(argv)
+    remove_access(folder)
+    token, access = uuid4().hex, campaign.plan.access if has_secrets(argv) else None
     if spec.kind == "process":
-        return _spawn(folder, arguments, token)
+        return _spawn(folder, controller_arguments(argv, STDIN), token, access)
+    if access is not None:
+        write_access(folder, access)
+    arguments = controller_arguments(argv, str(access_file(folder)))
     job = make_controller(spec, folder, arguments, {TOKEN: token})
     number = job.submit()
     record = Controller(spec.kind, number, platform.node(), token, 0, time.time(), str(job.log))
@@ -92,13 +107,13 @@ def _freeze(campaign: Campaign) -> None:
             campaign.plan.write(folder)
 
 
-def _spawn(folder: Path, arguments: list[str], token: str) -> Controller:
+def _spawn(folder: Path, arguments: list[str], token: str, access: Mapping[str, str] | None) -> Controller:
     log = folder / _LOG
     with log.open("ab") as stream:
         # A session of its own: no terminal that closes takes it along.
         process = subprocess.Popen(  # noqa: S603 - our own words
             [sys.executable, *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if access is None else subprocess.PIPE,
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -108,6 +123,8 @@ def _spawn(folder: Path, arguments: list[str], token: str) -> Controller:
     record = Controller("process", str(process.pid), platform.node(), token, born, time.time(), str(log))
     try:
         record.write(folder)
+        if access is not None:
+            _tell(process, access)
         _await(process, folder, log)
     except KeyboardInterrupt:
         _end(process)
@@ -124,6 +141,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _tell(process: subprocess.Popen[bytes], access: Mapping[str, str]) -> None:
+    assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+    with suppress(BrokenPipeError):  # it has ended: `_await` says why
+        process.stdin.write(json.dumps(dict(access)).encode())
+        process.stdin.close()
 
 
 def _await(process: subprocess.Popen[bytes], folder: Path, log: Path) -> None:

@@ -15,6 +15,7 @@ from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import is_batch, queue_of
 from e2edist.records.jobs import JOBS, SubmittedJob, read_jobs
 
+from .access import remove_access
 from .record import Controller, birth
 from .state import State, look
 
@@ -65,6 +66,7 @@ def cancel(folder: Path, timeout_s: float, say: Say) -> bool:
         acted = False
     if record is not None and is_batch(record.kind):
         _free_lock(folder)
+    remove_access(folder)
     return _sweep_jobs(folder, say) or acted
 
 

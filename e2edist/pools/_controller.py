@@ -135,7 +135,7 @@ class ControllerJob:
         path = self.folder / SCRIPT
         head = f"#!/bin/bash\nexec >>{shlex.quote(str(self.log))} 2>&1\n"
         path.write_text(head + self.script(), encoding="utf-8")
-        path.chmod(0o755)
+        path.chmod(0o700)  # a command line may hold what is nobody else's business
         # From stdin, as no file is named: a dash would be taken for -verbose.
         out = call("condor_submit", "-terse", text=self._condor())
         found = re.search(r"^(\d+\.\d+) - ", out, re.MULTILINE)

@@ -20,10 +20,19 @@ from e2edist.process import expand_home
 from e2edist.urls import host, identity, local_path, public, replicas
 
 from ._cache import Cache, Copy, ScratchError
-from ._journal import Attempt, InputOptions, Journal, attempts_of
+from ._journal import Attempt, InputOptions, Journal, attempts_of, is_refused
 from ._remote import connect, forget, prepare
 
-__all__ = ["Attempt", "InputOptions", "Source", "attempts_of", "open_input", "read_input", "stage"]
+__all__ = [
+    "Attempt",
+    "InputOptions",
+    "Source",
+    "attempts_of",
+    "is_refused",
+    "open_input",
+    "read_input",
+    "stage",
+]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

@@ -7,11 +7,12 @@ import socket
 import subprocess
 import threading
 import time
+from base64 import b64decode
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 LOOPBACK = "127.0.0.1"
 _CONFIG = """\
@@ -88,11 +89,17 @@ class XRootD:
 
 
 class Web:
-    """An http server that knows ranges. `faults`: what the next whole-file or range answers do instead."""
+    """An http server that knows ranges. `faults`: what the next whole-file or range answers do instead.
+
+    With `tokens` it wants one of them, anywhere behind the path or as a password; `by_parameter`: ``?file=``
+    names the file.
+    """
 
     def __init__(self, folder: Path, host: str = LOOPBACK) -> None:
         self.folder, self.host = folder, host
         self.faults: list[str] = []
+        self.tokens: set[str] = set()
+        self.by_parameter = False
         self.ranges = True
         self.closing = threading.Event()
         self.server = ThreadingHTTPServer((host, 0), partial(_Handler, self))
@@ -150,7 +157,12 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         if url.netloc:  # as proxies are asked
             self.web.asked.append(self.path)
-        path = self.web.folder / url.path.lstrip("/")
+        name = parse_qs(url.query)["file"][0] if self.web.by_parameter else unquote(url.path)
+        path = self.web.folder / name.lstrip("/")
+        password = b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+        if self.web.tokens and not any(token in f"{url.query} {password}" for token in self.web.tokens):
+            self.send_error(403)
+            return
         if not path.is_file():
             self.send_error(404)
             return

@@ -20,8 +20,15 @@ def job(**content):
 
 def test_the_controller_only_goes_on_with_the_plan_that_was_made():
     words = ["--detach", "--fresh", "--input", "a.root", "--output", "out"]
-    made = controller_arguments(words)
+    made = controller_arguments(words, "-")
     assert made == ["-m", "e2edist.submit", "--input", "a.root", "--output", "out", "--resume"]
+
+
+def test_a_controller_gets_addresses_without_their_secrets_and_where_to_read_them():
+    words = ["--input", "https://me:pass@host/a.root?authz=Bearer abc", "--input=root://h//b.root?x=1"]
+    made = controller_arguments([*words, "--output", "50%?token=x"], "/out/.access.json")
+    assert made[2:5] == ["--input", "https://host/a.root", "--input=root://h//b.root"]
+    assert made[5:] == ["--output", "50%?token=x", "--access", "/out/.access.json", "--resume"]
 
 
 def test_a_slurm_controller_is_its_jobs_first_process_and_is_warned_before_its_end():
