@@ -18,8 +18,10 @@ from e2edist.errors import NO_THREAD
 
 #: Tasks are looked for so often, once they are in flight for so long, on the scheduler and on workers.
 _LOOK_S, _GRACE_S = 2.0, 5.0
-#: A scheduler that gets thousands at once needs longer to know them: so long for each task in flight.
-_GRACE_TASK_S = 5e-3
+#: Thousands of tasks take longer to be looked for, and to be known by a scheduler that gets them at once.
+_LOOK_TASK_S, _GRACE_TASK_S = 1e-3, 5e-3
+#: So many workers are asked at a time, those with the oldest tasks: a scheduler can't connect to thousands.
+_ASKED = 32
 _ASK_S, _ASK_GRACE_S = 10.0, 30.0
 #: States in which a task will end, or its worker be missed.
 _WILL_END = {"waiting", "no-worker", "queued", "processing"}
@@ -54,7 +56,7 @@ class TaskCheck:
     def suspects(self) -> list[str]:
         """Return the tasks to look for now: those in flight for a while."""
         now = time.monotonic()
-        if now - self._looked < _LOOK_S:
+        if now - self._looked < _LOOK_S + _LOOK_TASK_S * len(self._since):
             return []
         self._looked = now
         grace_s = _GRACE_S + _GRACE_TASK_S * len(self._since)
@@ -68,10 +70,11 @@ class TaskCheck:
         now = time.monotonic()
         if now - self._asked > _ASK_S:
             self._asked = now
+            old = [key for key in running if now - self._since.get(key, now) > _ASK_GRACE_S]
             places: dict[str, list[str]] = {}
-            for key, worker in running.items():
-                if now - self._since.get(key, now) > _ASK_GRACE_S:
-                    places.setdefault(worker, []).append(key)
+            for key in sorted(old, key=self._since.__getitem__):
+                if running[key] in places or len(places) < _ASKED:
+                    places.setdefault(running[key], []).append(key)
             if places:
                 loop: Any = self._client.loop
                 loop.add_callback(self._ask, places)  # not waited for: one that hangs would keep us
