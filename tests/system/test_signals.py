@@ -124,6 +124,32 @@ def test_an_interrupted_detach_leaves_no_controller(lab):
 
 
 @slow
+def test_a_controller_that_still_imports_is_cancelled(lab):
+    line = [*COMMAND, *lab.arguments("--detach")]
+    process = lab.launch(line, lab.environment() | FOR_EVER | {"E2E_IMPORT_OF": "--resume"})
+    (mark,) = until(lambda: importing(lab))
+    cancelled = verb("cancel", lab.out, cwd=lab.folder)
+    assert (cancelled.returncode, cancelled.stderr) == (0, "")
+    until(lambda: not members(int(mark.suffix[1:])), 20)
+    code, said = lab.end(process, 60)
+    assert (code, "ended" in said) == (2, True), said
+    told = json.loads(verb("status", lab.out, "--json", cwd=lab.folder).stdout)
+    assert (told["state"], told["why"]) == ("stopped", "cancelled")
+
+
+@slow
+def test_doctor_is_interrupted_while_its_worker_imports_and_leaves_no_folder(lab):
+    lab.arguments()
+    line = [sys.executable, "-m", "e2edist.doctor", "--site", "site.toml", "--model", lab.model]
+    process = lab.launch(line, lab.environment() | FOR_EVER)
+    until(lambda: importing(lab))
+    process.send_signal(signal.SIGTERM)
+    code, said = lab.end(process, 60)
+    assert code == 130, said
+    assert not list(lab.folder.glob(".e2edist-doctor-*"))
+
+
+@slow
 def test_doctor_does_not_wait_longer_than_it_may_for_workers_that_import(lab):
     lab.arguments()
     line = [sys.executable, "-m", "e2edist.doctor", "--site", "site.toml", "--model", lab.model]
