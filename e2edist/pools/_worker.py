@@ -26,9 +26,12 @@ def _take_table(words: list[str]) -> None:
 
 def main() -> None:
     """Run a worker until it is told to end."""
-    from distributed.cli.dask_worker import main as dask_worker
+    from distributed.cli import dask_worker
 
-    dask_worker.main(_words, prog_name="dask worker")
+    from ._orphan import WatchingNanny
+
+    vars(dask_worker)["Nanny"] = WatchingNanny
+    dask_worker.main.main(_words, prog_name="dask worker")
 
 
 _words = sys.argv[1:]
