@@ -140,6 +140,9 @@ class Search:
                 wait_for_workers(pool, patience_s)
                 self.watch.start()
                 self._measure_shape(pool, shape)
+            except KeyboardInterrupt:
+                place.at_once = True
+                raise
             finally:
                 pool.close()
 

@@ -172,6 +172,18 @@ def test_tune_is_interrupted_while_its_workers_import(lab):
 
 
 @slow
+def test_tune_is_interrupted_while_it_measures(lab):
+    lab.arguments()
+    line = [sys.executable, "-m", "e2edist.tune", "--site", "site.toml", "--model", lab.model]
+    process = lab.launch([*line, "--events", 50], lab.environment())
+    until(lambda: "events/s" in process.said.read_text())
+    process.send_signal(signal.SIGINT)
+    code, said = lab.end(process, 60)
+    assert code == 130, said
+    assert not list(lab.folder.glob(".e2edist-tune-*"))
+
+
+@slow
 def test_a_scheduler_that_never_answers_is_given_up_at_a_signal(lab, silent):
     port, somebody = silent
     process = lab.start(site=f'kind = "attach"\nscheduler = "tcp://127.0.0.1:{port}"')
