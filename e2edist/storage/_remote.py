@@ -95,6 +95,9 @@ def _bound_xrootd(timeout_s: float) -> None:
 
 def _url_to_fs(url: str) -> tuple[Any, str]:
     """Return fsspec's file system and the path in it; imported late, it takes a while."""
+    path = local_path(url)
+    if path is not None:  # fsspec takes a::b for two addresses, and file:a for b
+        return import_module("fsspec.implementations.local").LocalFileSystem(), str(path.absolute())
     found: tuple[Any, str] = import_module("fsspec.core").url_to_fs(url)
     return found
 
@@ -163,9 +166,8 @@ def connect(url: str, timeout_s: float) -> Remote:
         It can't be reached, is not there, or has no size.
     """
     prepare(url, timeout_s)
-    path = local_path(url)
     with guarded(url, "can't be reached"):
-        files, place = _url_to_fs(str(path) if path is not None else url)
+        files, place = _url_to_fs(url)
         size = files.info(place).get("size")
     if size is None:
         raise InputError(url, "has no size, as its server says", "Copy it to a disk first.")

@@ -91,6 +91,15 @@ def test_events_over_xrootd_are_the_local_ones(server, events):
     assert replace(info, url="") == replace(inspect(str(events[0])), url="")
 
 
+def test_a_token_for_xrootd_is_told_nowhere(server, events):
+    token = "?xrd.wantprot=unix&authz=Bearer%20SECRETold0123"
+    assert same(read_input(f"{server.url}/store/a.root{token}", OPTIONS, pick), events[1])
+    with pytest.raises(InputError, match="no such file") as raised:
+        read_input(f"{server.url}/store/none.root{token}", OPTIONS, pick)
+    assert raised.value.where.startswith(f"{server.url}/store/none.root")
+    assert "SECRET" not in repr(raised.value) + repr(attempts_of(raised.value))
+
+
 def test_a_real_redirector_leads_to_the_events(server, folder, events):
     redirector = XRootD(folder, f"xrootd.redirect {LOOPBACK}:{server.port} /")
     redirector.start()

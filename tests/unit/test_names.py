@@ -1,13 +1,16 @@
 """Names of files that libraries take for addresses or patterns, and what can't be opened."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from receipts import make_receipt
 
+from e2edist.demo import make_events
 from e2edist.errors import InputError, OutputError, SpecError
+from e2edist.formats import inspect
 from e2edist.spec.campaign import expand_inputs, load_campaign
 from e2edist.storage.parts import (
     UnreadableError,
@@ -18,6 +21,7 @@ from e2edist.storage.parts import (
     write_table,
 )
 from e2edist.storage.publish import publish
+from e2edist.storage.staging import InputOptions, stage
 from e2edist.urls import named_path
 
 ODD = (
@@ -36,6 +40,12 @@ ODD = (
     "k=v",
 )
 TABLE = pa.table({"entry": [1, 2]})
+
+
+@pytest.fixture(scope="module")
+def hits(tmp_path_factory):
+    """A file of 20 events."""
+    return make_events(tmp_path_factory.mktemp("hits"), "eg", 20, seed=1, files=1)[0]
 
 
 @pytest.fixture(params=ODD)
@@ -62,6 +72,15 @@ def test_inputs_of_any_name_are_found_by_name_by_folder_and_by_pattern(odd):
     wanted = [str(file.absolute())]
     for pattern in (file, file.absolute(), odd, odd / "*.root", f"{odd.absolute().as_uri()}/*.root"):
         assert expand_inputs((str(pattern),)) == wanted
+
+
+@pytest.mark.parametrize("name", ["a.root", "a::b.root", "file:a.root", "s3:a.root"])
+def test_inputs_of_any_name_are_copied_and_opened(odd, hits, name):
+    path = str(shutil.copy(hits, odd / name))
+    assert inspect(path).entries == 20
+    with stage(path, InputOptions(stage="always", scratch=str(odd))) as copy:
+        assert copy.parent.parent == odd
+        assert inspect(str(copy)).entries == 20
 
 
 @pytest.mark.parametrize("length", [240, 255])
