@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from e2edist.errors import E2EError
 from e2edist.pools import Telemetry, is_batch
+from e2edist.redaction import redact
 
 from .usage import Journal, facts_of
 
@@ -126,7 +127,7 @@ class Heart:
         state = "done" if p.done + p.failed >= p.chunks else "stopped"
         if isinstance(error, KeyboardInterrupt):
             state, error = "stopped", None
-        said = str(error) if isinstance(error, E2EError) else repr(error)
+        said = str(error) if isinstance(error, E2EError) else redact(repr(error))
         self._write("failed" if error else state, said if error else "")
 
     def _beat(self) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from e2edist.redaction import redact
+
 
 class _LogFile(logging.FileHandler):
     """A log that a full disk silences: the driver's own error says it, without a traceback a line."""
@@ -20,12 +22,20 @@ class _LogFile(logging.FileHandler):
             super().close()
 
 
+class _Lines(logging.Formatter):
+    """Lines without secrets: what a library or a plug-in raises may quote addresses in full."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and the traceback if there is one."""
+        return redact(super().format(record))
+
+
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
     """Append the driver's log to a file of the campaign."""
     logger = logging.getLogger("e2edist")
     handler = _LogFile(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
     level, spread = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

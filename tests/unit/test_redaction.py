@@ -1,11 +1,13 @@
 """What of an address is kept and shown, and which spellings mean one file."""
 
+import logging
 import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from e2edist.campaign.logfile import log_to
 from e2edist.errors import E2EError, InputError, guarded
 from e2edist.records.chunk import Chunk
 from e2edist.records.failure import Failure
@@ -114,3 +116,16 @@ def test_spellings_of_one_address_are_the_same(one, other):
 )
 def test_other_files_are_not_the_same(one, other):
     assert identity(one) != identity(other)
+
+
+def test_the_log_of_a_campaign_has_no_secrets_in_lines_nor_in_tracebacks(tmp_path):
+    url = "https://me:SECRETword@host/a.root?authz=Bearer%20SECRETtoken"
+    with log_to(tmp_path / "submit.log"):
+        try:
+            int(url)
+        except ValueError:
+            logging.getLogger("e2edist.campaign").exception("a plug-in failed at %s", url)
+    text = (tmp_path / "submit.log").read_text()
+    assert "Traceback" in text
+    assert text.count("https://host/a.root") == 2
+    assert "SECRET" not in text
