@@ -34,8 +34,8 @@ def run_verb(
         Is given the command line and a console, which is stderr where stdout is for machines (``--json``).
     """
     try:
-        args = parser.parse_args(argv)
         _check_folder()
+        args = parser.parse_args(argv)
         return work(args, make_console(stderr=getattr(args, "json", False) is True))
     except KeyboardInterrupt:
         return 130

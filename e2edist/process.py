@@ -9,6 +9,7 @@ import errno
 import io
 import os
 import pwd
+import resource
 import select
 import stat
 import sys
@@ -17,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+#: Open files are allowed up to so many: some programs look through all that may be open.
+_FILES = 65536
 #: A reader that is gone wanted no more: nobody has to be told.
 _UNWANTED = (errno.EPIPE, errno.EBADF)
 
@@ -50,12 +53,22 @@ class _Descriptor(io.FileIO):
 
 def prepare_process() -> None:
     """Make ready for work in any environment; may be called again."""
+    _raise_limit()
     # Whoever takes all rights from new files (umask 0777) takes them from the next program of ours too.
     os.umask(os.umask(0o077) & ~0o700)
     _open_descriptors()
     sys.stdout = _guarded(sys.stdout, sys.__stdout__)
     sys.stderr = _guarded(sys.stderr, sys.__stderr__)
     _name_user()
+
+
+def _raise_limit() -> None:
+    """Allow more open files where the system lets us: each worker takes a dozen, often 1024 are allowed."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(most, _FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _open_descriptors() -> None:

@@ -131,8 +131,9 @@ def _search(name: str, site: SiteSpec, sample: Sample, budget_s: float, console:
 
 
 def _run(search: Search, site: SiteSpec, folder: Path) -> None:
-    from e2edist.pools import Place, configured
+    from e2edist.pools import Place, check_host, configured
 
+    check_host(search.name, search.spec)
     place = Place(folder.absolute())
     try:
         with configured(site.dask):

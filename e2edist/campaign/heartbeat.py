@@ -145,11 +145,17 @@ class Heart:
         self._telemetry.sample(progress, looked)
         self._journal.note(looked, progress.lost_s, last=self._stop.is_set())
         content |= counts | {"pools": looked}
-        draft = self._path.with_name(f".{HEARTBEAT}.draft")
+        draft, text = self._path.with_name(f".{HEARTBEAT}.draft"), json.dumps(content, indent=1)
         # Not synced, and never a reason to stop: the next one comes in two seconds.
         with suppress(OSError):
-            draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
-            draft.replace(self._path)
+            try:
+                draft.write_text(text, encoding="utf-8")
+                draft.replace(self._path)
+            except OSError:
+                if not self._stop.is_set():
+                    raise
+                draft.unlink(missing_ok=True)
+                self._path.write_text(text, encoding="utf-8")  # the last word, in the room of the one before
 
     def _look_at(self, pools: dict[str, Pool]) -> dict[str, Any]:
         """Return what is known of each pool; at the end, what was last known before they were closed."""

@@ -11,7 +11,12 @@ from e2edist.redaction import redact
 
 
 class _LogFile(logging.FileHandler):
-    """A log that a full disk silences: the driver's own error says it, without a traceback a line."""
+    """A log that a full or read-only disk silences: the driver's own error says it, once."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, and open the file for the first one, if that can be done."""
+        with suppress(OSError):
+            super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Let go of a line that can't be written."""
@@ -34,7 +39,7 @@ class _Lines(logging.Formatter):
 def log_to(path: Path) -> Iterator[None]:
     """Append the driver's log to a file of the campaign."""
     logger = logging.getLogger("e2edist")
-    handler = _LogFile(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8", delay=True)
     handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
     level, spread = logger.level, logger.propagate
     logger.addHandler(handler)

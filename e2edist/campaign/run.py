@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any
 
 from e2edist.errors import CampaignError, E2EError, OutputError
-from e2edist.pools import Pool, Telemetry, configured, show
+from e2edist.pools import Pool, Telemetry, check_host, configured, show
 from e2edist.records.chunk import Chunk
 from e2edist.spec.campaign import CampaignSpec, expand_inputs, name_group, take_group
 from e2edist.spec.site import SiteSpec
@@ -170,7 +170,7 @@ def run_campaign(
             with log_to(folder / LOG):
                 seconds, complete, progress = _drive(replace(campaign, plan=plan), ledger, watch, stop, ready)
         except BaseException:
-            with suppress(E2EError):  # the error that stopped it is the one to tell
+            with suppress(E2EError, OSError):  # the error that stopped it is the one to tell
                 _write_books(folder, plan, ledger)
             raise
         rows = _write_books(folder, plan, ledger)
@@ -224,6 +224,8 @@ def _drive(
     if not pending:
         remove_doubles(ledger)
         return 0.0, True, progress
+    for name, spec in campaign.site.pools.items():
+        check_host(name, spec)
     name = f"{campaign.tagger.name} -> {campaign.folder}"
     ledger.telemetry = Telemetry(name, campaign.tagger.module)
     heart = Heart(campaign.folder, campaign.site.pools, progress, ledger.telemetry)

@@ -10,7 +10,7 @@ from shlex import quote
 from urllib.parse import urlsplit
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from .state import State
 
@@ -20,7 +20,8 @@ _SHOWN = 10
 
 def show(console: Console, folder: Path, state: State) -> None:
     """Print state, counts, rates, pools and losses, and what can be done next."""
-    rows = Table.grid(padding=(0, 2))
+    # Reasons hold long paths, behind which stands what matters.
+    rows = Table.grid(Column(), Column(overflow="fold"), padding=(0, 2))
     for name, text in _facts(folder, state):
         rows.add_row(name, text)
     console.print(rows, highlight=False, markup=False)

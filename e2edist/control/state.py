@@ -180,7 +180,7 @@ def _last_words(heart: dict[str, Any]) -> tuple[str, str]:
         return "failed", str(heart.get("error", ""))
     if heart["state"] == "running":
         where = f"pid {heart.get('pid')} on {heart.get('host')}"
-        return "died", f"its driver ({where}) was killed, or its host is gone"
+        return "died", f"its driver ({where}) was killed, its host is gone, or it could not write here"
     return "stopped", ""
 
 

@@ -20,6 +20,7 @@ from e2edist.spec.site import PoolSpec
 from ._config import configured
 from ._containers import python_command
 from ._controller import ControllerJob, make_controller
+from ._host import check_host
 from ._images import image_of
 from ._queues import Queue, is_batch, queue_of
 from ._start import Start, StoppedError
@@ -34,6 +35,7 @@ __all__ = [
     "Setup",
     "StoppedError",
     "Telemetry",
+    "check_host",
     "configured",
     "image_of",
     "is_batch",

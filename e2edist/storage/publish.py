@@ -55,7 +55,9 @@ def publish(path: Path, *, keep_same: bool = False) -> Iterator[Path]:
                 draft.unlink(missing_ok=True)
     except OSError as error:
         todo = "Free space or choose another --output; what is done is kept."
-        raise OutputError(str(path), f"can't be written ({error.strerror or error})", todo) from error
+        # Libraries put paths and details of theirs into strerror.
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise OutputError(str(path), f"can't be written ({why})", todo) from error
 
 
 def cut_name(name: str, most: int) -> str:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from lab import can_mount, small_disk
 from runs import ROOT, TIMEOUT_S, environment, parts, table
 
 VERBS = ("submit", "status", "cancel", "doctor", "aggregate", "report", "validate", "convert", "tune")
@@ -230,3 +231,143 @@ def test_a_cache_on_a_full_disk_is_done_without(tmp_path):
     path = os.pathsep.join(map(str, (fault, ROOT)))
     folder = compiled(tmp_path, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE=1)
     assert list(folder.glob("kernels.twice-*.nbc")) == []
+
+
+# ---- disks that fill up, turn read-only, or know no fsync
+
+
+@pytest.fixture
+def ext4(tmp_path):
+    """A small ext4 disk, which can turn read-only while files on it are open; its image lies beside it."""
+    folder, image = tmp_path / "disk", tmp_path / "image"
+    folder.mkdir()
+    image.write_bytes(b"")
+    os.truncate(image, 64 * 2**20)
+    mounted = subprocess.run(["mkfs.ext4", "-q", image], check=False).returncode == 0
+    mounted = mounted and remount(folder, "-o", "loop,errors=remount-ro", image)
+    if not mounted:
+        pytest.skip("no loop devices")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=False)
+
+
+def remount(folder, *words):
+    return subprocess.run(["mount", *words, folder], check=False, capture_output=True).returncode == 0
+
+
+needs_mount = pytest.mark.skipif(
+    not can_mount() or not shutil.which("mkfs.ext4"), reason="needs to be root to mount a disk"
+)
+
+
+@pytest.mark.slow
+@needs_mount
+def test_a_disk_that_turns_read_only_stops_a_campaign_with_one_sentence(campaign, events, model, ext4):
+    out = ext4 / "out"
+    line = f"$PY -m e2edist.submit --input {events} --model {model} --output {out} --workers 1 --threads 1"
+    line += " --chunk-events 100"
+    turn = (
+        f"until [ $(ls {out}/predictions | wc -l) -ge 2 ]; do sleep 0.02; done; mount -o remount,abort {ext4}"
+    )
+    code, said, err = shell(f"({turn}) 2>/dev/null & {line}", ext4.parent)
+    assert (code, err.count("\n")) == (2, 1), err
+    assert err.startswith(f"e2edist: {out}/")
+    assert "can't be written (Read-only file system)" in err
+    assert quiet(said)
+    kept = [path.name for path in parts(out)]
+    assert kept
+    code, said, err = shell("$PY -m e2edist.aggregate disk/out --verify", ext4.parent)
+    assert (code, err.count("\n")) == (1, 1)
+    code, said, err = shell(line, ext4.parent)
+    assert (code, err.count("\n")) == (2, 1)
+    subprocess.run(["umount", ext4], check=True)
+    subprocess.run(["e2fsck", "-fy", ext4.parent / "image"], check=False, capture_output=True)
+    assert remount(ext4, "-o", "loop", ext4.parent / "image")
+    code, said, err = shell(line, ext4.parent)
+    assert (code, err) == (0, "")
+    assert set(kept) <= {path.name for path in parts(out)}
+    assert table(out).equals(table(campaign))
+
+
+@pytest.mark.slow
+@needs_mount
+@pytest.mark.parametrize("size", ["8k", "60k"])
+def test_a_disk_that_fills_up_is_named_once_and_status_tells_of_it(size, campaign, events, model, tmp_path):
+    line = f"$PY -m e2edist.submit --input {events} --model {model} --output disk/out --workers 1 --threads 1"
+    line += " --chunk-events 100"
+    with small_disk(tmp_path / "disk", size):
+        code, said, err = shell(line, tmp_path)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert "can't be written (No space left on device)" in err
+        assert quiet(said)
+        code, said, err = shell("$PY -m e2edist.status disk/out", tmp_path)
+        assert (code, err) in ((1, ""), (2, ""))
+        if parts(tmp_path / "disk" / "out"):
+            assert "No space left on device" in " ".join(said.split())
+        assert remount(tmp_path / "disk", "-o", "remount,size=100m")
+        code, said, err = shell(line, tmp_path)
+        assert (code, err) == (0, "")
+        assert table(tmp_path / "disk" / "out").equals(table(campaign))
+
+
+_FSYNC = """
+import errno, os
+_fsync = os.fsync
+def fsync(handle):
+    raise OSError(errno.{code}, os.strerror(errno.{code}))
+os.fsync = fsync
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("answer", "wanted"), [("EINVAL", 0), ("EIO", 2)])
+def test_fsync_may_be_missing_and_must_not_fail(answer, wanted, events, model, tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(_FSYNC.format(code=answer), encoding="utf-8")
+    path = os.pathsep.join(map(str, (tmp_path / "site", ROOT)))
+    line = f"$PY -m e2edist.submit --input {events} --model {model} --output out --workers 1 --threads 1"
+    code, _, err = shell(line, tmp_path, PYTHONPATH=path)
+    assert (code, err.count("\n")) == (wanted, int(wanted > 0)), err
+    assert wanted == 0 or "Input/output error" in err
+
+
+# ---- hosts
+
+
+needs_namespaces = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="needs to be root to leave namespaces"
+)
+HOSTS = {
+    "no loopback": ("unshare -n", 2, "the loopback of this host, 127.0.0.1, does not answer"),
+    "no proc": ("unshare -m sh -c 'mount -t tmpfs none /proc; exec \"$@\"' --", 2, "Dask needs /proc"),
+    "few files": ("bash -c 'ulimit -n 20; exec \"$@\"' --", 2, "need 42 open files, 20 are allowed"),
+    "few files unless asked for more": ("bash -c 'ulimit -Sn 20; exec \"$@\"' --", 0, ""),
+    "long name": (f"unshare -u sh -c 'hostname {'a' * 64}; exec \"$@\"' --", 0, ""),
+    "an unknown name": ("unshare -u sh -c 'hostname x.invalid; exec \"$@\"' --", 0, ""),
+    "no variables": ("env -i", 0, ""),
+    "no assertions": ("env PYTHONOPTIMIZE=2 PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1", 0, ""),
+    "warnings are errors": ("env PYTHONWARNINGS=error", 0, ""),
+    "odd folders": ("env HOME=/dev/null XDG_CACHE_HOME=/proc TMPDIR=/none NUMBA_CACHE_DIR=/proc/x", 0, ""),
+    "no rights for new files": ("bash -c 'umask 0777; exec \"$@\"' --", 0, ""),
+}
+
+
+@needs_namespaces
+@pytest.mark.slow
+@pytest.mark.parametrize("host", HOSTS)
+def test_odd_hosts_work_or_say_what_they_lack(host, events, model, tmp_path):
+    before, wanted, text = HOSTS[host]
+    arguments = f"--input {events} --model {model} --output out --workers 1 --threads 1"
+    code, said, err = shell(f"{before} $PY -m e2edist.submit {arguments}", tmp_path)
+    ours = [line for line in err.splitlines() if line.startswith("e2edist: ")]
+    assert (code, len(ours)) == (wanted, int(wanted > 0)), err
+    assert text in err
+    assert quiet(said + err)
+    assert bool(parts(tmp_path / "out")) == (wanted == 0)
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path):
+    (tmp_path / "x").mkdir()
+    code, out, err = shell("cd x; rmdir ../x; env -u PYTHONPATH $PY -m e2edist.status out", tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith("e2edist: the current folder: can't be used (No such file or directory)")
