@@ -21,6 +21,7 @@ from e2edist.spec.site import PoolSpec
 from . import Place, Setup
 from ._ask import tell_workers
 from ._config import table_text
+from ._containers import check_job_path
 from ._crew import Batch, Crew
 from ._dask import DaskPool
 from ._notice import DeafPlugin, NoticePlugin, give_up, topic_of
@@ -213,10 +214,17 @@ def job_settings(name: str, spec: PoolSpec, certificates: Path) -> dict[str, Any
 
 
 def log_folder(spec: PoolSpec, place: Place) -> Path:
-    """Return the folder of the jobs' logs."""
-    if not spec.job.log_directory:
-        return place.folder / "logs"
-    return expand_home(os.path.expandvars(spec.job.log_directory))
+    """Return the folder of the jobs' logs.
+
+    Raises
+    ------
+    SpecError
+        It can't stand in a job script.
+    """
+    named = spec.job.log_directory
+    folder = expand_home(os.path.expandvars(named)) if named else place.folder / "logs"
+    check_job_path(folder)
+    return folder
 
 
 def tail_of(folder: Path, pattern: str, lines: int = 10) -> str:

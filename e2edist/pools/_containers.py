@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from e2edist.errors import SpecError
 from e2edist.spec.jobs import ContainerSpec, JobSpec
 
 
@@ -86,3 +88,21 @@ def htcondor_attributes(spec: ContainerSpec) -> dict[str, str]:
     """Return the submit-file lines that let HTCondor start the container."""
     name = {"htcondor-apptainer": "+ApptainerImage", "htcondor-singularity": "MY.SingularityImage"}
     return {name[spec.runtime]: f'"{spec.image}"'} if spec.runtime in name else {}
+
+
+def check_job_path(path: Path) -> None:
+    """Refuse a path with a line break: in a job script it would end its line.
+
+    Raises
+    ------
+    SpecError
+        It has one.
+    """
+    if any(mark in str(path) for mark in "\n\r"):
+        what = f"{str(path)!r} holds a line break, which a job script can't"
+        raise SpecError("--output", what, "Choose another --output.")
+
+
+def literal(text: str) -> str:
+    """Keep HTCondor from taking text as macros of the submit file."""
+    return text.replace("$", "$(DOLLAR)")

@@ -12,7 +12,7 @@ from pathlib import Path
 from e2edist.errors import ResourceError
 from e2edist.spec.controller import VACATE_S, ControllerSpec
 
-from ._containers import htcondor_attributes, python_command
+from ._containers import check_job_path, htcondor_attributes, literal, python_command
 from ._crew import call
 
 #: Of the controller, in the campaign's folder.
@@ -77,13 +77,13 @@ class ControllerJob:
         """Return what the batch system can judge before there is a script of the controller."""
         if self.spec.kind == "slurm":
             return self._slurm()
-        return self._condor().replace(str(self.folder / SCRIPT), "/bin/sh", 1)
+        return self._condor().replace(f"{literal(str(self.folder))}/{SCRIPT}", "/bin/sh", 1)
 
     def _slurm(self) -> str:
         spec, name = self.spec, self.folder.name
         minutes = spec.walltime_min
         options = [
-            f"--job-name=e2edist-controller-{re.sub(r'[^A-Za-z0-9._-]', '_', name)}",
+            f"--job-name=e2edist-controller-{_plain(name)}",
             *([f"--partition={spec.queue}"] if spec.queue else []),
             *([f"--account={spec.account}"] if spec.account else []),
             "--nodes=1",
@@ -92,7 +92,7 @@ class ControllerJob:
             f"--mem={round(spec.memory_gib * 1024)}M",
             f"--time={minutes // 60:02d}:{minutes % 60:02d}:00",
             f"--signal=B:TERM@{spec.notice_s}",
-            f"--output={self.log}",
+            f"--output={shlex.quote(str(self.log).replace('%', '%%'))}",
             "--open-mode=append",
             "--no-requeue",
         ]
@@ -102,17 +102,17 @@ class ControllerJob:
         return "\n".join(["#!/bin/bash", *lines, self.script()])
 
     def _condor(self) -> str:
-        spec = self.spec
+        spec, folder = self.spec, literal(str(self.folder))
         lines = {
             "universe": "vanilla",
-            "executable": str(self.folder / SCRIPT),
-            "initialdir": self.cwd,
+            "executable": f"{folder}/{SCRIPT}",
+            "initialdir": literal(self.cwd),
             "request_cpus": str(spec.cores),
             "request_memory": f"{round(spec.memory_gib * 1024)}MB",
             "request_disk": f"{round(spec.disk_gib * 1024)}MB",
-            "JobBatchName": f'"e2edist-controller-{self.folder.name}"',
-            "error": str(self.folder / "controller.err"),
-            "log": str(self.folder / "controller.condor.log"),
+            "JobBatchName": f'"e2edist-controller-{_plain(self.folder.name)}"',
+            "error": f"{folder}/controller.err",
+            "log": f"{folder}/controller.condor.log",
             # It is asked to end and waited for, so that no worker job stays behind.
             "kill_sig": "SIGTERM",
             "want_graceful_removal": "true",
@@ -144,6 +144,10 @@ class ControllerJob:
         return found[1]
 
 
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name)
+
+
 def handed_on(environment: dict[str, str]) -> dict[str, str]:
     """Return our own variables that the controller needs on another host, and `environment`."""
     return {name: os.environ[name] for name in _HANDED_ON if name in os.environ} | environment
@@ -153,4 +157,6 @@ def make_controller(
     spec: ControllerSpec, folder: Path, arguments: Sequence[str], environment: dict[str, str]
 ) -> ControllerJob:
     """Return the job of a controller that runs here, in this folder, as we do."""
+    if spec.kind != "process":
+        check_job_path(folder)
     return ControllerJob(spec, folder, tuple(arguments), str(Path.cwd()), handed_on(environment))

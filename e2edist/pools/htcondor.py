@@ -12,7 +12,7 @@ from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup
 from ._batch import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of
-from ._containers import htcondor_attributes, worker_command
+from ._containers import htcondor_attributes, literal, worker_command
 from ._crew import call
 from ._jobqueue import HTCondorJob
 from ._queues import queue_of
@@ -42,9 +42,9 @@ class HTCondor:
         folder = Path() if self._ships() else self.place.tls_folder(spec)
         settings = job_settings(self.pool, spec, folder)
         for key in ("job_script_prologue", "worker_extra_args"):
-            settings[key] = [_literal(text) for text in settings[key]]
+            settings[key] = [literal(text) for text in settings[key]]
         # A job that was put back into the queue must not be taken for its former self.
-        worker = _literal(f"{name}.$(date +%s)")
+        worker = literal(f"{name}.$(date +%s)")
         try:
             made = HTCondorJob(
                 self.address,
@@ -54,7 +54,7 @@ class HTCondor:
                 submit_command_extra=[],
                 cancel_command_extra=[],
                 job_extra_directives=self._attributes() | job.attributes,
-                python=_literal(worker_command(spec.container, job, worker, gpu=spec.provider != "cpu")),
+                python=literal(worker_command(spec.container, job, worker, gpu=spec.provider != "cpu")),
                 protocol=self.address.split("://", maxsplit=1)[0] + "://",
                 **settings,
             )
@@ -69,7 +69,7 @@ class HTCondor:
     def _attributes(self) -> dict[str, str]:
         spec, job = self.spec, self.spec.job
         lines = {"batch_name": f"e2edist-{self.pool}", "+MaxRuntime": str(job.walltime_min * 60)}
-        log = log_folder(spec, self.place) / f"e2edist-{self.pool}-$(ClusterId)"
+        log = f"{literal(str(log_folder(spec, self.place)))}/e2edist-{self.pool}-$(ClusterId)"
         lines |= {"output": f"{log}.out", "error": f"{log}.err", "log": f"{log}.log"}
         # Workers end by being removed: what was not streamed is lost then.
         lines |= {"stream_output": "True", "stream_error": "True"}
@@ -103,11 +103,6 @@ class HTCondor:
         folder = log_folder(self.spec, self.place)
         log = f"e2edist-{self.pool}-{job.split('.', maxsplit=1)[0]}"
         return tail_of(folder, f"{log}.err") or tail_of(folder, f"{log}.out") or tail_of(folder, f"{log}.log")
-
-
-def _literal(text: str) -> str:
-    """Keep HTCondor from taking shell text as macros of the submit file."""
-    return text.replace("$", "$(DOLLAR)")
 
 
 def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> BatchPool:

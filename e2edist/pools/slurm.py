@@ -33,7 +33,8 @@ class Slurm:
         # A job that was requeued must not be taken for its former self, should the scheduler still know that.
         worker = f"{name}.${{SLURM_RESTART_COUNT:-0}}"
         # Not by dask-jobqueue, which does not quote the folder.
-        log = log_folder(spec, self.place) / f"e2edist-{self.pool}-%j"
+        folder = str(log_folder(spec, self.place)).replace("%", "%%")  # which SLURM takes for a pattern
+        log = f"{folder}/e2edist-{self.pool}-%j"
         directives = [f"--error={shlex.quote(f'{log}.err')}", f"--output={shlex.quote(f'{log}.out')}"]
         directives += [line for line in self._image() if not any(word in line for word in job.skip)]
         made = SLURMJob(

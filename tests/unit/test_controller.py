@@ -6,7 +6,7 @@ import pytest
 
 from e2edist.control.start import controller_arguments
 from e2edist.errors import SpecError
-from e2edist.pools._controller import ControllerJob
+from e2edist.pools._controller import ControllerJob, make_controller
 from e2edist.spec._toml import parse
 from e2edist.spec.controller import ControllerSpec
 
@@ -68,3 +68,22 @@ def test_a_container_of_the_controller_is_part_of_its_command():
 def test_a_mistyped_key_of_the_controller_is_refused():
     with pytest.raises(SpecError, match="walltime_min"):
         job(kind="slurm", walltime=90)
+
+
+def test_names_of_outputs_mean_nothing_to_batch_systems():
+    folder = Path('/campaigns/50%j $(x) "y"')
+    slurm = ControllerJob(parse(ControllerSpec, {"kind": "slurm"}, "test"), folder, ARGUMENTS, "/", {})
+    assert "#SBATCH --output='/campaigns/50%%j $(x) \"y\"/controller.log'\n" in slurm.text()
+    condor = ControllerJob(parse(ControllerSpec, {"kind": "htcondor"}, "test"), folder, ARGUMENTS, "/a$b", {})
+    lines = condor.text().splitlines()
+    assert 'executable = /campaigns/50%j $(DOLLAR)(x) "y"/.controller.sh' in lines
+    assert "initialdir = /a$(DOLLAR)b" in lines
+    assert 'JobBatchName = "e2edist-controller-50_j___x___y_"' in lines
+
+
+@pytest.mark.parametrize("kind", ["slurm", "htcondor"])
+def test_an_output_with_a_line_break_is_refused_where_scripts_would_hold_it(kind):
+    spec = parse(ControllerSpec, {"kind": kind}, "test")
+    with pytest.raises(SpecError, match="line break"):
+        make_controller(spec, Path("/a\nb"), ARGUMENTS, {})
+    assert make_controller(parse(ControllerSpec, {}, "test"), Path("/a\nb"), ARGUMENTS, {})
