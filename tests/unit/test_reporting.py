@@ -224,7 +224,7 @@ def test_a_scaling_file_that_is_wrong_is_refused_by_its_key(folder, tmp_path, co
 
 def test_a_scaling_file_that_is_not_there_is_refused(folder, tmp_path, capsys):
     assert main([str(folder), "--scaling", str(tmp_path / "none.json")]) == 2
-    assert "none.json: is no JSON that can be read" in capsys.readouterr().err
+    assert "none.json: can't be read: No such file or directory" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
