@@ -315,18 +315,18 @@ class BatchLab(Lab):
         return ["--site", "site.toml", *inputs, "--chunk-events", 8, *options]
 
     def environment(self, faults=(), fork=False):
-        waits = {"at": "start", "do": "wait", "until": str(self.gate)}
+        waits = {"name": "gate", "at": "start", "do": "wait", "until": str(self.gate), "times": 1000}
         return super().environment([waits, *faults], fork) | self.cluster.env
 
     def begin(self, site, *, workers, seconds=90):
-        """Start a campaign, and return its process when so many workers have joined."""
+        """Start a campaign, and return its process when a chunk stands at the gate on so many workers."""
         process = self.start(site=site)
 
-        def joined():
+        def ready():
             assert process.poll() is None, process.said.read_text()
-            return self.joined() >= workers
+            return self.joined() >= workers and len(list(self.marks.glob("gate.[0-9]*"))) >= workers
 
-        until(joined, seconds)
+        until(ready, seconds)
         return process
 
     def joined(self):

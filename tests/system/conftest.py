@@ -1,12 +1,13 @@
 """Events, models and campaigns that the runs share; all made here, in some seconds."""
 
+import json
 import subprocess
 import sys
 from contextlib import contextmanager
 
 import pytest
 from batch import htcondor, jobs, slurm, system  # noqa: F401 fixtures
-from lab import chunky, clean, clean_folder, lab, source, tiny_model  # noqa: F401 fixtures
+from lab import FAULTS, chunky, clean, clean_folder, lab, source, tiny_model  # noqa: F401 fixtures
 from models import write_model
 from runs import environment, run
 
@@ -87,9 +88,21 @@ def verb(tmp_path):
     return call
 
 
+@pytest.fixture
+def slow_chunks(monkeypatch):
+    """Return a function after which each chunk of the runs that begin takes so many seconds more; 0: none."""
+
+    def slow(seconds):
+        fault = {"at": "read", "do": "sleep", "seconds": seconds}
+        monkeypatch.setenv("PYTHONPATH", str(FAULTS))
+        monkeypatch.setenv("E2E_FAULTS", json.dumps([fault] if seconds else []))
+
+    return slow
+
+
 @pytest.fixture(scope="session")
 def endless(tmp_path_factory, make_small_clusters):
-    """More chunks than are done while a test looks on and cancels them: 2000."""
+    """More chunks than are done while a test looks on and cancels them, with `slow_chunks`: 200."""
     folder = tmp_path_factory.mktemp("endless")
-    make_small_clusters(folder, "eg", 4000, seed=4, size=2)
+    make_small_clusters(folder, "eg", 400, seed=4, size=2)
     return folder

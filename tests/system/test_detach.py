@@ -50,8 +50,9 @@ def test_a_detached_campaign_outlives_its_submit_and_ends_by_itself(campaign, ev
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ended")
-def test_cancel_ends_a_detached_campaign_whole_and_submit_goes_on(endless, model, tmp_path):
+def test_cancel_ends_a_detached_campaign_whole_and_submit_goes_on(endless, model, tmp_path, slow_chunks):
     options = ("--input", endless, "--model", model, "--output", "out", *SLOW)
+    slow_chunks(1)
     assert run((*options, "--detach"), tmp_path).returncode == 0
     processes = tree(int(record(tmp_path)["id"]))
     until(lambda: parts(tmp_path / "out"))
@@ -66,15 +67,17 @@ def test_cancel_ends_a_detached_campaign_whole_and_submit_goes_on(endless, model
     until(lambda: gone(processes), 30)
     after = status(tmp_path)
     assert (after["state"], after["why"]) == ("stopped", "cancelled")
-    assert 0 < after["counts"]["events_done"] < 4000
+    assert 0 < after["counts"]["events_done"] < 400
     assert verb("status", "out", cwd=tmp_path).returncode == 1
+    slow_chunks(0)
     assert run(options, tmp_path).returncode == 0
-    assert sum(receipt["events"] for receipt in receipts(tmp_path / "out")) == 4000
+    assert sum(receipt["events"] for receipt in receipts(tmp_path / "out")) == 400
     assert status(tmp_path)["controller"] is None  # the last run was no controller's
 
 
 @pytest.mark.usefixtures("ended")
-def test_a_killed_controller_is_told_from_a_stopped_one(endless, model, tmp_path):
+def test_a_killed_controller_is_told_from_a_stopped_one(endless, model, tmp_path, slow_chunks):
+    slow_chunks(1)
     options = ("--input", endless, "--model", model, "--output", "out", *SLOW, "--detach")
     assert run(options, tmp_path).returncode == 0
     pid = int(record(tmp_path)["id"])
@@ -94,7 +97,8 @@ def test_what_is_wrong_is_said_before_anything_is_started(events, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_campaign_in_a_terminal_is_cancelled_from_another(endless, model, tmp_path):
+def test_a_campaign_in_a_terminal_is_cancelled_from_another(endless, model, tmp_path, slow_chunks):
+    slow_chunks(1)
     options = ("--input", endless, "--model", model, "--output", "out", *SLOW)
     process = start(options, tmp_path, stdout=subprocess.DEVNULL)
     try:

@@ -55,7 +55,9 @@ def test_a_controller_job_runs_the_campaign_with_nobody_logged_in(
     assert host.startswith(system.controller_host)
 
 
-def test_cancel_ends_the_controller_job_and_its_workers(system, env, endless, model, tmp_path):
+def test_cancel_ends_the_controller_job_and_its_workers(system, endless, model, tmp_path, slow_chunks):
+    slow_chunks(1)
+    env = environment() | system.env
     assert _detach(system, env, tmp_path, endless, model).returncode == 0
     running = until(lambda: _running(tmp_path, env, "joined"))
     assert running["driver"]["here"] is False

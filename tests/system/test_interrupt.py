@@ -55,9 +55,10 @@ STOPS = {
 @pytest.mark.parametrize(
     "way", ["ctrl-c", *(pytest.param(way, marks=pytest.mark.slow) for way in ("scancel", "term", "kill"))]
 )
-def test_a_stopped_run_goes_on(way, campaign, events, model, tmp_path):
+def test_a_stopped_run_goes_on(way, campaign, events, model, tmp_path, slow_chunks):
     number, group, wanted = STOPS[way]
     options, out = _options(events, model), tmp_path / "out"
+    slow_chunks(2)  # there are twelve: it does not end before it is stopped
     code, said, err, workers = _stopped(options, tmp_path, number, group=group, after=lambda: parts(out))
     assert code == wanted
     assert workers
@@ -68,6 +69,7 @@ def test_a_stopped_run_goes_on(way, campaign, events, model, tmp_path):
     if way != "kill":
         assert err == ""
         assert "the same command does the rest" in said
+    slow_chunks(0)
     again = run(options, tmp_path)
     assert (again.returncode, again.stderr) == (0, "")
     assert drafts(out) == []
