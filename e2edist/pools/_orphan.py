@@ -39,7 +39,7 @@ def _is_closed(comm: Any) -> bool:
     if comm.stream.closed():
         return True
     # A copy of it, without encryption: only whether there is an end is looked at.
-    with socket.socket(fileno=os.dup(comm.stream.fileno())) as plain:
+    with socket.socket(fileno=os.dup(comm.stream.socket.fileno())) as plain:
         try:
             return plain.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
         except BlockingIOError:

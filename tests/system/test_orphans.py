@@ -10,6 +10,8 @@ from distributed.security import Security
 from lab import FAULTS, Lab, end_group, members, until
 from runs import ROOT, environment
 
+from e2edist.pools import _orphan
+
 #: A worker must be gone so long after its driver.
 GONE_S = 60
 SCHEDULER = """
@@ -23,6 +25,9 @@ async def main(protocol, key, certificate):
     place = {"protocol": protocol, "host": "127.0.0.1", "port": 0, "dashboard": False}
     async with Scheduler(**place, security=security) as scheduler:
         print(scheduler.address, flush=True)
+        while not scheduler.workers:
+            await asyncio.sleep(0.1)
+        print("joined", flush=True)
         await scheduler.finished()
 
 asyncio.run(main(*sys.argv[1:]))
@@ -54,27 +59,42 @@ def start(tmp_path):
         process.stdout.close()
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "tls"])
-def test_the_worker_of_a_job_whose_driver_is_killed_before_it_joins_ends_within_a_minute(
-    start, tmp_path, protocol
-):
-    secret = Security.temporary()
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    key.write_text(secret.tls_client_key)
-    certificate.write_text(secret.tls_client_cert)
-    scheduler = start(sys.executable, "-c", SCHEDULER, protocol, key, certificate)
-    address = scheduler.stdout.readline().strip()
-    tls = ["--tls-ca-file", certificate, "--tls-cert", certificate, "--tls-key", key]
-    path = os.pathsep.join([str(FAULTS), str(ROOT)])
-    worker = start(
-        *(sys.executable, "-m", "e2edist.pools._worker", address, "--nanny", "--death-timeout", 3600),
-        *("--no-dashboard", "--local-directory", tmp_path, *(tls if protocol == "tls" else [])),
-        PYTHONPATH=path,
-        E2E_MARKS=str(tmp_path),
-        E2E_IMPORT="3600",
-    )
-    until(lambda: list(tmp_path.glob("import.*")) or worker.poll() is not None)
+@pytest.fixture(params=["tcp", "tls"])
+def start_both(request, start, tmp_path):
+    """Return a function that starts a scheduler and a job's worker, which imports for so many seconds."""
+
+    def call(import_s):
+        secret = Security.temporary()
+        key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+        key.write_text(secret.tls_client_key)
+        certificate.write_text(secret.tls_client_cert)
+        scheduler = start(sys.executable, "-c", SCHEDULER, request.param, key, certificate)
+        address = scheduler.stdout.readline().strip()
+        tls = ["--tls-ca-file", certificate, "--tls-cert", certificate, "--tls-key", key]
+        worker = start(
+            *(sys.executable, "-m", "e2edist.pools._worker", address, "--nanny", "--death-timeout", 3600),
+            *("--no-dashboard", "--local-directory", tmp_path, *(tls if request.param == "tls" else [])),
+            PYTHONPATH=os.pathsep.join([str(FAULTS), str(ROOT)]),
+            E2E_MARKS=str(tmp_path),
+            E2E_IMPORT=str(import_s),
+        )
+        until(lambda: list(tmp_path.glob("import.*")) or worker.poll() is not None)
+        assert worker.poll() is None
+        return scheduler, worker
+
+    return call
+
+
+def test_the_worker_of_a_job_that_imports_for_long_joins(start_both):
+    scheduler, worker = start_both(3 * _orphan._LOOK_S)
+    assert scheduler.stdout.readline() == "joined\n"
     assert worker.poll() is None
+
+
+def test_the_worker_of_a_job_whose_driver_is_killed_before_it_joins_ends_within_a_minute(
+    start_both,
+):
+    scheduler, worker = start_both(3600)
     scheduler.send_signal(signal.SIGKILL)
     until(lambda: worker.poll() is not None and not members(worker.pid), GONE_S)
 
