@@ -110,7 +110,7 @@ def notify(command: str, facts: dict[str, Any], console: Console, *, hurried: bo
     limit_s = _HURRIED_S if hurried else _NOTIFY_S
     try:
         code, said = _call(command, json.dumps(facts), os.environ | told, limit_s)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a command line may hold what no command line can
         fault = str(error)
     except subprocess.TimeoutExpired:
         fault = f"it did not end in {limit_s:.0f} s, and was ended"
@@ -130,13 +130,17 @@ def _call(command: str, text: str, environment: dict[str, str], limit_s: float) 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        errors="replace",
         env=environment,
         # A group of its own, which is ended as a whole: a shell leaves its own children behind.
         start_new_session=True,
     ) as process:
         try:
             out, err = process.communicate(text, limit_s)
-        except BaseException:
+        except BaseException as error:
+            # It ended, and what it left in the background has the pipes still: that is its own affair.
+            if isinstance(error, subprocess.TimeoutExpired) and process.poll() is not None:
+                return process.returncode, ""
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             raise

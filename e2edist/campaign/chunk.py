@@ -21,6 +21,7 @@ from e2edist.imaging.batch import Array, EventBatch
 from e2edist.imaging.crops import dense
 from e2edist.imaging.seeds import STATUSES
 from e2edist.plugins import package_of
+from e2edist.process import prepare_process
 from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import EVENTSETUP, Receipt
 from e2edist.spec.tagger import TaggerSpec
@@ -66,6 +67,7 @@ _lock = Lock()
 
 def prepare(key: str, job: Job) -> None:
     """Make `job` known to this process as `key`; nothing is opened before the first chunk."""
+    prepare_process()
     keep_memory()
     if job.files:
         job = replace(job, tagger=unpack_model(job.tagger, job.files), files={})

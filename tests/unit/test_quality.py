@@ -125,3 +125,11 @@ def test_an_infinite_pixel_is_the_sum_of_its_own_crop_only():
     crops = Crops(offsets, np.zeros(5, np.int32), value, 1, 32)
     [table] = [both["sum"] for both in dq.measure({}, crops, tagger)["inputs"].values()]
     assert (table["n"], table["inf"], table["nan"]) == (5, 1, 0)
+
+
+def test_a_summary_that_cannot_be_written_is_told_and_stops_nothing(tmp_path):
+    (tmp_path / dq.QUALITY).mkdir()
+    said = []
+    assert dq.review(tmp_path, {}, said, None) == {}
+    (line,) = said
+    assert "quality.json: can't be written" in line

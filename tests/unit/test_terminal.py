@@ -65,6 +65,9 @@ def test_a_notification_gets_the_result_on_stdin_and_the_state_in_its_environmen
         ("echo no mail >&2; exit 7", "exit code 7: no mail"),
         ("sleep 60", "it did not end in 0 s"),
         ("exit 1", "no output"),
+        (r"printf '\377\n'; exit 3", "exit code 3: \ufffd"),
+        ("a\0b", "null byte"),
+        ("no-such-command-at-all", "exit code 127"),
     ],
 )
 def test_a_notification_that_fails_is_told_and_no_more(command, text, monkeypatch):
@@ -72,6 +75,14 @@ def test_a_notification_that_fails_is_told_and_no_more(command, text, monkeypatc
     said = io.StringIO()
     notify(command, FACTS, Console(file=said, width=200))
     assert text in said.getvalue()
+
+
+@pytest.mark.parametrize("command", ["exec <&-; exit 0", "true", "(sleep 5 &) ; exit 0"])
+def test_a_notification_need_not_read_and_may_leave_something_behind(command, monkeypatch):
+    monkeypatch.setattr("e2edist.closing._NOTIFY_S", 1.0)
+    said = io.StringIO()
+    notify(command, FACTS | {"more": "x" * 10**6}, Console(file=said, width=200))
+    assert said.getvalue() == ""
 
 
 def test_a_bill_of_large_numbers_is_whole_on_eighty_columns():
