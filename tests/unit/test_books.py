@@ -17,7 +17,7 @@ import uproot
 from receipts import make_receipt
 
 from e2edist.aggregate import main
-from e2edist.books import compact, friend
+from e2edist.books import compact, friend, write
 from e2edist.campaign.bad import read_bad, write_bad
 from e2edist.campaign.chunk import PREDICTIONS
 from e2edist.campaign.folder import check_folder, clear
@@ -168,6 +168,23 @@ def test_what_a_killed_call_left_is_made_whole(two, tmp_path, monkeypatch):
     assert main(line) == 0
     assert len(table_of(tmp_path / "all")) == sum(pq.read_metadata(p).num_rows for p in _parts(two))
     assert not list((tmp_path / "all" / "table").glob(".*"))
+
+
+def test_a_table_that_is_half_rewritten_has_no_summary_of_another_one(two, tmp_path, monkeypatch):
+    out = ["--output", str(tmp_path / "all")]
+    assert main([*map(str, two), *out]) == 0
+    summary, old = tmp_path / "all" / "summary.json", b""
+    assert (old := summary.read_bytes())
+    with monkeypatch.context() as patch:
+
+        def killed(*_):
+            raise KeyboardInterrupt
+
+        patch.setattr(write, "compact", killed)
+        main([str(two[0]), *out])
+    assert not summary.exists()
+    assert main([*map(str, two), *out]) == 0
+    assert summary.read_bytes() == old
 
 
 def test_files_that_two_campaigns_share_are_refused_by_name(tmp_path, capsys):

@@ -4,6 +4,8 @@ import json
 import os
 import platform
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -294,3 +296,16 @@ def test_ids_of_plan_and_ledger_are_the_chunks_own():
     chunk = Chunk("u", "hits", "a/b c", "id", 1, 9, 2, 5)
     assert chunk.id == chunk_id("id", "a/b c", 2, 5)
     assert re.fullmatch(r"[A-Za-z0-9_-]+", chunk.id)
+
+
+def test_a_process_has_a_birth_until_it_is_gone_even_if_nobody_has_asked_how_it_ended():
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    born = birth(process.pid)
+    assert born >= birth(os.getpid()) > 0
+    assert birth(process.pid) == born
+    process.stdin.close()
+    # It is a zombie then; its exit code is not taken.
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert birth(process.pid) == 0
+    process.wait()
+    assert birth(process.pid) == 0

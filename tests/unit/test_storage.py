@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -333,3 +334,18 @@ def test_a_part_with_other_rows_than_its_receipt_says_is_named(tmp_path):
         OutputError, match=r"a\.parquet: has 10 rows, its receipt 11.*next submit makes it again"
     ):
         verify_part(path)
+
+
+def test_publishing_leaves_no_file_open(tmp_path):
+    def publish_some():
+        for i in range(5):
+            with publish(tmp_path / f"{i}.txt") as draft:
+                draft.write_text("x")
+
+    def handles():
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    publish_some()  # what is opened once and kept
+    before = handles()
+    publish_some()
+    assert handles() == before
