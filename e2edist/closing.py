@@ -17,6 +17,7 @@ from e2edist.campaign.quality import enforce, review
 from e2edist.campaign.summary import summarise
 from e2edist.errors import CampaignError
 from e2edist.signals import INTERRUPTED
+from e2edist.storage.staging import RENEW
 from e2edist.terminal import print_bad, print_bill, print_quality, print_summary, print_where
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def _allow(campaign: Campaign, result: RunResult) -> None:
     if result.bad_fraction > may_be:
         what = f"{result.bad_fraction:.3%} of the events are lost, {may_be:.3%} may be"
         todo = "bad.parquet lists them; the same command tries them again."
+        if any(RENEW in row["reason"] for row in result.bad):
+            todo = f"{RENEW} {todo}"
         if campaign.plan.skipped:
             todo += " Files that were skipped at planning need a campaign of their own, or --fresh."
         raise CampaignError(str(campaign.folder), what, todo)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from e2edist.errors import E2EError, InputError
 from e2edist.urls import public, redact
 
-_RENEW = (
+RENEW = (
     "Access is refused: a token, proxy or certificate may have expired. Give the same line with a new one."
 )
 #: What XRootD says where HTTP says 401 or 403.
@@ -97,7 +97,7 @@ class Journal:
         for one in failed:
             where = where if url in where else where.replace(one.url, url)
         where = where if url in where else url
-        todo = _RENEW if is_refused(last) else last.todo
+        todo = RENEW if is_refused(last) else last.todo
         told = (type(last) if isinstance(last, InputError) else InputError)(where, what, todo)
         # Whatever else the last error knows, as the bad baskets of an EntriesError, goes along.
         vars(told).update(vars(last) | vars(told) | {"attempts": tuple(self.attempts)})

@@ -20,10 +20,11 @@ from e2edist.process import expand_home
 from e2edist.urls import host, identity, local_path, public, replicas
 
 from ._cache import Cache, Copy, ScratchError
-from ._journal import Attempt, InputOptions, Journal, attempts_of, is_refused
+from ._journal import RENEW, Attempt, InputOptions, Journal, attempts_of, is_refused
 from ._remote import connect, forget, prepare
 
 __all__ = [
+    "RENEW",
     "Attempt",
     "InputOptions",
     "Source",
@@ -193,7 +194,8 @@ def _shunned(place: str) -> bool:
 
 def _blame(place: str, error: InputError, settled: set[str]) -> None:
     """Note what a failed try says about a place."""
-    if not error.retryable:  # the file was read and found wanting, and would be again
+    # The file was read and found wanting, or access to it is refused: it would be again.
+    if not error.retryable or is_refused(error):
         settled.add(place)
     elif server := host(place):
         _failed_at[server] = time.monotonic()
