@@ -19,6 +19,8 @@ from threading import Lock
 from types import CodeType, ModuleType
 from typing import Any
 
+from ._logs import restore_dask_logs, silence_dask_logs
+
 #: Measured on campaigns of long chunks that hold the GIL for seconds (imports, compiles).
 SETTINGS = {
     "distributed.scheduler.work-stealing": False,  # we hand out chunks ourselves
@@ -132,6 +134,7 @@ class _Change:
 
         self._process = nanny.AsyncProcess  # type: ignore[attr-defined]
         nanny.AsyncProcess = ConfiguredProcess  # type: ignore[attr-defined]
+        self._levels = silence_dask_logs()
 
     def undo(self) -> None:
         import dask.config
@@ -148,6 +151,8 @@ class _Change:
         else:
             dask.config.global_config.clear()
             dask.config.global_config.update(self._config)
+            # Else nobody else uses Dask here, and the last words of connections come late.
+            restore_dask_logs(self._levels)
 
 
 _lock = Lock()

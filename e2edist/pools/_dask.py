@@ -29,7 +29,6 @@ from ._remote import (
     SetupPlugin,
     count_workers,
     exit_worker,
-    hush,
     kill_worker,
     look_round,
     stop_tasks,
@@ -53,7 +52,6 @@ _BREATH_S, _BREATHS_S = 50e-6, 0.05
 @contextmanager
 def settings() -> Iterator[None]:
     """Let a cluster start with our configuration of Dask; it lasts as long where nobody set it for longer."""
-    hush()
     with configured():
         yield
 

@@ -1,4 +1,4 @@
-"""The processes of local workers: Dask is configured there before it is imported.
+"""The processes of workers: Dask is configured there before it is imported, and their end makes no noise.
 
 Dask starts them by `AsyncProcess`, of which pickle imports the module first.
 """
@@ -6,8 +6,12 @@ Dask starts them by `AsyncProcess`, of which pickle imports the module first.
 from __future__ import annotations
 
 import os
+import signal
+import sys
+from typing import Any
 
 from ._config import VARIABLE, configure_worker
+from ._logs import OrdinaryEnd
 
 # As in the processes of workers always.
 if VARIABLE in os.environ:
@@ -17,4 +21,23 @@ from distributed.process import AsyncProcess
 
 
 class ConfiguredProcess(AsyncProcess):
-    """A process in which this module is imported before Dask."""
+    """A process in which this module is imported before Dask.
+
+    What fails while its worker starts, Dask hands to whoever started it; later only its end can fail.
+    """
+
+    def _start_threads(self) -> None:
+        # One of them starts the process, which takes over what it blocks: whoever started it answers Ctrl-C.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super()._start_threads()  # type: ignore[no-untyped-call]
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    @classmethod
+    def _run(cls, *arguments: Any) -> None:
+        OrdinaryEnd(begun=True).watch()
+        try:
+            super()._run(*arguments)  # type: ignore[no-untyped-call]
+        except Exception:
+            sys.exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 import threading
@@ -13,27 +12,12 @@ from typing import Any
 from distributed import Worker, WorkerPlugin, get_worker
 
 from . import Setup
+from ._config import VARIABLE
+from ._logs import silence_dask_logs
 from ._lost import find_tasks
 
-#: What they tell of chunks that raise and workers that die, the driver tells once and in our words.
-_HUSHED = (
-    "distributed.core",
-    "distributed.scheduler",
-    "distributed.nanny",
-    "distributed.worker",
-    "distributed.client",
-    # of connections that are cut while somebody asks all workers
-    "asyncio",
-    "tornado.application",
-)
 #: News of a worker that can't be set up, in place of a key.
 UNFIT = "unfit"
-
-
-def hush() -> None:
-    """Silence Dask's own tales in this process."""
-    for name in _HUSHED:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 class SetupPlugin(WorkerPlugin):
@@ -51,12 +35,15 @@ class SetupPlugin(WorkerPlugin):
 
     async def setup(self, worker: Worker) -> None:
         """Set a worker up."""
-        hush()
+        ours = VARIABLE in os.environ
+        if ours:  # others look after their logs themselves
+            silence_dask_logs()
         try:
             setup: Setup = pickle.loads(self._setup)  # noqa: S301 - our own
             setup.function(*setup.arguments)
         except Exception as error:
-            traceback.print_exc()  # the end of a job's log
+            if self._resource or not ours:
+                traceback.print_exc()  # the end of a job's log; local workers share our terminal
             if self._resource:
                 await worker.set_resources(**{self._resource: 0})
             said = pickle.dumps((str(worker.name), f"{type(error).__name__}: {error}"))

@@ -7,11 +7,17 @@ options of ``dask worker`` it knows ``--dask-table``, a site's table ``[dask]`` 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from ._config import VARIABLE, configure_worker
+from ._logs import OrdinaryEnd
 
 _OPTION = "--dask-table"
+_NOBODY = (
+    "no worker: its scheduler is gone (the campaign has ended) or can't be reached (job.interface), "
+    "or it starts too slowly (job.death_timeout_s)\n"
+)
 
 
 def _take_table(words: list[str]) -> None:
@@ -26,18 +32,43 @@ def _take_table(words: list[str]) -> None:
 
 def main() -> None:
     """Run a worker until it is told to end."""
+    from distributed import nanny
     from distributed.cli import dask_worker
 
     from ._orphan import WatchingNanny
+    from ._process import ConfiguredProcess
 
     vars(dask_worker)["Nanny"] = WatchingNanny
-    dask_worker.main.main(_words, prog_name="dask worker")
+    nanny.AsyncProcess = ConfiguredProcess  # type: ignore[attr-defined]
+    end = OrdinaryEnd()
+    end.watch()
+    try:
+        dask_worker.main.main(_words, prog_name="dask worker")
+    except Exception as error:
+        if not end.told:
+            if not _in_vain(error):
+                raise
+            sys.stderr.write(_NOBODY)
+        sys.exit(1)
+
+
+def _in_vain(error: BaseException) -> bool:
+    """Whether a worker did not start because nobody answered in time."""
+    from distributed.comm.core import CommClosedError
+
+    # Dask's own words round it: "Nanny failed to start.", and an assertion about the worker's status.
+    while isinstance(error, RuntimeError | AssertionError) and (
+        inner := error.__cause__ or error.__context__
+    ):
+        error = inner
+    return isinstance(error, CommClosedError | TimeoutError)
 
 
 _words = sys.argv[1:]
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until Dask answers it: no trace of imports
     _take_table(_words)
-# Its worker's process imports this module too, before anything of Dask.
+# The worker's own process imports this module too, before anything of Dask.
 configure_worker()
 
 if __name__ == "__main__":
