@@ -7,6 +7,8 @@ import logging
 #: What they say of tasks that raise and connections that break, the driver says once and in our words.
 _LOGGERS = ("distributed", "tornado", "asyncio")
 _NOTHING = logging.CRITICAL + 1
+#: How lines begin or end with which Dask, or our nanny, begins to end.
+_BEGINS = ("Closing Nanny", "Reason: scheduler-is-gone")
 
 
 def silence_dask_logs() -> dict[str, int]:
@@ -44,7 +46,7 @@ class OrdinaryEnd(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is to be written."""
         self.told = self.told or record.name == "distributed._signals"
-        self._begun = self._begun or self.told or str(record.msg).startswith("Closing Nanny")
+        self._begun = self._begun or self.told or any(word in record.getMessage() for word in _BEGINS)
         if self._begun:
             record.exc_info = record.exc_text = None
         return not self._begun or record.levelno <= logging.INFO

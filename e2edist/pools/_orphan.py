@@ -26,6 +26,9 @@ class WatchingNanny(Nanny):
             await asyncio.wait({start}, timeout=_LOOK_S)
             if not start.done() and self._is_cut_off():
                 start.cancel()
+                await asyncio.wait({start})
+                if self.process is not None and self.process.status is Status.starting:
+                    self.process.status = Status.failed  # or Dask takes its end for a fault of ours
                 await self.kill(timeout=1, reason="scheduler-is-gone")
                 raise TimeoutError("its scheduler is gone")
         return start.result()

@@ -44,11 +44,12 @@ def main() -> None:
     end.watch()
     try:
         dask_worker.main.main(_words, prog_name="dask worker")
-    except Exception as error:
-        if not end.told:
-            if not _in_vain(error):
-                raise
+    except (Exception, SystemExit) as error:
+        in_vain = _in_vain(error)
+        if in_vain and not end.told:
             sys.stderr.write(_NOBODY)
+        if isinstance(error, SystemExit) or not (in_vain or end.told):
+            raise
         sys.exit(1)
 
 
@@ -56,10 +57,11 @@ def _in_vain(error: BaseException) -> bool:
     """Whether a worker did not start because nobody answered in time."""
     from distributed.comm.core import CommClosedError
 
-    # Dask's own words round it: "Nanny failed to start.", and an assertion about the worker's status.
-    while isinstance(error, RuntimeError | AssertionError) and (
-        inner := error.__cause__ or error.__context__
-    ):
+    # Dask's own round it: an exit code, "Nanny failed to start.", an assertion about the worker's status.
+    while isinstance(error, SystemExit | RuntimeError | AssertionError):
+        inner = error.__cause__ or error.__context__
+        if inner is None:
+            return False
         error = inner
     return isinstance(error, CommClosedError | TimeoutError)
 
