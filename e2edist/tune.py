@@ -35,8 +35,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m e2edist.tune",
         description="Measure batch, threads, workers, sessions, dense and sparse images on the workers of a "
         "site, and write a profile that submit takes for what is left open.",
-        epilog="Profiles lie in $E2EDIST_PROFILES, or in ~/.cache/e2edist/profiles. No setting changes a "
-        "score. Exit codes: 0 tuned, 1 nothing could be measured, 2 something to fix first.",
+        epilog="Profiles lie in $E2EDIST_PROFILES, or in the user's cache (~/.cache/e2edist/profiles). No "
+        "setting changes a score. Exit codes: 0 tuned, 1 nothing could be measured, 2 something to fix.",
         allow_abbrev=False,
     )
     p.add_argument("--site", default="local", help="name of a site, or a site's TOML file (default: local)")

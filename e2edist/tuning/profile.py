@@ -1,8 +1,8 @@
 """Profiles: the fastest settings of one model on one kind of device, kept where ``submit`` finds them.
 
-One TOML file each, in ``$E2EDIST_PROFILES`` or ``~/.cache/e2edist/profiles``. A profile fills only what a
-site or a command line left open, and only for the model (sha256), provider, device and release of ONNX
-Runtime that it was measured with.
+One TOML file each, in ``$E2EDIST_PROFILES`` or a cache (`e2edist.process.cache_folders`). A profile fills
+only what a site or a command line left open, and only for the model (sha256), provider, device and release
+of ONNX Runtime that it was measured with.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -139,12 +140,14 @@ NOBODY = (
 
 
 @pytest.fixture
-def nowhere(tmp_path):
-    """A folder that everybody may write, and one for temporary files."""
-    for path in (tmp_path, tmp_path / "tmp"):
-        path.mkdir(exist_ok=True)
-        path.chmod(0o777)
-    return tmp_path
+def nowhere():
+    """A folder that everybody may reach and write, and one for temporary files in it."""
+    with tempfile.TemporaryDirectory(prefix="e2edist-test-") as name:
+        # pytest's own folders are for this user alone
+        for path in (Path(name), Path(name) / "tmp"):
+            path.mkdir(exist_ok=True)
+            path.chmod(0o777)
+        yield Path(name)
 
 
 LINES = {
@@ -162,6 +165,8 @@ LINES = {
 @needs_setpriv
 @pytest.mark.slow
 def test_every_verb_works_without_a_home_and_without_a_name(events, nowhere):
+    events = shutil.copytree(events, nowhere / "events")
+    events.chmod(0o755)
     for name, arguments in LINES.items():
         line = f"{NOBODY} $PY -m e2edist.{name} {arguments.format(events=events)}"
         code, out, err = shell(line, nowhere, TMPDIR=nowhere / "tmp")
