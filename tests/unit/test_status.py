@@ -168,7 +168,8 @@ def test_state_and_exit_code_of_a_campaign_that_nobody_works_on(folder, heart, l
         write_heart(folder, **heart)
     found = look(folder)
     assert (found.state, exit_code(found)) == (state, code)
-    assert found.why == heart.get("error", found.why) if heart else True
+    if heart and "error" in heart:
+        assert found.why == heart["error"]
 
 
 def _controller(folder, **changes):
@@ -188,6 +189,16 @@ def test_a_controller_that_ended_before_it_began_is_told_with_its_log(folder):
     assert "no e2edist" in found.why
     _controller(folder, cancelled=True)
     assert look(folder).state == "stopped"
+
+
+def test_the_last_word_of_an_earlier_run_is_not_that_of_a_controller_that_never_began(folder):
+    write_heart(folder, state="failed", error="the old reason", started=time.time() - 500)
+    _controller(folder)
+    (folder / "controller.log").write_text("ModuleNotFoundError: no e2edist\n")
+    found = look(folder)
+    assert found.state == "failed"
+    assert "the old reason" not in found.why
+    assert "no e2edist" in found.why
 
 
 def test_a_controller_that_lives_and_has_not_begun_is_starting(folder):
