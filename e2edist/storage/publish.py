@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import filecmp
 import os
+import stat
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +22,10 @@ DRAFT_ENDING = ".draft"
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF})
 
 
+#: Folders of names that stand for devices and open files.
+_DEVICES = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
+
+
 @contextmanager
 def publish(path: Path, *, keep_same: bool = False) -> Iterator[Path]:
     """Give a draft to write, and rename it to `path` when the block ends without an error.
@@ -31,7 +37,8 @@ def publish(path: Path, *, keep_same: bool = False) -> Iterator[Path]:
 
     The draft lies in the same folder, is synced to disk before the rename, and is removed on any
     error; what a killed process leaves behind is swept by `sweep`. A name that exists is replaced
-    by the same content, so a chunk that runs twice does no harm.
+    by the same content, so a chunk that runs twice does no harm. A device or a pipe, as ``/dev/stdout``, is
+    written to and never replaced.
 
     Raises
     ------
@@ -41,6 +48,12 @@ def publish(path: Path, *, keep_same: bool = False) -> Iterator[Path]:
     ending = f".{uuid4().hex[:12]}{DRAFT_ENDING}"
     draft = path.with_name(f".{cut_name(path.name, _LONGEST - 1 - len(ending))}{ending}")
     try:
+        if _is_stream(path):
+            with tempfile.TemporaryDirectory(prefix="e2edist-") as folder:
+                yield Path(folder) / path.name
+                with path.open("ab") as stream:
+                    stream.write((Path(folder) / path.name).read_bytes())
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield draft
@@ -58,6 +71,17 @@ def publish(path: Path, *, keep_same: bool = False) -> Iterator[Path]:
         # Libraries put paths and details of theirs into strerror.
         why = os.strerror(error.errno) if error.errno else str(error)
         raise OutputError(str(path), f"can't be written ({why})", todo) from error
+
+
+def _is_stream(path: Path) -> bool:
+    """Return whether a name is that of a device, a pipe or an open file: a rename would take its place."""
+    if path.parent in _DEVICES:
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def cut_name(name: str, most: int) -> str:

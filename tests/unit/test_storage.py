@@ -349,3 +349,29 @@ def test_publishing_leaves_no_file_open(tmp_path):
     before = handles()
     publish_some()
     assert handles() == before
+
+
+def test_devices_and_pipes_are_written_to_and_never_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with publish(pipe) as draft:
+        draft.write_text("verdict")
+    assert os.read(reader, 100) == b"verdict"
+    os.close(reader)
+    assert pipe.is_fifo()
+    node = tmp_path / "full"
+    node.symlink_to("/dev/full")
+    with pytest.raises(OutputError, match="No space left on device"), publish(node) as draft:
+        draft.write_text("verdict")
+    assert node.is_symlink()
+    out = tmp_path / "out"
+    code = (
+        "from pathlib import Path\nfrom e2edist.storage.publish import publish\n"
+        "with publish(Path('/dev/stdout')) as draft: draft.write_text('verdict')"
+    )
+    before = Path("/dev/stdout").readlink()
+    with out.open("wb") as stream:
+        subprocess.run([sys.executable, "-c", code], stdout=stream, check=True)
+    assert out.read_text() == "verdict"
+    assert Path("/dev/stdout").readlink() == before
