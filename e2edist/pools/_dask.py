@@ -15,11 +15,11 @@ from typing import Any
 from dask.base import annotate
 from distributed import Client, Future
 
-from e2edist.errors import MORE_THREADS, ResourceError
+from e2edist.errors import MORE_THREADS, ResourceError, SpecError
 
 from . import Outcome, Setup
 from ._ask import ask, dashboard_of, never, tell_workers
-from ._config import configured
+from ._config import configured, table_text
 from ._desk import Desk
 from ._introduce import Introduction, cant_be_set_up
 from ._lost import TaskCheck
@@ -51,9 +51,21 @@ _BREATH_S, _BREATHS_S = 50e-6, 0.05
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Let a cluster start with our configuration of Dask; it lasts as long where nobody set it for longer."""
-    with configured():
-        yield
+    """Let a cluster start with our configuration of Dask; it lasts as long where nobody set it for longer.
+
+    Raises
+    ------
+    SpecError
+        Dask can't start with what the site's table ``[dask]`` says.
+    """
+    try:
+        with configured():
+            yield
+    except (ValueError, KeyError, TypeError, ImportError) as error:
+        if not table_text():
+            raise
+        what = f"Dask can't start with it ({type(error).__name__}: {error})"
+        raise SpecError("[dask] of the site file", what, "Correct its values.") from error
 
 
 class DaskPool:

@@ -268,3 +268,47 @@ def test_a_process_of_somebody_else_gets_its_own_configuration_back(tmp_path):
     done = call(("-c", NOTEBOOK), tmp_path, {"DASK_TEMPORARY_DIRECTORY": "/user"})
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["None", "7", "['E2EDIST_DASK']", "3s /user"]
+
+
+def test_a_value_that_dask_can_not_start_with_is_told_in_a_sentence(tmp_path, events, model):
+    text = 'name = "here"\n[pools.cpu]\nworkers = 1\n[dask]\n"distributed.admin.event-loop" = "none"\n'
+    (tmp_path / "site.toml").write_text(text)
+    line = ("--site", "site.toml", "--input", events, "--model", model, "--output", "out")
+    done = call(("-m", "e2edist.submit", *line), tmp_path, {})
+    assert done.returncode == 2
+    assert "e2edist: [dask] of the site file: Dask can't start with it (ValueError: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+LOGS = """
+import logging
+import distributed
+from e2edist.pools import configured
+loggers = list(map(logging.getLogger, ("distributed.protocol.core", "asyncio", "tornado.application")))
+def dump():
+    for logger in loggers:
+        try:
+            1 / 0
+        except ZeroDivisionError:
+            logger.critical("%s dumps", logger.name, exc_info=True)
+with configured():
+    dump()
+print("outside", flush=True)
+dump()
+"""
+
+
+def test_dask_dumps_nothing_on_the_terminal_of_a_campaign_and_is_heard_again_after_it(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LOGS],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(),
+        cwd=tmp_path,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    before, _, after = done.stdout.partition("outside\n")
+    assert before == ""
+    assert after.count("Traceback") == 3
