@@ -29,6 +29,7 @@ from ._remote import (
     SetupPlugin,
     count_workers,
     exit_worker,
+    forget_plugin,
     kill_worker,
     look_round,
     stop_tasks,
@@ -111,7 +112,7 @@ class DaskPool:
         self._check, self._handed_back = TaskCheck(client), list[Outcome]()
         #: how often tasks were lost since one was done, and why, where that is known
         self._lost, self._fault = 0, ""
-        plugin = SetupPlugin(name, self._topic, resource, setup)
+        plugin = SetupPlugin(self._topic, resource, setup)
         self._introduction = Introduction(name, client, plugin, self._topic, self._hear)
         self._introduction.begin(stopping)
 
@@ -302,6 +303,9 @@ class DaskPool:
 
     def close(self) -> None:
         """Let go of all tasks and stop what the pool started."""
+        with suppress(OSError, TimeoutError):
+            if self._close is None and self._client.status == "running":  # the scheduler outlives us
+                ask(self._client, forget_plugin, lambda: True, name=self._introduction.plugin.name)
         with suppress(OSError, TimeoutError):
             self._client.close(timeout=_CLOSE_S)
         if self._close is not None:

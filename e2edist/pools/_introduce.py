@@ -31,7 +31,7 @@ class Introduction:
     def __init__(
         self, pool: str, client: Client, plugin: SetupPlugin, topic: str, hear: Callable[[Any], None]
     ) -> None:
-        self._pool, self._client, self._plugin = pool, client, plugin
+        self._pool, self._client, self.plugin = pool, client, plugin
         self._topic, self._hear = topic, hear
         self._line: object = None
 
@@ -69,7 +69,7 @@ class Introduction:
             return
         try:
             self._client.subscribe_topic(self._topic, self._hear)
-            self._client.register_plugin(self._plugin)
+            self._client.register_plugin(self.plugin)
         except (OSError, TimeoutError):
             raise
         except Exception as error:  # whatever the workers raise on importing us

@@ -26,9 +26,10 @@ class SetupPlugin(WorkerPlugin):
     A worker on which it fails says so, and takes no task where the pool's tasks ask for its resource.
     """
 
-    def __init__(self, pool: str, topic: str, resource: str, setup: Setup) -> None:
-        # One per pool: pools may share a scheduler, and a plugin replaces another of its name.
-        self.name = f"e2edist-setup-{pool}"
+    def __init__(self, topic: str, resource: str, setup: Setup) -> None:
+        # One per pool and run, as the topic is: campaigns may share a scheduler, and a plugin takes the place
+        # of another of its name.
+        self.name = f"e2edist-setup-{topic}"
         self._topic, self._resource = topic, resource
         # Opaque, or a worker that can't import it would not start, and be restarted for ever.
         self._setup = pickle.dumps(setup)
@@ -49,6 +50,11 @@ class SetupPlugin(WorkerPlugin):
             said = pickle.dumps((str(worker.name), f"{type(error).__name__}: {error}"))
             worker.log_event(self._topic, (UNFIT, said))
             raise
+
+
+async def forget_plugin(name: str, dask_scheduler: Any = None) -> None:
+    """Let no worker that joins later be set up for a run that has ended."""
+    await dask_scheduler.unregister_worker_plugin(comm=None, name=name)
 
 
 #: Topics of pools whose tasks are to end, in this worker process. Each run has its own: workers of an
