@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from lab import can_mount, small_disk
-from runs import ROOT, TIMEOUT_S, environment, parts, table
+from runs import ROOT, TIMEOUT_S, environment, parts, start, table
 
 VERBS = ("submit", "status", "cancel", "doctor", "aggregate", "report", "validate", "convert", "tune")
 
@@ -123,6 +123,19 @@ def test_a_campaign_runs_to_its_end_whoever_reads(way, campaign, events, model, 
     code, out, err = shell(line, tmp_path)
     assert code == 0, err
     assert quiet(out + err)
+    assert table(tmp_path / "out").equals(table(campaign))
+
+
+@pytest.mark.slow
+def test_a_campaign_outlives_its_terminal(campaign, events, model, tmp_path):
+    """In a session of its own, as with setsid: no SIGHUP comes, and all printing is answered by EIO."""
+    arguments = ("--input", events, "--model", model, "--output", "out", "--workers", 1, "--threads", 1)
+    near, far = os.openpty()
+    process = start((*arguments, "--chunk-events", 100), tmp_path, stdin=far, stdout=far, stderr=far)
+    os.close(far)
+    assert os.read(near, 1)
+    os.close(near)
+    assert process.wait(TIMEOUT_S) == 0
     assert table(tmp_path / "out").equals(table(campaign))
 
 
