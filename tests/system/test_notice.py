@@ -23,6 +23,7 @@ class Processes(Slurm):
 
     __slots__ = ()
     started = {}  # noqa: RUF012 - of the one test that runs
+    requeued = set()  # noqa: RUF012 - these wait in the queue again, whatever still runs of them
 
     def submit(self, name):
         script = self.script(name)
@@ -36,7 +37,8 @@ class Processes(Slurm):
         return str(process.pid)
 
     def states(self, ids):
-        return {job: "running" for job in ids if self.started[job].poll() is None}
+        alive = [job for job in ids if self.started[job].poll() is None]
+        return {job: "queued" if job in self.requeued else "running" for job in alive}
 
     def cancel(self, ids):
         for job in ids:
@@ -155,6 +157,16 @@ def test_a_worker_that_is_killed_after_its_notice_is_blamed_for_nothing_either(m
     end_group(process.pid)
     (outcome,) = pool.wait(30)
     assert (outcome.kind, type(outcome.error)) == ("lost", ConnectionError)
+
+
+def test_the_worker_of_a_requeued_job_gets_nothing_more_and_is_heard_out(make, begin, tmp_path):
+    pool, process = make(notice_s=60)
+    begin(pool, _wait_for, tmp_path / "go")
+    Processes.requeued.add(str(process.pid))
+    until(lambda: pool.slots() == 0, 20)
+    assert pool.wait(2) == []  # it is not taken for lost
+    (tmp_path / "go").touch()
+    assert [(o.kind, o.value) for o in pool.wait(30)] == [("done", "done")]
 
 
 def test_a_worker_that_dies_without_notice_puts_its_task_under_suspicion(make, begin, tmp_path):
