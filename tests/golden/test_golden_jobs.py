@@ -5,6 +5,7 @@ After a wanted change write them anew, and read the difference before you commit
     E2EDIST_GOLDEN=write python -m pytest tests/golden
 """
 
+import json
 import os
 import re
 import shlex
@@ -94,3 +95,15 @@ def test_a_folder_with_spaces_and_quotes_stays_one_word():
             said = unquoted(re.search(r"Arguments = \"-c '(.*)'\"", said)[1])
         words = shlex.split(said, comments=True)
         assert words[words.index("--tls-key") + 1] == f"{folder}/.tls/key.pem"
+
+
+@pytest.mark.parametrize(("site", "name", "spec"), names())
+def test_keys_of_dask_reach_the_worker_of_a_job_as_one_word(site, name, spec):
+    """Whatever is in them: the shell of a launcher and HTCondor's macros must leave it alone."""
+    table = {"distributed": {"admin": {"log-format": 'it\'s "$HOME" $(date) é'}}}
+    said = preview(name, spec, OUTPUT, table)
+    if spec.kind == "htcondor":
+        said = unquoted(re.search(r"Arguments = \"-c '(.*)'\"", said)[1]).replace("$(DOLLAR)", "$")
+    words = shlex.split(said, comments=True)
+    assert json.loads(words[words.index("--dask-table") + 1]) == table
+    assert "--dask-table" not in preview(name, spec, OUTPUT)
