@@ -87,9 +87,10 @@ def named_path(text: str, where: str) -> Path:
         It is an address of another kind, or no name that text can hold.
     """
     try:
-        text.encode()
+        # Of its bytes, whatever the locale makes of them.
+        os.fsencode(text).decode()
         path = local_path(text)
-    except UnicodeEncodeError as error:
+    except UnicodeError as error:
         shown = text.encode(errors="backslashreplace").decode()
         raise SpecError(where, f"{shown} is no name in UTF-8", "Choose another name.") from error
     except InputError as error:
