@@ -9,6 +9,7 @@ from threading import Event
 from types import SimpleNamespace
 
 import pytest
+from receipts import make_receipt
 from runs import TIMEOUT_S, environment
 
 from e2edist import __version__
@@ -224,13 +225,9 @@ def test_versions_inside_are_held_against_those_outside(stand_in, tmp_path, chan
 
 
 def test_a_worker_whose_clock_is_off_is_told():
-    receipt = {"host": "n1", "engine": {"provider": "cpu"}, "versions": ours()}
-
     def found(offset):
-        started = {"started": time.time() + offset}
-        result = SimpleNamespace(
-            events=40, seconds=1.0, ledger=SimpleNamespace(done={"a": receipt | started})
-        )
+        receipt = make_receipt(started=time.time() + offset, versions=ours())
+        result = SimpleNamespace(events=40, seconds=1.0, ledger=SimpleNamespace(done={"a": receipt}))
         return _finished("demo on cpu", result, _Watch(Event()))
 
     assert [found(offset).level for offset in (0, -1000, 1000)] == ["ok", "warn", "warn"]
