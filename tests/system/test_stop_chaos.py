@@ -149,6 +149,6 @@ def test_a_campaign_that_is_stopped_in_every_way_loses_nothing(tmp_path, source,
 def test_campaigns_that_are_stopped_at_any_moment_lose_and_repeat_nothing(
     tmp_path, source, tiny_model, clean
 ):
-    """A failure names its seed; E2E_CHAOS_SEED=n runs that one alone, E2E_CHAOS_CAMPAIGNS=n so many."""
-    only, count = os.environ.get("E2E_CHAOS_SEED"), int(os.environ.get("E2E_CHAOS_CAMPAIGNS", CAMPAIGNS))
+    """A failure names its seed; E2E_CHAOS_SEED=n runs that one alone, E2E_STOP_CAMPAIGNS=n so many."""
+    only, count = os.environ.get("E2E_CHAOS_SEED"), int(os.environ.get("E2E_STOP_CAMPAIGNS", CAMPAIGNS))
     _chaos([int(only)] if only else list(range(count)), tmp_path, source, tiny_model, clean)
