@@ -78,9 +78,9 @@ def is_bug(error: BaseException) -> bool:
 def as_bug(error: BaseException) -> ProgrammingError:
     """Return what to tell of a bug: the plug-in's file and line where one is involved, and the traceback."""
     frames = list(traceback.walk_tb(error.__traceback__))
-    others = [at for at in frames if _package(at[0]) in _others]
+    others = _plugin_frames(error)
     own = others or [at for at in frames if _package(at[0]) == __package__] or frames
-    places = [f"{frame.f_code.co_filename}, line {line}" for frame, line in own[-1:]]
+    places = [_place(*at) for at in own[-1:]]
     if isinstance(error, SyntaxError) and error.filename:
         places = [f"{error.filename}, line {error.lineno}"]
     whose = places[0] if places else "the program"
@@ -89,9 +89,36 @@ def as_bug(error: BaseException) -> ProgrammingError:
     todo = "Correct or update that plug-in" if others else "Update e2edist and what it needs, or report it"
     bug = ProgrammingError("", f"this is {fault} {whose}, not bad data: {described(error)}", f"{todo}.")
     bug.kind, bug.place = type(error).__name__, places[0] if places else ""
-    text = redact("".join(traceback.format_exception(error)))
-    bug.traceback = text if len(text) <= _MOST else f"...\n{text[-_MOST:]}"
+    bug.traceback = _text(error)
     return bug
+
+
+def mark_plugin(error: BaseException) -> None:
+    """Note in an error of the system, as of a file that is not there, which line of a plug-in met it.
+
+    It gets `plugin_place` and `plugin_traceback`, which survive pickling, where a plug-in is involved.
+    """
+    frames = _plugin_frames(error)
+    if frames:
+        vars(error).update(plugin_place=_place(*frames[-1]), plugin_traceback=_text(error))
+
+
+def place_of(error: BaseException | None) -> str:
+    """Return file and line of the plug-in that `mark_plugin` found in an error; empty if there is none."""
+    return str(getattr(error, "plugin_place", ""))
+
+
+def _plugin_frames(error: BaseException) -> list[tuple[FrameType, int]]:
+    return [at for at in traceback.walk_tb(error.__traceback__) if _package(at[0]) in _others]
+
+
+def _place(frame: FrameType, line: int) -> str:
+    return f"{frame.f_code.co_filename}, line {line}"
+
+
+def _text(error: BaseException) -> str:
+    text = redact("".join(traceback.format_exception(error)))
+    return text if len(text) <= _MOST else f"...\n{text[-_MOST:]}"
 
 
 def _package(frame: FrameType) -> str:

@@ -18,10 +18,10 @@ from e2edist.errors import (
     InputError,
     ModelError,
     OutputError,
-    ProgrammingError,
     ResourceError,
     SpecError,
 )
+from e2edist.plugins import place_of
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
 
@@ -39,7 +39,7 @@ LONE_DEATHS = 2
 DROPS = 10
 #: Halvings spent on one planned chunk, and on a campaign; a single entry needs log2(chunk) of them.
 CHUNK_SPLITS, CAMPAIGN_SPLITS = 64, 2000
-#: So many planned chunks that fail of themselves while none succeeds stop the campaign: halving all of
+#: So many ranges of entries that fail of themselves while none succeeds stop the campaign: halving all of
 #: them down to entries would take for ever, and it is not the entries.
 HOPELESS = 5
 #: First pause before a chunk that raised is tried again; doubled each time, tripled in an outage.
@@ -136,16 +136,16 @@ class Blame:
             return self.judge(chunk, outcome, alone=False)
         case, error = self.case(chunk), outcome.error
         case.attempts += 1
-        reason = f"{type(error).__name__}: {error}"
+        reason = _reason(error)
         case.tried.append(reason)
-        first = breaker.note(chunk.id, probe=probe)
+        first = breaker.note(chunk.id, probe=probe, may_pass=isinstance(error, OSError))
         if breaker.tripped:
             return Verdict(Action.STOP, reason)
         if first:
             return Verdict(Action.AT_ONCE, reason)
         if untried:
             return Verdict(Action.AGAIN, reason, _PAUSE_S)
-        if isinstance(error, ProgrammingError) and self._may_split(chunk, case):
+        if not isinstance(error, SpecError) and self._may_split(chunk, case):
             return Verdict(Action.SPLIT, reason)
         return Verdict(Action.AGAIN if case.attempts < case.tries else Action.FAIL, reason)
 
@@ -185,7 +185,7 @@ class Blame:
         ranges = error.ranges if isinstance(error, EntriesError) else ()
         retryable = getattr(error, "retryable", True)
         certain, case.ranges = bool(ranges) and (ranges == case.ranges or not retryable), ranges
-        reason = f"{type(error).__name__}: {error}"
+        reason = _reason(error)
         # A disk that a node does not see for a moment is no fault of the model.
         if isinstance(error, ModelError) and not (retryable and case.attempts < case.tries):
             return Verdict(Action.STOP, reason)
@@ -199,14 +199,20 @@ class Blame:
         tries, growth = (OUTAGE_ATTEMPTS, 3) if outage and case.tries == ATTEMPTS else (case.tries, 2)
         if case.attempts < tries and not (smaller and self._may_split(chunk, case)):
             return Verdict(Action.AGAIN, reason, _PAUSE_S * growth ** (case.attempts - 1))
-        if isinstance(error, OutputError):
+        may_split = not isinstance(error, SpecError) and not whole_file and self._may_split(chunk, case)
+        if isinstance(error, OutputError) or self._is_systemic(chunk, error, may_split=may_split):
             return Verdict(Action.STOP, reason)
-        if not isinstance(error, SpecError) and not whole_file and self._may_split(chunk, case):
-            if not isinstance(error, E2EError | MemoryError | SlowError) and not self.hopeful:
-                self._hopeless.add(case.root)
-            stop = len(self._hopeless) >= HOPELESS and not self.hopeful
-            return Verdict(Action.STOP if stop else Action.CUT if certain else Action.SPLIT, reason)
-        return Verdict(Action.FAIL, reason)
+        pieces = Action.CUT if certain else Action.SPLIT
+        return Verdict(pieces if may_split else Action.FAIL, reason)
+
+    def _is_systemic(self, chunk: Chunk, error: BaseException | None, *, may_split: bool) -> bool:
+        """Count ranges that fail of themselves, pieces too, and return whether they are too many."""
+        # For memory a smaller range may do.
+        other = isinstance(error, E2EError | SlowError) or (may_split and isinstance(error, MemoryError))
+        if self.hopeful or other:
+            return False
+        self._hopeless.add(chunk.id)
+        return len(self._hopeless) >= HOPELESS
 
     def cut(self, chunk: Chunk) -> tuple[list[Chunk], list[Chunk]]:
         """Return what lies between the bad baskets of a chunk, and the baskets, which share its case."""
@@ -238,9 +244,15 @@ class Blame:
         return halves
 
 
+def _reason(error: BaseException | None) -> str:
+    place = place_of(error)
+    return f"{type(error).__name__}: {error}" + (f" (met by {place})" if place else "")
+
+
 def fatal(error: BaseException | None, reason: str) -> E2EError:
     """Return the error that stops the campaign: errors of ours carry what to do."""
     if isinstance(error, E2EError):
         return error
-    what = f"none of {HOPELESS} chunks could be done: {reason}"
-    return CampaignError("", what, "This is no fault of single events: check the installation.")
+    what = f"no range of entries could be done: {reason}"
+    whose = f"{place_of(error)}: its traceback is in submit.log" if place_of(error) else "the installation"
+    return CampaignError("", what, f"This is no fault of single events: check {whose}.")

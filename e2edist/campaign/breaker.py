@@ -7,15 +7,23 @@ error may pass, then others, of other files first. Pieces of a range count too: 
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
 from e2edist.errors import ProgrammingError, SpecError
+from e2edist.plugins import place_of
 
-#: What says nothing about the entries: a bug, or a plug-in that a worker does not have.
-SYSTEMIC_FAILURES = (ProgrammingError, SpecError)
 #: So many different ranges that fail, or so many failures, are no coincidence.
 _RANGES, _FAILURES = 6, 9
+#: First and longest pause after a failure that may pass.
+_PAUSE_S, _LONGEST_S = 0.5, 8.0
+
+
+def is_systemic(error: BaseException | None) -> bool:
+    """Return whether a failure says nothing about entries: a bug, or a plug-in that is missing or lacks a file."""
+    lacks = isinstance(error, OSError) and bool(place_of(error))
+    return lacks or isinstance(error, ProgrammingError | SpecError)
 
 
 @dataclass(slots=True)
@@ -31,6 +39,7 @@ class CircuitBreaker:
     any_success: bool = False
     _failures: Counter[str] = field(default_factory=Counter)
     _again: bool = False
+    _until: float = 0.0
 
     @property
     def probing(self) -> bool:
@@ -43,15 +52,24 @@ class CircuitBreaker:
         many = len(self._failures) >= _RANGES or self._failures.total() >= _FAILURES
         return self._again and many and not self.any_success
 
-    def note(self, chunk: str, *, probe: bool) -> bool:
+    @property
+    def waiting(self) -> bool:
+        """Whether the pool gets nothing for a moment, as what failed may pass."""
+        return self.probing and time.monotonic() < self._until
+
+    def note(self, chunk: str, *, probe: bool, may_pass: bool = False) -> bool:
         """Count a failure; return whether it is the first, so that the range is tried again at once.
 
         Parameters
         ----------
         probe : bool
             Whether the task was given out after another failure.
+        may_pass : bool
+            A disk or a network failed: it gets ever more time, some 30 seconds in all.
         """
         first = not self._failures
         self._failures[chunk] += 1
         self._again |= probe
+        if may_pass:
+            self._until = time.monotonic() + min(_PAUSE_S * 2 ** (self._failures.total() - 1), _LONGEST_S)
         return first

@@ -23,7 +23,7 @@ from e2edist.records.receipt import Receipt
 
 from .alarm import Alarm
 from .blame import Action, Blame, SlowError, Verdict, fatal
-from .breaker import SYSTEMIC_FAILURES
+from .breaker import is_systemic
 from .ledger import Ledger
 from .limits import Limits
 from .load import Lane, Load, land, make_load
@@ -260,7 +260,7 @@ class Driver:
         """Return what to do with a chunk; while nothing succeeded, let one of another file be the next."""
         error = outcome.error
         self._once.bug(error)
-        if lane.breaker.any_success or not isinstance(error, SYSTEMIC_FAILURES):
+        if lane.breaker.any_success or not is_systemic(error):
             return self._blame.judge(chunk, outcome, alone=load.alone)
         untried = self._waiting.prefer(lambda other: not self._blame.knows(other), chunk.uuid)
         return self._blame.decide_early(chunk, outcome, lane.breaker, probe=load.probe, untried=untried)

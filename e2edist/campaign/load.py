@@ -15,7 +15,7 @@ from math import inf
 from typing import Any
 
 from e2edist.errors import E2EError, ModelError, OutputError, described
-from e2edist.plugins import as_bug, is_bug
+from e2edist.plugins import as_bug, is_bug, mark_plugin
 from e2edist.pools import Outcome, Pool, told_to_end
 from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import Receipt
@@ -63,7 +63,7 @@ def run_chunks(key: str, chunks: Iterable[Chunk], budget_s: float) -> list[Fate]
             receipt = run_chunk(key, chunk)
             fates.append(receipt)
             carried += len(receipt.payload)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # signals go to the main thread
             fates.append(_portable(error))
         if isinstance(fates[-1], ModelError | OutputError) or carried > _PAYLOAD:
             break
@@ -77,6 +77,7 @@ def _portable(error: BaseException) -> Exception:
     """
     if is_bug(error):
         return as_bug(error)
+    mark_plugin(error)
     # Dask lets errors pickle their whole past, which may be too deep.
     error.__traceback__ = error.__cause__ = error.__context__ = None
     try:
@@ -86,7 +87,9 @@ def _portable(error: BaseException) -> Exception:
     if isinstance(copy, Exception):
         return copy
     if isinstance(error, OSError):
-        return OSError(described(error))
+        plain = OSError(described(error))
+        vars(plain).update({name: value for name, value in vars(error).items() if name.startswith("plugin_")})
+        return plain
     return E2EError("", described(error), retryable=getattr(error, "retryable", False))
 
 
@@ -144,6 +147,8 @@ class Lane:
     def room(self) -> int:
         """Return how many more loads it takes: one at a time while its breaker is probing."""
         free = self.slots - len(self.flying) - self.comparing
+        if self.breaker.waiting:
+            return 0
         if self.breaker.probing:
             return min(free, 1 - any(load.probe for load in self.flying.values()))
         return free

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from e2edist.errors import ProgrammingError
+from e2edist.plugins import place_of
 from e2edist.records.receipt import Receipt
 
 from . import names
@@ -19,11 +20,14 @@ class OnceLog:
         self._said: set[tuple[str, ...]] = set()
 
     def bug(self, error: BaseException | None) -> None:
-        """Write the traceback of an error if it is a bug, once for each place."""
+        """Write the traceback of an error if it is a bug, or if a plug-in met it, once for each place."""
         if isinstance(error, ProgrammingError):
             error.log = names.LOG
             if self._is_new("bug", error.kind, error.place):
                 log.error("%s\n%s", error.what, error.traceback.rstrip())
+        elif (place := place_of(error)) and self._is_new("bug", type(error).__name__, place):
+            text = str(getattr(error, "plugin_traceback", ""))
+            log.error("%s: %s, met by the plug-in %s\n%s", type(error).__name__, error, place, text.rstrip())
 
     def notes(self, receipt: Receipt) -> None:
         """Write what is missing in a part, with the first file of which that is so."""

@@ -143,3 +143,26 @@ def test_an_os_error_of_an_engine_that_passes_costs_nothing(tmp_path, campaign):
     ended = campaign("--chunk-events", 300, threads=4, engine="odd")
     assert ended.returncode == 0, ended.stderr
     assert verify(tmp_path / "out", read_plan(tmp_path / "out")).events == 600
+
+
+@pytest.mark.parametrize("chunk", [10, 300])
+@pytest.mark.parametrize("mistake", ["open('/no/such/calibration')", "raise TimeoutError('no answer')"])
+def test_what_the_system_refuses_a_plug_in_stops_the_campaign_and_names_the_plug_in(
+    tmp_path, campaign, chunk, mistake
+):
+    path = install(tmp_path / "plugins", "formats", FORMAT, build=f"{COUNT}; {mistake}")
+    ended = campaign("--format", "odd", "--chunk-events", chunk)
+    assert ended.returncode == 1, ended.stderr
+    (told,) = [line for line in ended.stderr.splitlines() if line.startswith("e2edist: ")]
+    assert f"(met by {path}, line " in told
+    assert f"check {path}, line " in told
+    assert "Traceback" not in ended.stderr
+    assert log(tmp_path).count("Traceback (most recent call last)") == 1
+    assert attempts(tmp_path) <= 10
+
+
+def test_an_interrupt_that_a_plug_in_raises_is_its_bug_and_kills_no_worker(tmp_path, campaign):
+    path = install(tmp_path / "plugins", "formats", FORMAT, build=f"{COUNT}; raise KeyboardInterrupt")
+    ended = campaign("--format", "odd", "--chunk-events", 10)
+    stopped_by(ended, path, tmp_path, "KeyboardInterrupt: ")
+    assert "worker died" not in log(tmp_path)
