@@ -21,7 +21,7 @@ _PAUSE_S, _LONGEST_S = 0.5, 8.0
 
 
 def is_systemic(error: BaseException | None) -> bool:
-    """Return whether a failure says nothing about entries: a bug, or a plug-in that is missing or lacks a file."""
+    """Return whether a failure says nothing about entries: a bug, or a plug-in that lacks something."""
     lacks = isinstance(error, OSError) and bool(place_of(error))
     return lacks or isinstance(error, ProgrammingError | SpecError)
 

@@ -19,7 +19,7 @@ from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops, Normalisation
 from e2edist.spec.tagger import TaggerSpec
 
-from ._suspects import suspects
+from ._suspects import quantised, suspects
 
 if TYPE_CHECKING:
     from . import Engine
@@ -89,7 +89,7 @@ def fault_in_any_batch(tagger: TaggerSpec, open_at: Callable[[int], Engine], *, 
     asked = run(0)
     size, trials = asked.size, asked.trials() if asked.size <= _LARGEST else []
     del asked
-    for other in (1,) if 1 < size <= _LARGEST else (_SMALL, 1):
+    for other in (1,) if _SMALL <= size <= _LARGEST else (_SMALL, 1):
         if other != size:
             trials += _trials_at(other, run)
     return _told(tagger, trials or run(0).trials(), run)
@@ -129,10 +129,15 @@ class _Runner:
         return [Trial(0, self.size, f"alone in a batch of {self.size}", scores), *self.full()]
 
     def full(self) -> list[Trial]:
-        """Return the scores of a batch of images that come again and again."""
+        """Return the scores of full batches in which each image has others beside it, in several rows."""
+        kinds = len(_SIZES)
+        # In a large batch they come again and again, small ones begin with one after the other.
+        batches = range(1 if self.size >= 2 * kinds else kinds)
+        return [trial for first in batches for trial in self._full(first)]
+
+    def _full(self, first: int) -> list[Trial]:
         size = self.size
-        kinds = max(1, min(len(_SIZES), size // 2))
-        images = [row % kinds for row in range(size)]
+        images = [(first + row) % len(_SIZES) for row in range(size)]
         where = [f"in row {row + 1} of a full batch of {size}" for row in range(size)]
         return [
             Trial(*facts) for facts in zip(images, [size] * size, where, self._scores(images), strict=True)
@@ -154,7 +159,9 @@ def _told(tagger: TaggerSpec, trials: list[Trial], run_at: Callable[[int], _Runn
     """Return the largest difference of trials in words; empty if all of them agree."""
     found = _worst(_pairs(trials), trials, tagger.tolerance.max_abs)
     if found is None:
-        return ""
+        # What goes by one scale for a whole batch may hide where scores are near to 0 or 1.
+        mixing = quantised(tagger.model.path) if max(trial.batch for trial in trials) > 1 else ""
+        return f"gives an image a score that depends on those beside it: {mixing}" if mixing else ""
     run = run_at(max(trial.batch for trial in trials))
     repeated = [(one, two, _SAME_SIZE) for one, two in zip(run.full(), run.full(), strict=True)]
     again = _worst(repeated, trials, tagger.tolerance.max_abs)

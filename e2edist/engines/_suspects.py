@@ -33,6 +33,8 @@ _ALONG = {
 }
 #: Their first axis is time, unless they say otherwise.
 _RECURRENT = frozenset({"LSTM", "GRU", "RNN", "Scan"})
+#: What ``quantize_dynamic`` puts before each product.
+_DYNAMIC = "DynamicQuantizeLinear"
 _SHOWN = 4
 #: Axes are not more.
 _FEW = 16
@@ -46,6 +48,15 @@ def suspects(path: str) -> str:
         return ""
     more = f" and {len(found) - _SHOWN} kinds more" if len(found) > _SHOWN else ""
     return ", ".join(found[:_SHOWN]) + more
+
+
+def quantised(path: str) -> str:
+    """Return the nodes that scale all images of a batch by what is largest among them; empty without onnx."""
+    try:
+        found = [name for name in _suspects(path) if name.startswith(_DYNAMIC)]
+    except Exception:  # as above
+        return ""
+    return next(iter(found), "")
 
 
 def _suspects(path: str) -> Iterator[str]:
@@ -108,8 +119,8 @@ def _odd(
 ) -> str:
     """Return what a node does with the first axis, or that it draws numbers; empty if neither."""
     kind = str(node.op_type)
-    if kind in RANDOM:
-        return kind
+    if kind in RANDOM or kind == _DYNAMIC:
+        return kind if kind in RANDOM else f"{kind}, one scale for the whole batch: quantise it statically"
     if trains(node, constants):
         return f"{kind} in training mode"
     if kind in _RECURRENT and not (attributes.get("layout") and attributes["layout"].i):

@@ -81,6 +81,11 @@ KINDS = {
         {},
         "",
     ),
+    "one_scale": (
+        [("DynamicQuantizeLinear", "x", "q s z", {}), ("DequantizeLinear", "q s z", "y", {})],
+        {},
+        "DynamicQuantizeLinear, one scale for the whole batch: quantise it statically",
+    ),
     "nan_by_neighbours": (
         [("ReduceMean", "x", "m", {"axes": [0]}), ("Sub", "x m", "d", {}), ("Sqrt", "d", "y", {})],
         {},
@@ -121,7 +126,7 @@ def tagger_of(path, **changes):
     return load_tagger(str(write_tagger(path.with_suffix(".toml"), path, **changes)))
 
 
-@pytest.mark.parametrize("batch", [1, 8, 32, 100])
+@pytest.mark.parametrize("batch", [1, 2, 3, 8, 32, 100])
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_refused_when_a_campaign_is_planned_whatever_the_batch(tmp_path, kind, batch):
     nodes, weights, reason = KINDS[kind]
@@ -225,7 +230,8 @@ def test_it_is_found_without_the_package_onnx(tmp_path, monkeypatch):
     tagger = tagger_of(network(tmp_path / "m.onnx", *KINDS["softmax"][:2]))
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(
-        ModelError, match=r"modelOutput is \S+ alone in a batch of 8, 1 alone in a batch of 1\. Export"
+        ModelError,
+        match=r"modelOutput is \S+ in row 2 of a full batch of 8, 1 in row 1 of a full batch of 1\. Export",
     ):
         check_stability(tagger, EngineOptions())
 
@@ -269,3 +275,14 @@ def test_validate_says_so_too(tmp_path, kind):
     assert KINDS[kind][2] in fault
     sound = tagger_of(write_model(tmp_path / "s.onnx"))
     assert examine(sound, random_images((1, 32, 32), 20), None, Asked()).faults == []
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 32])
+@pytest.mark.parametrize(("name", "kinds"), [("eg", None), ("top", ["MatMul", "Gemm"])])
+def test_networks_that_are_quantised_while_they_run_are_refused(tmp_path, name, kinds, batch):
+    """Near to 0 or 1 the scores of `top` hide it; one scale for all images of a batch it is all the same."""
+    quantisation = pytest.importorskip("onnxruntime.quantization")
+    path, tagger = tmp_path / "m.onnx", load_tagger(name)
+    quantisation.quantize_dynamic(tagger.model.path, path, op_types_to_quantize=kinds)
+    with pytest.raises(ModelError, match="DynamicQuantizeLinear, one scale for the whole batch"):
+        check_stability(load_tagger(name, str(path)), EngineOptions(batch=batch))
