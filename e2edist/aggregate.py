@@ -143,17 +143,19 @@ def _verify(folder: Path, console: Console, may_lose: float, *, discard: bool) -
     from e2edist.campaign.lock import locked
     from e2edist.campaign.plan import read_plan
     from e2edist.campaign.verify import verify
+    from e2edist.records.chunk import is_chunk_id
 
     plan = read_plan(folder)
     if plan is None:
         raise OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
     with locked(folder) if discard else nullcontext():
         found = verify(folder, plan)
+        wrong = [path for path, _ in (*found.damaged, *found.foreign) if is_chunk_id(path.stem)]
         if discard:
-            _remove(path for path, _ in (*found.damaged, *found.foreign))
+            _remove(wrong)
     skipped = skipped_events(plan)
     _show(found, plan, skipped, console)
-    if discard and (found.damaged or found.foreign):
+    if discard and wrong:
         console.print("removed what is damaged or foreign: submit again", highlight=False)
     if not found.good:
         raise CampaignError(str(folder), found.counts, found.todo("" if discard else "--discard"))

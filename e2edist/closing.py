@@ -65,14 +65,20 @@ def close(campaign: Campaign, result: RunResult, console: Console, say: Say) -> 
 @contextmanager
 def told_stop(campaign: Campaign, console: Console, signals: Signals) -> Iterator[Event]:
     """Give what the first signal sets while a campaign runs; say what signals do, and what was kept."""
+    with told_kept(campaign, console), signals.graceful(lambda: _tell_stopping(console)) as stop:
+        yield stop
 
-    def tell() -> None:
-        text = "stopping: letting running chunks finish; Ctrl-C again to stop now"
-        console.print(text, highlight=False, soft_wrap=True)
 
+def _tell_stopping(console: Console) -> None:
+    text = "stopping: letting running chunks finish; Ctrl-C again to stop now"
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def told_kept(campaign: Campaign, console: Console) -> Iterator[None]:
+    """Say what was kept where an interrupt ends the block."""
     try:
-        with signals.graceful(tell) as stop:
-            yield stop
+        yield
     except KeyboardInterrupt:
         counts = glance(campaign.folder)
         if counts is not None:

@@ -213,7 +213,7 @@ def _demo(tagger: str, output: str | None, console: Console, *, write: bool) -> 
 def _run(campaign: Campaign, console: Console, say: _Speaker, signals: Signals, *, estimating: bool) -> int:
     from e2edist.campaign.resume import changed_files
     from e2edist.campaign.run import run_campaign
-    from e2edist.closing import close, told_stop
+    from e2edist.closing import close, told_kept, told_stop
     from e2edist.estimate import estimate
     from e2edist.terminal import show_progress, tell_progress
 
@@ -242,7 +242,8 @@ def _run(campaign: Campaign, console: Console, say: _Speaker, signals: Signals, 
             return estimate(campaign, console, say, (look, ready), signals)
         with told_stop(campaign, console, signals) as stop:
             result = run_campaign(campaign, look, stop, ready)
-    return close(campaign, result, console, say)
+    with told_kept(campaign, console):
+        return close(campaign, result, console, say)
 
 
 def _tunnel(dashboard: str) -> str:

@@ -100,6 +100,7 @@ class Driver:
     def _finish_running(self) -> None:
         """Let the chunks that run end, for a while, and record them; nothing more is given out."""
         progress, before = self._progress, self._progress.done
+        tasks = sum(len(lane.flying) for lane in self._lanes)  # of each, one chunk runs
         wait_s = min(max(self._limits.finish_s[0], self._longest_s), self._limits.finish_s[1])
         log.info("stopping: letting running chunks finish, for %.0f s at most", wait_s)
         progress.stopping = True
@@ -110,7 +111,7 @@ class Driver:
             progress.in_flight = self._flying()
             self._collect()
         progress.finished_late = progress.done - before
-        progress.cut_off = sum(len(lane.flying) for lane in self._lanes)  # one chunk of a task runs
+        progress.cut_off = max(0, tasks - progress.finished_late)
         log.info(
             "stopped: %d chunks finished meanwhile, %d still ran", progress.finished_late, progress.cut_off
         )

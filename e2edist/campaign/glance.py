@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from e2edist.errors import OutputError
-from e2edist.records.chunk import chunk_id, chunk_place
+from e2edist.records.chunk import chunk_id, chunk_place, has_place
 from e2edist.records.failure import Failure
 from e2edist.records.lines import count_line
 
@@ -76,7 +76,7 @@ def glance(folder: Path) -> Glance | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = _planned(content)
-        edges = {_head(file): file["edges"] for file in content["files"]}
+        edges = {_head(file): [int(edge) for edge in file["edges"]] for file in content["files"]}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -114,12 +114,15 @@ def _done_and_failed(folder: Path, found: Glance) -> dict[str, tuple[int, int]]:
     failed: dict[str, Failure] = {}
     path = folder / LEDGER
     if not path.exists():
-        return {path.stem: (0, _events(path.stem)) for path in (folder / PREDICTIONS).glob("*.parquet")}
+        parts = (path.stem for path in (folder / PREDICTIONS).glob("*.parquet"))
+        return {name: (0, _events(name)) for name in parts if has_place(name)}
     with path.open("rb") as stream:
         for said in map(count_line, stream):
+            if said is None or not has_place(said.id):
+                continue
             if isinstance(said, Failure):
                 failed[said.id] = said
-            elif said is not None:
+            else:
                 done[said.id] = said.rows, said.events
     found.failed = [item for name, item in failed.items() if name not in done]
     return done

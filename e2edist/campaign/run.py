@@ -165,15 +165,14 @@ def run_campaign(
         sweep(folder / PREDICTIONS)
         with log_to(folder / LOG):
             ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
-        before = ledger.events_done
-        try:
-            with log_to(folder / LOG):
+            before = ledger.events_done
+            try:
                 seconds, complete, progress = _drive(replace(campaign, plan=plan), ledger, watch, stop, ready)
-        except BaseException:
-            with suppress(E2EError, OSError):  # the error that stopped it is the one to tell
-                _write_books(folder, plan, ledger)
-            raise
-        rows = _write_books(folder, plan, ledger)
+            except BaseException:
+                with suppress(E2EError, OSError):  # the error that stopped it is the one to tell
+                    _write_books(folder, plan, ledger)
+                raise
+            rows = _write_books(folder, plan, ledger)
     events = ledger.events_done - before
     lost, late = bad_fraction(plan, ledger), (progress.finished_late, progress.cut_off)
     return RunResult(ledger, seconds, events, rows, lost, complete, *late)
@@ -202,7 +201,13 @@ def _freeze(campaign: Campaign) -> Plan:
 
 
 def _write_books(folder: Path, plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
-    """Write ``timing.parquet`` and ``bad.parquet``; remove drafts of dead workers."""
+    """Write ``timing.parquet`` and ``bad.parquet``; remove drafts of dead workers.
+
+    The plan is written again where it is gone: without it nobody could go on with the parts.
+    """
+    if not (folder / names.PLAN).exists():
+        log.warning("%s was gone, and is written again", names.PLAN)
+        plan.write(folder)
     sweep(folder / PREDICTIONS)
     rows = bad_rows(plan, ledger)
     write_timing(folder, ledger.done)
@@ -242,11 +247,13 @@ def _drive(
                 seconds = time.monotonic() - began
         except BaseException:
             with suppress(E2EError, OSError):  # the error that stopped it is the one to tell
+                progress.in_flight = 0
                 reconcile(ledger, campaign.plan.chunks(), progress)
                 note(progress)
             raise
         complete = reconcile(ledger, campaign.plan.chunks(), progress) or complete
         lost = recheck(ledger, campaign.plan.chunks(), progress) if complete else []
+        progress.in_flight, progress.stopping = 0, progress.stopping and not complete
         note(progress)
         _refuse_loss(campaign.folder, lost)
     return seconds, complete, progress

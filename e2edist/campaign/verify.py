@@ -180,6 +180,8 @@ def _slices(paths: list[Path]) -> Iterator[list[Path]]:
 
 def _look(fingerprint: str, path: Path) -> Part | tuple[str, str]:
     """Return a part, or what it is instead and why; its receipt is dropped: of them it has gigabytes."""
+    if not is_chunk_id(path.stem):
+        return "foreign", "is not named as a part: it stays"
     try:
         content = read_part(path)
     except UnreadableError as error:

@@ -101,14 +101,18 @@ def _check_local(url: str, path: Path) -> None:
 
 
 def _check_end(url: str, size: int, end: int) -> None:
-    """Compare the size of a file with the one in its header; ROOT readers don't, and lose events silently."""
+    """Compare the size of a file with the one in its header; ROOT readers don't, and lose events silently.
+
+    A server may have told the wrong size for a moment; a disk does not.
+    """
+    may_pass = local_path(url) is None
     if end > size:
-        raise InputError(
-            url, f"is cut short: {size} bytes, its header says {end}", "Copy or make the file again"
-        )
+        what, todo = f"is cut short: {size} bytes, its header says {end}", "Copy or make the file again"
+        raise InputError(url, what, todo, retryable=may_pass)
     if end < size:
         todo = "Make or copy it again, or copy its tree to a new file (hadd new.root old.root)"
-        raise InputError(url, f"was not closed properly: {size} bytes, its header says {end}", todo)
+        what = f"was not closed properly: {size} bytes, its header says {end}"
+        raise InputError(url, what, todo, retryable=may_pass)
 
 
 def _open(url: str) -> Any:

@@ -78,6 +78,11 @@ def chunk_place(name: str) -> tuple[str, int, int]:
     return head, int(start), int(stop)
 
 
+def has_place(name: str) -> bool:
+    """Whether `chunk_place` can read a name, which may be anybody's file."""
+    return re.fullmatch(r".+-\d+-\d+", name, re.DOTALL) is not None
+
+
 @cache
 def _plain(tree: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", tree)

@@ -155,3 +155,17 @@ def test_parts_that_were_deleted_cut_or_changed_since_are_made_again_and_no_othe
     flip_footer(flipped)
     lab.completes(clean, fork=True)
     assert [path.stat().st_ino for path in others] == before
+
+
+def test_a_plan_that_is_removed_meanwhile_is_there_again_at_the_end(lab, clean):
+    fault = hold(lab)
+    process = lab.start(faults=[fault], fork=True)
+    until_it_runs(lab, process, fault)
+    (lab.out / "plan.json").unlink()
+    (lab.folder / "go").touch()
+    code, said = lab.end(process)
+    assert code == 0, said
+    heart = json.loads((lab.out / HEARTBEAT).read_text())
+    assert (heart["state"], heart["in_flight"], heart["stopping"]) == ("done", 0, False)
+    assert "plan.json was gone, and is written again" in (lab.out / "submit.log").read_text()
+    lab.completes(clean, fork=True)

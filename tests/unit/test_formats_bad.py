@@ -15,6 +15,7 @@ import uproot
 from e2edist import formats
 from e2edist.errors import BranchError, E2EError, InputError, ResourceError
 from e2edist.formats import _reader
+from e2edist.formats._file import _check_end
 
 HITS = {"EB": frozenset({"detid", "energy"})}
 EVENTS = 300
@@ -288,3 +289,11 @@ def test_every_odd_file_ends_in_an_error_or_no_rows_in_2_gib(data):
         check=False,
     )
     assert (done.returncode, done.stdout.strip()) == (0, "ok"), done.stderr
+
+
+@pytest.mark.parametrize(("url", "may_pass"), [("/data/a.root", False), ("https://host/a.root", True)])
+@pytest.mark.parametrize("end", [99, 101])
+def test_a_size_that_a_server_tells_wrongly_may_pass_and_one_on_a_disk_does_not(url, may_pass, end):
+    with pytest.raises(InputError, match="its header says") as caught:
+        _check_end(url, 100, end)
+    assert caught.value.retryable is may_pass

@@ -105,6 +105,21 @@ def test_a_lost_ledger_is_made_up_for_by_the_names_of_the_parts(folder):
     assert (glance(folder).events_done, glance(folder).ended) == (30, 1)
 
 
+@pytest.mark.parametrize("name", ["hello", "a-b-c", "x-1", "x-1-b", ""])
+def test_files_and_lines_that_are_no_chunk_s_are_passed_over(folder, name):
+    (folder / "predictions").mkdir()
+    for part in (chunk_id("u1", TREE, 0, 30), name or "none"):
+        (folder / "predictions" / f"{part}.parquet").touch()
+    assert glance(folder).events_done == 30
+    odd = json.loads(done(0, 0, 10))["done"] | {"id": name}
+    lost = json.loads(failed(0, 0, 10))["failed"] | {"id": name}
+    write_ledger(
+        folder, json.dumps({"done": odd}) + "\n", json.dumps({"failed": lost}) + "\n", done(1, 0, 30)
+    )
+    found = glance(folder)
+    assert (found.events_done, found.failed) == (30, [])
+
+
 def test_a_folder_without_a_plan_or_with_a_torn_one_is_refused(tmp_path, capsys):
     with pytest.raises(OutputError, match="holds no campaign"):
         look(tmp_path)

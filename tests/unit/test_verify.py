@@ -166,3 +166,12 @@ def test_a_folder_of_parts_that_can_not_be_listed_is_not_an_empty_one(tmp_path, 
 def test_a_folder_without_a_campaign_is_the_users_mistake(tmp_path, capsys):
     assert main([str(tmp_path), "--verify"]) == 2
     assert "holds no campaign" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_named_as_a_part_is_never_removed(tmp_path, plan, whole, capsys):
+    stray = tmp_path / PREDICTIONS / "mine.parquet"
+    stray.write_bytes(b"anything")
+    assert main([str(tmp_path), "--verify", "--discard"]) == 1
+    assert stray.read_bytes() == b"anything"
+    assert "mine.parquet: is not named as a part: it stays" in capsys.readouterr().out
+    assert all(path.exists() for path in whole)
