@@ -341,7 +341,7 @@ def test_a_driver_that_is_stopped_leaves_whole_parts_and_no_process(lab, clean, 
     for _ in range(times):
         process.send_signal(number)
         time.sleep(0.3)
-    code, said = lab.end(process, 30)
+    code, said = lab.end(process)  # a hanging chunk is waited for, for half a minute
     assert code == wanted, said
     before = {path: path.stat().st_mtime_ns for path in parts(lab.out)}
     assert before
