@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.errors import MORE_THREADS, NO_THREAD, E2EError, ProgrammingError, ResourceError, SpecError
+from e2edist.redaction import redact
 
 if TYPE_CHECKING:
     import argparse
@@ -35,12 +38,22 @@ def run_verb(
     """
     try:
         _check_folder()
-        args = parser.parse_args(argv)
+        args = _parsed(parser, argv)
         return work(args, make_console(stderr=getattr(args, "json", False) is True))
     except KeyboardInterrupt:
         return 130
     except Exception as caught:
         return print_error(known_error(caught))
+
+
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the command line; what is wrong with it is told without secrets of addresses in it."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return parser.parse_args(argv)
+    finally:
+        sys.stderr.write(redact(said.getvalue()))
 
 
 def print_error(error: E2EError) -> int:

@@ -103,6 +103,11 @@ def named_path(text: str, where: str) -> Path:
     return absolute(path)
 
 
+def given_path(text: str, where: str) -> Path:
+    """Return the path that somebody named as it is; addresses as `named_path` takes or refuses them."""
+    return named_path(text, where) if "://" in text else Path(text)
+
+
 def canonical(url: str) -> str:
     """Return what the spellings of one address have in common: to compare, not to open.
 

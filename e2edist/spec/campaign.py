@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from e2edist.errors import InputError, SpecError
 from e2edist.process import expand_home
-from e2edist.urls import absolute, identity, local_path, named_path, public, scheme
+from e2edist.urls import absolute, given_path, identity, local_path, named_path, public, scheme
 
 from ._toml import Spec, parse, read_toml
 from .text import read_text
@@ -77,7 +77,7 @@ def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:
     """
     content: dict[str, Any] = {}
     if workflow is not None:
-        path = Path(workflow)
+        path = given_path(workflow, "--workflow")
         content = read_toml(path)
         for key in ("inputs", "output", "model", "reference"):
             content.update(_beside(path.parent, key, content.get(key)))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from e2edist.errors import unknown_name
+from e2edist.urls import given_path
 
 from ._toml import Spec, parse, read_toml
 from .charge import ChargeSpec
@@ -134,7 +135,7 @@ def load_site(name: str) -> SiteSpec:
         The file has faults, or there is no such site.
     """
     known = {path.stem: path for path in sorted(site_folder().glob("*.toml"))}
-    path = Path(name) if name.endswith(".toml") else known.get(name)
+    path = given_path(name, "--site") if name.endswith(".toml") else known.get(name)
     if path is None:
         raise unknown_name("site", name, known)
     return parse(SiteSpec, read_toml(path), str(path))

@@ -20,6 +20,7 @@ from e2edist.imaging.batch import OBJECT_KINDS, Columns
 from e2edist.imaging.crops import Normalisation
 from e2edist.imaging.geometry import BARREL_ETA, GEOMETRY
 from e2edist.imaging.layers import IMAGING_VERSION, LAYERS, FillOptions, columns_of
+from e2edist.urls import given_path
 
 from ._toml import Spec, parse, read_toml
 from .model_files import model_files
@@ -243,7 +244,7 @@ def load_tagger(name: str, model: str | None = None) -> TaggerSpec:
     ModelError
         The model is missing, or is not the one with the sha256 that the tagger names.
     """
-    path = Path(name) if name.endswith(".toml") else packaged().get(name)
+    path = given_path(name, "--tagger") if name.endswith(".toml") else packaged().get(name)
     if path is None:
         raise unknown_name("tagger", name, packaged())
     content = read_toml(path)

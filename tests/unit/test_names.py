@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from receipts import make_receipt
 
+from e2edist import submit
 from e2edist.demo import make_events
 from e2edist.errors import InputError, OutputError, SpecError
 from e2edist.formats import inspect
@@ -163,3 +164,24 @@ def test_a_part_of_wrong_bytes_is_damaged(tmp_path):
         with pytest.raises(OutputError, match="damaged") as raised:
             read(path)
         assert not isinstance(raised.value, UnreadableError)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--inputs", "http://us:SECRETword@h/x.root?authz=SECRETtoken"],
+        ["http://us:SECRETword@h/x.root?authz=SECRETtoken"],
+        ["--site", "https://us:SECRETword@h/s.toml"],
+        ["--workflow", "https://us:SECRETword@h/s.toml"],
+        ["--tagger", "https://us:SECRETword@h/s.toml", "--input", "a.root", "--output", "out"],
+    ],
+)
+def test_a_command_line_that_is_wrong_is_told_without_its_secrets(words, capsys):
+    try:
+        code = submit.main(words)
+    except SystemExit as end:
+        code = end.code
+    said = capsys.readouterr()
+    assert code == 2
+    assert "h/" in said.err
+    assert "SECRET" not in said.out + said.err
