@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _convert(args: argparse.Namespace, console: Console) -> int:
-    from e2edist.spec.tagger import load_tagger
+    from e2edist.config.tagger import load_tagger
     from e2edist.validation.drafts import drafting, judge, settle
     from e2edist.validation.export import export
     from e2edist.validation.frameworks import kind_of, score
@@ -103,8 +103,8 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _golden(args: argparse.Namespace) -> Golden:
-    from e2edist.spec.campaign import expand_inputs
-    from e2edist.spec.tagger import load_tagger
+    from e2edist.config.campaign import expand_inputs
+    from e2edist.config.tagger import load_tagger
     from e2edist.validation.golden import from_demo, from_files
 
     tagger = load_tagger(args.tagger, os.devnull)

@@ -65,11 +65,11 @@ def _doctor(args: argparse.Namespace, console: Console) -> int:
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
+    from e2edist.config.site import load_site
     from e2edist.health.batch import check_batch
     from e2edist.health.images import check_images
     from e2edist.health.place import check_folders, check_gpus, check_network
     from e2edist.health.trial import Demo, run_trials
-    from e2edist.spec.site import load_site
 
     site = load_site(args.site)
     yield from check_folders(site, args.output)

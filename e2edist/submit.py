@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from e2edist.campaign.progress import Progress
     from e2edist.campaign.run import Campaign
+    from e2edist.config.campaign import CampaignSpec
+    from e2edist.config.site import SiteSpec
     from e2edist.pools import Pool
-    from e2edist.spec.campaign import CampaignSpec
-    from e2edist.spec.site import SiteSpec
 
 DEMO_FOLDER = "e2edist-demo"
 #: Enough for a progress bar, a table and a sensible AUC, and a minute on two cores.
@@ -148,7 +148,7 @@ def _detach(campaign: Campaign, words: list[str], console: Console) -> int:
 
 
 def _site(args: argparse.Namespace) -> SiteSpec:
-    from e2edist.spec.site import load_site
+    from e2edist.config.site import load_site
 
     site = load_site(args.site)
     if args.scheduler or args.tls_folder:
@@ -158,7 +158,7 @@ def _site(args: argparse.Namespace) -> SiteSpec:
 
 def _tuned(site: SiteSpec, spec: CampaignSpec, console: Console) -> SiteSpec:
     """Return the site with what it leaves open filled by ``tune``'s profiles, where there are any."""
-    from e2edist.spec.tagger import load_tagger
+    from e2edist.config.tagger import load_tagger
     from e2edist.tuning.profile import apply_profiles
 
     tuned, said = apply_profiles(site, load_tagger(spec.tagger, spec.model).model.sha256, spec.batch)
@@ -181,7 +181,7 @@ def _workers(text: str | None, pools: list[str]) -> dict[str, int]:
 
 
 def _campaign(args: argparse.Namespace, console: Console) -> CampaignSpec:
-    from e2edist.spec.campaign import CampaignSpec, load_campaign
+    from e2edist.config.campaign import CampaignSpec, load_campaign
 
     given: dict[str, Any] = {name: getattr(args, name) for name in CampaignSpec.model_fields}
     if args.workflow is None:

@@ -17,8 +17,8 @@ from e2edist.signals import run_process
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from e2edist.spec.site import SiteSpec
-    from e2edist.spec.tagger import TaggerSpec
+    from e2edist.config.site import SiteSpec
+    from e2edist.config.tagger import TaggerSpec
     from e2edist.tuning.bench import Sample
     from e2edist.tuning.search import Row, Search
 
@@ -59,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tune(args: argparse.Namespace, console: Console) -> int:
+    from e2edist.config.site import load_site
+    from e2edist.config.tagger import load_tagger
     from e2edist.engines import EngineOptions, check_stability
-    from e2edist.spec.site import load_site
-    from e2edist.spec.tagger import load_tagger
     from e2edist.tuning.search import best_of, crossover
 
     if not 0 < args.budget_s < inf:

@@ -15,7 +15,7 @@ from e2edist.signals import run_process
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from e2edist.spec.tagger import TaggerSpec
+    from e2edist.config.tagger import TaggerSpec
     from e2edist.validation.golden import Golden
     from e2edist.validation.source import Reference
 
@@ -112,7 +112,7 @@ def _check_batch(batch: int, tagger: TaggerSpec) -> None:
 
 def _subject(args: argparse.Namespace) -> tuple[TaggerSpec, bool]:
     """Return the tagger with its model, and whether it is only a stand-in for a model without one."""
-    from e2edist.spec.tagger import load_tagger
+    from e2edist.config.tagger import load_tagger
     from e2edist.validation.subject import packaged_tagger_of, stand_in
 
     if args.tagger is not None:
@@ -150,8 +150,8 @@ def _targets(
 
 
 def _golden(args: argparse.Namespace, tagger: TaggerSpec, *, alone: bool) -> Golden:
+    from e2edist.config.campaign import expand_inputs
     from e2edist.engines import image_shape
-    from e2edist.spec.campaign import expand_inputs
     from e2edist.validation.golden import from_demo, from_files, random_images
 
     if alone:

@@ -27,12 +27,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.demo import LABELS, make_events
 from e2edist.formats import open_events
 from e2edist.imaging import crops as cropping
 from e2edist.imaging import layers, seeds
 from e2edist.imaging.batch import EventBatch
-from e2edist.spec.tagger import TaggerSpec, load_tagger
 from e2edist.validation.exact import score_exactly
 from e2edist.validation.golden import from_demo
 from e2edist.validation.source import beside, save_reference

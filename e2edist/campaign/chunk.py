@@ -15,6 +15,7 @@ from threading import Lock
 
 import numpy as np
 
+from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import Engine, EngineOptions, open_engine, open_feed
 from e2edist.formats import FileInfo, read_events
 from e2edist.imaging.batch import Array, EventBatch
@@ -24,7 +25,6 @@ from e2edist.plugins import package_of
 from e2edist.process import prepare_process
 from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import EVENTSETUP, Receipt
-from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.parts import checksum, write_part
 from e2edist.storage.staging import InputOptions, read_input
 

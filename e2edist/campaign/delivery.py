@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from e2edist.config.site import PoolSpec
+from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import SpecError
 from e2edist.records.receipt import Receipt
-from e2edist.spec.site import PoolSpec
-from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 from e2edist.urls import local_path
 

@@ -22,8 +22,8 @@ from e2edist.redaction import redact
 from .usage import Journal, facts_of
 
 if TYPE_CHECKING:
+    from e2edist.config.site import PoolSpec
     from e2edist.pools import Pool
-    from e2edist.spec.site import PoolSpec
 
     from .progress import Progress
 

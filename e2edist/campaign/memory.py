@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
+from e2edist.config.site import PoolSpec
+from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import EngineOptions
 from e2edist.errors import ResourceError
-from e2edist.spec.site import PoolSpec
-from e2edist.spec.tagger import TaggerSpec
 
 from .plan import Plan
 

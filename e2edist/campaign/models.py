@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from e2edist.config.campaign import CampaignSpec
+from e2edist.config.model_files import check_planned
+from e2edist.config.site import PoolSpec
+from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import EngineOptions, check_stability, engine_options
-from e2edist.spec.campaign import CampaignSpec
-from e2edist.spec.model_files import check_planned
-from e2edist.spec.site import PoolSpec
-from e2edist.spec.tagger import TaggerSpec
 
 from .memory import check_batch
 

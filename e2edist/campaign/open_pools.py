@@ -8,9 +8,9 @@ from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING
 
+from e2edist.config.model_files import check_planned
 from e2edist.engines import engine_options
 from e2edist.pools import Place, Pool, Setup, StoppedError, image_of, open_pool
-from e2edist.spec.model_files import check_planned
 from e2edist.storage.staging import InputOptions
 
 from .chunk import Job, prepare

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from e2edist.config.site import PoolSpec
 from e2edist.engines import engine_options
 from e2edist.errors import CampaignError
 from e2edist.plugins import as_bug, is_bug
 from e2edist.pools import Outcome, Pool
 from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import Receipt
-from e2edist.spec.site import PoolSpec
 from e2edist.storage.parts import read_columns
 
 from .chunk import PREDICTIONS, job_of, read_chunk, score

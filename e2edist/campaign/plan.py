@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import E2EError, InputError, OutputError, ProgrammingError
 from e2edist.formats import FileInfo, open_events
 from e2edist.plugins import as_bug, is_bug
 from e2edist.records.chunk import Chunk
-from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 from e2edist.storage.staging import InputOptions, is_refused, read_input
 from e2edist.urls import host, public, redact

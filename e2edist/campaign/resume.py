@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import E2EError, OutputError
 from e2edist.formats import FileInfo, inspect
-from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.staging import InputOptions, read_input
 from e2edist.urls import canonical, local_path, public
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from e2edist.config.campaign import CampaignSpec, expand_inputs, name_group, take_group
+from e2edist.config.site import SiteSpec
+from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.errors import CampaignError, E2EError, OutputError
 from e2edist.pools import Pool, Telemetry, check_host, configured, show
 from e2edist.records.chunk import Chunk
-from e2edist.spec.campaign import CampaignSpec, expand_inputs, name_group, take_group
-from e2edist.spec.site import SiteSpec
-from e2edist.spec.tagger import TaggerSpec, load_tagger
 from e2edist.storage.publish import sweep
 from e2edist.storage.staging import InputOptions
 

@@ -19,7 +19,7 @@ from .memory import threads_of
 from .names import USAGE
 
 if TYPE_CHECKING:
-    from e2edist.spec.site import PoolSpec
+    from e2edist.config.site import PoolSpec
 
 #: Without a change a line comes so often.
 _EVERY_S = 10.0

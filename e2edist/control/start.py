@@ -19,10 +19,10 @@ from e2edist.campaign.folder import check_folder, clear
 from e2edist.campaign.heartbeat import TOKEN
 from e2edist.campaign.lock import locked, look_at_lock
 from e2edist.campaign.run import Campaign
+from e2edist.config.controller import ControllerSpec
 from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import is_batch, make_controller, queue_of
 from e2edist.redaction import redact_word
-from e2edist.spec.controller import ControllerSpec
 
 from .access import STDIN, access_file, has_secrets, remove_access, write_access
 from .record import Controller, birth, read_record

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Literal, Protocol
 
+from e2edist.config.model_files import ModelFiles, check_planned
+from e2edist.config.site import PoolSpec
+from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import ModelError
 from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops, Normalisation
 from e2edist.plugins import load
-from e2edist.spec.model_files import ModelFiles, check_planned
-from e2edist.spec.site import PoolSpec
-from e2edist.spec.tagger import TaggerSpec
 
 from ._dense import DenseFeed
 from ._device import processor as processor

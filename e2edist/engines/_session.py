@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from e2edist.config.model_files import model_files
 from e2edist.errors import DeviceError, ModelError
 from e2edist.process import writable_cache
-from e2edist.spec.model_files import model_files
 
 from . import EngineOptions, _device, _nodes
 from ._runtime import refused_load, runtime

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import ModelError
 from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops, Normalisation
-from e2edist.spec.tagger import TaggerSpec
 
 from ._suspects import quantised, suspects
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from e2edist.config.tagger import TaggerSpec
 from e2edist.imaging.batch import Array
-from e2edist.spec.tagger import TaggerSpec
 
 from . import EngineOptions
 

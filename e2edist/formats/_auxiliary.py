@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from ..imaging.batch import Array
+    from e2edist.imaging.batch import Array
+
     from ._branches import Lists
 
 _COUNT_FLAG = 0x40000000

@@ -19,7 +19,7 @@ from ._branches import Leaf, Lists, uproot
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..imaging.batch import Array
+    from e2edist.imaging.batch import Array
 
 #: TKey: bytes, version, uncompressed bytes of what follows it, date, length of the key, cycle.
 _KEY = struct.Struct(">ihiIhh")

@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, described, guarded, nearest
-from ..plugins import find, load
-from ..urls import local_path, public
+from e2edist.errors import InputError, described, guarded, nearest
+from e2edist.plugins import find, load
+from e2edist.urls import local_path, public
+
 from ._branches import uproot
 from ._rntuple import CLASSES, Ntuple
 

@@ -7,15 +7,16 @@ from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from ..urls import local_path, public
+from e2edist.errors import InputError
+from e2edist.urls import local_path, public
+
 from ._file import FileInfo
 from ._reader import Reader, open_events
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from ..imaging.batch import Columns, EventBatch
+    from e2edist.imaging.batch import Columns, EventBatch
 
 #: So many files wait for their next range, those used last; a file is used by one thread at a time.
 _KEPT = 4

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ..errors import (
+from e2edist.errors import (
     ChangedFileError,
     EntriesError,
     InputError,
@@ -15,7 +15,8 @@ from ..errors import (
     guarded,
     unknown_name,
 )
-from ..imaging.batch import TABLES, EventBatch
+from e2edist.imaging.batch import TABLES, EventBatch
+
 from ._baskets import MAX_RATIO, Baskets, answers, has_bytes, read_baskets
 from ._branches import Binding, Faults, Leaf, Lists, Request, uproot
 from ._file import FileInfo, OpenTree, open_tree
@@ -23,7 +24,7 @@ from ._file import FileInfo, OpenTree, open_tree
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ..imaging.batch import Array, Columns
+    from e2edist.imaging.batch import Array, Columns
 
 _GIB = 1024**3
 #: A read may take this much without question; beyond it must be in proportion to what is on disk.

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import EntriesError
-from ..imaging.batch import TABLES, Array, Ragged
+from e2edist.errors import EntriesError
+from e2edist.imaging.batch import TABLES, Array, Ragged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

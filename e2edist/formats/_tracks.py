@@ -9,7 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..imaging.batch import Array
+    from e2edist.imaging.batch import Array
+
     from ._branches import Lists
 
 

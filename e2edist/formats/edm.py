@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import EntriesError
-from ..imaging.batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
+from e2edist.errors import EntriesError
+from e2edist.imaging.batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
+
 from ._auxiliary import event_numbers
 from ._branches import Binding, Leaf, Lists, Numbers, Request, Source, leaf, raw_bytes
 from ._tables import table
@@ -23,7 +24,8 @@ from ._tracks import first_of_each, track_column
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from ..imaging.batch import Array, Ragged
+    from e2edist.imaging.batch import Array, Ragged
+
     from ._branches import Kind
 
 TREES = ("Events",)

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from e2edist.config.site import SiteSpec
 from e2edist.errors import E2EError
 from e2edist.pools import make_controller, preview
-from e2edist.spec.site import SiteSpec
 
 from . import Finding, Said, ask
 

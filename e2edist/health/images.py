@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from e2edist import __version__
+from e2edist.config.jobs import ContainerSpec
+from e2edist.config.site import SiteSpec
 from e2edist.pools import image_of, python_command
-from e2edist.spec.jobs import ContainerSpec
-from e2edist.spec.site import SiteSpec
 
 from . import Finding, ask
 

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from e2edist.spec.jobs import JobSpec
-from e2edist.spec.site import SiteSpec
+from e2edist.config.jobs import JobSpec
+from e2edist.config.site import SiteSpec
 
 from . import Finding, ask
 

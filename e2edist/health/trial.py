@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from e2edist.campaign.heartbeat import HEARTBEAT
 from e2edist.campaign.run import RunResult, plan_campaign, run_campaign
+from e2edist.config.campaign import CampaignSpec
+from e2edist.config.site import SiteSpec
 from e2edist.demo import LABELS, make_events
 from e2edist.errors import E2EError
-from e2edist.spec.campaign import CampaignSpec
-from e2edist.spec.site import SiteSpec
 
 from . import Finding
 from .images import ours

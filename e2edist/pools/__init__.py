@@ -14,8 +14,8 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Literal, Protocol
 
+from e2edist.config.site import PoolSpec
 from e2edist.plugins import load
-from e2edist.spec.site import PoolSpec
 
 from ._config import configured
 from ._containers import python_command

@@ -14,9 +14,9 @@ from typing import Any
 
 from distributed import Client
 
+from e2edist.config.site import PoolSpec
 from e2edist.process import expand_home
 from e2edist.records.jobs import SubmittedJob, record_job
-from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup
 from ._ask import tell_workers

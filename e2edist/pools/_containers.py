@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from e2edist.config.jobs import ContainerSpec, JobSpec
 from e2edist.errors import SpecError
-from e2edist.spec.jobs import ContainerSpec, JobSpec
 
 
 def _options(flag: str, values: list[str]) -> list[str]:

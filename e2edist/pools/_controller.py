@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2edist.config.controller import VACATE_S, ControllerSpec
 from e2edist.errors import ResourceError
-from e2edist.spec.controller import VACATE_S, ControllerSpec
 
 from ._containers import check_job_path, htcondor_attributes, literal, python_command
 from ._crew import call

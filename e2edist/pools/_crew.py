@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from typing import Protocol
 
+from e2edist.config.jobs import JobSpec
 from e2edist.errors import ResourceError
-from e2edist.spec.jobs import JobSpec
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import resource
 import socket
 from pathlib import Path
 
+from e2edist.config.site import PoolSpec
 from e2edist.errors import ResourceError
-from e2edist.spec.site import PoolSpec
 
 _LOOPBACK = "127.0.0.1"
 _ANSWER_S = 5.0

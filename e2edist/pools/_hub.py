@@ -11,8 +11,8 @@ from typing import Any
 from distributed import Client, LocalCluster
 from distributed.utils import get_ip, get_ip_interface
 
+from e2edist.config.jobs import JobSpec
 from e2edist.errors import ResourceError
-from e2edist.spec.jobs import JobSpec
 
 from ._dask import settings
 from ._signals import signals_blocked

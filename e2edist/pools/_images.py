@@ -9,8 +9,8 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+from e2edist.config.jobs import ContainerSpec
 from e2edist.errors import ResourceError
-from e2edist.spec.jobs import ContainerSpec
 
 from ._crew import call
 

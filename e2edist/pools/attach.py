@@ -11,8 +11,8 @@ from pathlib import Path
 
 from distributed import Client
 
+from e2edist.config.site import PoolSpec
 from e2edist.errors import ResourceError, SpecError
-from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup
 from ._dask import DaskPool, settings

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2edist.config.site import PoolSpec
 from e2edist.errors import ResourceError, SpecError
-from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup
 from ._batch import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of

@@ -15,8 +15,8 @@ from typing import Any
 
 from distributed import Client, LocalCluster
 
+from e2edist.config.site import PoolSpec
 from e2edist.errors import MORE_THREADS, NO_THREAD, CampaignError, ResourceError
-from e2edist.spec.site import PoolSpec
 
 from . import Place, Setup, StoppedError
 from ._dask import DaskPool, settings

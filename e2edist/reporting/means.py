@@ -11,13 +11,13 @@ import numpy as np
 from e2edist.campaign.chunk import PREDICTIONS, Job, read_chunk
 from e2edist.campaign.images import make_images
 from e2edist.campaign.plan import Plan
+from e2edist.config._toml import parse
+from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import EngineOptions
 from e2edist.errors import E2EError
 from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Normalisation, blank, paint
 from e2edist.records.chunk import Chunk
-from e2edist.spec._toml import parse
-from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.parts import read_columns
 
 #: Enough for a picture; so many objects are looked at, so many painted at a time.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from e2edist.config.text import read_text
 from e2edist.errors import InputError
-from e2edist.spec.text import read_text
 
 KINDS, MODES = ("simulated", "measured"), ("strong", "weak")
 _TODO = 'It should be {"series": [{"kind", "mode", "label", "points": [{"workers", "efficiency", ...}]}]}.'

@@ -14,13 +14,13 @@ import numpy as np
 from e2edist.campaign.chunk import predict
 from e2edist.campaign.clock import Clock
 from e2edist.campaign.images import make_images
+from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import Engine, EngineOptions, forget_engines, open_engine, open_feed
 from e2edist.errors import CampaignError, InputError
 from e2edist.formats import open_events
 from e2edist.imaging.batch import EventBatch
 from e2edist.imaging.crops import Crops
 from e2edist.pools import Outcome, Pool
-from e2edist.spec.tagger import TaggerSpec
 
 #: A worker that does not answer for so long, compiling included, is given up.
 _PATIENCE_S = 600.0

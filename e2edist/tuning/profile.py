@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
+from e2edist.config._toml import Spec, parse, read_toml
+from e2edist.config.site import PoolSpec, SiteSpec
 from e2edist.engines import processor
 from e2edist.errors import SpecError
 from e2edist.process import cache_folders
-from e2edist.spec._toml import Spec, parse, read_toml
-from e2edist.spec.site import PoolSpec, SiteSpec
 from e2edist.storage.publish import write_first
 
 from .search import Row, Search

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+from e2edist.config.site import PoolSpec
 from e2edist.engines import EngineOptions
 from e2edist.errors import DeviceError, E2EError
 from e2edist.pools import Place, Pool, Setup, open_pool
-from e2edist.spec.site import PoolSpec
 
 from .bench import Sample, Speed, prepare, time_pool, wait_for_workers
 

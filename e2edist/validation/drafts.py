@@ -13,8 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from e2edist.config.tagger import load_tagger
 from e2edist.errors import OutputError
-from e2edist.spec.tagger import load_tagger
 from e2edist.storage.publish import publish
 
 from .gate import Verdict, examine

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import first_line
 from e2edist.errors import ModelError
-from e2edist.spec.tagger import TaggerSpec
 
 from .golden import Golden
 from .source import Reference, as_columns

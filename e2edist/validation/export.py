@@ -12,9 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import first_line, image_shape
 from e2edist.errors import ModelError
-from e2edist.spec.tagger import TaggerSpec
 
 from .frameworks import kind_of, load_torch
 

@@ -15,9 +15,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import ModelError, described
 from e2edist.process import cache_folders
-from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import write_first
 
 from .variants import GPUS

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import first_line, refused_load, runtime
 from e2edist.errors import ModelError
 from e2edist.imaging.batch import Array
-from e2edist.spec.tagger import TaggerSpec
 
 from .source import as_columns
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from e2edist.campaign.chunk import PREDICTIONS
+from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import image_shape
 from e2edist.errors import InputError, SpecError
 from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops
-from e2edist.spec.tagger import TaggerSpec
 from e2edist.storage.publish import publish
 
 from .golden import Golden, from_crops, reorder_channels

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from e2edist.config._toml import parse
+from e2edist.config.model_files import model_files
+from e2edist.config.tagger import TaggerSpec, load_tagger, packaged
 from e2edist.engines import refused_load, runtime
 from e2edist.errors import ModelError
-from e2edist.spec._toml import parse
-from e2edist.spec.model_files import model_files
-from e2edist.spec.tagger import TaggerSpec, load_tagger, packaged
 
 _TODO = "Name the tagger that it belongs to with --tagger."
 #: Longest side of a crop.

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import Engine, EngineOptions, Feed, make_engine, open_feed, runtime
 from e2edist.errors import DeviceError, ModelError
 from e2edist.imaging.batch import Array
-from e2edist.spec.tagger import TaggerSpec
 
 from .golden import Golden, crops_of
 from .precision import to_half, to_int8

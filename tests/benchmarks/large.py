@@ -30,8 +30,8 @@ import uproot
 
 from e2edist.campaign.ledger import read_receipts
 from e2edist.campaign.plan import make_plan, read_plan
+from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
-from e2edist.spec.tagger import load_tagger
 
 #: Events of a cluster, and hits that an event keeps.
 _CLUSTER, _HITS = 20_000, 6

@@ -21,10 +21,10 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "system"))
 import servers
 
 from e2edist.campaign.chunk import Job, read_chunk
+from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions
 from e2edist.formats import inspect
 from e2edist.records.chunk import Chunk
-from e2edist.spec.tagger import load_tagger
 from e2edist.storage.staging import InputOptions
 
 CODECS = {

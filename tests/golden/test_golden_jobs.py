@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from e2edist.config.site import load_site, site_folder
 from e2edist.pools import preview
-from e2edist.spec.site import load_site, site_folder
 
 FOLDER = Path(__file__).with_name("jobs")
 #: In place of the campaign's folder.

@@ -13,9 +13,9 @@ from distributed import Client, Scheduler
 from runs import environment, parts
 from servers import Web
 
+from e2edist.config.site import PoolSpec, load_site, site_folder
 from e2edist.pools import configured, preview
 from e2edist.pools._tls import make_certificates
-from e2edist.spec.site import PoolSpec, load_site, site_folder
 
 #: What is valid, and would change jobs or scheduler.
 SLURM = {

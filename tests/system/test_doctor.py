@@ -13,11 +13,11 @@ from receipts import make_receipt
 from runs import TIMEOUT_S, environment
 
 from e2edist import __version__
+from e2edist.config._toml import parse
+from e2edist.config.site import SiteSpec
 from e2edist.health.images import check_images, ours
 from e2edist.health.place import check_folders, check_gpus, check_network
 from e2edist.health.trial import _finished, _Watch
-from e2edist.spec._toml import parse
-from e2edist.spec.site import SiteSpec
 
 LOCAL = 'name = "test"\n[pools.cpu]\nkind = "local"\nworkers = 1\nthreads = 1\n'
 SLURM = 'name = "test"\n[pools.cpu]\nkind = "slurm"\n[pools.cpu.job]\n'

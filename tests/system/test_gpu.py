@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from runs import receipts, table
 
+from e2edist.config.tagger import packaged
 from e2edist.engines import _cuda
-from e2edist.spec.tagger import packaged
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PROVIDER, NAME = "cuda", "CUDAExecutionProvider"

@@ -10,10 +10,10 @@ import pytest
 from lab import end_group, until
 from runs import ROOT, environment
 
+from e2edist.config.site import PoolSpec
 from e2edist.pools import Place, Setup, told_to_end
 from e2edist.pools._batch import open_batch_pool
 from e2edist.pools.slurm import Slurm
-from e2edist.spec.site import PoolSpec
 
 pytestmark = pytest.mark.slow
 

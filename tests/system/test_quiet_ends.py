@@ -11,9 +11,9 @@ import threading
 import pytest
 from runs import environment
 
+from e2edist.config.site import PoolSpec
 from e2edist.pools import configured, preview
 from e2edist.pools._tls import make_certificates
-from e2edist.spec.site import PoolSpec
 
 SCHEDULER = """
 import asyncio, sys

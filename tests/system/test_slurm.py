@@ -8,9 +8,9 @@ import pytest
 from distributed import Client
 from lab import until
 
+from e2edist.config.site import load_site
 from e2edist.pools import preview
 from e2edist.pools._tls import read_certificates
-from e2edist.spec.site import load_site
 
 pytestmark = pytest.mark.parametrize("system", ["slurm"], indirect=True)
 

@@ -6,9 +6,9 @@ from contextlib import suppress
 import pytest
 from runs import knock, receipts, table
 
+from e2edist.config.site import PoolSpec
 from e2edist.errors import SpecError
 from e2edist.pools import Place, Setup, open_pool
-from e2edist.spec.site import PoolSpec
 
 
 def _increment(number):

@@ -7,8 +7,8 @@ import pytest
 from models import write_model
 from runs import TIMEOUT_S, environment, receipts, table
 
+from e2edist.config.tagger import load_tagger
 from e2edist.engines import processor
-from e2edist.spec.tagger import load_tagger
 from e2edist.tuning.profile import read_profile
 
 

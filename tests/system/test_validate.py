@@ -10,7 +10,7 @@ import pytest
 from onnx import numpy_helper
 from runs import plan, receipts
 
-from e2edist.spec.tagger import load_tagger
+from e2edist.config.tagger import load_tagger
 
 
 def test_a_demo_tagger_passes_and_its_verdict_is_kept(verb, tmp_path):

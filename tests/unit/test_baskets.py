@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import uproot
 
+from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.errors import EntriesError, InputError
 from e2edist.formats import _kept, _reader, forget_files, inspect, open_events, read_events
 from e2edist.formats._baskets import Baskets, read_baskets
 from e2edist.formats._branches import Leaf, _packed, raw_bytes
-from e2edist.spec.tagger import load_tagger
 
 TOP = load_tagger("top").columns()
 LISTS = [[1.5], [], [2.5, -3.0, 4.0], [8.0]]

@@ -7,7 +7,7 @@ import pytest
 from e2edist.campaign import usage
 from e2edist.campaign.bill import bill_facts, make_bill
 from e2edist.campaign.usage import Journal, facts_of, read_usage
-from e2edist.spec.site import PoolSpec, load_site
+from e2edist.config.site import PoolSpec, load_site
 
 FACTS = {
     "kind": "slurm",

@@ -35,14 +35,14 @@ from e2edist.campaign.plan import (
 from e2edist.campaign.resume import check_same, match_inputs
 from e2edist.campaign.run import plan_campaign
 from e2edist.campaign.summary import TIMING, summarise, write_timing
+from e2edist.config.campaign import CampaignSpec
+from e2edist.config.site import SiteSpec
+from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions
 from e2edist.errors import ChangedFileError, InputError, OutputError, ResourceError
 from e2edist.records.chunk import Chunk
 from e2edist.records.failure import Failure
 from e2edist.records.lines import done_line
-from e2edist.spec.campaign import CampaignSpec
-from e2edist.spec.site import SiteSpec
-from e2edist.spec.tagger import load_tagger
 from e2edist.storage.parts import COLUMNS, RECEIPT, write_part
 from e2edist.storage.staging import InputOptions
 

@@ -17,10 +17,10 @@ from e2edist.campaign.ledger import Ledger
 from e2edist.campaign.overlap import Overlap, rescore
 from e2edist.campaign.plan import make_plan
 from e2edist.campaign.progress import Progress
+from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions
 from e2edist.errors import CampaignError
 from e2edist.pools import Outcome
-from e2edist.spec.tagger import load_tagger
 
 
 @pytest.fixture

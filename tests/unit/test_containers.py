@@ -11,9 +11,9 @@ import pytest
 from packaging.requirements import Requirement
 from pydantic import ValidationError
 
+from e2edist.config.jobs import ContainerSpec, JobSpec
 from e2edist.pools._containers import htcondor_attributes, python_command, worker_command
 from e2edist.pools._images import UNKNOWN, _digest, image_of
-from e2edist.spec.jobs import ContainerSpec, JobSpec
 
 ODD = "/da ta/o'x"
 WORDS = {

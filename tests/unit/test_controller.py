@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from e2edist.config._toml import parse
+from e2edist.config.controller import ControllerSpec
 from e2edist.control.start import controller_arguments
 from e2edist.errors import SpecError
 from e2edist.pools._controller import ControllerJob, make_controller
-from e2edist.spec._toml import parse
-from e2edist.spec.controller import ControllerSpec
 
 ARGUMENTS = ("-m", "e2edist.submit", "--output", "my out", "--resume")
 

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
+from e2edist.config.jobs import JobSpec
 from e2edist.errors import ResourceError
 from e2edist.pools import _crew
 from e2edist.pools._crew import Crew, call
-from e2edist.spec.jobs import JobSpec
 
 
 class Scripted:

@@ -20,6 +20,7 @@ from e2edist.campaign.ledger import Ledger
 from e2edist.campaign.limits import Limits
 from e2edist.campaign.overlap import Overlap
 from e2edist.campaign.progress import Progress
+from e2edist.config.controller import ControllerSpec
 from e2edist.errors import (
     BranchError,
     CampaignError,
@@ -32,7 +33,6 @@ from e2edist.errors import (
 )
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
-from e2edist.spec.controller import ControllerSpec
 from e2edist.storage.parts import write_part
 
 SIZE = 8

@@ -17,11 +17,11 @@ from onnx import TensorProto, helper, numpy_helper
 from e2edist.campaign.overlap import job_key
 from e2edist.campaign.plan import Plan
 from e2edist.campaign.resume import check_same
+from e2edist.config.model_files import model_files
+from e2edist.config.site import SiteSpec
+from e2edist.config.tagger import load_tagger, packaged
 from e2edist.engines import EngineOptions, _session, open_engine
 from e2edist.errors import ModelError, OutputError, SpecError
-from e2edist.spec.model_files import model_files
-from e2edist.spec.site import SiteSpec
-from e2edist.spec.tagger import load_tagger, packaged
 from e2edist.tuning.profile import apply_profiles
 from e2edist.validation.export import free_batch
 from e2edist.validation.gate import examine
@@ -135,7 +135,7 @@ def test_what_is_no_onnx_file_is_left_to_the_runtime(tmp_path, content):
 
 
 def test_a_model_is_asked_for_external_data_without_the_package_onnx(net, tmp_path):
-    code = "import sys; sys.modules['onnx'] = None\nfrom e2edist.spec.model_files import model_files\n"
+    code = "import sys; sys.modules['onnx'] = None\nfrom e2edist.config.model_files import model_files\n"
     code += f"print(model_files({str(net)!r}).identity)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == model_files(net).identity
@@ -177,7 +177,7 @@ def test_weights_beside_a_link_are_found_as_hubs_of_models_keep_them(net, tmp_pa
 def test_a_file_that_was_read_is_not_read_again_until_it_changes(net, monkeypatch):
     for file in model_files(net).contents():
         os.utime(net.parent / file, ns=(1, 1))
-    monkeypatch.setattr("e2edist.spec.model_files._RACY_NS", -(10**18))
+    monkeypatch.setattr("e2edist.config.model_files._RACY_NS", -(10**18))
     first = model_files(net)
     assert model_files(net) is first
     os.utime(net.parent / "sub/w.bin")

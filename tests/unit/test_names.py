@@ -9,10 +9,10 @@ import pytest
 from receipts import make_receipt
 
 from e2edist import submit
+from e2edist.config.campaign import expand_inputs, load_campaign
 from e2edist.demo import make_events
 from e2edist.errors import InputError, OutputError, SpecError
 from e2edist.formats import inspect
-from e2edist.spec.campaign import expand_inputs, load_campaign
 from e2edist.storage.parts import (
     UnreadableError,
     read_columns,

@@ -11,11 +11,11 @@ from plugin_package import FORMAT, install
 
 from e2edist import formats
 from e2edist.campaign.plan import make_plan
+from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.errors import E2EError, EntriesError, InputError, OutputError, ProgrammingError, guarded
 from e2edist.formats import _baskets, _file, _reader
 from e2edist.plugins import as_bug, is_bug, load
-from e2edist.spec.tagger import load_tagger
 
 HITS = {"EB": frozenset({"detid", "energy"})}
 BUG = "no_such_name"

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from e2edist.campaign import quality as dq
+from e2edist.config.tagger import load_tagger
 from e2edist.errors import CampaignError, InputError
 from e2edist.imaging.crops import Crops
-from e2edist.spec.tagger import load_tagger
 
 EDGES = (dq.SCORE_EDGES, dq.PIXEL_EDGES, dq.SUM_EDGES)
 numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)

@@ -9,10 +9,10 @@ import pytest
 
 from e2edist.campaign.plan import make_plan
 from e2edist.campaign.resume import changed_files, match_inputs
+from e2edist.config.campaign import expand_inputs
+from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.errors import InputError, OutputError
-from e2edist.spec.campaign import expand_inputs
-from e2edist.spec.tagger import load_tagger
 from e2edist.storage.staging import InputOptions
 
 

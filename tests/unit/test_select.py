@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from e2edist.campaign.images import cut_images, find_candidates, make_frames
+from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.formats import open_events
 from e2edist.imaging import layers
 from e2edist.imaging.batch import OBJECT_KINDS
 from e2edist.imaging.seeds import OK
 from e2edist.imaging.select import select
-from e2edist.spec.tagger import load_tagger
 
 #: Cuts in GeV harder than the taggers' own, so that whole events are left out.
 HARD = {"eg": 30.0, "qg": 60.0, "top": 450.0}

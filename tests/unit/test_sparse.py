@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import JETS, write_model, write_tagger
 
+from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions, _cuda, _session, _slots, _sparse, make_engine, open_feed
 from e2edist.engines import onnx as engine_module
 from e2edist.errors import ModelError
 from e2edist.imaging.crops import Crops, dense
-from e2edist.spec.tagger import load_tagger
 
 CHANNELS = [
     {"layer": "EB_energy", "threshold": 0.2, "scale": 0.02, "offset": -0.3},

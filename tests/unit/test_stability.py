@@ -8,9 +8,9 @@ import pytest
 from models import JETS, write_model, write_tagger
 from onnx import TensorProto, helper, numpy_helper
 
+from e2edist.config.tagger import load_tagger, packaged
 from e2edist.engines import EngineOptions, check_stability, make_engine, open_engine
 from e2edist.errors import ModelError
-from e2edist.spec.tagger import load_tagger, packaged
 from e2edist.validation.gate import examine
 from e2edist.validation.golden import random_images
 from e2edist.validation.precision import to_half

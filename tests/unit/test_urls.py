@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from e2edist.config._toml import parse
+from e2edist.config.inputs import InputSpec
 from e2edist.errors import InputError, SpecError
-from e2edist.spec._toml import parse
-from e2edist.spec.inputs import InputSpec
 from e2edist.storage.staging import InputOptions
 from e2edist.urls import host, local_path, replicas, scheme
 

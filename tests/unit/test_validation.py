@@ -10,9 +10,9 @@ import pytest
 from models import JETS, write_model, write_tagger
 from onnx import TensorProto, helper, numpy_helper
 
+from e2edist.config.tagger import ToleranceSpec, load_tagger, packaged
 from e2edist.engines import EngineOptions, make_engine
 from e2edist.errors import DeviceError, InputError, ModelError
-from e2edist.spec.tagger import ToleranceSpec, load_tagger, packaged
 from e2edist.validation import variants
 from e2edist.validation.compare import auc, compare, spearman
 from e2edist.validation.exact import score_exactly

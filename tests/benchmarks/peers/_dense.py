@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime
 import uproot
 
+from e2edist.config.tagger import load_tagger
 from e2edist.imaging.geometry import EE_ETA_EDGES, HBHE_ETA_EDGES, ee_table
-from e2edist.spec.tagger import load_tagger
 
 KINDS = {"photon": "Photon", "electron": "GsfElectron", "jet": "PFJet"}
 CODES = {"photon": 0, "electron": 1, "jet": 2}

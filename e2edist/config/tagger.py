@@ -106,7 +106,7 @@ class ModelSpec(Spec):
     """The network: an ONNX file, relative to the tagger file, and its one image input."""
 
     path: str
-    #: of the file, and of the files with its weights where it has such (`e2edist.spec.model_files`)
+    #: of the file, and of the files with its weights where it has such (`e2edist.config.model_files`)
     sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     #: name of the input; empty: the only one
     input: str = ""

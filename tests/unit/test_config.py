@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import TAGGER, write_tagger
 
+from e2edist.config._toml import parse, read_toml
+from e2edist.config.campaign import CampaignSpec, expand_inputs, load_campaign, take_group
+from e2edist.config.dask_table import _flat, _put, defaults
+from e2edist.config.site import SiteSpec, load_site, site_folder
+from e2edist.config.tagger import RESERVED, TaggerSpec, load_tagger, packaged
 from e2edist.errors import E2EError, InputError, ModelError, SpecError, UnknownNameError
 from e2edist.reporting.scaling import read_scaling
-from e2edist.spec._toml import parse, read_toml
-from e2edist.spec.campaign import CampaignSpec, expand_inputs, load_campaign, take_group
-from e2edist.spec.dask_table import _flat, _put, defaults
-from e2edist.spec.site import SiteSpec, load_site, site_folder
-from e2edist.spec.tagger import RESERVED, TaggerSpec, load_tagger, packaged
 from e2edist.storage.parts import COLUMNS
 
 SHA = "0123456789abcdef" * 4

@@ -14,7 +14,7 @@ from threading import Lock
 
 from e2edist.errors import ModelError
 
-from ._onnx_wire import SIGN, external_tensors
+from ._onnx_external_data import SIGN, external_tensors
 
 _STEP = 1 << 22
 #: A file that was written so recently may change again without another time: it is read again.

@@ -1,0 +1,1 @@
+"""What people write, taggers, sites and campaigns, from TOML to frozen models."""

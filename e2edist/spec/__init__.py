@@ -1,1 +1,0 @@
-"""Floor 1: what people write, taggers, sites and campaigns, from TOML to frozen models."""
