@@ -16,7 +16,7 @@ from e2edist.signals import run_process
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from e2edist.books.write import Books
+    from e2edist.aggregation.write import Aggregated
     from e2edist.campaign.plan import Plan
     from e2edist.campaign.verify import Verdict
 
@@ -97,35 +97,35 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _write(args: argparse.Namespace, console: Console) -> int:
-    from e2edist.books.datasets import sort_files
-    from e2edist.books.union import open_campaigns
-    from e2edist.books.write import write_books
+    from e2edist.aggregation.datasets import sort_files
+    from e2edist.aggregation.merge import open_campaigns
+    from e2edist.aggregation.write import write_aggregated
     from e2edist.campaign.names import AGGREGATED
 
     folder = args.output or args.folders[0] / AGGREGATED
     campaigns = open_campaigns(args.folders, partial=args.partial)
-    books = write_books(campaigns, sort_files(campaigns, args.dataset, args.file_mib), folder)
-    _tell(books, console)
+    totals = write_aggregated(campaigns, sort_files(campaigns, args.dataset, args.file_mib), folder)
+    _tell(totals, console)
     if args.friend:
-        from e2edist.books.friend import FRIENDS, write_friends
+        from e2edist.aggregation.friend import FRIENDS, write_friends
 
         friends = write_friends(campaigns, folder, args.friend)
         text = f"{len(friends)} friends of input files in {folder / FRIENDS}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
-    _allow(str(folder), books.lost_fraction, args.max_bad_fraction)
+    _allow(str(folder), totals.lost_fraction, args.max_bad_fraction)
     return 0
 
 
-def _tell(books: Books, console: Console) -> None:
-    total = books.total
-    events = books.events
+def _tell(totals: Aggregated, console: Console) -> None:
+    total = totals.total
+    events = totals.events
     about = f" (and about {events['skipped']:,} in skipped files)" if events["skipped"] else ""
     lost = f", {events['lost']:,} lost" if events["lost"] else ""
     for line in (
         f"{total.chunks:,} good parts, {total.objects:,} rows, "
         f"{events['done']:,} of {events['planned']:,} events{about}{lost}",
-        f"{len(books.files):,} files below {books.folder}/table, sorted by uuid, entry, kind, object",
-        f"and timing.parquet, bad.parquet, summary.json in {books.folder}",
+        f"{len(totals.files):,} files below {books.folder}/table, sorted by uuid, entry, kind, object",
+        f"and timing.parquet, bad.parquet, summary.json in {totals.folder}",
         *(f"worth a look: {text}" for text in total.warnings[:_SHOWN]),
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

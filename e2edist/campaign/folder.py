@@ -14,7 +14,7 @@ from e2edist.storage.publish import publish
 from . import names
 
 #: What else a campaign writes into its folder.
-_BOOKS = (
+_TABLES = (
     "timing.parquet",
     "bad.parquet",
     "quality.json",
@@ -45,7 +45,7 @@ def look_at_folder(folder: Path, *, fresh: bool = False) -> None:
         raise OutputError(str(folder), f"can't be written: {base} is read-only", "Choose another --output.")
     ours = {
         names.PREDICTIONS,
-        *((names.LEDGER, names.LOG, *_BOOKS, "logs", names.AGGREGATED, names.REPORT) if fresh else ()),
+        *((names.LEDGER, names.LOG, *_TABLES, "logs", names.AGGREGATED, names.REPORT) if fresh else ()),
     }
     if names.PLAN not in found and any(not name.startswith(".") and name not in ours for name in found):
         raise OutputError(str(folder), "holds other files and no plan", "Choose an empty --output.")
@@ -72,7 +72,7 @@ def check_folder(folder: Path, *, fresh: bool = False) -> None:
 
 def clear(folder: Path) -> None:
     """Remove a campaign from its folder: plan first, so that what a crash leaves is never taken for one."""
-    for name in (names.PLAN, names.LEDGER, *_BOOKS):
+    for name in (names.PLAN, names.LEDGER, *_TABLES):
         (folder / name).unlink(missing_ok=True)
     for name in (names.AGGREGATED, names.REPORT):
         shutil.rmtree(folder / name, ignore_errors=True)

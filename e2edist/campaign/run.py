@@ -170,9 +170,9 @@ def run_campaign(
                 seconds, complete, progress = _drive(replace(campaign, plan=plan), ledger, watch, stop, ready)
             except BaseException:
                 with suppress(E2EError, OSError):  # the error that stopped it is the one to tell
-                    _write_books(folder, plan, ledger)
+                    _write_tables(folder, plan, ledger)
                 raise
-            rows = _write_books(folder, plan, ledger)
+            rows = _write_tables(folder, plan, ledger)
     events = ledger.events_done - before
     lost, late = bad_fraction(plan, ledger), (progress.finished_late, progress.cut_off)
     return RunResult(ledger, seconds, events, rows, lost, complete, *late)
@@ -200,7 +200,7 @@ def _freeze(campaign: Campaign) -> Plan:
     return plan
 
 
-def _write_books(folder: Path, plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
+def _write_tables(folder: Path, plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
     """Write ``timing.parquet`` and ``bad.parquet``; remove drafts of dead workers.
 
     The plan is written again where it is gone: without it nobody could go on with the parts.

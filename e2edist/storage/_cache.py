@@ -142,7 +142,7 @@ class Cache:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold the books of the folder: nothing else is added to it meanwhile."""
+        """Hold the lock of the folder: nothing else is added to it meanwhile."""
         with _scratch(self.folder), _locked(self.folder / f"{_SPACE}{_LOCK}", fcntl.LOCK_EX):
             yield
 

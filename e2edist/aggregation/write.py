@@ -1,4 +1,4 @@
-"""All the books of one or more campaigns in a folder."""
+"""All tables and sums of one or more campaigns in a folder."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from e2edist.storage.publish import publish, sweep
 
 from .compact import compact
 from .datasets import Dataset
-from .union import Campaign, Receipts, missing_groups
+from .merge import FinishedCampaign, PartReceipts, missing_groups
 
 #: Written last: where it is, everything is.
 SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class Aggregated:
     """What was written, and what it comes to.
 
     Attributes
@@ -50,7 +50,9 @@ def _all(events: dict[str, int]) -> int:
     return events["planned"] + events["skipped"]
 
 
-def write_books(campaigns: Sequence[Campaign], datasets: Sequence[Dataset], folder: Path) -> Books:
+def write_aggregated(
+    campaigns: Sequence[FinishedCampaign], datasets: Sequence[Dataset], folder: Path
+) -> Aggregated:
     """Write table, ``timing.parquet``, ``bad.parquet`` and ``summary.json`` below `folder`.
 
     Raises
@@ -70,8 +72,8 @@ def write_books(campaigns: Sequence[Campaign], datasets: Sequence[Dataset], fold
         return _write(campaigns, datasets, folder)
 
 
-def _write(campaigns: Sequence[Campaign], datasets: Sequence[Dataset], folder: Path) -> Books:
-    receipts = Receipts(campaigns)
+def _write(campaigns: Sequence[FinishedCampaign], datasets: Sequence[Dataset], folder: Path) -> Aggregated:
+    receipts = PartReceipts(campaigns)
     total = summarise(receipts.values())
     events = {
         "planned": sum(one.plan.events for one in campaigns),
@@ -89,10 +91,10 @@ def _write(campaigns: Sequence[Campaign], datasets: Sequence[Dataset], folder: P
     write_bad(folder, [row | {"fraction": row["events"] / max(1, _all(events))} for row in rows])
     with publish(before, keep_same=True) as draft:
         draft.write_text(text, encoding="utf-8")
-    return Books(folder, files, total, events)
+    return Aggregated(folder, files, total, events)
 
 
-def _origin(campaigns: Sequence[Campaign], total: Summary) -> dict[str, Any]:
+def _origin(campaigns: Sequence[FinishedCampaign], total: Summary) -> dict[str, Any]:
     """Return where rows come from: which plans, which tagger and model, which versions made them."""
     return {
         "e2edist": __version__,
@@ -103,7 +105,7 @@ def _origin(campaigns: Sequence[Campaign], total: Summary) -> dict[str, Any]:
 
 
 def _content(
-    campaigns: Sequence[Campaign], datasets: Sequence[Dataset], total: Summary, events: dict[str, int]
+    campaigns: Sequence[FinishedCampaign], datasets: Sequence[Dataset], total: Summary, events: dict[str, int]
 ) -> dict[str, Any]:
     return {
         "events": events,

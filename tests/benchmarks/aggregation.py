@@ -1,4 +1,4 @@
-"""Aggregating very many rows: ``python tests/benchmarks/books.py [ROWS] [PARTS]`` (10^7 rows in 10^4 parts).
+"""Aggregating very many rows: ``python tests/benchmarks/aggregation.py [ROWS] [PARTS]`` (10^7 rows in 10^4 parts).
 
 Makes a campaign of synthetic parts and aggregates it twice; then deletes, doubles, corrupts and swaps a part
 and verifies. Prints as JSON what each step took, its peak memory, and what it found.
@@ -102,7 +102,7 @@ def main() -> None:
     """Measure, and print it as JSON."""
     words = [int(word) for word in sys.argv[1:]]
     rows, parts = (*words, *(10**7, 10**4)[len(words) :])
-    with tempfile.TemporaryDirectory(prefix="e2edist-books-") as folder:
+    with tempfile.TemporaryDirectory(prefix="e2edist-aggregation-") as folder:
         print(json.dumps(measure(rows, parts, Path(folder)), indent=1))
 
 

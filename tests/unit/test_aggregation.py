@@ -17,7 +17,7 @@ import uproot
 from receipts import make_receipt
 
 from e2edist.aggregate import main
-from e2edist.books import compact, friend, write
+from e2edist.aggregation import compact, friend, write
 from e2edist.campaign.bad import read_bad, write_bad
 from e2edist.campaign.chunk import PREDICTIONS
 from e2edist.campaign.folder import check_folder, clear

@@ -20,7 +20,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Campaign:
+class FinishedCampaign:
     """A finished campaign, its plan, and what verifying it found.
 
     `skipped` are inputs that could not be planned, and why; without those that another of the campaigns has.
@@ -47,10 +47,10 @@ class Campaign:
         return bad_files(replace(self.plan, skipped=self.skipped)) + given_up
 
 
-class Receipts(Mapping[str, Receipt]):
+class PartReceipts(Mapping[str, Receipt]):
     """Chunk id -> receipt of all parts of some campaigns, read from the parts' footers when asked for."""
 
-    def __init__(self, campaigns: Sequence[Campaign]) -> None:
+    def __init__(self, campaigns: Sequence[FinishedCampaign]) -> None:
         self._paths = {part.path.stem: part.path for one in campaigns for part in one.verdict.good_parts}
 
     def __getitem__(self, name: str) -> Receipt:
@@ -63,7 +63,7 @@ class Receipts(Mapping[str, Receipt]):
         return len(self._paths)
 
 
-def open_campaigns(folders: Sequence[Path], *, partial: bool = False) -> list[Campaign]:
+def open_campaigns(folders: Sequence[Path], *, partial: bool = False) -> list[FinishedCampaign]:
     """Return the campaigns of some folders, each verified.
 
     Parameters
@@ -93,7 +93,7 @@ def open_campaigns(folders: Sequence[Path], *, partial: bool = False) -> list[Ca
     found = []
     for folder, plan in plans.items():
         skipped = tuple(item for item in plan.skipped if item[0] not in planned)
-        found.append(Campaign(folder, plan, _whole(folder, plan), skipped))
+        found.append(FinishedCampaign(folder, plan, _whole(folder, plan), skipped))
     return found
 
 

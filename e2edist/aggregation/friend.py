@@ -27,8 +27,8 @@ from e2edist.records.chunk import chunk_id
 from e2edist.storage.publish import cut_name, publish, sweep
 from e2edist.urls import public
 
-from .compact import Bundle, read_sorted
-from .union import Campaign
+from .compact import OutputFile, read_sorted
+from .merge import FinishedCampaign
 
 FRIENDS = "friends"
 #: Name of the string in a friend that says what it was made of.
@@ -76,10 +76,10 @@ class Friend:
         """What it is made of, as JSON: the same parts make the same friend."""
         whole = chunk_id(self.file.uuid, self.file.tree, 0, self.file.entries)
         content = {"input": whole, "url": self.file.url, "kind": self.kind, "tagger": self.tagger}
-        return json.dumps(content | {"content": Bundle(self.parts).digest})
+        return json.dumps(content | {"content": OutputFile(self.parts).digest})
 
 
-def write_friends(campaigns: Sequence[Campaign], folder: Path, kind: Kind = "ttree") -> list[Path]:
+def write_friends(campaigns: Sequence[FinishedCampaign], folder: Path, kind: Kind = "ttree") -> list[Path]:
     """Write a friend of each input file; one that holds what it should is left alone.
 
     Branches, of a tagger ``eg``: ``eg_done`` (1 per entry, 0 where it was given up), and vectors over the

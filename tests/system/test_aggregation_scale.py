@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_million_rows_take_little_memory_and_four_faults_are_found():
-    line = [sys.executable, BENCHMARKS / "books.py", str(ROWS), str(PARTS)]
+    line = [sys.executable, BENCHMARKS / "aggregation.py", str(ROWS), str(PARTS)]
     done = subprocess.run(line, env=environment(), capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert (found["aggregate"]["code"], found["again"]["code"]) == (0, 0)
@@ -38,7 +38,7 @@ def rows_in(path):
 
 def test_killed_at_any_time_it_goes_on_and_each_row_is_there_once(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
-    from books import make_campaign
+    from aggregation import make_campaign
 
     make_campaign(tmp_path, 10**5, 100)
     line = [sys.executable, "-m", "e2edist.aggregate", str(tmp_path), "--file-mib", "0.2", "--friend"]

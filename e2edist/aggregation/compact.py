@@ -24,7 +24,7 @@ from e2edist.storage.parts import RECEIPT, parquet_file, parquet_writer, read_fo
 from e2edist.storage.publish import publish, sweep
 
 from .datasets import Dataset
-from .union import Campaign
+from .merge import FinishedCampaign
 
 #: Folder of the files, and their names.
 TABLE = "table"
@@ -35,7 +35,7 @@ _ORDER = ("uuid", "entry", "kind", "object")
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
+class OutputFile:
     """Parts that go into one file, in order."""
 
     parts: tuple[Part, ...]
@@ -47,22 +47,22 @@ class Bundle:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def bundles(parts: Iterable[Part], file_mib: float) -> list[Bundle]:
+def output_files(parts: Iterable[Part], file_mib: float) -> list[OutputFile]:
     """Return which parts go into which file of about `file_mib`, in the order of uuid, tree and entry."""
-    found: list[Bundle] = []
+    found: list[OutputFile] = []
     some: list[Part] = []
     size = 0.0
     for part in sorted(parts, key=lambda part: (part.uuid, part.tree, part.start, part.stop)):
         some.append(part)
         size += part.data_bytes / 2**20
         if size >= file_mib:
-            found.append(Bundle(tuple(some)))
+            found.append(OutputFile(tuple(some)))
             some, size = [], 0.0
-    return [*found, Bundle(tuple(some))] if some else found
+    return [*found, OutputFile(tuple(some))] if some else found
 
 
 def compact(
-    campaigns: Sequence[Campaign], datasets: Sequence[Dataset], folder: Path, origin: dict[str, Any]
+    campaigns: Sequence[FinishedCampaign], datasets: Sequence[Dataset], folder: Path, origin: dict[str, Any]
 ) -> list[Path]:
     """Write the tables of all campaigns below `folder`, sorted by uuid, entry, kind and object.
 
@@ -89,7 +89,7 @@ def compact(
         table.mkdir(parents=True, exist_ok=True)
         sweep(table)
         parts = [p for one in campaigns for p in one.verdict.good_parts if p.uuid in dataset.uuids]
-        for number, bundle in enumerate(bundles(parts, dataset.file_mib)):
+        for number, bundle in enumerate(output_files(parts, dataset.file_mib)):
             path = table / _NAME.format(number)
             proof = origin | {"dataset": dataset.name, "parts": len(bundle.parts), "content": bundle.digest}
             if _proof(path) != proof:
@@ -111,7 +111,7 @@ def _proof(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _write(path: Path, bundle: Bundle, proof: dict[str, Any]) -> None:
+def _write(path: Path, bundle: OutputFile, proof: dict[str, Any]) -> None:
     with parquet_file(bundle.parts[0].path) as first:
         schema = first.schema_arrow.remove_metadata()
     order = [pq.SortingColumn(schema.get_field_index(name)) for name in _ORDER]

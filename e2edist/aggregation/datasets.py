@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 
 from e2edist.errors import SpecError
 
-from .union import Campaign
+from .merge import FinishedCampaign
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Dataset:
         return f"dataset={self.name}" if self.name else ""
 
 
-def sort_files(campaigns: Sequence[Campaign], words: Sequence[str], file_mib: float) -> list[Dataset]:
+def sort_files(campaigns: Sequence[FinishedCampaign], words: Sequence[str], file_mib: float) -> list[Dataset]:
     """Return the datasets of ``NAME=PATTERN`` words; one of all files without any.
 
     Raises
