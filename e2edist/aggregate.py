@@ -124,7 +124,7 @@ def _tell(totals: Aggregated, console: Console) -> None:
     for line in (
         f"{total.chunks:,} good parts, {total.objects:,} rows, "
         f"{events['done']:,} of {events['planned']:,} events{about}{lost}",
-        f"{len(totals.files):,} files below {books.folder}/table, sorted by uuid, entry, kind, object",
+        f"{len(totals.files):,} files below {totals.folder}/table, sorted by uuid, entry, kind, object",
         f"and timing.parquet, bad.parquet, summary.json in {totals.folder}",
         *(f"worth a look: {text}" for text in total.warnings[:_SHOWN]),
     ):

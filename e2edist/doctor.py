@@ -14,7 +14,7 @@ from e2edist.signals import run_process
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from e2edist.health import Finding
+    from e2edist.checks import Finding
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -65,11 +65,11 @@ def _doctor(args: argparse.Namespace, console: Console) -> int:
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
+    from e2edist.checks.batch_systems import check_batch
+    from e2edist.checks.container_images import check_images
+    from e2edist.checks.host import check_folders, check_gpus, check_network
+    from e2edist.checks.smoke_test import Demo, run_smoke_tests
     from e2edist.config.site import load_site
-    from e2edist.health.batch import check_batch
-    from e2edist.health.images import check_images
-    from e2edist.health.place import check_folders, check_gpus, check_network
-    from e2edist.health.trial import Demo, run_trials
 
     site = load_site(args.site)
     yield from check_folders(site, args.output)
@@ -79,7 +79,7 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield from check_images(site)
     if not args.no_run:
         demo = Demo(args.tagger, args.model, tuple(args.input), args.output, args.timeout_s)
-        yield from run_trials(site, demo)
+        yield from run_smoke_tests(site, demo)
 
 
 def _say(console: Console, finding: Finding) -> None:

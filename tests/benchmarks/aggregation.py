@@ -1,4 +1,4 @@
-"""Aggregating very many rows: ``python tests/benchmarks/aggregation.py [ROWS] [PARTS]`` (10^7 rows in 10^4 parts).
+"""Aggregating very many rows: ``python tests/benchmarks/aggregation.py [ROWS] [PARTS]`` (10^7 in 10^4).
 
 Makes a campaign of synthetic parts and aggregates it twice; then deletes, doubles, corrupts and swaps a part
 and verifies. Prints as JSON what each step took, its peak memory, and what it found.

@@ -13,11 +13,11 @@ from receipts import make_receipt
 from runs import TIMEOUT_S, environment
 
 from e2edist import __version__
+from e2edist.checks.container_images import check_images, ours
+from e2edist.checks.host import check_folders, check_gpus, check_network
+from e2edist.checks.smoke_test import _finished, _Watch
 from e2edist.config._toml import parse
 from e2edist.config.site import SiteSpec
-from e2edist.health.images import check_images, ours
-from e2edist.health.place import check_folders, check_gpus, check_network
-from e2edist.health.trial import _finished, _Watch
 
 LOCAL = 'name = "test"\n[pools.cpu]\nkind = "local"\nworkers = 1\nthreads = 1\n'
 SLURM = 'name = "test"\n[pools.cpu]\nkind = "slurm"\n[pools.cpu.job]\n'
@@ -50,10 +50,10 @@ def doctor(tmp_path):
     return call
 
 
-def lines(said):
+def lines(result):
     """Return topic -> (level, rest) of each finding."""
-    assert "Traceback" not in said.stderr + said.stdout
-    rows = [line for line in said.stdout.splitlines() if not line.startswith(" ")]
+    assert "Traceback" not in result.stderr + result.stdout
+    rows = [line for line in result.stdout.splitlines() if not line.startswith(" ")]
     return {row[5:24].strip(): (row[:5].strip(), row[24:]) for row in rows}
 
 
@@ -67,9 +67,9 @@ def fake_slurm(sbatch):
 
 
 def test_this_machine_passes_with_a_real_chunk_and_leaves_nothing(doctor, model, tmp_path):
-    said = doctor(LOCAL, "--model", model)
-    assert (said.returncode, said.stderr) == (0, "")
-    found = lines(said)
+    result = doctor(LOCAL, "--model", model)
+    assert (result.returncode, result.stderr) == (0, "")
+    found = lines(result)
     assert {level for level, _ in found.values()} == {"ok"}
     assert "40 events on" in found["demo on cpu"][1]
     assert [path.name for path in tmp_path.iterdir()] == ["site.toml"]
@@ -77,19 +77,19 @@ def test_this_machine_passes_with_a_real_chunk_and_leaves_nothing(doctor, model,
 
 def test_a_model_that_does_not_load_fails_the_demo_by_its_name(doctor, tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"no model")
-    said = doctor(LOCAL, "--model", "broken.onnx")
-    assert said.returncode == 2
-    level, text = lines(said)["demo on cpu"]
+    result = doctor(LOCAL, "--model", "broken.onnx")
+    assert result.returncode == 2
+    level, text = lines(result)["demo on cpu"]
     assert level == "fail"
     assert "broken.onnx" in text
 
 
 def test_an_output_that_can_not_be_written_is_named(doctor, tmp_path):
     (tmp_path / "out").touch()
-    said = doctor(LOCAL, "--no-run")
-    assert said.returncode == 2
-    assert lines(said)["output"] == ("fail", f"{tmp_path / 'out'} is not a folder")
-    assert "-> Name a folder" in said.stdout
+    result = doctor(LOCAL, "--no-run")
+    assert result.returncode == 2
+    assert lines(result)["output"] == ("fail", f"{tmp_path / 'out'} is not a folder")
+    assert "-> Name a folder" in result.stdout
 
 
 def test_an_unwritable_folder_is_named(tmp_path, monkeypatch):
@@ -107,31 +107,31 @@ def test_missing_commands_of_a_batch_system_are_named(doctor, tmp_path, monkeypa
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "sh").symlink_to("/bin/sh")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    said = doctor(SLURM, "--no-run")
-    assert said.returncode == 2
-    assert lines(said)["slurm"] == ("fail", "there is no sbatch, squeue, scancel here")
+    result = doctor(SLURM, "--no-run")
+    assert result.returncode == 2
+    assert lines(result)["slurm"] == ("fail", "there is no sbatch, squeue, scancel here")
 
 
 def test_a_batch_system_that_does_not_answer_is_told_with_its_words(doctor):
     commands = fake_slurm("exit 0") | {"squeue": "echo 'squeue: error: Unable to contact' >&2; exit 1"}
-    said = doctor(SLURM, "--no-run", commands=commands)
-    assert lines(said)["slurm"] == ("fail", "squeue: error: Unable to contact")
+    result = doctor(SLURM, "--no-run", commands=commands)
+    assert lines(result)["slurm"] == ("fail", "squeue: error: Unable to contact")
 
 
 def test_a_missing_account_is_named_with_its_key(doctor):
     refusal = "echo 'sbatch: error: Invalid account or account/partition combination' >&2; exit 1"
-    said = doctor(SLURM, "--no-run", commands=fake_slurm(refusal))
-    assert said.returncode == 2
-    level, text = lines(said)["job of cpu"]
+    result = doctor(SLURM, "--no-run", commands=fake_slurm(refusal))
+    assert result.returncode == 2
+    level, text = lines(result)["job of cpu"]
     assert level == "fail"
     assert text.startswith("no account given; refused: sbatch: error: Invalid account")
-    assert "-> Set account in [pools.cpu.job]." in said.stdout
+    assert "-> Set account in [pools.cpu.job]." in result.stdout
 
 
 def test_a_job_that_would_be_taken_says_when(doctor):
     estimate = "cat >/dev/null; echo 'sbatch: Job 9 to start at 2026-11-23T10:00:00 on cpu1' >&2"
-    said = doctor(SLURM + 'account = "m1"\n', "--no-run", commands=fake_slurm(estimate))
-    assert lines(said)["job of cpu"] == ("ok", "account m1; Job 9 to start at 2026-11-23T10:00:00 on cpu1")
+    result = doctor(SLURM + 'account = "m1"\n', "--no-run", commands=fake_slurm(estimate))
+    assert lines(result)["job of cpu"] == ("ok", "account m1; Job 9 to start at 2026-11-23T10:00:00 on cpu1")
 
 
 def test_an_unknown_interface_is_named_with_those_there_are():
@@ -142,7 +142,7 @@ def test_an_unknown_interface_is_named_with_those_there_are():
 
 
 def test_ports_that_are_all_taken_are_a_fault(monkeypatch):
-    monkeypatch.setattr("e2edist.health.place._opens", lambda address, port: port != 10000)
+    monkeypatch.setattr("e2edist.checks.host._opens", lambda address, port: port != 10000)
     job = {"interface": "lo", "scheduler_ports": [10000, 10000]}
     assert next(iter(check_network(site_of(job=job)))).text.startswith("no port of 10000-10000")
     job["scheduler_ports"] = [10000, 10003]
@@ -236,9 +236,9 @@ def test_a_worker_whose_clock_is_off_is_told():
 
 def test_workers_without_our_disk_are_not_given_events_that_lie_on_it(doctor, model):
     far = 'name = "test"\n[pools.cpu]\nkind = "htcondor"\n[pools.cpu.job]\nshared_disk = false\n'
-    said = doctor(far, "--model", model)
-    assert lines(said)["demo on cpu"] == (
+    result = doctor(far, "--model", model)
+    assert lines(result)["demo on cpu"] == (
         "warn",
         "not run: its workers don't see made-up events on this disk",
     )
-    assert "-> Give --input with a root:// address." in said.stdout
+    assert "-> Give --input with a root:// address." in result.stdout

@@ -14,10 +14,10 @@ import pytest
 from models import write_model
 from receipts import make_receipt
 
+from e2edist.checks import trial
 from e2edist.engines import EngineOptions, _cuda, _device, _nodes, _session
 from e2edist.engines._cuda import Device, DriverError
 from e2edist.errors import DeviceError, ModelError
-from e2edist.health import trial
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 A100 = Device("NVIDIA A100-SXM4-40GB", "GPU-1", 80, "580.65", 13000)

@@ -16,7 +16,7 @@ from e2edist.config.jobs import ContainerSpec
 from e2edist.config.site import SiteSpec
 from e2edist.pools import image_of, python_command
 
-from . import Finding, ask
+from . import Finding, run_command
 
 #: Both ends of a connection must have the same; the others may differ in what does not matter.
 _SAME = ("e2edist", "dask", "distributed", "cloudpickle", "msgpack", "tornado")
@@ -66,12 +66,12 @@ def _present(name: str, spec: ContainerSpec) -> Finding:
     topic, path = f"image of {name}", Path(spec.image)
     began = time.monotonic()
     if spec.runtime == "shifter":
-        said = ask(("shifterimg", "lookup", spec.image))
-        fault = said.last if said.code else ""
+        result = run_command(("shifterimg", "lookup", spec.image))
+        fault = result.last if result.code else ""
         todo = f"Run shifterimg pull {spec.image}."
     elif spec.runtime == "podman-hpc":
-        said = ask(("podman-hpc", "image", "exists", spec.image))
-        fault = "it is not here" if said.code else ""
+        result = run_command(("podman-hpc", "image", "exists", spec.image))
+        fault = "it is not here" if result.code else ""
         todo = f"Run podman-hpc pull {spec.image} and podman-hpc migrate {spec.image}."
     elif "://" in spec.image:
         text = f"{spec.image} is pulled by each job"
@@ -99,8 +99,8 @@ def _fault_of(path: Path) -> str:
     except OSError as error:
         return str(error.strerror)
     if shutil.which("apptainer"):
-        said = ask(("apptainer", "inspect", str(path)))
-        return said.last if said.code else ""
+        result = run_command(("apptainer", "inspect", str(path)))
+        return result.last if result.code else ""
     return ""
 
 
@@ -117,13 +117,13 @@ def ours() -> dict[str, str]:
 
 def _versions(name: str, spec: ContainerSpec) -> Finding:
     topic = f"versions in {name}"
-    said = ask(("sh", "-c", f'{python_command(spec, gpu=False)} -c "$0"', _CODE % (_SAME,)))
+    result = run_command(("sh", "-c", f'{python_command(spec, gpu=False)} -c "$0"', _CODE % (_SAME,)))
     try:
-        theirs = json.loads(said.out.strip().splitlines()[-1]) if said.code == 0 else {}
+        theirs = json.loads(result.out.strip().splitlines()[-1]) if result.code == 0 else {}
     except (ValueError, IndexError):
         theirs = {}
     if not theirs:
-        text = f"its Python does not run here: {said.last}"
+        text = f"its Python does not run here: {result.last}"
         return Finding("fail", topic, text, "Set container.python, or build the image anew.")
     mine = ours()
     other = [
@@ -133,7 +133,7 @@ def _versions(name: str, spec: ContainerSpec) -> Finding:
     ]
     if other:
         return Finding("fail", topic, "; ".join(other), "Use the image that belongs to this version.")
-    return Finding("ok", topic, f"the same inside and outside, seen in {said.seconds:.1f} s")
+    return Finding("ok", topic, f"the same inside and outside, seen in {result.seconds:.1f} s")
 
 
 def _main(name: str, text: str) -> str:

@@ -35,7 +35,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CommandResult:
     """What a command printed, and how it ended; code -1: there is no such command, or it did not end."""
 
     code: int
@@ -49,8 +49,8 @@ class Said:
         return lines[-1] if lines else f"it printed nothing and ended with code {self.code}"
 
 
-def ask(words: Sequence[str], text: str | None = None) -> Said:
-    """Run a command and return what it said, on either stream."""
+def run_command(words: Sequence[str], text: str | None = None) -> CommandResult:
+    """Run a command and return what it printed, on either stream."""
     began = time.monotonic()
     try:
         done = subprocess.run(  # noqa: S603 - words of the site file and ours
@@ -64,7 +64,7 @@ def ask(words: Sequence[str], text: str | None = None) -> Said:
             check=False,
         )
     except OSError as error:
-        return Said(-1, f"{words[0]}: {error.strerror}", 0.0)
+        return CommandResult(-1, f"{words[0]}: {error.strerror}", 0.0)
     except subprocess.TimeoutExpired:
-        return Said(-1, f"{words[0]} did not end in {CALL_S:.0f} s", CALL_S)
-    return Said(done.returncode, done.stdout, time.monotonic() - began)
+        return CommandResult(-1, f"{words[0]} did not end in {CALL_S:.0f} s", CALL_S)
+    return CommandResult(done.returncode, done.stdout, time.monotonic() - began)

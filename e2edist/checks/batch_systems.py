@@ -10,7 +10,7 @@ from e2edist.config.site import SiteSpec
 from e2edist.errors import E2EError
 from e2edist.pools import make_controller, preview
 
-from . import Finding, Said, ask
+from . import CommandResult, Finding, run_command
 
 _COMMANDS = {
     "slurm": ("sbatch", "squeue", "scancel"),
@@ -44,27 +44,27 @@ def _commands(kind: str) -> Finding:
     if missing:
         todo = "Run it on a login node of the site, or load the site's module."
         return Finding("fail", kind, f"there is no {', '.join(missing)} here", todo)
-    said = ask(_ANSWER[kind])
-    if said.code:
-        return Finding("fail", kind, said.last, "Ask the site whether its batch system is up.")
-    level = "ok" if said.seconds < 10 else "warn"
+    result = run_command(_ANSWER[kind])
+    if result.code:
+        return Finding("fail", kind, result.last, "Ask the site whether its batch system is up.")
+    level = "ok" if result.seconds < 10 else "warn"
     todo = "" if level == "ok" else "Raise job.poll_s, so that the queue is asked less often."
-    return Finding(level, kind, f"answers in {said.seconds:.1f} s", todo)  # type: ignore[arg-type]
+    return Finding(level, kind, f"answers in {result.seconds:.1f} s", todo)  # type: ignore[arg-type]
 
 
 def _controller(site: SiteSpec, folder: Path) -> Finding:
     """Give the controller's job to the batch system for judging only."""
     kind = site.controller.kind
-    said = ask(_TRY[kind], make_controller(site.controller, folder, ("--version",), {}).trial())
-    if said.code == 0:
-        return Finding("ok", "controller's job", _answer(kind, said))
+    result = run_command(_TRY[kind], make_controller(site.controller, folder, ("--version",), {}).trial())
+    if result.code == 0:
+        return Finding("ok", "controller's job", _answer(kind, result))
     todo = "Set queue, account and directives in [controller]."
-    return Finding("fail", "controller's job", f"refused: {said.last}", todo)
+    return Finding("fail", "controller's job", f"refused: {result.last}", todo)
 
 
-def _answer(kind: str, said: Said) -> str:
-    """Return what a batch system said of a job that it would take."""
-    return said.last.removeprefix("sbatch: ") if kind == "slurm" else "it would be taken"
+def _answer(kind: str, result: CommandResult) -> str:
+    """Return what a batch system answered about a job that it would take."""
+    return result.last.removeprefix("sbatch: ") if kind == "slurm" else "it would be taken"
 
 
 def _job(name: str, site: SiteSpec, folder: Path) -> Finding:
@@ -72,12 +72,12 @@ def _job(name: str, site: SiteSpec, folder: Path) -> Finding:
     pool = site.pools[name]
     topic, account = f"job of {name}", pool.job.account
     try:
-        said = ask(_TRY[pool.kind], preview(name, pool, folder, site.dask))
+        result = run_command(_TRY[pool.kind], preview(name, pool, folder, site.dask))
     except E2EError as error:
         return Finding("fail", topic, str(error), "Correct the site file.")
     told = f"account {account}" if account else "no account given"
-    if said.code == 0:
-        return Finding("ok", topic, f"{told}; {_answer(pool.kind, said)}")
-    unnamed = not account and "account" in said.out.lower()
+    if result.code == 0:
+        return Finding("ok", topic, f"{told}; {_answer(pool.kind, result)}")
+    unnamed = not account and "account" in result.out.lower()
     todo = f"Set {'account' if unnamed else 'queue, account and directives'} in [pools.{name}.job]."
-    return Finding("fail", topic, f"{told}; refused: {said.last}", todo)
+    return Finding("fail", topic, f"{told}; refused: {result.last}", todo)

@@ -21,8 +21,8 @@ from e2edist.demo import LABELS, make_events
 from e2edist.errors import E2EError
 
 from . import Finding
-from .images import ours
-from .place import nearest
+from .container_images import ours
+from .host import nearest
 
 if TYPE_CHECKING:
     from e2edist.campaign.progress import Progress
@@ -69,7 +69,7 @@ class _Watch:
             self.stop.set()
 
 
-def run_trials(site: SiteSpec, demo: Demo) -> Iterator[Finding]:
+def run_smoke_tests(site: SiteSpec, demo: Demo) -> Iterator[Finding]:
     """Run a chunk on a worker of each pool in turn, in a hidden folder beside the output that is removed."""
     if demo.tagger not in LABELS and not demo.inputs:
         text = f"there are no demo events for tagger {demo.tagger}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from e2edist.config.jobs import JobSpec
 from e2edist.config.site import SiteSpec
 
-from . import Finding, ask
+from . import Finding, run_command
 
 _GIB = 1024**3
 #: A campaign wants some room for its parts.
@@ -108,11 +108,11 @@ def check_gpus(site: SiteSpec) -> Iterator[Finding]:
     for name, pool in site.pools.items():
         if pool.kind != "local" or pool.provider == "cpu":
             continue
-        said = ask(("nvidia-smi", "-L"))
-        topic, lines = f"GPU of {name}", [line for line in said.out.splitlines() if line.startswith("GPU")]
-        if said.code or not lines:
+        result = run_command(("nvidia-smi", "-L"))
+        topic, lines = f"GPU of {name}", [line for line in result.out.splitlines() if line.startswith("GPU")]
+        if result.code or not lines:
             todo = f'Set provider = "cpu" in [pools.{name}], or mend the driver.'
-            yield Finding("fail", topic, f"none is seen: {said.last}", todo)
+            yield Finding("fail", topic, f"none is seen: {result.last}", todo)
         else:
             yield Finding("ok", topic, f"{len(lines)} seen, {lines[0].split(' (UUID')[0]}")
 
