@@ -16,8 +16,8 @@ from e2edist.signals import run_process
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from e2edist.validation.golden import Golden
-    from e2edist.validation.source import Reference
+    from e2edist.parity.reference_objects import ReferenceObjects
+    from e2edist.parity.reference_scores import Reference
 
 _OBJECTS = 256
 _ENDING = ".onnx"
@@ -58,10 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _convert(args: argparse.Namespace, console: Console) -> int:
     from e2edist.config.tagger import load_tagger
-    from e2edist.validation.drafts import drafting, judge, settle
-    from e2edist.validation.export import export
-    from e2edist.validation.frameworks import kind_of, score
-    from e2edist.validation.precision import to_half
+    from e2edist.parity.export import export
+    from e2edist.parity.frameworks import kind_of, score
+    from e2edist.parity.reduced_precision import to_half
+    from e2edist.parity.staging import judge, settle, staged
 
     _check(args)
     # Only images and columns are needed of the tagger: any readable file stands in for the model to be made.
@@ -78,7 +78,7 @@ def _convert(args: argparse.Namespace, console: Console) -> int:
     if kind == "torch" and args.checkpoint is None:
         said = f"no --checkpoint: the weights are what {args.source} makes of itself"
         console.print(said, highlight=False, markup=False, soft_wrap=True)
-    with drafting(output) as folder:
+    with staged(output) as folder:
         draft = folder / output.name
         export(args.source, args.checkpoint, tagger, draft, names)
         said = f"{args.source} ({kind}) -> {output}"
@@ -102,10 +102,10 @@ def _check(args: argparse.Namespace) -> None:
         raise SpecError("--objects", f"{args.objects} can't be compared", "Take 2 or more.")
 
 
-def _golden(args: argparse.Namespace) -> Golden:
+def _golden(args: argparse.Namespace) -> ReferenceObjects:
     from e2edist.config.campaign import expand_inputs
     from e2edist.config.tagger import load_tagger
-    from e2edist.validation.golden import from_demo, from_files
+    from e2edist.parity.reference_objects import from_demo, from_files
 
     tagger = load_tagger(args.tagger, os.devnull)
     if args.files is None:

@@ -16,9 +16,9 @@ from e2edist.signals import run_process
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from e2edist.reporting.means import Means
+    from e2edist.reporting.campaign_stats import CampaignStats
+    from e2edist.reporting.mean_images import Means
     from e2edist.reporting.scores import ScoreTable
-    from e2edist.reporting.story import Story
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,14 +74,14 @@ def _write(args: argparse.Namespace) -> Path:
         from e2edist.reporting.page import save_figures, write_page
     except ModuleNotFoundError as error:
         raise ResourceError(str(error.name), "is not installed", "pip install 'e2edist[report]'") from error
-    from e2edist.reporting.paper import columns_of, read_cmssw, rows_of, write_cmssw, write_table
+    from e2edist.reporting.campaign_stats import read_stats
+    from e2edist.reporting.cmssw_table import columns_of, read_cmssw, rows_of, write_cmssw, write_table
     from e2edist.reporting.scaling import read_scaling
-    from e2edist.reporting.story import read_story
 
     folder = args.output or args.folders[0] / REPORT
     others = [read_cmssw(path) for path in args.cmssw]
     scaling = [series for path in args.scaling for series in read_scaling(path)]
-    stories = [read_story(path) for path in args.folders]
+    stories = [read_stats(path) for path in args.folders]
     scores = [_scores(story) for story in stories]
     means = [_means(story, s, wanted=not args.no_images) for story, s in zip(stories, scores, strict=True)]
     paper = rows_of([*columns_of(stories), *others])
@@ -92,14 +92,14 @@ def _write(args: argparse.Namespace) -> Path:
     return write_page(folder, stories, means, figures, paper, scaling)
 
 
-def _scores(story: Story) -> list[ScoreTable]:
+def _scores(story: CampaignStats) -> list[ScoreTable]:
     from e2edist.reporting.scores import read_scores
 
     return read_scores(story.folder, story.total.quality, story.parts)
 
 
-def _means(story: Story, scores: list[ScoreTable], *, wanted: bool) -> Means:
-    from e2edist.reporting.means import Means, mean_images
+def _means(story: CampaignStats, scores: list[ScoreTable], *, wanted: bool) -> Means:
+    from e2edist.reporting.mean_images import Means, mean_images
 
     if not wanted or not scores:
         return Means((), trouble="" if wanted else "left out")

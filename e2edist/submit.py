@@ -86,7 +86,7 @@ def _submit(
 ) -> int:
     from e2edist.campaign.quality import read_quality
     from e2edist.campaign.run import plan_campaign
-    from e2edist.validation.record import admit, unproven
+    from e2edist.parity.validation_record import admit, unproven
 
     site = _site(args)
     spec = _campaign(args, console)
@@ -95,7 +95,7 @@ def _submit(
     site = _tuned(site, spec, console)
     access = None
     if args.access:
-        from e2edist.control.access import read_access
+        from e2edist.control.secrets import read_access
 
         access = read_access(args.access)
     campaign = plan_campaign(spec, site, access)
@@ -116,7 +116,7 @@ def _submit(
 
 def _preview(campaign: Campaign, words: list[str] | None, console: Console) -> None:
     """Show the plan and all jobs; with `words`, the command line, that of the controller too."""
-    from e2edist.control.start import preview_controller
+    from e2edist.control.detach import preview_controller
     from e2edist.pools import preview
     from e2edist.terminal import print_plan
 
@@ -133,7 +133,7 @@ def _preview(campaign: Campaign, words: list[str] | None, console: Console) -> N
 
 
 def _detach(campaign: Campaign, words: list[str], console: Console) -> int:
-    from e2edist.control.start import detach
+    from e2edist.control.detach import detach
 
     controller, folder = detach(campaign, words), campaign.folder
     plan = campaign.plan

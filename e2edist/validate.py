@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from e2edist.config.tagger import TaggerSpec
-    from e2edist.validation.golden import Golden
-    from e2edist.validation.source import Reference
+    from e2edist.parity.reference_objects import ReferenceObjects
+    from e2edist.parity.reference_scores import Reference
 
 #: Golden objects, unless the user wants others.
 _OBJECTS = 256
@@ -68,9 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _validate(args: argparse.Namespace, console: Console) -> int:
     from e2edist.engines import runtime
-    from e2edist.validation.gate import examine
-    from e2edist.validation.report import report
-    from e2edist.validation.variants import Asked
+    from e2edist.parity.examine import examine
+    from e2edist.parity.report import report
+    from e2edist.parity.variants import Options
 
     _check(args)
     runtime()
@@ -83,7 +83,7 @@ def _validate(args: argparse.Namespace, console: Console) -> int:
         return 1
     _check_batch(args.batch, tagger)
     golden, reference = _targets(args, tagger, alone=alone)
-    asked = Asked(args.batch, args.fp16, args.int8, args.tf32)
+    asked = Options(args.batch, args.fp16, args.int8, args.tf32)
     return report(console, examine(tagger, golden, reference, asked), args.json)
 
 
@@ -113,7 +113,7 @@ def _check_batch(batch: int, tagger: TaggerSpec) -> None:
 def _subject(args: argparse.Namespace) -> tuple[TaggerSpec, bool]:
     """Return the tagger with its model, and whether it is only a stand-in for a model without one."""
     from e2edist.config.tagger import load_tagger
-    from e2edist.validation.subject import packaged_tagger_of, stand_in
+    from e2edist.parity.target import packaged_tagger_of, stand_in
 
     if args.tagger is not None:
         return load_tagger(args.tagger, args.model), False
@@ -125,11 +125,11 @@ def _subject(args: argparse.Namespace) -> tuple[TaggerSpec, bool]:
 
 def _targets(
     args: argparse.Namespace, tagger: TaggerSpec, *, alone: bool
-) -> tuple[Golden | None, Reference | None]:
+) -> tuple[ReferenceObjects | None, Reference | None]:
     """Return golden objects, and the reference if there is one."""
-    from e2edist.validation.exact import score_exactly
-    from e2edist.validation.frameworks import score
-    from e2edist.validation.source import beside, load_reference, save_reference
+    from e2edist.parity.float64_reference import score_exactly
+    from e2edist.parity.frameworks import score
+    from e2edist.parity.reference_scores import beside, load_reference, save_reference
 
     golden = _golden(args, tagger, alone=alone)
     if args.source is not None or args.exact:
@@ -149,10 +149,10 @@ def _targets(
     return (None if same else golden), reference
 
 
-def _golden(args: argparse.Namespace, tagger: TaggerSpec, *, alone: bool) -> Golden:
+def _golden(args: argparse.Namespace, tagger: TaggerSpec, *, alone: bool) -> ReferenceObjects:
     from e2edist.config.campaign import expand_inputs
     from e2edist.engines import image_shape
-    from e2edist.validation.golden import from_demo, from_files, random_images
+    from e2edist.parity.reference_objects import from_demo, from_files, random_images
 
     if alone:
         if args.inputs is not None:

@@ -33,9 +33,9 @@ from e2edist.formats import open_events
 from e2edist.imaging import crops as cropping
 from e2edist.imaging import layers, seeds
 from e2edist.imaging.batch import EventBatch
-from e2edist.validation.exact import score_exactly
-from e2edist.validation.golden import from_demo
-from e2edist.validation.source import beside, save_reference
+from e2edist.parity.float64_reference import score_exactly
+from e2edist.parity.reference_objects import from_demo
+from e2edist.parity.reference_scores import beside, save_reference
 
 Array = NDArray[Any]
 #: tagger -> (training events, epochs): some minutes on two cores.

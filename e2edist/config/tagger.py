@@ -153,7 +153,7 @@ class TaggerSpec(Spec):
     model: ModelSpec
     #: in the model's order; empty: every output of the model, columns named after it
     outputs: tuple[OutputSpec, ...] = ()
-    #: how far scores may be from the reference (`e2edist.validation`)
+    #: how far scores may be from the reference (`e2edist.parity`)
     tolerance: ToleranceSpec = ToleranceSpec()
     #: CMSSW quality bits, one of which a track must have: 4 high purity, 0 all tracks
     track_quality: Annotated[int, Field(ge=0, le=255)] = 4

@@ -15,7 +15,7 @@ from e2edist.campaign.quality import QUALITY
 from e2edist.errors import E2EError, OutputError
 from e2edist.pools import is_batch, queue_of
 
-from .record import Controller, read_record
+from .controller_record import Controller, read_record
 
 #: A heartbeat that is older is worth a word.
 SILENT_S = 15 * BEAT_S

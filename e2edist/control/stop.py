@@ -15,8 +15,8 @@ from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import is_batch, queue_of
 from e2edist.records.jobs import JOBS, SubmittedJob, read_jobs
 
-from .access import remove_access
-from .record import Controller, birth
+from .controller_record import Controller, birth
+from .secrets import remove_access
 from .state import State, look
 
 _POLL_S = 0.25

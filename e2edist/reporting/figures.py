@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 
-from .means import Means
+from .campaign_stats import CampaignStats, efficiency, roofline, throughput
+from .mean_images import Means
 from .scaling import Series
 from .scores import BINS, ScoreTable
-from .story import Story, efficiency, roofline, throughput
 
 #: CMS's house style, with letters for a page and not for a slide.
 STYLE: Any = mplhep.style.CMS | {
@@ -92,7 +92,7 @@ def draw_means(means: Means) -> Figure | None:
     return made
 
 
-def draw_stages(stories: Sequence[Story]) -> Figure:
+def draw_stages(stories: Sequence[CampaignStats]) -> Figure:
     """Draw the wall time per event in each module as stacked bars, a bar for each pool and device."""
     kinds = [(story, kind) for story in stories for kind in story.kinds]
     names = list(dict.fromkeys(name for _, kind in kinds for name in kind.stages))
@@ -109,7 +109,7 @@ def draw_stages(stories: Sequence[Story]) -> Figure:
     return made
 
 
-def draw_throughput(stories: Sequence[Story]) -> Figure:
+def draw_throughput(stories: Sequence[CampaignStats]) -> Figure:
     """Draw events per second over time."""
     made, ax = figure()
     for story in stories:
@@ -120,7 +120,7 @@ def draw_throughput(stories: Sequence[Story]) -> Figure:
     return made
 
 
-def draw_efficiency(story: Story, *, nodes: bool) -> Figure:
+def draw_efficiency(story: CampaignStats, *, nodes: bool) -> Figure:
     """Draw which part of their time workers (or nodes) were in chunks."""
     found = efficiency(story, nodes=nodes)
     few = len(found) <= _BARS
@@ -135,7 +135,7 @@ def draw_efficiency(story: Story, *, nodes: bool) -> Figure:
     return made
 
 
-def draw_roofline(story: Story) -> Figure:
+def draw_roofline(story: CampaignStats) -> Figure:
     """Draw what one thread could do if it had one stage only, and what it does with all of them."""
     made = Figure(figsize=(7.5, 1.2 + 2.2 * max(1, len(story.kinds))), layout="constrained")
     axes = made.subplots(max(1, len(story.kinds)), 1, squeeze=False)[:, 0]
@@ -151,9 +151,9 @@ def draw_roofline(story: Story) -> Figure:
     return made
 
 
-def draw_scaling(stories: Sequence[Story]) -> Figure | None:
+def draw_scaling(stories: Sequence[CampaignStats]) -> Figure | None:
     """Draw events per second against threads, from campaigns of one tagger with different numbers of them."""
-    groups: dict[str, list[Story]] = {}
+    groups: dict[str, list[CampaignStats]] = {}
     for story in stories:
         if story.rate:
             groups.setdefault(str(story.plan.tagger.get("name")), []).append(story)
@@ -220,7 +220,7 @@ def _looks(scaling: Sequence[Series]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def draw_bill(story: Story) -> Figure | None:
+def draw_bill(story: CampaignStats) -> Figure | None:
     """Draw what became of the allocated worker hours."""
     if not story.bill:
         return None
@@ -237,7 +237,7 @@ def draw_bill(story: Story) -> Figure | None:
 
 
 def all_figures(
-    stories: Sequence[Story],
+    stories: Sequence[CampaignStats],
     tables: Sequence[Sequence[ScoreTable]],
     means: Sequence[Means],
     scaling: Sequence[Series] = (),

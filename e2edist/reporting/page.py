@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from e2edist import __version__
 from e2edist.storage.publish import publish
 
+from .campaign_stats import CampaignStats
 from .figures import STYLE
-from .means import Means
+from .mean_images import Means
 from .scaling import Series, rows_of, sentence
-from .story import Story
 
 PAGE = "report.html"
 _SHOWN = 50
@@ -61,7 +61,7 @@ def save_figures(folder: Path, figures: dict[str, Figure]) -> dict[str, str]:
 
 def write_page(
     folder: Path,
-    stories: Sequence[Story],
+    stories: Sequence[CampaignStats],
     means: Sequence[Means],
     figures: dict[str, str],
     paper: list[list[str]],
@@ -101,14 +101,14 @@ def _of_group(figures: dict[str, str], heads: tuple[str, ...]) -> list[str]:
     return [name for head in heads for name in figures if name.split("-")[0] == head]
 
 
-def _caption(name: str, stories: Sequence[Story]) -> str:
+def _caption(name: str, stories: Sequence[CampaignStats]) -> str:
     """Return what a figure shows; of one of several campaigns it also says of which."""
     text, mark = _CAPTIONS[name.split("-", maxsplit=1)[0]], name.rsplit("-", 1)[-1]
     whose = f"{stories[int(mark) - 1].name}: " if len(stories) > 1 and mark.isdigit() else ""
     return f"{whose}{text}"
 
 
-def _counts(stories: Sequence[Story]) -> list[list[str]]:
+def _counts(stories: Sequence[CampaignStats]) -> list[list[str]]:
     head = ["", *(story.name for story in stories)]
     rows: dict[str, list[str]] = {
         "events planned": [f"{story.plan.events:,}" for story in stories],
@@ -126,7 +126,7 @@ def _counts(stories: Sequence[Story]) -> list[list[str]]:
     return [head, *([name, *cells] for name, cells in rows.items())]
 
 
-def _bad(stories: Sequence[Story]) -> list[list[str]]:
+def _bad(stories: Sequence[CampaignStats]) -> list[list[str]]:
     rows = [(story.name, row) for story in stories for row in story.bad]
     rows.sort(key=lambda item: -(item[1].get("events") or 0))
     table = [["campaign", "file", "entries", "events", "attempts", "reason"]]
@@ -139,7 +139,7 @@ def _bad(stories: Sequence[Story]) -> list[list[str]]:
     return table
 
 
-def _origins(stories: Sequence[Story]) -> list[list[str]]:
+def _origins(stories: Sequence[CampaignStats]) -> list[list[str]]:
     table = [["campaign", "what", "", "parts"]]
     for story in stories:
         facts: dict[str, Any] = {"folder": story.folder.absolute(), "fingerprint": story.plan.fingerprint}
@@ -150,7 +150,7 @@ def _origins(stories: Sequence[Story]) -> list[list[str]]:
     return table
 
 
-def _bill(stories: Sequence[Story]) -> list[list[str]]:
+def _bill(stories: Sequence[CampaignStats]) -> list[list[str]]:
     head = ["campaign", "pool", "worker h", "used", "idle", "starting", "lost", "node h", "GPU h", "charge"]
     table = [[*head, "per million events"]]
     for story in stories:

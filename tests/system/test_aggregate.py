@@ -15,7 +15,7 @@ from runs import KEY, environment, plain
 
 from e2edist import aggregate
 from e2edist.campaign.plan import read_plan
-from e2edist.reporting.story import read_story
+from e2edist.reporting.campaign_stats import read_stats
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def test_submit_status_report_and_aggregate_tell_the_same_numbers(lab, tmp_path,
     assert code == 0, said
     assert aggregate.main([str(lab.out), "--max-bad-fraction", "0.5"]) == 0
     total = json.loads((lab.out / "aggregated" / "summary.json").read_text())
-    told, counts, story = cells(said), status_of(lab.out), read_story(lab.out)
+    told, counts, story = cells(said), status_of(lab.out), read_stats(lab.out)
 
     # One entry was given up, and a file could not be opened, which counts as large as the others.
     assert total["events"] == {"planned": 2 * 96, "skipped": 96, "done": 2 * 96 - 1, "lost": 96 + 1}

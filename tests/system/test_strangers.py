@@ -10,10 +10,10 @@ import pytest
 
 from e2edist.engines import image_shape
 from e2edist.errors import ModelError
-from e2edist.validation.gate import examine
-from e2edist.validation.golden import random_images
-from e2edist.validation.subject import stand_in
-from e2edist.validation.variants import Asked
+from e2edist.parity.examine import examine
+from e2edist.parity.reference_objects import random_images
+from e2edist.parity.target import stand_in
+from e2edist.parity.variants import Options
 
 BACKEND = Path(onnx.__file__).parent / "backend" / "test" / "data"
 #: Whole networks: AlexNet, DenseNet-121, Inception 1 and 2, ResNet-50, ShuffleNet, SqueezeNet, VGG-19, ZFNet.
@@ -53,7 +53,7 @@ def test_every_other_model_runs_alike_in_all_ways_or_is_refused_with_the_true_re
         except ModelError as error:
             refused.append((path, error))
             continue
-        found = examine(spec, random_images(image_shape(spec), 4), None, Asked())
+        found = examine(spec, random_images(image_shape(spec), 4), None, Options())
         assert found.faults == [], (path, found.faults)
         ran.append(path.parent.name)
     assert [(path, str(error)) for path, error in refused if not truth_of(path, error)] == []

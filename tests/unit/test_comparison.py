@@ -76,7 +76,7 @@ def test_a_score_that_is_no_number_on_one_of_the_two_only_is_told(scored, value)
 # ---- who is compared with whom
 
 
-class Asked:
+class Options:
     """A pool that only notes what it is asked."""
 
     def __init__(self, name):
@@ -92,7 +92,7 @@ SCORED, EMPTY = (make_receipt(CHUNK, "f", status=status) for status in ({"ok": 3
 
 def test_only_pools_of_another_kind_are_asked_and_each_of_them_once():
     overlap = Overlap(1e-3, {"a": "gpu", "b": "cpu", "c": "gpu"})
-    pools = {key: Asked(key) for key in "abc"}
+    pools = {key: Options(key) for key in "abc"}
     assert not any(overlap.ask(key, pool) for key, pool in pools.items())  # there is no sample
     overlap.note("a", CHUNK, EMPTY)  # nor is a chunk without scores one
     assert not any(overlap.ask(key, pool) for key, pool in pools.items())
@@ -120,7 +120,7 @@ def test_the_largest_difference_decides_and_nan_is_no_agreement(found, agrees):
 
 
 def test_a_comparison_that_failed_is_asked_again_three_times_in_all():
-    overlap, pool = Overlap(1e-3, {"a": "gpu", "b": "cpu"}), Asked("b")
+    overlap, pool = Overlap(1e-3, {"a": "gpu", "b": "cpu"}), Options("b")
     for key in "ab":
         overlap.note(key, CHUNK, SCORED)
     for _ in range(3):

@@ -6,7 +6,7 @@ import pytest
 
 from e2edist.config._toml import parse
 from e2edist.config.controller import ControllerSpec
-from e2edist.control.start import controller_arguments
+from e2edist.control.detach import controller_arguments
 from e2edist.errors import SpecError
 from e2edist.pools._controller import ControllerJob, make_controller
 

@@ -14,7 +14,7 @@ import pytest
 from models import write_model
 from receipts import make_receipt
 
-from e2edist.checks import trial
+from e2edist.checks import smoke_test
 from e2edist.engines import EngineOptions, _cuda, _device, _nodes, _session
 from e2edist.engines._cuda import Device, DriverError
 from e2edist.errors import DeviceError, ModelError
@@ -205,11 +205,11 @@ def test_the_doctor_warns_of_nodes_that_the_cpu_has_to_run():
     versions = {"python": platform.python_version()}
     receipt = make_receipt(engine=engine, host="node1", versions=versions, started=time.time())
     result = SimpleNamespace(ledger=SimpleNamespace(done={"chunk": receipt}), events=40, seconds=1.0)
-    found = trial._finished("demo on gpu", result, trial._Watch(Event()))
+    found = smoke_test._finished("demo on gpu", result, smoke_test._Watch(Event()))
     assert found.level == "warn"
     assert "leaves nodes to the CPU: 2 Shape, 1 Gather" in found.text
     del engine["cpu_nodes"]
-    assert "leaves nodes" not in trial._finished("demo on gpu", result, trial._Watch(Event())).text
+    assert "leaves nodes" not in smoke_test._finished("demo on gpu", result, smoke_test._Watch(Event())).text
 
 
 @pytest.mark.parametrize("theirs", ["1", "0", None])

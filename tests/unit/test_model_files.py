@@ -22,12 +22,12 @@ from e2edist.config.site import SiteSpec
 from e2edist.config.tagger import load_tagger, packaged
 from e2edist.engines import EngineOptions, _session, open_engine
 from e2edist.errors import ModelError, OutputError, SpecError
+from e2edist.parity.examine import examine
+from e2edist.parity.export import free_batch
+from e2edist.parity.reference_objects import random_images
+from e2edist.parity.validation_record import admit, write_record
+from e2edist.parity.variants import Options, variants
 from e2edist.tuning.profile import apply_profiles
-from e2edist.validation.export import free_batch
-from e2edist.validation.gate import examine
-from e2edist.validation.golden import random_images
-from e2edist.validation.record import admit, write_record
-from e2edist.validation.variants import Asked, variants
 
 IMAGES = np.ones((8, 1, 32, 32), np.float32)
 
@@ -261,8 +261,8 @@ def test_weights_that_change_while_a_model_is_validated_have_no_verdict(net, mon
         change(net.with_name("net.onnx.data"))
         return variants(*arguments)
 
-    monkeypatch.setattr("e2edist.validation.gate.variants", meddling)
-    found = examine(tagger_of(net), random_images((1, 32, 32), 4), None, Asked())
+    monkeypatch.setattr("e2edist.parity.examine.variants", meddling)
+    found = examine(tagger_of(net), random_images((1, 32, 32), 4), None, Options())
     assert "net.onnx: changed while it was in use" in found.refused
 
 

@@ -12,10 +12,10 @@ from e2edist.campaign.bad import write_bad
 from e2edist.campaign.chunk import PREDICTIONS
 from e2edist.campaign.plan import Plan, PlannedFile
 from e2edist.report import main
-from e2edist.reporting.paper import columns_of, read_cmssw, rows_of, write_cmssw
+from e2edist.reporting.campaign_stats import at_once, efficiency, read_stats, roofline, throughput
+from e2edist.reporting.cmssw_table import columns_of, read_cmssw, rows_of, write_cmssw
 from e2edist.reporting.scaling import read_scaling, sentence
 from e2edist.reporting.scores import ScoreTable, read_scores
-from e2edist.reporting.story import at_once, efficiency, read_story, roofline, throughput
 from e2edist.storage.parts import write_part
 
 UUID = "a" * 32
@@ -63,21 +63,21 @@ def folder(tmp_path):
 
 
 def test_a_campaign_s_counts_rate_and_threads(folder):
-    story = read_story(folder)
+    story = read_stats(folder)
     assert (story.total.events, story.total.objects, story.lost, story.threads) == (40, 8, 10, 2)
     assert story.span_s == pytest.approx(2 + 2 + 2)  # nothing ran from 102 to 103
     assert story.rate == pytest.approx(40 / 6)
 
 
 def test_time_per_event_and_roofs_are_sums_over_chunks(folder):
-    (kind,) = read_story(folder).kinds
+    (kind,) = read_stats(folder).kinds
     assert kind.ms_per_event() == {"eventsetup": 100.0, "source": 40.0, "EGTagger": 60.0}
     assert kind.events_per_s() == pytest.approx(10.0)
     assert roofline(kind) == {"source": pytest.approx(25.0), "EGTagger": pytest.approx(1000 / 60)}
 
 
 def test_the_area_under_the_throughput_is_the_events(folder):
-    edges, rate = throughput(read_story(folder), 70)
+    edges, rate = throughput(read_stats(folder), 70)
     assert (rate * np.diff(edges)).sum() == pytest.approx(40)
     assert edges[-1] == pytest.approx(7.0)
     assert rate[edges[:-1] < 2] == pytest.approx(10.0)  # two chunks of 5 events/s
@@ -85,7 +85,7 @@ def test_the_area_under_the_throughput_is_the_events(folder):
 
 
 def test_efficiency_is_busy_time_over_the_time_of_its_threads(folder):
-    story = read_story(folder)
+    story = read_stats(folder)
     assert efficiency(story, nodes=False) == {"h 1": pytest.approx(1.0), "h 2": pytest.approx(1.0)}
     assert efficiency(story, nodes=True) == {"h": pytest.approx(8 / (7 * 2))}
 
@@ -117,7 +117,7 @@ def test_the_area_under_the_curve_is_that_of_all_pairs(folder):
 
 
 def test_our_timing_survives_the_way_through_cmssw_s_format(folder, tmp_path):
-    story = read_story(folder)
+    story = read_stats(folder)
     write_cmssw(tmp_path / "resources.json", story)
     (ours,) = columns_of([story])
     theirs = read_cmssw(tmp_path / "resources.json")
@@ -133,7 +133,7 @@ def test_the_table_has_a_column_for_each_device_and_gains_over_the_first(folder,
     module = {"type": "EGTagger", "label": "egTagger", "events": 10, "time_real": 2000.0, "time_thread": 1.0}
     setup = module | {"type": "other", "label": "eventsetup", "time_real": 50.0}
     path.write_text(json.dumps({"total": {"events": 10}, "modules": [module, setup]}))
-    table = rows_of([read_cmssw(path), *columns_of([read_story(folder)])])
+    table = rows_of([read_cmssw(path), *columns_of([read_stats(folder)])])
     rows = {row[0]: row[1:] for row in table}
     assert rows["EGTagger"] == ["200", "60"]
     assert rows["all"] == ["200", "100"]

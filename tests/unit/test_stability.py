@@ -11,10 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 from e2edist.config.tagger import load_tagger, packaged
 from e2edist.engines import EngineOptions, check_stability, make_engine, open_engine
 from e2edist.errors import ModelError
-from e2edist.validation.gate import examine
-from e2edist.validation.golden import random_images
-from e2edist.validation.precision import to_half
-from e2edist.validation.variants import Asked
+from e2edist.parity.examine import examine
+from e2edist.parity.reduced_precision import to_half
+from e2edist.parity.reference_objects import random_images
+from e2edist.parity.variants import Options
 
 #: Name -> (nodes from "x", shape (batch, 1), to "y"; weights; what is named as the likely reason).
 KINDS = {
@@ -270,11 +270,11 @@ def test_engines_of_plug_ins_are_asked_as_well(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["softmax", "dropout"])
 def test_validate_says_so_too(tmp_path, kind):
     tagger = tagger_of(network(tmp_path / "m.onnx", *KINDS[kind][:2]))
-    found = examine(tagger, random_images((1, 32, 32), 20), None, Asked())
+    found = examine(tagger, random_images((1, 32, 32), 20), None, Options())
     (fault,) = [fault for fault in found.faults if fault.startswith("batches: ")]
     assert KINDS[kind][2] in fault
     sound = tagger_of(write_model(tmp_path / "s.onnx"))
-    assert examine(sound, random_images((1, 32, 32), 20), None, Asked()).faults == []
+    assert examine(sound, random_images((1, 32, 32), 20), None, Options()).faults == []
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 32])

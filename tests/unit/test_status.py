@@ -15,7 +15,7 @@ from e2edist.campaign.heartbeat import Heart, beating
 from e2edist.campaign.lock import locked, look_at_lock
 from e2edist.campaign.progress import Progress
 from e2edist.config.site import PoolSpec
-from e2edist.control.record import Controller, birth, read_record
+from e2edist.control.controller_record import Controller, birth, read_record
 from e2edist.control.state import look
 from e2edist.errors import OutputError
 from e2edist.pools import Telemetry

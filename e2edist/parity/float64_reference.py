@@ -15,11 +15,11 @@ from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import first_line
 from e2edist.errors import ModelError
 
-from .golden import Golden
-from .source import Reference, as_columns
+from .reference_objects import ReferenceObjects
+from .reference_scores import Reference, as_columns
 
 
-def score_exactly(tagger: TaggerSpec, golden: Golden) -> Reference:
+def score_exactly(tagger: TaggerSpec, golden: ReferenceObjects) -> Reference:
     """Return the scores of golden objects, evaluated in float64 one by one.
 
     Raises

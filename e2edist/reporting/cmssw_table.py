@@ -18,7 +18,7 @@ from e2edist.errors import InputError
 from e2edist.records.receipt import EVENTSETUP
 from e2edist.storage.publish import publish
 
-from .story import Story
+from .campaign_stats import CampaignStats
 
 _RESOURCES = [
     {"name": "time_real", "description": "real time", "unit": "ms", "title": "Time"},
@@ -56,7 +56,7 @@ class Column:
         return 1e3 / self.total_ms if self.total_ms else 0.0
 
 
-def columns_of(stories: Sequence[Story]) -> list[Column]:
+def columns_of(stories: Sequence[CampaignStats]) -> list[Column]:
     """Return a column for each pool and device of each campaign."""
     found = []
     for story in stories:
@@ -91,7 +91,7 @@ def read_cmssw(path: Path) -> Column:
     return Column(f"CMSSW, {path.name}", events, {name: ms / events for name, ms in times.items()}, setup)
 
 
-def write_cmssw(path: Path, story: Story) -> None:
+def write_cmssw(path: Path, story: CampaignStats) -> None:
     """Write a campaign's timing as FastTimerService would.
 
     Raises

@@ -30,7 +30,7 @@ _MOST_EVENTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Golden:
+class ReferenceObjects:
     """Images to compare on.
 
     Attributes
@@ -64,7 +64,7 @@ def from_files(
     *,
     format: str | None = None,  # noqa: A002
     tree: str | None = None,
-) -> Golden:
+) -> ReferenceObjects:
     """Return the first `count` accepted objects of some files, fewer if there are no more.
 
     Raises
@@ -103,28 +103,28 @@ def _pieces(
                 yield images.crops, objects.label[ok].astype(np.int32), keys
 
 
-def from_demo(tagger: TaggerSpec, count: int, seed: int = 5) -> Golden:
+def from_demo(tagger: TaggerSpec, count: int, seed: int = 5) -> ReferenceObjects:
     """Return accepted objects of made-up events: of the tagger's own sample, or of one of its kind."""
     sample = tagger.name if tagger.name in LABELS else ("eg" if tagger.crop.frame == "EB" else "qg")
     with tempfile.TemporaryDirectory() as folder:
         files = make_events(Path(folder), sample, max(2 * count, 8), seed, files=1)
         found = from_files(tagger, [str(file) for file in files], count)
-    return Golden(found.images, found.label, [], f"demo events, {sample}", found.crops)
+    return ReferenceObjects(found.images, found.label, [], f"demo events, {sample}", found.crops)
 
 
 def from_crops(
     tagger: TaggerSpec, crops: Crops, label: Array, origin: str, keys: Sequence[Key] = ()
-) -> Golden:
+) -> ReferenceObjects:
     """Return the golden objects of sparse crops, normalised and laid out as the tagger says."""
-    return Golden(dense(crops, tagger.normalisation), label, list(keys), origin, crops)
+    return ReferenceObjects(dense(crops, tagger.normalisation), label, list(keys), origin, crops)
 
 
-def random_images(shape: Sequence[int], count: int, seed: int = 5) -> Golden:
+def random_images(shape: Sequence[int], count: int, seed: int = 5) -> ReferenceObjects:
     """Return made-up images of any shape, 3 % of their pixels hit: for models that come without a tagger."""
     rng = np.random.default_rng(seed)
     hit = rng.random((count, *shape)) < 0.03
     images = (rng.exponential(1.0, hit.shape) * hit).astype(np.float32)
-    return Golden(images, np.full(count, -1, np.int32), [], "random sparse images")
+    return ReferenceObjects(images, np.full(count, -1, np.int32), [], "random sparse images")
 
 
 def crops_of(images: Array, *, channels_last: bool) -> Crops:

@@ -20,8 +20,8 @@ from e2edist.engines import first_line
 from e2edist.errors import ModelError
 from e2edist.imaging.batch import Array
 
-from .golden import Golden
-from .source import Reference, as_columns
+from .reference_objects import ReferenceObjects
+from .reference_scores import Reference, as_columns
 
 #: What a source looks like, for the help of the verbs.
 FORMS = "module:name (a torch model, or what makes one), TorchScript .pt, Keras .keras/.h5, SavedModel folder"
@@ -148,7 +148,7 @@ def _make(source: str) -> Any:
         sys.path.pop(0)
 
 
-def score(source: str, checkpoint: str | None, tagger: TaggerSpec, golden: Golden) -> Reference:
+def score(source: str, checkpoint: str | None, tagger: TaggerSpec, golden: ReferenceObjects) -> Reference:
     """Return the scores that the source framework gives the golden objects.
 
     Raises

@@ -19,7 +19,7 @@ from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops
 from e2edist.storage.publish import publish
 
-from .golden import Golden, from_crops, reorder_channels
+from .reference_objects import ReferenceObjects, from_crops, reorder_channels
 from .static import weight_prints
 
 #: What a saved reference beside ``m.onnx`` is called: ``m.reference.npz``.
@@ -43,7 +43,7 @@ class Reference:
         `static.weight_prints` of the model that has them, where that is known.
     """
 
-    golden: Golden
+    golden: ReferenceObjects
     scores: Array
     facts: Mapping[str, str]
     weights: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ def save_reference(path: Path, tagger: TaggerSpec, reference: Reference) -> None
 _MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 
 
-def load_reference(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Reference:
+def load_reference(path: Path, tagger: TaggerSpec, golden: ReferenceObjects | None) -> Reference:
     """Return the reference of a file.
 
     Parameters
@@ -109,7 +109,7 @@ def load_reference(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Ref
         raise InputError(str(path), f"can't be read as a reference ({error})", f"As .npz {_KEYS}.") from error
 
 
-def _from_arrays(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Reference:
+def _from_arrays(path: Path, tagger: TaggerSpec, golden: ReferenceObjects | None) -> Reference:
     with np.load(path, allow_pickle=False) as stored:
         content = {name: stored[name] for name in stored.files}
     if "scores" not in content:
@@ -128,7 +128,9 @@ def _from_arrays(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Refer
     return Reference(found, scores, facts, tuple(map(str, content.get("weights", ()))))
 
 
-def _objects(path: Path, tagger: TaggerSpec, golden: Golden | None, content: dict[str, Array]) -> Golden:
+def _objects(
+    path: Path, tagger: TaggerSpec, golden: ReferenceObjects | None, content: dict[str, Array]
+) -> ReferenceObjects:
     objects = len(np.atleast_1d(content["scores"]))
     label = content.get("label", np.full(objects, -1, np.int32)).astype(np.int32)
     if "images" in content:
@@ -136,7 +138,7 @@ def _objects(path: Path, tagger: TaggerSpec, golden: Golden | None, content: dic
         if images.shape[1:] != image_shape(tagger):
             what = f"has images of shape {images.shape[1:]}, the tagger makes {image_shape(tagger)}"
             raise InputError(str(path), what, "Save them as the model takes them, one row an object.")
-        return Golden(images, label, [], path.name)
+        return ReferenceObjects(images, label, [], path.name)
     if "steps" not in content:
         if golden is None:
             todo = "Name the files of its objects with --input, or store the images too."
@@ -155,7 +157,7 @@ def _objects(path: Path, tagger: TaggerSpec, golden: Golden | None, content: dic
     return from_crops(tagger, crops, label, path.name)
 
 
-def _from_table(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Reference:
+def _from_table(path: Path, tagger: TaggerSpec, golden: ReferenceObjects | None) -> Reference:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
@@ -184,7 +186,9 @@ def _from_table(path: Path, tagger: TaggerSpec, golden: Golden | None) -> Refere
     if not take:
         raise InputError(str(path), "has scores of none of the objects", "Take it from the files of --input.")
     scores = np.array([known[golden.keys[i]] for i in take], np.float64)
-    some = Golden(golden.images[take], golden.label[take], [golden.keys[i] for i in take], golden.origin)
+    some = ReferenceObjects(
+        golden.images[take], golden.label[take], [golden.keys[i] for i in take], golden.origin
+    )
     return Reference(some, scores, {"by": path.name})
 
 

@@ -10,9 +10,9 @@ from rich.table import Table
 
 from e2edist.storage.publish import publish
 
-from .gate import Row, Verdict
-from .record import find_record, write_record
+from .examine import Row, Verdict
 from .static import OK
+from .validation_record import find_record, write_record
 
 #: Score columns that are shown.
 _SHOWN = 8

@@ -24,8 +24,8 @@ from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import is_batch, make_controller, queue_of
 from e2edist.redaction import redact_word
 
-from .access import STDIN, access_file, has_secrets, remove_access, write_access
-from .record import Controller, birth, read_record
+from .controller_record import Controller, birth, read_record
+from .secrets import STDIN, access_file, has_secrets, remove_access, write_access
 
 #: A controller on this machine that has not taken the folder after so long is left to itself.
 _START_S = 60.0

@@ -57,7 +57,7 @@ class Kind:
 
 
 @dataclass(slots=True)
-class Story:
+class CampaignStats:
     """One campaign.
 
     Attributes
@@ -135,7 +135,7 @@ def at_once(began: Array, wall_s: Array) -> int:
     return int(most)
 
 
-def read_story(folder: Path) -> Story:
+def read_stats(folder: Path) -> CampaignStats:
     """Return what a campaign's folder tells.
 
     Raises
@@ -148,7 +148,7 @@ def read_story(folder: Path) -> Story:
         raise OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
     reader = _Reader()
     total = summarise(reader.hear(read_receipts(folder, plan.fingerprint)))
-    return Story(
+    return CampaignStats(
         folder=folder,
         plan=plan,
         total=total,
@@ -203,7 +203,7 @@ class _Reader:
                 self.origins.setdefault(name, Counter())[text] += 1
 
 
-def throughput(story: Story, bins: int = 60) -> tuple[Array, Array]:
+def throughput(story: CampaignStats, bins: int = 60) -> tuple[Array, Array]:
     """Return edges in seconds from the first chunk on, and events per second between them.
 
     The events of a chunk are spread evenly over its time.
@@ -220,7 +220,7 @@ def throughput(story: Story, bins: int = 60) -> tuple[Array, Array]:
     return edges, done / np.diff(edges)
 
 
-def efficiency(story: Story, *, nodes: bool) -> dict[str, float]:
+def efficiency(story: CampaignStats, *, nodes: bool) -> dict[str, float]:
     """Return worker (or node) -> fraction of its time that its threads were in chunks.
 
     Time counts from its first chunk to its last, times the most chunks that it ran at once.

@@ -18,10 +18,10 @@ from e2edist.errors import DeviceError, InputError, ModelError
 from e2edist.imaging.batch import Array
 
 from .compare import Difference, auc, compare
-from .golden import Golden
-from .source import Reference
+from .reference_objects import ReferenceObjects
+from .reference_scores import Reference
 from .static import FAIL, Check, check_batches, check_file, check_weights
-from .variants import Asked, NotApplicableError, Variant, baseline, variants
+from .variants import NotApplicableError, Options, Variant, baseline, variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,9 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def examine(tagger: TaggerSpec, golden: Golden | None, reference: Reference | None, asked: Asked) -> Verdict:
+def examine(
+    tagger: TaggerSpec, golden: ReferenceObjects | None, reference: Reference | None, asked: Options
+) -> Verdict:
     """Return the verdict on the model of `tagger`.
 
     Parameters
@@ -181,7 +183,7 @@ def examine(tagger: TaggerSpec, golden: Golden | None, reference: Reference | No
     return Verdict(tagger, tuple(against), tuple(checks), tuple(rows), "", ranges, independent)
 
 
-def _known(reference: Reference, columns: Sequence[str]) -> tuple[Golden, Array]:
+def _known(reference: Reference, columns: Sequence[str]) -> tuple[ReferenceObjects, Array]:
     if reference.scores.shape[1] != len(columns):
         named = ", ".join(columns)
         what = f"has {reference.scores.shape[1]} scores an object, the model gives {len(columns)}: {named}"
@@ -193,11 +195,11 @@ def _facts(reference: Reference) -> str:
     return ", ".join(str(value) for value in reference.facts.values())
 
 
-def _text(golden: Golden, scores: str) -> str:
+def _text(golden: ReferenceObjects, scores: str) -> str:
     return f"{len(golden)} objects ({golden.origin}), scores: {scores}"
 
 
-def _row(variant: Variant, targets: Sequence[tuple[Golden, Array]], tagger: TaggerSpec) -> Row:
+def _row(variant: Variant, targets: Sequence[tuple[ReferenceObjects, Array]], tagger: TaggerSpec) -> Row:
     began, worst, applies = time.perf_counter(), None, True
     try:
         worst = _worst([compare(variant.run(golden), scores, golden.label) for golden, scores in targets])
@@ -222,7 +224,7 @@ def _worst(found: Sequence[Difference]) -> Difference:
 
 
 def _ranges(
-    columns: Sequence[str], target: tuple[Golden, Array]
+    columns: Sequence[str], target: tuple[ReferenceObjects, Array]
 ) -> dict[str, tuple[float, float, float | None]]:
     golden, scores = target
     pairs = zip(columns, scores.T, strict=True)

@@ -12,7 +12,7 @@ from e2edist.engines import first_line, refused_load, runtime
 from e2edist.errors import ModelError
 from e2edist.imaging.batch import Array
 
-from .source import as_columns
+from .reference_scores import as_columns
 
 CPU = "CPUExecutionProvider"
 _TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}

@@ -13,18 +13,18 @@ from onnx import TensorProto, helper, numpy_helper
 from e2edist.config.tagger import ToleranceSpec, load_tagger, packaged
 from e2edist.engines import EngineOptions, make_engine
 from e2edist.errors import DeviceError, InputError, ModelError
-from e2edist.validation import variants
-from e2edist.validation.compare import auc, compare, spearman
-from e2edist.validation.exact import score_exactly
-from e2edist.validation.frameworks import kind_of
-from e2edist.validation.gate import examine
-from e2edist.validation.golden import Golden, from_demo, random_images, reorder_channels
-from e2edist.validation.precision import to_half
-from e2edist.validation.record import admit, find_record, unproven, write_record
-from e2edist.validation.source import Reference, beside, load_reference, save_reference
-from e2edist.validation.static import FAIL, check_file, weight_prints
-from e2edist.validation.subject import stand_in
-from e2edist.validation.variants import Asked
+from e2edist.parity import variants
+from e2edist.parity.compare import auc, compare, spearman
+from e2edist.parity.examine import examine
+from e2edist.parity.float64_reference import score_exactly
+from e2edist.parity.frameworks import kind_of
+from e2edist.parity.reduced_precision import to_half
+from e2edist.parity.reference_objects import ReferenceObjects, from_demo, random_images, reorder_channels
+from e2edist.parity.reference_scores import Reference, beside, load_reference, save_reference
+from e2edist.parity.static import FAIL, check_file, weight_prints
+from e2edist.parity.target import stand_in
+from e2edist.parity.validation_record import admit, find_record, unproven, write_record
+from e2edist.parity.variants import Options
 
 LIMITS = ToleranceSpec()
 LAYERS = [{"layer": "ECAL_energy", "scale": 0.1}, {"layer": "ECAL_tracksPt", "scale": 0.02}]
@@ -63,7 +63,7 @@ def changed(tagger, tmp_path, change):
 
 
 def verdict(tagger, golden=None, reference=None, **asked):
-    return examine(tagger, golden, reference, Asked(**asked))
+    return examine(tagger, golden, reference, Options(**asked))
 
 
 def failing(found):
@@ -119,7 +119,7 @@ def test_the_saved_reference_of_each_packaged_model_holds(name):
 
 def test_onnx_runtime_agrees_with_an_independent_evaluation_in_float64(eg):
     tagger = load_tagger("eg")
-    few = Golden(eg.images[:6], eg.label[:6], [], "few")
+    few = ReferenceObjects(eg.images[:6], eg.label[:6], [], "few")
     assert verdict(tagger, None, score_exactly(tagger, few)).faults == []
 
 

@@ -14,8 +14,8 @@ from e2edist.engines import Engine, EngineOptions, Feed, make_engine, open_feed,
 from e2edist.errors import DeviceError, ModelError
 from e2edist.imaging.batch import Array
 
-from .golden import Golden, crops_of
-from .precision import to_half, to_int8
+from .reduced_precision import to_half, to_int8
+from .reference_objects import ReferenceObjects, crops_of
 from .sessions import Session, Settings
 
 #: Our providers on a GPU -> (name for people, ONNX Runtime's); those of which a campaign can have a pool.
@@ -31,7 +31,7 @@ class NotApplicableError(ModelError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Options:
     """What the user wants besides what always runs.
 
     Attributes
@@ -66,7 +66,7 @@ class Variant:
     """
 
     name: str
-    run: Callable[[Golden], Array]
+    run: Callable[[ReferenceObjects], Array]
     counts: bool = True
     asked: bool = True
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class EngineRun:
         self._tagger, self._options = tagger, options
         self.facts: dict[str, str] = {}
 
-    def __call__(self, golden: Golden) -> Array:
+    def __call__(self, golden: ReferenceObjects) -> Array:
         """Return the scores of golden objects, float64, shape (objects, columns)."""
         tagger, crops = self._tagger, golden.crops
         if (
@@ -130,12 +130,12 @@ def _as_it_is(tagger: TaggerSpec) -> TaggerSpec:
     return tagger.model_copy(update={"channels": channels})
 
 
-def baseline(tagger: TaggerSpec) -> Callable[[Golden], Array]:
+def baseline(tagger: TaggerSpec) -> Callable[[ReferenceObjects], Array]:
     """Return the plainest way to run a model: CPU, the graph as it stands, one image a call."""
     return _session(tagger, Settings(optimised=False), 1)
 
 
-def variants(tagger: TaggerSpec, asked: Asked) -> Iterator[Variant]:
+def variants(tagger: TaggerSpec, asked: Options) -> Iterator[Variant]:
     """Yield the ways to run the model of `tagger`, the plainest first."""
     batch = asked.batch or tagger.batch
     fixed = Session(tagger.model.path, tagger, Settings()).fixed
@@ -156,7 +156,7 @@ def variants(tagger: TaggerSpec, asked: Asked) -> Iterator[Variant]:
     yield from _smaller(tagger, batch, asked)
 
 
-def _on_gpus(tagger: TaggerSpec, batch: int, asked: Asked) -> Iterator[Variant]:
+def _on_gpus(tagger: TaggerSpec, batch: int, asked: Options) -> Iterator[Variant]:
     """Yield what a pool on each GPU provider of this build does; where there is no device, it does not run.
 
     Whatever fails on a device that is there is a failure of the model on it.
@@ -180,13 +180,13 @@ def _engine(
     return Variant(name, run, counts, asked, run.facts)
 
 
-def _smaller(tagger: TaggerSpec, batch: int, asked: Asked) -> Iterator[Variant]:
+def _smaller(tagger: TaggerSpec, batch: int, asked: Options) -> Iterator[Variant]:
     path = tagger.model.path
 
-    def half(golden: Golden) -> Array:
+    def half(golden: ReferenceObjects) -> Array:
         return Session(to_half(path).SerializeToString(), tagger, Settings()).scores(golden.images, batch)
 
-    def whole(golden: Golden) -> Array:
+    def whole(golden: ReferenceObjects) -> Array:
         return Session(to_int8(path), tagger, Settings()).scores(golden.images, batch)
 
     if asked.fp16:
@@ -195,17 +195,17 @@ def _smaller(tagger: TaggerSpec, batch: int, asked: Asked) -> Iterator[Variant]:
         yield Variant("CPU, int8 dynamic", whole, counts=False)
 
 
-def _session(tagger: TaggerSpec, settings: Settings, batch: int) -> Callable[[Golden], Array]:
-    def run(golden: Golden) -> Array:
+def _session(tagger: TaggerSpec, settings: Settings, batch: int) -> Callable[[ReferenceObjects], Array]:
+    def run(golden: ReferenceObjects) -> Array:
         return Session(tagger.model.path, tagger, settings).scores(golden.images, batch)
 
     return run
 
 
-def _shuffled(run: Callable[[Golden], Array]) -> Callable[[Golden], Array]:
+def _shuffled(run: Callable[[ReferenceObjects], Array]) -> Callable[[ReferenceObjects], Array]:
     """Return the same with every image among other neighbours."""
 
-    def shuffled(golden: Golden) -> Array:
+    def shuffled(golden: ReferenceObjects) -> Array:
         order = np.random.default_rng(1).permutation(len(golden))
         back = np.argsort(order)
         return run(replace(golden, images=golden.images[order], crops=None))[back]

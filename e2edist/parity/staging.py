@@ -17,16 +17,16 @@ from e2edist.config.tagger import load_tagger
 from e2edist.errors import OutputError
 from e2edist.storage.publish import publish
 
-from .gate import Verdict, examine
-from .golden import Golden
-from .record import ENDING as VERDICT
+from .examine import Verdict, examine
+from .reference_objects import ReferenceObjects
+from .reference_scores import Reference, beside, load_reference, save_reference
 from .report import print_verdict, report
-from .source import Reference, beside, load_reference, save_reference
-from .variants import Asked
+from .validation_record import ENDING as VERDICT
+from .variants import Options
 
 
 @contextmanager
-def drafting(output: Path) -> Iterator[Path]:
+def staged(output: Path) -> Iterator[Path]:
     """Give a hidden folder beside a file to be written, and remove it in the end.
 
     Raises
@@ -90,7 +90,7 @@ def _move(source: Path, target: Path) -> None:
         os.replace(source, draft)  # noqa: PTH105 - same folder's disk
 
 
-def judge(name: str, draft: Path, golden: Golden, truth: Reference | Path | None) -> Verdict:
+def judge(name: str, draft: Path, golden: ReferenceObjects, truth: Reference | Path | None) -> Verdict:
     """Return the verdict on a draft.
 
     Parameters
@@ -105,4 +105,4 @@ def judge(name: str, draft: Path, golden: Golden, truth: Reference | Path | None
     reference = load_reference(truth, tagger, golden) if isinstance(truth, Path) else truth
     if isinstance(truth, Reference):
         save_reference(beside(str(draft)), tagger, truth)
-    return examine(tagger, golden if reference is None else None, reference, Asked())
+    return examine(tagger, golden if reference is None else None, reference, Options())
