@@ -1,8 +1,8 @@
-"""The checks of CONTRIBUTING.md by name: ``nox -s lint types floors tests``."""
+"""The checks of CONTRIBUTING.md by name: ``nox -s lint types layers tests``."""
 
 import nox
 
-nox.options.sessions = ["lint", "types", "floors", "tests"]
+nox.options.sessions = ["lint", "types", "layers", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
 
@@ -26,7 +26,7 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
-def floors(session: nox.Session) -> None:
+def layers(session: nox.Session) -> None:
     """Check that imports go down only."""
     _install(session)
     session.run("lint-imports", "--no-cache")

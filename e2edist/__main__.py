@@ -6,8 +6,8 @@ import sys
 from importlib import import_module
 
 from e2edist import __version__
+from e2edist.cli.signals import run_process
 from e2edist.errors import nearest
-from e2edist.signals import run_process
 
 #: Verb -> what it does.
 VERBS = {

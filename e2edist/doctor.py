@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.console import print_line, run_verb
-from e2edist.options import to_path
-from e2edist.signals import run_process
+from e2edist.cli.console import print_line, run_verb
+from e2edist.cli.signals import run_process
+from e2edist.cli.submit_options import to_path
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,7 +1,7 @@
 """Plug-ins: one module a file, the file name is the plug-in's name.
 
-A format, engine or pool is a module in its room's folder, or a module of another package that is
-announced as an entry point of the group ``e2edist.<room>``. Listing imports nothing.
+A format, engine or pool is a module in its package's folder, or a module of another package that is
+announced as an entry point of the group ``e2edist.<package>``. Listing imports nothing.
 
 What a plug-in raises that is no `E2EError` is a bug (see `as_bug`), unless the system raised it.
 """
@@ -27,34 +27,34 @@ _MOST = 8000
 _others: set[str] = set()
 
 
-def find(room: str) -> dict[str, str]:
-    """Return plug-in name -> module path for a room, e.g. ``find("formats")``.
+def find(group: str) -> dict[str, str]:
+    """Return plug-in name -> module path of a package, e.g. ``find("formats")``.
 
     A module of ours wins over an entry point of the same name, so that an installed package
     can't change what a built-in name means.
     """
-    return {point.name: point.value for point in entry_points(group=f"e2edist.{room}")} | _ours(room)
+    return {point.name: point.value for point in entry_points(group=f"e2edist.{group}")} | _ours(group)
 
 
-def _ours(room: str) -> dict[str, str]:
-    package = import_module(f"e2edist.{room}")
+def _ours(group: str) -> dict[str, str]:
+    package = import_module(f"e2edist.{group}")
     names = [module.name for module in pkgutil.iter_modules(package.__path__)]
     return {name: f"{package.__name__}.{name}" for name in names if not name.startswith("_")}
 
 
-def load(room: str, name: str) -> ModuleType:
-    """Import the plug-in `name` of `room`.
+def load(group: str, name: str) -> ModuleType:
+    """Import the plug-in `name` of `group`.
 
     Raises
     ------
     UnknownNameError
         With the names that exist and the nearest one.
     """
-    found = _ours(room)
+    found = _ours(group)
     if name not in found:
-        found = find(room)  # looks through all installed packages, which takes longer than a plan
+        found = find(group)  # looks through all installed packages, which takes longer than a plan
     if name not in found:
-        raise unknown_name(room.removesuffix("s"), name, found)
+        raise unknown_name(group.removesuffix("s"), name, found)
     package = found[name].partition(".")[0]
     if package != __package__:
         _others.add(package)
@@ -62,11 +62,11 @@ def load(room: str, name: str) -> ModuleType:
 
 
 @cache
-def package_of(room: str, name: str) -> dict[str, str]:
+def package_of(group: str, name: str) -> dict[str, str]:
     """Return name and version of the package that a plug-in comes from; empty for ours."""
-    if name in _ours(room):
+    if name in _ours(group):
         return {}
-    found = [point.dist for point in entry_points(group=f"e2edist.{room}", name=name) if point.dist]
+    found = [point.dist for point in entry_points(group=f"e2edist.{group}", name=name) if point.dist]
     return {dist.name: dist.version for dist in found}
 
 

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from e2edist.console import run_verb
-from e2edist.options import to_path
-from e2edist.signals import run_process
+from e2edist.cli.console import run_verb
+from e2edist.cli.signals import run_process
+from e2edist.cli.submit_options import to_path
 
 if TYPE_CHECKING:
     from rich.console import Console

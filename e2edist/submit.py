@@ -14,10 +14,10 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from e2edist.console import known_error, print_error, run_verb
+from e2edist.cli.console import known_error, print_error, run_verb
+from e2edist.cli.signals import INTERRUPTED, Signals, catch_signals, run_process
+from e2edist.cli.submit_options import parser
 from e2edist.errors import SpecError
-from e2edist.options import parser
-from e2edist.signals import INTERRUPTED, Signals, catch_signals, run_process
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +75,7 @@ def _told(args: argparse.Namespace, words: list[str], console: Console, signals:
     end = {"state": state, "exit_code": code, "error": error}
     say({"what": "end"} | end)
     if say.command:
-        from e2edist.closing import notify
+        from e2edist.cli.closing import notify
 
         notify(say.command, say.told | end, console, hurried=bool(signals.received))
     return INTERRUPTED if signals.received else code
@@ -116,9 +116,9 @@ def _submit(
 
 def _preview(campaign: Campaign, words: list[str] | None, console: Console) -> None:
     """Show the plan and all jobs; with `words`, the command line, that of the controller too."""
+    from e2edist.cli.terminal import print_plan
     from e2edist.control.detach import preview_controller
     from e2edist.pools import preview
-    from e2edist.terminal import print_plan
 
     site, folder = campaign.site, campaign.folder
     pools = {name: f"{p.kind}, {p.engine} on {p.provider}" for name, p in site.pools.items()}
@@ -213,9 +213,9 @@ def _demo(tagger: str, output: str | None, console: Console, *, write: bool) -> 
 def _run(campaign: Campaign, console: Console, say: _Speaker, signals: Signals, *, estimating: bool) -> int:
     from e2edist.campaign.resume import changed_files
     from e2edist.campaign.run import run_campaign
-    from e2edist.closing import close, told_kept, told_stop
-    from e2edist.estimate import estimate
-    from e2edist.terminal import show_progress, tell_progress
+    from e2edist.cli.closing import close, told_kept, told_stop
+    from e2edist.cli.estimate import estimate
+    from e2edist.cli.terminal import show_progress, tell_progress
 
     def ready(pool: Pool) -> None:
         console.print(f"pool {pool.name}: dashboard {pool.dashboard}", highlight=False, soft_wrap=True)

@@ -10,9 +10,9 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.console import run_verb
+from e2edist.cli.console import run_verb
+from e2edist.cli.signals import run_process
 from e2edist.errors import CampaignError, SpecError
-from e2edist.signals import run_process
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -143,7 +143,7 @@ def _run(search: Search, site: SiteSpec, folder: Path) -> None:
 
 
 def _report(search: Search, best: Row, site: SiteSpec, tagger: TaggerSpec, console: Console) -> None:
-    from e2edist.terminal import print_tuning
+    from e2edist.cli.terminal import print_tuning
     from e2edist.tuning.profile import make_profile, read_profile, write_profile
     from e2edist.tuning.search import BUSY
 

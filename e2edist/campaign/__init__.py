@@ -1,1 +1,1 @@
-"""Floor 4: a campaign from plan to parts; no word of SLURM, Dask, ROOT or ONNX in it."""
+"""A campaign from plan to parts; no word of SLURM, Dask, ROOT or ONNX in it."""

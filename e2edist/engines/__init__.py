@@ -1,4 +1,4 @@
-"""Floor 2: model runtimes, one module each.
+"""Model runtimes, one module each.
 
 An engine module has a function ``make(tagger, options) -> Engine``. Engines are not picklable and
 are made once per process (`open_engine`); the threads of a worker share one.

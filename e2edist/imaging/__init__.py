@@ -1,1 +1,1 @@
-"""Floor 0: from detector hits to images. numpy and numba only; no file, no network."""
+"""From detector hits to images. numpy and numba only; no file, no network."""

@@ -1,4 +1,4 @@
-"""Floor 3: where workers come from, one module each. Only this room knows Dask.
+"""Where workers come from, one module each. Only this package knows Dask.
 
 A pool module has a function ``make(name, spec, setup, place) -> Pool``; one whose workers are batch jobs
 also ``preview(name, spec, folder) -> str``, the job's text.

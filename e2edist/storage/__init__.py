@@ -1,1 +1,1 @@
-"""Floor 2: whole-or-not-at-all files, and the Parquet that holds the results."""
+"""Whole-or-not-at-all files, and the Parquet that holds the results."""

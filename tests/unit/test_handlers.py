@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from e2edist.cli.signals import Signals, catch_signals
 from e2edist.pools import Place, StoppedError, _start
-from e2edist.signals import Signals, catch_signals
 
 
 def twice(signals, gap_s=0.0):

@@ -10,8 +10,8 @@ from rich.console import Console
 from e2edist.campaign.bill import PoolBill
 from e2edist.campaign.progress import Progress
 from e2edist.campaign.receipts import log_line
-from e2edist.closing import notify
-from e2edist.terminal import describe, details, print_bill, tell_progress
+from e2edist.cli.closing import notify
+from e2edist.cli.terminal import describe, details, print_bill, tell_progress
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_notification_gets_the_result_on_stdin_and_the_state_in_its_environmen
     ],
 )
 def test_a_notification_that_fails_is_told_and_no_more(command, text, monkeypatch):
-    monkeypatch.setattr("e2edist.closing._NOTIFY_S", 0.5)
+    monkeypatch.setattr("e2edist.cli.closing._NOTIFY_S", 0.5)
     said = io.StringIO()
     notify(command, FACTS, Console(file=said, width=200))
     assert text in said.getvalue()
@@ -79,7 +79,7 @@ def test_a_notification_that_fails_is_told_and_no_more(command, text, monkeypatc
 
 @pytest.mark.parametrize("command", ["exec <&-; exit 0", "true", "(sleep 5 &) ; exit 0"])
 def test_a_notification_need_not_read_and_may_leave_something_behind(command, monkeypatch):
-    monkeypatch.setattr("e2edist.closing._NOTIFY_S", 1.0)
+    monkeypatch.setattr("e2edist.cli.closing._NOTIFY_S", 1.0)
     said = io.StringIO()
     notify(command, FACTS | {"more": "x" * 10**6}, Console(file=said, width=200))
     assert said.getvalue() == ""

@@ -14,12 +14,8 @@ from multiprocessing import forkserver
 import distributed.utils
 import faults_warm  # noqa: F401
 
-import e2edist.campaign.run
-import e2edist.campaign.summary
-import e2edist.pools.local
-import e2edist.terminal  # noqa: F401
 from e2edist import submit
-from e2edist.signals import run_process
+from e2edist.cli.signals import run_process
 
 
 def _child(job):

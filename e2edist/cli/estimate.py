@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from e2edist.campaign.forecast import Sampler, enough_chunks, forecast, measure_pools
 from e2edist.campaign.run import run_campaign
 from e2edist.campaign.usage import facts_of
-from e2edist.closing import kept_line, told_stop
+from e2edist.cli.closing import kept_line, told_stop
+from e2edist.cli.signals import INTERRUPTED
+from e2edist.cli.terminal import print_forecast
 from e2edist.errors import CampaignError, ResourceError
 from e2edist.pools import is_batch, starts_at
-from e2edist.signals import INTERRUPTED
-from e2edist.terminal import print_forecast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from e2edist.campaign.progress import Progress
     from e2edist.campaign.run import Campaign
+    from e2edist.cli.signals import Signals
     from e2edist.pools import Pool
-    from e2edist.signals import Signals
 
 #: An estimate takes no longer, from the first worker on.
 _PATIENCE_S = 300.0

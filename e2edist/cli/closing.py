@@ -15,17 +15,17 @@ from e2edist.campaign.bill import bill_facts, make_bill
 from e2edist.campaign.glance import glance
 from e2edist.campaign.quality import enforce, review
 from e2edist.campaign.summary import summarise
+from e2edist.cli.signals import INTERRUPTED
+from e2edist.cli.terminal import print_bad, print_bill, print_quality, print_summary, print_where
 from e2edist.errors import CampaignError
-from e2edist.signals import INTERRUPTED
 from e2edist.storage.staging import RENEW
-from e2edist.terminal import print_bad, print_bill, print_quality, print_summary, print_where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
     from e2edist.campaign.run import Campaign, RunResult
-    from e2edist.signals import Signals
+    from e2edist.cli.signals import Signals
 
     Say = Callable[[dict[str, Any]], None]
 

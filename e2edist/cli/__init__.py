@@ -1,0 +1,1 @@
+"""What the verbs share: command line, console, signals, progress and closing tables."""
