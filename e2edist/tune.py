@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from e2edist.config.site import SiteSpec
     from e2edist.config.tagger import TaggerSpec
-    from e2edist.tuning.bench import Sample
+    from e2edist.tuning.measure import Sample
     from e2edist.tuning.search import Row, Search
 
 _BUDGET_S = 120.0
@@ -108,7 +108,7 @@ def _chosen(site: SiteSpec, names: list[str] | None) -> list[str]:
 def _sample(args: argparse.Namespace, tagger: TaggerSpec, folder: Path, *, gpu: bool) -> Sample:
     """Return the events to measure with: a whole chunk for a GPU, whose batches are large, else less."""
     from e2edist.demo import LABELS, make_events
-    from e2edist.tuning.bench import Sample
+    from e2edist.tuning.measure import Sample
 
     events = args.events or (tagger.chunk_events if gpu else max(1, tagger.chunk_events // 8))
     if args.input:

@@ -7,8 +7,8 @@ import oracle
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from e2edist.imaging.batch import EventBatch, Ragged
 from e2edist.imaging.crops import frame
+from e2edist.imaging.event_batch import EventBatch, Ragged
 from e2edist.imaging.layers import FillOptions, fill, hbhe_depth1
 from e2edist.imaging.seeds import STATUSES, seed_eb, seed_jet
 

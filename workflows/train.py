@@ -32,7 +32,7 @@ from e2edist.demo import LABELS, make_events
 from e2edist.formats import open_events
 from e2edist.imaging import crops as cropping
 from e2edist.imaging import layers, seeds
-from e2edist.imaging.batch import EventBatch
+from e2edist.imaging.event_batch import EventBatch
 from e2edist.parity.float64_reference import score_exactly
 from e2edist.parity.reference_objects import from_demo
 from e2edist.parity.reference_scores import beside, save_reference

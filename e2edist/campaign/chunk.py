@@ -18,8 +18,8 @@ import numpy as np
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import Engine, EngineOptions, open_engine, open_feed
 from e2edist.formats import FileInfo, read_events
-from e2edist.imaging.batch import Array, EventBatch
 from e2edist.imaging.crops import dense
+from e2edist.imaging.event_batch import Array, EventBatch
 from e2edist.imaging.seeds import STATUSES
 from e2edist.plugins import package_of
 from e2edist.process import prepare_process

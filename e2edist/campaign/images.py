@@ -8,12 +8,12 @@ import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
 from e2edist.imaging import layers
-from e2edist.imaging.batch import OBJECT_KINDS, TABLES, Array, Columns, EventBatch, Ragged
 from e2edist.imaging.crops import Crops, Normalisation, Window, cut
+from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, Array, Columns, EventBatch, Ragged
 from e2edist.imaging.layers import Hits
 from e2edist.imaging.objects import Objects, collect
 from e2edist.imaging.seeds import OK, Seeds, cut_objects, seed_eb, seed_jet
-from e2edist.imaging.select import select
+from e2edist.imaging.select_events import select
 
 _DEPTH1 = "HBHE_depth1"
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import CampaignError, InputError, OutputError
-from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops
+from e2edist.imaging.event_batch import Array
 from e2edist.storage.parts import read_receipt
 from e2edist.storage.publish import publish
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from e2edist.imaging.batch import OBJECT_KINDS, Array, EventBatch
+from e2edist.imaging.event_batch import OBJECT_KINDS, Array, EventBatch
 from e2edist.imaging.seeds import STATUSES
 from e2edist.storage.parts import COLUMNS
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from e2edist.errors import SpecError, nearest
 
-from .text import read_text
+from .text_files import read_text
 
 
 class Spec(BaseModel):

@@ -14,7 +14,7 @@ from e2edist.process import expand_home
 from e2edist.urls import absolute, given_path, identity, local_path, named_path, public, scheme
 
 from ._toml import Spec, parse, read_toml
-from .text import read_text
+from .text_files import read_text
 
 _LIST_ENDING = ".txt"
 

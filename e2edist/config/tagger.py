@@ -16,8 +16,8 @@ import numpy as np
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from e2edist.errors import ModelError, nearest, unknown_name
-from e2edist.imaging.batch import OBJECT_KINDS, Columns
 from e2edist.imaging.crops import Normalisation
+from e2edist.imaging.event_batch import OBJECT_KINDS, Columns
 from e2edist.imaging.geometry import BARREL_ETA, GEOMETRY
 from e2edist.imaging.layers import IMAGING_VERSION, LAYERS, FillOptions, columns_of
 from e2edist.urls import given_path

@@ -15,19 +15,19 @@ from e2edist.config.model_files import ModelFiles, check_planned
 from e2edist.config.site import PoolSpec
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import ModelError
-from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops, Normalisation
+from e2edist.imaging.event_batch import Array
 from e2edist.plugins import load
 
-from ._dense import DenseFeed
+from ._dense_stream import DenseFeed
 from ._device import processor as processor
-from ._order import in_order as in_order
-from ._ports import image_shape as image_shape
+from ._model_io import image_shape as image_shape
 from ._runtime import first_line as first_line
 from ._runtime import refused_load as refused_load
 from ._runtime import runtime as runtime
 from ._stability import TODO, fault, fault_in_any_batch
-from ._suspects import RANDOM as RANDOM
+from ._toposort import in_order as in_order
+from ._unstable_nodes import RANDOM as RANDOM
 
 
 @dataclass(frozen=True, slots=True)

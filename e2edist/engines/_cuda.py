@@ -15,7 +15,7 @@ from uuid import UUID
 
 import numpy as np
 
-from e2edist.imaging.batch import Array
+from e2edist.imaging.event_batch import Array
 
 LIBRARY = "libcuda.so.1"
 #: What the kernel module says, inside containers too.

@@ -15,7 +15,7 @@ from e2edist.config.model_files import model_files
 from e2edist.errors import DeviceError, ModelError
 from e2edist.process import writable_cache
 
-from . import EngineOptions, _device, _nodes
+from . import EngineOptions, _device, _node_placement
 from ._runtime import refused_load, runtime
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def open_session(model: str | bytes, path: str, options: EngineOptions) -> Any:
     if ran != provider:  # none of the known reasons, and still it fell back
         _check_device(provider, ort)
         raise DeviceError(provider, f"the model would run on {ran}")
-    if not on_cpu and (why := _nodes.nothing_of(_nodes.placement(session), provider)):
+    if not on_cpu and (why := _node_placement.nothing_of(_node_placement.placement(session), provider)):
         raise ModelError(path, why, "Run it on the CPU, or export it with operators that the provider has.")
     return session
 
@@ -84,7 +84,7 @@ def session_options(ort: Any, options: EngineOptions) -> Any:
     # Workers share cores: a thread that waits must not burn the one that another thread needs.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.log_severity_level = 4  # what goes wrong is said by the exception
-    settings.add_session_config_entry(*_nodes.RECORD)
+    settings.add_session_config_entry(*_node_placement.RECORD)
     return settings
 
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import ModelError
-from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops, Normalisation
+from e2edist.imaging.event_batch import Array
 
-from ._suspects import quantised, suspects
+from ._unstable_nodes import quantised, suspects
 
 if TYPE_CHECKING:
     from . import Engine

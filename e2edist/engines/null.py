@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
-from e2edist.imaging.batch import Array
+from e2edist.imaging.event_batch import Array
 
 from . import EngineOptions
 

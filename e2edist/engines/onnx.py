@@ -12,15 +12,15 @@ import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import ModelError
-from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops, Normalisation
+from e2edist.imaging.event_batch import Array
 
-from . import EngineOptions, Feed, _device, _nodes, _sparse
-from ._dense import DenseFeed
-from ._ports import Ports, image_shape
+from . import EngineOptions, Feed, _device, _node_placement, _sparse_graph
+from ._dense_stream import DenseFeed
+from ._io_buffers import ImageLoader, ListLoader, Rack, SlotFeed
+from ._model_io import Ports, image_shape
 from ._runtime import first_line, runtime
 from ._session import engines_locked, open_session, tf32
-from ._slots import ImageLoader, ListLoader, Rack, SlotFeed
 
 #: Where ONNX Runtime keeps a provider's tensors.
 _MEMORY = {"cpu": "cpu", "cuda": "cuda", "tensorrt": "cuda"}
@@ -46,7 +46,7 @@ class OnnxEngine:
         if self._sparse:  # the model's own input disappears in the joined graph: look at it before
             self._ports = Ports(self._tagger, open_session(model, self._path, EngineOptions()))
             self.batch = self._ports.fixed or options.batch or self._tagger.batch
-            content, self._adds = _sparse.merge(self._path, self._target(), self._rule)
+            content, self._adds = _sparse_graph.merge(self._path, self._target(), self._rule)
             self._sessions = [open_session(content, self._path, options) for _ in range(options.sessions)]
         else:
             self._sessions = [open_session(model, self._path, options) for _ in range(options.sessions)]
@@ -57,14 +57,17 @@ class OnnxEngine:
             answers = self._run(self._nothing())
         self._ports.learn(answers, self.batch)
 
-    def _target(self) -> _sparse.Target:
+    def _target(self) -> _sparse_graph.Target:
         channels, size = len(self._tagger.channels), self._tagger.crop.size
-        return _sparse.Target(self._ports.name, self._ports.dtype, self.batch, channels, size)
+        return _sparse_graph.Target(self._ports.name, self._ports.dtype, self.batch, channels, size)
 
     def _nothing(self) -> dict[str, Array]:
         if self._sparse:
-            size = _sparse.length(0)
-            return {_sparse.PIXEL: np.zeros(size, np.int32), _sparse.VALUE: np.zeros(size, np.float32)}
+            size = _sparse_graph.length(0)
+            return {
+                _sparse_graph.PIXEL: np.zeros(size, np.int32),
+                _sparse_graph.VALUE: np.zeros(size, np.float32),
+            }
         return {self._ports.name: np.zeros((self.batch, *image_shape(self._tagger)), self._ports.dtype)}
 
     def _facts(self) -> dict[str, str]:
@@ -78,7 +81,7 @@ class OnnxEngine:
         }
         if options.provider != "cpu":
             facts["conv_search"] = options.conv_search
-            facts |= _nodes.facts(_nodes.placement(self._sessions[0]), provider)
+            facts |= _node_placement.facts(_node_placement.placement(self._sessions[0]), provider)
         return facts | ({"profile": options.profile} if options.profile else {})
 
     def _run(self, inputs: dict[str, Array]) -> list[Any]:

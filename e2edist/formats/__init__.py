@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._file import FileInfo
-    from ._kept import forget_files, read_events
+    from ._file_cache import forget_files, read_events
     from ._reader import Reader, open_events
 
 __all__ = ["FileInfo", "Reader", "forget_files", "inspect", "open_events", "read_events"]

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._branches import Leaf, Lists, uproot
+from ._branch_map import Leaf, Lists, uproot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from e2edist.imaging.batch import Array
+    from e2edist.imaging.event_batch import Array
 
 #: TKey: bytes, version, uncompressed bytes of what follows it, date, length of the key, cycle.
 _KEY = struct.Struct(">ihiIhh")

@@ -12,7 +12,7 @@ from e2edist.errors import InputError, described, guarded, nearest
 from e2edist.plugins import find, load
 from e2edist.urls import local_path, public
 
-from ._branches import uproot
+from ._branch_map import uproot
 from ._rntuple import CLASSES, Ntuple
 
 if TYPE_CHECKING:

@@ -15,16 +15,16 @@ from e2edist.errors import (
     guarded,
     unknown_name,
 )
-from e2edist.imaging.batch import TABLES, EventBatch
+from e2edist.imaging.event_batch import TABLES, EventBatch
 
 from ._baskets import MAX_RATIO, Baskets, answers, has_bytes, read_baskets
-from ._branches import Binding, Faults, Leaf, Lists, Request, uproot
+from ._branch_map import Binding, Faults, Leaf, Lists, Request, uproot
 from ._file import FileInfo, OpenTree, open_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from e2edist.imaging.batch import Array, Columns
+    from e2edist.imaging.event_batch import Array, Columns
 
 _GIB = 1024**3
 #: A read may take this much without question; beyond it must be in proportion to what is on disk.

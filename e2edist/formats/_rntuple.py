@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._branches import uproot
+from ._branch_map import uproot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

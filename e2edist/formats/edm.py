@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e2edist.errors import EntriesError
-from e2edist.imaging.batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
+from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
 
-from ._auxiliary import event_numbers
-from ._branches import Binding, Leaf, Lists, Numbers, Request, Source, leaf, raw_bytes
-from ._tables import table
-from ._tracks import first_of_each, track_column
+from ._branch_map import Binding, Leaf, Lists, Numbers, Request, Source, leaf, raw_bytes
+from ._event_ids import event_numbers
+from ._table_builders import table
+from ._track_columns import first_of_each, track_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from e2edist.imaging.batch import Array, Ragged
+    from e2edist.imaging.event_batch import Array, Ragged
 
-    from ._branches import Kind
+    from ._branch_map import Kind
 
 TREES = ("Events",)
 LABELS: dict[str, tuple[str, ...]] = {

@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from e2edist.errors import EntriesError
-from e2edist.imaging.batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
+from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
 
-from ._branches import Binding, Leaf, Numbers, Request, Source, leaf
-from ._tables import cast, glue, table
+from ._branch_map import Binding, Leaf, Numbers, Request, Source, leaf
+from ._table_builders import cast, glue, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from e2edist.imaging.batch import Array, Ragged
+    from e2edist.imaging.event_batch import Array, Ragged
 
-    from ._branches import Kind, Lists
+    from ._branch_map import Kind, Lists
 
 TREES = ("Events",)
 LABELS: dict[str, tuple[str, ...]] = {

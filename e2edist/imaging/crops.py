@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._kernel import kernel
-from .batch import Array
+from ._numba import kernel
+from .event_batch import Array
 from .geometry import EB_FIRST_ROW, EB_SHAPE, ECAL_SHAPE, HBHE_SHAPE
 from .layers import Hits
 

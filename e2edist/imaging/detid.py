@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._kernel import Scalar, kernel
-from .batch import Array
+from ._numba import Scalar, kernel
+from .event_batch import Array
 
 ECAL, HCAL = 3, 4
 _EB, _EE = 1, 2

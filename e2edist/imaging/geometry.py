@@ -12,8 +12,8 @@ from math import floor, isnan, pi
 
 import numpy as np
 
-from ._kernel import Scalar, kernel
-from .batch import Array
+from ._numba import Scalar, kernel
+from .event_batch import Array
 
 EB_SHAPE = (170, 360)
 ECAL_SHAPE = (280, 360)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._kernel import kernel
-from .batch import TRACKER_LAYERS, Array, Columns, EventBatch
+from ._numba import kernel
 from .detid import depth1_towers, eb_pixels, ee_plane_pixels, ee_stitched_pixels, hbhe_pixels
+from .event_batch import TRACKER_LAYERS, Array, Columns, EventBatch
 from .geometry import (
     EB_FIRST_ROW,
     EB_SHAPE,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .batch import OBJECT_KINDS, Array, EventBatch
+from .event_batch import OBJECT_KINDS, Array, EventBatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from math import isfinite
 
 import numpy as np
 
-from ._kernel import Scalar, kernel
-from .batch import Array
+from ._numba import Scalar, kernel
 from .detid import tower_column
+from .event_batch import Array
 from .geometry import EB_FIRST_ROW, eta_row, phi_column, tower_at
 from .layers import Hits
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from e2edist.config.tagger import ToleranceSpec
-from e2edist.imaging.batch import Array
+from e2edist.imaging.event_batch import Array
 
 #: Differences up to 8 units in the last place of a float32 say nothing about the order of objects.
 _ROUNDING = 2.0**-20

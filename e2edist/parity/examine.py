@@ -15,7 +15,7 @@ from e2edist.config.model_files import model_files
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import EngineOptions, check_stability, make_engine, runtime
 from e2edist.errors import DeviceError, InputError, ModelError
-from e2edist.imaging.batch import Array
+from e2edist.imaging.event_batch import Array
 
 from .compare import Difference, auc, compare
 from .reference_objects import ReferenceObjects

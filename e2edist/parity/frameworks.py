@@ -18,7 +18,7 @@ import numpy as np
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import first_line
 from e2edist.errors import ModelError
-from e2edist.imaging.batch import Array
+from e2edist.imaging.event_batch import Array
 
 from .reference_objects import ReferenceObjects
 from .reference_scores import Reference, as_columns

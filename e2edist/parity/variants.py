@@ -12,7 +12,7 @@ import numpy as np
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import Engine, EngineOptions, Feed, make_engine, open_feed, runtime
 from e2edist.errors import DeviceError, ModelError
-from e2edist.imaging.batch import Array
+from e2edist.imaging.event_batch import Array
 
 from .reduced_precision import to_half, to_int8
 from .reference_objects import ReferenceObjects, crops_of

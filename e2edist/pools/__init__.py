@@ -17,13 +17,13 @@ from typing import Any, Literal, Protocol
 from e2edist.config.site import PoolSpec
 from e2edist.plugins import load
 
-from ._config import configured
 from ._containers import python_command
 from ._controller import ControllerJob, make_controller
-from ._host import check_host
-from ._images import image_of
+from ._dask_config import configured
+from ._host_limits import check_host
+from ._image_digest import image_of
+from ._pool_start import Start, StoppedError
 from ._queues import Queue, is_batch, queue_of
-from ._start import Start, StoppedError
 from ._telemetry import Telemetry
 
 __all__ = [
@@ -162,13 +162,13 @@ class Place:
 
     def certificates(self, spec: PoolSpec) -> Any:
         """Return the campaign's certificates, made where they are missing."""
-        from ._tls import make_certificates
+        from ._certificates import make_certificates
 
         return make_certificates(self.tls_folder(spec))
 
     def hub(self, spec: PoolSpec) -> Any:
         """Return the scheduler that pools of batch jobs share, started at the first call."""
-        from ._hub import Hub
+        from ._shared_scheduler import Hub
 
         if self._hub is None:
             self._hub = Hub(self.tls_folder(spec), spec.job)
@@ -182,14 +182,14 @@ class Place:
 
 def show(telemetry: Telemetry) -> AbstractContextManager[None]:
     """Show a campaign on dashboards and metrics of the schedulers that start in this process meanwhile."""
-    from ._page import shown
+    from ._dashboard_page import shown
 
     return shown(telemetry)
 
 
 def told_to_end() -> bool:
     """Whether this task is to end after its current step: its pool is stopped, or its worker told to end."""
-    from ._notice import told_to_end
+    from ._preemption import told_to_end
 
     return told_to_end()
 

@@ -13,7 +13,7 @@ from e2edist.config.controller import VACATE_S, ControllerSpec
 from e2edist.errors import ResourceError
 
 from ._containers import check_job_path, htcondor_attributes, literal, python_command
-from ._crew import call
+from ._job_supervisor import call
 
 #: Of the controller, in the campaign's folder.
 SCRIPT, JOB_LOG = ".controller.sh", "controller.log"

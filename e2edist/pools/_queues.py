@@ -9,7 +9,7 @@ from typing import Any
 
 from e2edist.errors import unknown_name
 
-from ._crew import call
+from ._job_supervisor import call
 
 _SLURM_QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
 _SLURM_RUNNING = {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"}

@@ -10,8 +10,8 @@ import os
 import signal
 import sys
 
-from ._config import VARIABLE, configure_worker
-from ._logs import OrdinaryEnd
+from ._dask_config import VARIABLE, configure_worker
+from ._dask_logs import OrdinaryEnd
 
 _OPTION = "--dask-table"
 _NOBODY = (
@@ -35,8 +35,8 @@ def main() -> None:
     from distributed import nanny
     from distributed.cli import dask_worker
 
-    from ._orphan import WatchingNanny
-    from ._process import ConfiguredProcess
+    from ._orphaned_workers import WatchingNanny
+    from ._worker_process import ConfiguredProcess
 
     vars(dask_worker)["Nanny"] = WatchingNanny
     nanny.AsyncProcess = ConfiguredProcess  # type: ignore[attr-defined]

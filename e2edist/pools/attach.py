@@ -15,8 +15,8 @@ from e2edist.config.site import PoolSpec
 from e2edist.errors import ResourceError, SpecError
 
 from . import Place, Setup
-from ._dask import DaskPool, settings
-from ._tls import read_certificates
+from ._certificates import read_certificates
+from ._dask_pool import DaskPool, settings
 
 _CONNECT_S = 30
 

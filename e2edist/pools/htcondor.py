@@ -11,12 +11,12 @@ from e2edist.config.site import PoolSpec
 from e2edist.errors import ResourceError, SpecError
 
 from . import Place, Setup
-from ._batch import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of
+from ._batch_pool import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of
+from ._certificates import certificate_files
 from ._containers import htcondor_attributes, literal, worker_command
-from ._crew import call
+from ._job_supervisor import call
 from ._jobqueue import HTCondorJob
 from ._queues import queue_of
-from ._tls import certificate_files
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from e2edist.config.site import PoolSpec
 from e2edist.errors import MORE_THREADS, NO_THREAD, CampaignError, ResourceError
 
 from . import Place, Setup, StoppedError
-from ._dask import DaskPool, settings
-from ._hub import dashboard_address
+from ._dask_pool import DaskPool, settings
+from ._shared_scheduler import dashboard_address
 from ._signals import signals_blocked
 
 log = logging.getLogger(__name__)

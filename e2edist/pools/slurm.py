@@ -11,9 +11,9 @@ from pathlib import Path
 from e2edist.config.site import PoolSpec
 
 from . import Place, Setup
-from ._batch import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of
+from ._batch_pool import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of
 from ._containers import worker_command
-from ._crew import call
+from ._job_supervisor import call
 from ._jobqueue import SLURMJob
 from ._queues import queue_of
 

@@ -18,7 +18,7 @@ from e2edist.campaign.ledger import read_receipts
 from e2edist.campaign.plan import Plan, read_plan
 from e2edist.campaign.summary import Summary, summarise
 from e2edist.errors import OutputError
-from e2edist.imaging.batch import Array
+from e2edist.imaging.event_batch import Array
 from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import EVENTSETUP, Receipt, StageTimes
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from e2edist.config.text import read_text
+from e2edist.config.text_files import read_text
 from e2edist.errors import InputError
 from e2edist.records.receipt import EVENTSETUP
 from e2edist.storage.publish import publish

@@ -15,8 +15,8 @@ from e2edist.config._toml import parse
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import EngineOptions
 from e2edist.errors import E2EError
-from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Normalisation, blank, paint
+from e2edist.imaging.event_batch import Array
 from e2edist.records.chunk import Chunk
 from e2edist.storage.parts import read_columns
 

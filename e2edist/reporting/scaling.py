@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2edist.config.text import read_text
+from e2edist.config.text_files import read_text
 from e2edist.errors import InputError
 
 KINDS, MODES = ("simulated", "measured"), ("strong", "weak")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from e2edist.campaign.chunk import PREDICTIONS
-from e2edist.imaging.batch import Array
+from e2edist.imaging.event_batch import Array
 from e2edist.storage.parts import parquet_file
 
 #: So fine that the area under the curve is exact to some 1e-5; figures take fewer.

@@ -19,9 +19,9 @@ from e2edist.errors import BranchError, E2EError, InputError, UnsplitError
 from e2edist.process import expand_home
 from e2edist.urls import host, identity, local_path, public, replicas
 
-from ._cache import Cache, Copy, ScratchError
-from ._journal import RENEW, Attempt, InputOptions, Journal, attempts_of, is_refused
-from ._remote import connect, forget, prepare
+from ._input_cache import Cache, Copy, ScratchError
+from ._remote_files import connect, forget, prepare
+from .read_attempts import RENEW, Attempt, InputOptions, Journal, attempts_of, is_refused
 
 __all__ = [
     "RENEW",

@@ -14,7 +14,7 @@ from e2edist.engines import EngineOptions
 from e2edist.errors import DeviceError, E2EError
 from e2edist.pools import Place, Pool, Setup, open_pool
 
-from .bench import Sample, Speed, prepare, time_pool, wait_for_workers
+from .measure import Sample, Speed, prepare, time_pool, wait_for_workers
 
 #: A setting must be better by so much to count as better ...
 GAIN = 0.03

@@ -13,7 +13,7 @@ import uproot
 from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.formats import open_events
-from e2edist.imaging.batch import TABLES
+from e2edist.imaging.event_batch import TABLES
 
 PREFIX = {"EB": "EBRecHit", "EE": "EERecHit", "HBHE": "HBHERecHit", "tracks": "Track"}
 PREFIX |= {"photon": "Photon", "electron": "GsfElectron", "jet": "PFJet"}

@@ -26,7 +26,7 @@ _state = {}
 def start(threads):
     from distributed import LocalCluster
 
-    from e2edist.pools._dask import settings
+    from e2edist.pools._dask_pool import settings
 
     with settings():
         cluster = LocalCluster(

@@ -85,7 +85,7 @@ def simulated_cluster(workers: int, seconds: float) -> Iterator[Any]:
     """Start a scheduler in this process and workers in others; give the cluster."""
     from distributed import LocalCluster
 
-    from e2edist.pools._dask import settings
+    from e2edist.pools._dask_pool import settings
 
     with settings():
         cluster = LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None)
@@ -105,8 +105,8 @@ def run_dask(folder: Path, chunks: int, workers: int, seconds: float) -> None:
     """Time the driver and the scheduler on workers that only wait."""
     from distributed import Client
 
-    from e2edist.pools._batch import resource_of
-    from e2edist.pools._dask import DaskPool
+    from e2edist.pools._batch_pool import resource_of
+    from e2edist.pools._dask_pool import DaskPool
 
     plan = make_plan(chunks)
     with simulated_cluster(workers, seconds) as cluster:

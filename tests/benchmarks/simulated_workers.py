@@ -18,7 +18,7 @@ from distributed import Worker
 from simulated import make_receipt
 
 from e2edist.campaign import chunk as real
-from e2edist.pools._batch import resource_of
+from e2edist.pools._batch_pool import resource_of
 from e2edist.records.chunk import Chunk
 
 _SETTINGS = {

@@ -30,8 +30,8 @@ from handmade import (
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from e2edist.imaging.batch import EventBatch
 from e2edist.imaging.crops import Window, cut, dense
+from e2edist.imaging.event_batch import EventBatch
 from e2edist.imaging.layers import fill
 from e2edist.imaging.seeds import STATUSES, cut_objects
 

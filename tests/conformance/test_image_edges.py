@@ -31,9 +31,9 @@ from handmade import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2edist.imaging.batch import EventBatch
 from e2edist.imaging.crops import frame, upsample
 from e2edist.imaging.detid import eb_index, ee_index, hbhe_index
+from e2edist.imaging.event_batch import EventBatch
 from e2edist.imaging.layers import LAYERS, FillOptions, fill, hbhe_depth1
 
 # ---- identifiers

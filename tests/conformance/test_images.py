@@ -6,8 +6,8 @@ import pytest
 import uproot
 
 from e2edist.formats import open_events
-from e2edist.imaging.batch import EventBatch, Ragged
 from e2edist.imaging.crops import Normalisation, Window, cut, dense, frame, upsample
+from e2edist.imaging.event_batch import EventBatch, Ragged
 from e2edist.imaging.layers import FillOptions, fill, hbhe_depth1
 from e2edist.imaging.seeds import STATUSES, cut_objects, seed_eb, seed_jet
 

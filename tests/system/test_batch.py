@@ -9,7 +9,7 @@ from lab import until
 from runs import knock, receipts, verb
 
 from e2edist import aggregate
-from e2edist.pools._tls import read_certificates
+from e2edist.pools._certificates import read_certificates
 
 slow = pytest.mark.slow
 

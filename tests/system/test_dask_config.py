@@ -15,7 +15,7 @@ from servers import Web
 
 from e2edist.config.site import PoolSpec, load_site, site_folder
 from e2edist.pools import configured, preview
-from e2edist.pools._tls import make_certificates
+from e2edist.pools._certificates import make_certificates
 
 #: What is valid, and would change jobs or scheduler.
 SLURM = {

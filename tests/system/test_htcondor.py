@@ -8,7 +8,7 @@ from servers import Web
 from e2edist.campaign import chunk
 from e2edist.config.site import load_site
 from e2edist.pools import preview
-from e2edist.pools._tls import read_certificates
+from e2edist.pools._certificates import read_certificates
 
 pytestmark = pytest.mark.parametrize("system", ["htcondor"], indirect=True)
 

@@ -10,8 +10,8 @@ from lab import until
 from runs import receipts
 
 from e2edist.errors import ResourceError
-from e2edist.pools import Setup, _lost
-from e2edist.pools._dask import DaskPool, settings
+from e2edist.pools import Setup, _lost_tasks
+from e2edist.pools._dask_pool import DaskPool, settings
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def cluster():
 def pool(cluster, monkeypatch):
     """A pool that looks for its tasks all the time."""
     for name, seconds in {"_LOOK_S": 0.1, "_GRACE_S": 0.3, "_ASK_S": 0.2, "_ASK_GRACE_S": 0.5}.items():
-        monkeypatch.setattr(_lost, name, seconds)
+        monkeypatch.setattr(_lost_tasks, name, seconds)
     with Client(cluster, set_as_default=False) as client:
         yield DaskPool("here", client, Setup(divmod, (7, 2)))
 

@@ -12,7 +12,7 @@ from runs import ROOT, environment
 
 from e2edist.config.site import PoolSpec
 from e2edist.pools import Place, Setup, told_to_end
-from e2edist.pools._batch import open_batch_pool
+from e2edist.pools._batch_pool import open_batch_pool
 from e2edist.pools.slurm import Slurm
 
 pytestmark = pytest.mark.slow

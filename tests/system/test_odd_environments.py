@@ -211,13 +211,13 @@ def test_a_folder_of_somebody_else_is_not_taken_for_a_private_one(nowhere):
 def compiled(cwd, **env):
     """Run a kernel in a new process; return where its code is kept."""
     code = (
-        "from e2edist.imaging._kernel import kernel\n"
+        "from e2edist.imaging._numba import kernel\n"
         "import kernels\n"
         "assert kernels.twice(21) == 42\n"
         "print(getattr(kernels.twice, '_cache').cache_path)"
     )
     (cwd / "run.py").write_text(code, encoding="utf-8")
-    text = "from e2edist.imaging._kernel import kernel\n@kernel\ndef twice(x):\n    return 2 * x\n"
+    text = "from e2edist.imaging._numba import kernel\n@kernel\ndef twice(x):\n    return 2 * x\n"
     (cwd / "kernels.py").write_text(text, encoding="utf-8")
     code, out, err = shell("$PY run.py", cwd, **env)
     assert (code, err) == (0, ""), err

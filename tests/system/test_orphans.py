@@ -10,7 +10,7 @@ from distributed.security import Security
 from lab import FAULTS, Lab, end_group, members, until
 from runs import ROOT, environment
 
-from e2edist.pools import _orphan
+from e2edist.pools import _orphaned_workers
 
 #: A worker must be gone so long after its driver.
 GONE_S = 60
@@ -86,7 +86,7 @@ def start_both(request, start, tmp_path):
 
 
 def test_the_worker_of_a_job_that_imports_for_long_joins(start_both):
-    scheduler, worker = start_both(3 * _orphan._LOOK_S)
+    scheduler, worker = start_both(3 * _orphaned_workers._LOOK_S)
     assert scheduler.stdout.readline() == "joined\n"
     assert worker.poll() is None
 

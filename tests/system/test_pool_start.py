@@ -10,8 +10,8 @@ from distributed.comm.core import CommClosedError
 from lab import until
 
 from e2edist.errors import ResourceError
-from e2edist.pools import Setup, _introduce, told_to_end
-from e2edist.pools._dask import DaskPool, settings
+from e2edist.pools import Setup, _worker_setup, told_to_end
+from e2edist.pools._dask_pool import DaskPool, settings
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def failing(client, monkeypatch, times):
         return register(plugin)
 
     monkeypatch.setattr(client, "register_plugin", register_plugin)
-    monkeypatch.setattr(_introduce, "_PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr(_worker_setup, "_PAUSES_S", (0.01, 0.01))
     return lost
 
 

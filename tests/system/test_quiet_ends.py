@@ -13,7 +13,7 @@ from runs import environment
 
 from e2edist.config.site import PoolSpec
 from e2edist.pools import configured, preview
-from e2edist.pools._tls import make_certificates
+from e2edist.pools._certificates import make_certificates
 
 SCHEDULER = """
 import asyncio, sys
@@ -21,7 +21,7 @@ from pathlib import Path
 from e2edist.pools import configured
 async def serve(folder):
     from distributed import Scheduler
-    from e2edist.pools._tls import read_certificates
+    from e2edist.pools._certificates import read_certificates
     options = {"protocol": "tls://", "host": "127.0.0.1", "port": 0, "dashboard_address": "127.0.0.1:0"}
     async with Scheduler(**options, security=read_certificates(folder)) as scheduler:
         print(scheduler.address, flush=True)

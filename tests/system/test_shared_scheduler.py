@@ -7,7 +7,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from e2edist.pools import Setup
-from e2edist.pools._dask import DaskPool, settings
+from e2edist.pools._dask_pool import DaskPool, settings
 
 
 @dataclass

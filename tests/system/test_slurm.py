@@ -10,7 +10,7 @@ from lab import until
 
 from e2edist.config.site import load_site
 from e2edist.pools import preview
-from e2edist.pools._tls import read_certificates
+from e2edist.pools._certificates import read_certificates
 
 pytestmark = pytest.mark.parametrize("system", ["slurm"], indirect=True)
 

@@ -15,9 +15,9 @@ import uproot
 from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.errors import EntriesError, InputError
-from e2edist.formats import _kept, _reader, forget_files, inspect, open_events, read_events
+from e2edist.formats import _file_cache, _reader, forget_files, inspect, open_events, read_events
 from e2edist.formats._baskets import Baskets, read_baskets
-from e2edist.formats._branches import Leaf, _packed, raw_bytes
+from e2edist.formats._branch_map import Leaf, _packed, raw_bytes
 
 TOP = load_tagger("top").columns()
 LISTS = [[1.5], [], [2.5, -3.0, 4.0], [8.0]]
@@ -211,7 +211,7 @@ def opened(monkeypatch):
         calls.append(arguments)
         return open_events(*arguments)
 
-    monkeypatch.setattr(_kept, "open_events", count)
+    monkeypatch.setattr(_file_cache, "open_events", count)
     return calls
 
 
@@ -219,7 +219,7 @@ def test_a_file_stays_open_until_its_last_entry_is_read(file, monkeypatch):
     calls, columns = opened(monkeypatch), load_tagger("eg").columns()
     parts = [read_events(file, columns, {}, start, start + 20) for start in (0, 20, 40)]
     assert len(calls) == 1
-    assert not _kept._kept
+    assert not _file_cache._kept
     with open_events(file, columns) as reader:
         whole = reader.read(0, 60)
     together = np.concatenate([part["EB"]["energy"] for part in parts])
@@ -239,7 +239,7 @@ def test_other_columns_or_another_file_of_the_name_are_opened_anew(file, monkeyp
 def test_a_file_that_hung_up_is_opened_once_more(file, monkeypatch):
     calls, columns = opened(monkeypatch), load_tagger("eg").columns()
     read_events(file, columns, {}, 0, 20)
-    _kept._kept[0][1]._opened.directory.file.source.close()
+    _file_cache._kept[0][1]._opened.directory.file.source.close()
     assert read_events(file, columns, {}, 20, 40).events == 20
     assert len(calls) == 2
 
@@ -265,7 +265,7 @@ def test_no_more_than_a_few_files_stay_open(tmp_path, monkeypatch):
     for path in make_events(tmp_path, "eg", 120, 1, files=6):
         read_events(inspect(str(path)), columns, {}, 0, 10)
     assert len(calls) == 6
-    assert len(_kept._kept) == _kept._KEPT
+    assert len(_file_cache._kept) == _file_cache._KEPT
     forget_files()
 
 

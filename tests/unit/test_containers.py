@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from e2edist.config.jobs import ContainerSpec, JobSpec
 from e2edist.pools._containers import htcondor_attributes, python_command, worker_command
-from e2edist.pools._images import UNKNOWN, _digest, image_of
+from e2edist.pools._image_digest import UNKNOWN, _digest, image_of
 
 ODD = "/da ta/o'x"
 WORDS = {

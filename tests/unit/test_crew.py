@@ -9,8 +9,8 @@ import pytest
 
 from e2edist.config.jobs import JobSpec
 from e2edist.errors import ResourceError
-from e2edist.pools import _crew
-from e2edist.pools._crew import Crew, call
+from e2edist.pools import _job_supervisor
+from e2edist.pools._job_supervisor import Crew, call
 
 
 class Scripted:
@@ -63,7 +63,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     made = Clock()
-    monkeypatch.setattr(_crew, "time", made)
+    monkeypatch.setattr(_job_supervisor, "time", made)
     return made
 
 

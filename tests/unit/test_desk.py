@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2edist.pools._desk import Desk
+from e2edist.pools._worker_slots import Desk
 
 
 def test_no_worker_is_named_before_any_is_known():

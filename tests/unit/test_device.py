@@ -15,7 +15,7 @@ from models import write_model
 from receipts import make_receipt
 
 from e2edist.checks import smoke_test
-from e2edist.engines import EngineOptions, _cuda, _device, _nodes, _session
+from e2edist.engines import EngineOptions, _cuda, _device, _node_placement, _session
 from e2edist.engines._cuda import Device, DriverError
 from e2edist.errors import DeviceError, ModelError
 
@@ -168,7 +168,7 @@ def test_tf32_is_told_as_it_is_with_the_variable_that_stands_above_all_settings(
 def test_a_session_remembers_which_provider_has_which_node_and_never_falls_back_later(tmp_path):
     path = str(write_model(tmp_path / "m.onnx"))
     session = _session.open_session(path, path, EngineOptions())
-    placed = _nodes.placement(session)
+    placed = _node_placement.placement(session)
     assert placed.keys() == {"CPUExecutionProvider"}
     assert placed["CPUExecutionProvider"]["Conv"] == 1
     # Else onnxruntime itself runs on the CPU from the first failure on, with a line on stdout.
@@ -177,25 +177,25 @@ def test_a_session_remembers_which_provider_has_which_node_and_never_falls_back_
 
 def test_nodes_that_are_left_to_the_cpu_are_told_in_receipts():
     placed = {CUDA: Counter(Conv=10, Relu=9), "CPUExecutionProvider": Counter(Shape=2, Gather=1)}
-    assert _nodes.facts(placed, CUDA) == {
+    assert _node_placement.facts(placed, CUDA) == {
         "nodes": "19 on CUDAExecutionProvider, of 22",
         "cpu_nodes": "2 Shape, 1 Gather",
     }
     both = {TENSORRT: Counter(Conv=10), CUDA: Counter(ScatterElements=1)}
-    assert _nodes.facts(both, TENSORRT) == {"nodes": f"10 on {TENSORRT}, 1 on {CUDA}, of 11"}
-    assert "not told" in _nodes.facts({}, CUDA)["nodes"]
+    assert _node_placement.facts(both, TENSORRT) == {"nodes": f"10 on {TENSORRT}, 1 on {CUDA}, of 11"}
+    assert "not told" in _node_placement.facts({}, CUDA)["nodes"]
 
 
 def test_a_provider_that_takes_no_node_of_a_model_is_no_proof_of_a_device(tmp_path, monkeypatch):
-    assert _nodes.nothing_of({}, CUDA) == ""
-    assert _nodes.nothing_of({CUDA: Counter(Conv=1)}, CUDA) == ""
+    assert _node_placement.nothing_of({}, CUDA) == ""
+    assert _node_placement.nothing_of({CUDA: Counter(Conv=1)}, CUDA) == ""
     path = str(write_model(tmp_path / "m.onnx"))
     monkeypatch.setattr(_session, "_check_device", lambda provider, ort: None)
     monkeypatch.setattr(_session, "provider_settings", lambda options, path: ["CPUExecutionProvider"])
     with pytest.raises(DeviceError, match="the model would run on CPUExecutionProvider"):
         _session.open_session(path, path, EngineOptions(provider="cuda"))
     monkeypatch.setitem(_session.PROVIDERS, "cuda", "CPUExecutionProvider")
-    monkeypatch.setattr(_nodes, "placement", lambda session: {"Other": Counter(Conv=1, Relu=1)})
+    monkeypatch.setattr(_node_placement, "placement", lambda session: {"Other": Counter(Conv=1, Relu=1)})
     with pytest.raises(ModelError, match="takes none of its 2 nodes: 1 Conv, 1 Relu"):
         _session.open_session(path, path, EngineOptions(provider="cuda"))
 

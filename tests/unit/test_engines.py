@@ -12,7 +12,7 @@ from models import write_model, write_tagger
 
 from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions, make_engine, open_engine
-from e2edist.engines._slots import ImageLoader, ListLoader, SlotFeed
+from e2edist.engines._io_buffers import ImageLoader, ListLoader, SlotFeed
 from e2edist.errors import ModelError, UnknownNameError
 from e2edist.imaging.crops import Crops
 

@@ -14,9 +14,9 @@ import uproot
 from e2edist import formats
 from e2edist.errors import BranchError, ChangedFileError, InputError, UnknownNameError, UnsplitError
 from e2edist.formats import edm
-from e2edist.formats._auxiliary import event_numbers
-from e2edist.formats._branches import Faults, Lists, Request
-from e2edist.formats._tracks import first_of_each, track_column
+from e2edist.formats._branch_map import Faults, Lists, Request
+from e2edist.formats._event_ids import event_numbers
+from e2edist.formats._track_columns import first_of_each, track_column
 
 HITS = frozenset({"detid", "energy"})
 P4 = frozenset({"pt", "eta", "phi"})

@@ -249,7 +249,7 @@ def test_a_tree_that_no_format_knows_lists_the_formats(data):
 
 
 def test_a_plain_double32_leaf_is_read_as_the_float_it_is(data):
-    from e2edist.formats._branches import Faults, leaf
+    from e2edist.formats._branch_map import Faults, leaf
 
     with uproot.open(data / "odd/leaves.root") as file:
         tree, faults = file["tree"], Faults("leaves.root")

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from e2edist.cli.signals import Signals, catch_signals
-from e2edist.pools import Place, StoppedError, _start
+from e2edist.pools import Place, StoppedError, _pool_start
 
 
 def twice(signals, gap_s=0.0):
@@ -77,7 +77,7 @@ class SomePool:
 
 
 def test_a_pool_that_is_there_too_late_is_closed(tmp_path, monkeypatch):
-    monkeypatch.setattr(_start, "_GIVE_UP_S", 0.1)
+    monkeypatch.setattr(_pool_start, "_GIVE_UP_S", 0.1)
     stop, go, pool = threading.Event(), threading.Event(), SomePool()
     place = Place(tmp_path, stop)
 

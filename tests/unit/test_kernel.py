@@ -3,7 +3,7 @@
 import pytest
 from numba.core.caching import CacheImpl
 
-from e2edist.imaging._kernel import kernel
+from e2edist.imaging._numba import kernel
 
 
 @pytest.mark.parametrize("places", [True, False])

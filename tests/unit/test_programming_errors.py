@@ -90,7 +90,7 @@ def test_a_bug_at_planning_is_told_once_and_names_no_file_as_damaged(plugin, eve
 
 
 def test_a_plug_in_that_uses_a_function_of_ours_wrongly_is_named_itself(plugin, events):
-    path = plugin(bind="from e2edist.formats._tables import cast; cast(None, 3, None)")
+    path = plugin(bind="from e2edist.formats._table_builders import cast; cast(None, 3, None)")
     with pytest.raises(TypeError) as caught:
         formats.open_events(events, HITS, format="odd")
     assert as_bug(caught.value).place.startswith(str(path))

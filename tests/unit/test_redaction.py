@@ -11,7 +11,7 @@ from e2edist.campaign.logfile import log_to
 from e2edist.errors import E2EError, InputError, guarded
 from e2edist.records.chunk import Chunk
 from e2edist.records.failure import Failure
-from e2edist.storage._journal import Journal
+from e2edist.storage.read_attempts import Journal
 from e2edist.urls import canonical, identity, public, redact
 
 TOKEN = "SECRETabc.def-ghi"

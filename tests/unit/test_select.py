@@ -13,9 +13,9 @@ from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.formats import open_events
 from e2edist.imaging import layers
-from e2edist.imaging.batch import OBJECT_KINDS
+from e2edist.imaging.event_batch import OBJECT_KINDS
 from e2edist.imaging.seeds import OK
-from e2edist.imaging.select import select
+from e2edist.imaging.select_events import select
 
 #: Cuts in GeV harder than the taggers' own, so that whole events are left out.
 HARD = {"eg": 30.0, "qg": 60.0, "top": 450.0}

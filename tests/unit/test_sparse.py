@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models import JETS, write_model, write_tagger
 
 from e2edist.config.tagger import load_tagger
-from e2edist.engines import EngineOptions, _cuda, _session, _slots, _sparse, make_engine, open_feed
+from e2edist.engines import EngineOptions, _cuda, _io_buffers, _session, _sparse_graph, make_engine, open_feed
 from e2edist.engines import onnx as engine_module
 from e2edist.errors import ModelError
 from e2edist.imaging.crops import Crops, dense
@@ -115,14 +115,16 @@ def test_the_graph_makes_the_images_of_crops_dense_bit_for_bit(build, layout, op
     import onnxruntime
 
     tagger, crops = build(layout=layout), random_crops(5, seed=3)
-    target, rule = _sparse.Target("image", "float32", 5, 3, 32), tagger.normalisation
+    target, rule = _sparse_graph.Target("image", "float32", 5, 3, 32), tagger.normalisation
     model = onnx.helper.make_model(
-        _sparse._graph(target, rule, opset), opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=6
+        _sparse_graph._graph(target, rule, opset),
+        opset_imports=[onnx.helper.make_opsetid("", opset)],
+        ir_version=6,
     )
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    slot = _slots.ListLoader(crops, rule, adds=opset >= 16)
-    rack = _slots.Rack(onnxruntime, [session], "cpu", staged=False)
+    slot = _io_buffers.ListLoader(crops, rule, adds=opset >= 16)
+    rack = _io_buffers.Rack(onnxruntime, [session], "cpu", staged=False)
     held = rack.take(slot.inputs(0, 5))
     slot.fill(held, 0, 5)
     held.upload()
@@ -140,11 +142,11 @@ def test_a_batch_with_more_pixels_than_an_index_can_tell_is_refused(build):
 
 
 def test_lists_are_padded_to_few_lengths_and_by_a_quarter_at_most():
-    lengths = [_sparse.length(count) for count in range(100_000)]
+    lengths = [_sparse_graph.length(count) for count in range(100_000)]
     assert all(size >= count for count, size in enumerate(lengths))
     assert all(size <= 1.25 * count for count, size in enumerate(lengths) if count > 256)
     assert len(set(lengths)) < 40
-    few = [_sparse.length(count, few=True) for count in range(100_000)]
+    few = [_sparse_graph.length(count, few=True) for count in range(100_000)]
     assert all(count <= size <= max(256, 4 * count) for count, size in enumerate(few))
     assert sorted(set(few)) == [256, 1024, 4096, 16384, 65536, 262144]
 
@@ -153,8 +155,8 @@ def test_a_feed_keeps_its_buffers_and_answers_in_order(build):
     tagger, crops = build(), random_crops(24)
     engine = make_engine(tagger, EngineOptions(images="sparse", batch=8))
     expected, _ = scores_of(engine, crops, tagger.normalisation)
-    loader = _slots.ListLoader(crops, tagger.normalisation, adds=True)
-    feed = _slots.SlotFeed(engine._rack, loader, engine._answer, depth=2)
+    loader = _io_buffers.ListLoader(crops, tagger.normalisation, adds=True)
+    feed = _io_buffers.SlotFeed(engine._rack, loader, engine._answer, depth=2)
     feed.load(0, 8)
     feed.load(8, 16)
     first = feed.result()["modelOutput"].copy()
@@ -182,9 +184,9 @@ def test_dense_slots_as_on_a_gpu_are_wiped_between_batches(build):
     tagger, crops = build(), random_crops(30)
     engine = make_engine(tagger, EngineOptions(batch=4))
     expected, _ = scores_of(engine, crops, tagger.normalisation)
-    loader = _slots.ImageLoader(crops, tagger.normalisation, "modelInput", (4, 3, 32, 32))
+    loader = _io_buffers.ImageLoader(crops, tagger.normalisation, "modelInput", (4, 3, 32, 32))
     found = []
-    with closing(_slots.SlotFeed(engine._rack, loader, engine._answer, depth=2)) as feed:
+    with closing(_io_buffers.SlotFeed(engine._rack, loader, engine._answer, depth=2)) as feed:
         for start in range(0, 30, 4):
             feed.load(start, min(start + 4, 30))
             found.append(feed.result()["modelOutput"].copy())

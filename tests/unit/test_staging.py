@@ -17,7 +17,7 @@ import pytest
 from slowfs import SlowFS, fake_root
 
 from e2edist.errors import BranchError, ChangedFileError, InputError, ResourceError
-from e2edist.storage import _remote, staging
+from e2edist.storage import _remote_files, staging
 from e2edist.storage.staging import InputOptions, attempts_of, open_input, read_input, stage
 
 MIB = 2**20
@@ -83,7 +83,7 @@ def size(path):
 
 def read_head(path):
     """Read as a reader would, with its kind of error."""
-    return _remote.connect(path, 1.0).read(0, 1000)
+    return _remote_files.connect(path, 1.0).read(0, 1000)
 
 
 # --- where a file is read from
@@ -135,7 +135,7 @@ def test_the_next_server_is_asked_when_one_is_dead(source):
 
 
 def size_of_url(path):
-    return _remote.connect(path, 1.0).size
+    return _remote_files.connect(path, 1.0).size
 
 
 def test_the_error_names_every_try_and_gives_them_as_data():
@@ -188,7 +188,7 @@ def test_a_logical_name_needs_redirectors():
 
 @pytest.mark.parametrize(("url", "extra"), [("root://h//a.root", "xrootd"), ("https://h/a.root", "http")])
 def test_a_missing_package_is_named_with_its_extra(monkeypatch, url, extra):
-    monkeypatch.setattr(_remote, "find_spec", lambda _: None)
+    monkeypatch.setattr(_remote_files, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=rf"not installed .*e2edist\[{extra}\]"):
         read_input(url, InputOptions(), str)
 

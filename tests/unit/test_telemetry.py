@@ -5,7 +5,7 @@ from receipts import CHUNK, make_receipt
 
 from e2edist.campaign.progress import Progress
 from e2edist.pools import Telemetry, _telemetry
-from e2edist.pools._page import _Metrics, curves, headline, shown, stages
+from e2edist.pools._dashboard_page import _Metrics, curves, headline, shown, stages
 from e2edist.pools._telemetry import running
 
 

@@ -6,7 +6,7 @@ from e2edist.config.site import PoolSpec, SiteSpec
 from e2edist.engines import EngineOptions, engine_options
 from e2edist.errors import ModelError, SpecError
 from e2edist.tuning import profile as tp
-from e2edist.tuning.bench import Speed, passes_s
+from e2edist.tuning.measure import Speed, passes_s
 from e2edist.tuning.search import Row, Search, Shape, Stopwatch, best_of, climb, crossover, shapes
 
 SHA = "ab" * 32

@@ -19,7 +19,7 @@ from threading import Lock
 from types import CodeType, ModuleType
 from typing import Any
 
-from ._logs import restore_dask_logs, silence_dask_logs
+from ._dask_logs import restore_dask_logs, silence_dask_logs
 
 #: Measured on campaigns of long chunks that hold the GIL for seconds (imports, compiles).
 SETTINGS = {
@@ -130,7 +130,7 @@ class _Change:
         # Not before: some of what it reads, it reads as it is imported.
         from distributed import nanny
 
-        from ._process import ConfiguredProcess
+        from ._worker_process import ConfiguredProcess
 
         self._process = nanny.AsyncProcess  # type: ignore[attr-defined]
         nanny.AsyncProcess = ConfiguredProcess  # type: ignore[attr-defined]

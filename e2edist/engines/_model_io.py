@@ -9,7 +9,7 @@ import numpy as np
 
 from e2edist.config.tagger import RESERVED, OutputSpec, TaggerSpec
 from e2edist.errors import ModelError
-from e2edist.imaging.batch import Array
+from e2edist.imaging.event_batch import Array
 
 _TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from e2edist.errors import InputError, ResourceError
 
-from ._remote import HEADER, Remote, check_header
+from ._remote_files import HEADER, Remote, check_header
 
 _DRAFT, _LOCK, _SPACE = ".draft", ".lock", ".space"
 _GIB = 2**30

@@ -18,8 +18,8 @@ from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import Engine, EngineOptions, forget_engines, open_engine, open_feed
 from e2edist.errors import CampaignError, InputError
 from e2edist.formats import open_events
-from e2edist.imaging.batch import EventBatch
 from e2edist.imaging.crops import Crops
+from e2edist.imaging.event_batch import EventBatch
 from e2edist.pools import Outcome, Pool
 
 #: A worker that does not answer for so long, compiling included, is given up.

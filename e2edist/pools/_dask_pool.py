@@ -18,13 +18,9 @@ from distributed import Client, Future
 from e2edist.errors import MORE_THREADS, ResourceError, SpecError
 
 from . import Outcome, Setup
-from ._ask import ask, dashboard_of, never, tell_workers
-from ._config import configured, table_text
-from ._desk import Desk
-from ._introduce import Introduction, cant_be_set_up
-from ._lost import TaskCheck
-from ._outcome import lost_task, outcome_of
-from ._remote import (
+from ._dask_config import configured, table_text
+from ._lost_tasks import TaskCheck
+from ._remote_calls import (
     UNFIT,
     SetupPlugin,
     count_workers,
@@ -37,6 +33,10 @@ from ._remote import (
     tell,
     unpack,
 )
+from ._scheduler_calls import ask, dashboard_of, never, tell_workers
+from ._task_outcome import lost_task, outcome_of
+from ._worker_setup import Introduction, cant_be_set_up
+from ._worker_slots import Desk
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from distributed import Client
 
 from e2edist.errors import ResourceError
 
-from ._remote import SetupPlugin
+from ._remote_calls import SetupPlugin
 
 #: Pauses before a scheduler that does not answer is asked once more to set workers up.
 _PAUSES_S = (0.5, 1.0, 2.0)

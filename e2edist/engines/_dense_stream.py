@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops, Normalisation, blank, paint
+from e2edist.imaging.event_batch import Array
 
 if TYPE_CHECKING:
     from . import Engine

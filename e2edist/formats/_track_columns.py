@@ -9,9 +9,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from e2edist.imaging.batch import Array
+    from e2edist.imaging.event_batch import Array
 
-    from ._branches import Lists
+    from ._branch_map import Lists
 
 
 def first_of_each(lists: Lists) -> Array:

@@ -15,7 +15,7 @@ from e2edist.errors import BranchError, InputError, UnsplitError, described
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from e2edist.imaging.batch import Array, Columns, Ragged
+    from e2edist.imaging.event_batch import Array, Columns, Ragged
 
 #: Typed as Any: uproot declares neither its exports nor the types of its interpretations.
 uproot: Any = import_module("uproot")

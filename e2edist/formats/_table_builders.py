@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from e2edist.errors import EntriesError
-from e2edist.imaging.batch import TABLES, Array, Ragged
+from e2edist.imaging.event_batch import TABLES, Array, Ragged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._branches import Lists
+    from ._branch_map import Lists
 
 
 def cast(values: Array, dtype: str, what: str) -> Array:

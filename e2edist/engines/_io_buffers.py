@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol
 
-from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops, Normalisation, paint
+from e2edist.imaging.event_batch import Array
 
 from ._cuda import page_aligned, pin
-from ._sparse import PIXEL, VALUE, entries, fill_up, length, pack
+from ._sparse_graph import PIXEL, VALUE, entries, fill_up, length, pack
 
 #: Name -> (shape, dtype) of the inputs of a session.
 Inputs = Mapping[str, tuple[tuple[int, ...], str]]

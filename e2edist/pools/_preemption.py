@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 from distributed import NannyPlugin, Status, Worker, WorkerPlugin, get_worker
 
-from ._remote import task_is_stopped
+from ._remote_calls import task_is_stopped
 
 log = logging.getLogger(__name__)
 

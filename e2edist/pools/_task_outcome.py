@@ -10,7 +10,7 @@ from distributed import Future
 from distributed.scheduler import KilledWorker
 
 from . import Outcome
-from ._remote import unpack
+from ._remote_calls import unpack
 
 #: A receipt is small: what takes longer died with its worker.
 _RESULT_S = 30

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ._kernel import kernel
-from .batch import Array, EventBatch, Ragged
+from ._numba import kernel
+from .event_batch import Array, EventBatch, Ragged
 
 
 @kernel

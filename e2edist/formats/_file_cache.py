@@ -16,7 +16,7 @@ from ._reader import Reader, open_events
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from e2edist.imaging.batch import Columns, EventBatch
+    from e2edist.imaging.event_batch import Columns, EventBatch
 
 #: So many files wait for their next range, those used last; a file is used by one thread at a time.
 _KEPT = 4

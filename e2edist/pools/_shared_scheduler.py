@@ -14,9 +14,9 @@ from distributed.utils import get_ip, get_ip_interface
 from e2edist.config.jobs import JobSpec
 from e2edist.errors import ResourceError
 
-from ._dask import settings
+from ._certificates import make_certificates
+from ._dask_pool import settings
 from ._signals import signals_blocked
-from ._tls import make_certificates
 
 _LOOPBACK = "127.0.0.1"
 _DASHBOARD_PORT = 8787

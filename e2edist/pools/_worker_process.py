@@ -10,8 +10,8 @@ import signal
 import sys
 from typing import Any
 
-from ._config import VARIABLE, configure_worker
-from ._logs import OrdinaryEnd
+from ._dask_config import VARIABLE, configure_worker
+from ._dask_logs import OrdinaryEnd
 
 # As in the processes of workers always.
 if VARIABLE in os.environ:

@@ -19,13 +19,13 @@ from e2edist.process import expand_home
 from e2edist.records.jobs import SubmittedJob, record_job
 
 from . import Place, Setup
-from ._ask import tell_workers
-from ._config import table_text
+from ._certificates import worker_options
 from ._containers import check_job_path
-from ._crew import Batch, Crew
-from ._dask import DaskPool
-from ._notice import DeafPlugin, NoticePlugin, give_up, topic_of
-from ._tls import worker_options
+from ._dask_config import table_text
+from ._dask_pool import DaskPool
+from ._job_supervisor import Batch, Crew
+from ._preemption import DeafPlugin, NoticePlugin, give_up, topic_of
+from ._scheduler_calls import tell_workers
 
 log = logging.getLogger(__name__)
 

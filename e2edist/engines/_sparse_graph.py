@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from e2edist.errors import ModelError
-from e2edist.imaging.batch import Array
 from e2edist.imaging.crops import Crops, Normalisation
+from e2edist.imaging.event_batch import Array
 
-from ._order import in_order
+from ._toposort import in_order
 
 #: Names of ours inside the graph can't meet the model's.
 _P = "e2edist_"

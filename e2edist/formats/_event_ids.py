@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from e2edist.imaging.batch import Array
+    from e2edist.imaging.event_batch import Array
 
-    from ._branches import Lists
+    from ._branch_map import Lists
 
 _COUNT_FLAG = 0x40000000
 _EVENT_ID_BYTES = 18  # version u16, run u32, lumi u32, event u64
