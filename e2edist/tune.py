@@ -131,10 +131,10 @@ def _search(name: str, site: SiteSpec, sample: Sample, budget_s: float, console:
 
 
 def _run(search: Search, site: SiteSpec, folder: Path) -> None:
-    from e2edist.pools import Place, check_host, configured
+    from e2edist.pools import PoolEnvironment, check_host, configured
 
     check_host(search.name, search.spec)
-    place = Place(folder.absolute())
+    place = PoolEnvironment(folder.absolute())
     try:
         with configured(site.dask):
             search.run(len(os.sched_getaffinity(0)), place, _PATIENCE_S)

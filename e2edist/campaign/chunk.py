@@ -16,7 +16,7 @@ from threading import Lock
 import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
-from e2edist.engines import Engine, EngineOptions, open_engine, open_feed
+from e2edist.engines import Engine, EngineOptions, open_engine, open_stream
 from e2edist.formats import FileInfo, read_events
 from e2edist.imaging.crops import dense
 from e2edist.imaging.event_batch import Array, EventBatch
@@ -163,7 +163,7 @@ def predict(images: Images, engine: Engine, tagger: TaggerSpec, clock: Clock) ->
     crops, step = images.crops, engine.batch
     scores = {name: np.empty(crops.objects, dtype) for name, dtype in engine.columns.items()}
     with clock.stage(tagger.frame_module, len(images.objects)):
-        feed = open_feed(engine, crops, tagger.normalisation)
+        feed = open_stream(engine, crops, tagger.normalisation)
     starts, loaded = range(0, crops.objects, step), 0
     with closing(feed):
         for done, start in enumerate(starts):

@@ -16,7 +16,7 @@ from typing import Any
 
 from e2edist.errors import E2EError, ModelError, OutputError, described
 from e2edist.plugins import as_bug, is_bug, mark_plugin
-from e2edist.pools import Outcome, Pool, told_to_end
+from e2edist.pools import Outcome, Pool, is_draining
 from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import Receipt
 
@@ -57,7 +57,7 @@ def run_chunks(key: str, chunks: Iterable[Chunk], budget_s: float) -> list[Fate]
     fates: list[Fate] = []
     until, carried = time.monotonic() + budget_s, 0
     for chunk in chunks:
-        if told_to_end() or (fates and time.monotonic() > until):
+        if is_draining() or (fates and time.monotonic() > until):
             break
         try:
             receipt = run_chunk(key, chunk)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from e2edist.config.model_files import check_planned
 from e2edist.engines import engine_options
-from e2edist.pools import Place, Pool, Setup, StoppedError, image_of, open_pool
+from e2edist.pools import Pool, PoolEnvironment, Setup, StoppedError, image_of, open_pool
 from e2edist.storage.staging import InputOptions
 
 from .chunk import Job, prepare
@@ -29,7 +29,7 @@ def open_pools(
     After an interrupt, `hurry` is called, and the workers are not waited for.
     """
     pools: dict[str, Pool] = {}
-    place = Place(campaign.folder.absolute(), stop)
+    place = PoolEnvironment(campaign.folder.absolute(), stop)
     with ExitStack() as stack:
         stack.callback(place.close)
         try:

@@ -19,7 +19,7 @@ from e2edist.imaging.crops import Crops, Normalisation
 from e2edist.imaging.event_batch import Array
 from e2edist.plugins import load
 
-from ._dense_stream import DenseFeed
+from ._dense_stream import DenseStream
 from ._device import processor as processor
 from ._model_io import image_shape as image_shape
 from ._runtime import first_line as first_line
@@ -89,7 +89,7 @@ def engine_options(pool: PoolSpec, batch: int = 0) -> EngineOptions:
     )
 
 
-class Feed(Protocol):
+class InferenceStream(Protocol):
     """Crops of one chunk on their way through an engine, for one thread.
 
     Attributes
@@ -211,10 +211,10 @@ def open_engine(tagger: TaggerSpec, options: EngineOptions) -> Engine:
         return engine
 
 
-def open_feed(engine: Engine, crops: Crops, rule: Normalisation) -> Feed:
+def open_stream(engine: Engine, crops: Crops, rule: Normalisation) -> InferenceStream:
     """Return the way of crops into an engine: its own method ``feed``, or else dense images."""
     make = getattr(engine, "feed", None)
-    feed: Feed = make(crops, rule) if make else DenseFeed(engine, crops, rule)
+    feed: InferenceStream = make(crops, rule) if make else DenseStream(engine, crops, rule)
     return feed
 
 

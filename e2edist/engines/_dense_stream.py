@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _GROUP_BYTES = 1 << 20
 
 
-class DenseFeed:
-    """The `Feed` of engines that have none of their own."""
+class DenseStream:
+    """The `InferenceStream` of engines that have none of their own."""
 
     depth = 1
 

@@ -23,7 +23,7 @@ from ._sparse_graph import PIXEL, VALUE, entries, fill_up, length, pack
 Inputs = Mapping[str, tuple[tuple[int, ...], str]]
 
 
-class Slot:
+class IOBuffers:
     """The input buffers of one run of one session.
 
     Attributes
@@ -62,7 +62,7 @@ class Slot:
         return list(self._binding.copy_outputs_to_cpu())
 
 
-class Rack:
+class BufferPool:
     """The slots of an engine: one for each run that goes on at a time, kept for the next chunk.
 
     `device` is where the sessions have their inputs; `staged` whether these are copies of the host's.
@@ -71,10 +71,10 @@ class Rack:
     def __init__(self, ort: Any, sessions: Sequence[Any], device: str, *, staged: bool) -> None:
         self._ort, self._sessions = ort, sessions
         self._device, self._staged = device, staged
-        self._free: dict[Any, list[Slot]] = {}
+        self._free: dict[Any, list[IOBuffers]] = {}
         self._made, self._lock = 0, Lock()
 
-    def take(self, inputs: Inputs) -> Slot:
+    def take(self, inputs: Inputs) -> IOBuffers:
         """Return a slot with such inputs that nobody else has."""
         key = tuple(inputs.items())
         with self._lock:
@@ -82,9 +82,9 @@ class Rack:
                 return waiting.pop()
             session = self._sessions[self._made % len(self._sessions)]
             self._made += 1
-        return Slot(self._ort, session, inputs, self._device, staged=self._staged)
+        return IOBuffers(self._ort, session, inputs, self._device, staged=self._staged)
 
-    def give(self, slot: Slot) -> None:
+    def give(self, slot: IOBuffers) -> None:
         """Take a slot back."""
         key = tuple((name, (array.shape, array.dtype.name)) for name, array in slot.host.items())
         with self._lock:
@@ -97,7 +97,7 @@ class Loader(Protocol):
     def inputs(self, start: int, stop: int) -> Inputs:
         """Return the shapes of the inputs for the crops start:stop."""
 
-    def fill(self, slot: Slot, start: int, stop: int) -> int:
+    def fill(self, slot: IOBuffers, start: int, stop: int) -> int:
         """Write the crops start:stop into a slot; return the bytes that go to the device."""
 
 
@@ -114,7 +114,7 @@ class ListLoader:
         size = length(entries(self.crops, start, stop), few=self.few)
         return {PIXEL: ((size,), "int32"), VALUE: ((size,), "float32")}
 
-    def fill(self, slot: Slot, start: int, stop: int) -> int:
+    def fill(self, slot: IOBuffers, start: int, stop: int) -> int:
         pixel, value = slot.host[PIXEL], slot.host[VALUE]
         pack(self.crops, (start, stop), self.rule, pixel, value)
         if not self.adds:
@@ -134,7 +134,7 @@ class ImageLoader:
     def inputs(self, start: int, stop: int) -> Inputs:  # noqa: ARG002
         return {self.name: (self.shape, "float32")}
 
-    def fill(self, slot: Slot, start: int, stop: int) -> int:
+    def fill(self, slot: IOBuffers, start: int, stop: int) -> int:
         image = slot.host[self.name]
         if slot.dirty is None:
             image[...] = self.rule.offset if self.rule.channels_last else self.rule.offset[:, None, None]
@@ -145,14 +145,14 @@ class ImageLoader:
         return int(image.nbytes)
 
 
-class SlotFeed:
-    """A `Feed` over slots; with a depth of two the next batch is made while one runs."""
+class BufferedStream:
+    """A `InferenceStream` over slots; with a depth of two the next batch is made while one runs."""
 
-    def __init__(self, rack: Rack, loader: Loader, answer: Any, depth: int) -> None:
+    def __init__(self, rack: BufferPool, loader: Loader, answer: Any, depth: int) -> None:
         self.depth, self.sent = depth, 0
         self._rack, self._loader, self._answer = rack, loader, answer
         self._runner = ThreadPoolExecutor(1) if depth > 1 else None
-        self._loaded: deque[tuple[Slot, Future[list[Array]] | None]] = deque()
+        self._loaded: deque[tuple[IOBuffers, Future[list[Array]] | None]] = deque()
 
     def load(self, start: int, stop: int) -> None:
         """Make the inputs of the crops start:stop, and begin with them if there is a second slot."""

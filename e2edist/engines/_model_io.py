@@ -14,7 +14,7 @@ from e2edist.imaging.event_batch import Array
 _TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 
 
-class Ports:
+class ModelIO:
     """Input and outputs of a session, as far as a tagger says what they mean.
 
     Attributes

@@ -15,10 +15,10 @@ from e2edist.errors import ModelError
 from e2edist.imaging.crops import Crops, Normalisation
 from e2edist.imaging.event_batch import Array
 
-from . import EngineOptions, Feed, _device, _node_placement, _sparse_graph
-from ._dense_stream import DenseFeed
-from ._io_buffers import ImageLoader, ListLoader, Rack, SlotFeed
-from ._model_io import Ports, image_shape
+from . import EngineOptions, InferenceStream, _device, _node_placement, _sparse_graph
+from ._dense_stream import DenseStream
+from ._io_buffers import BufferedStream, BufferPool, ImageLoader, ListLoader
+from ._model_io import ModelIO, image_shape
 from ._runtime import first_line, runtime
 from ._session import engines_locked, open_session, tf32
 
@@ -36,7 +36,7 @@ class OnnxEngine:
         with engines_locked(self._path, options):
             self._open()
         staged = options.provider != "cpu"
-        self._rack = Rack(runtime(), self._sessions, _MEMORY[options.provider], staged=staged)
+        self._rack = BufferPool(runtime(), self._sessions, _MEMORY[options.provider], staged=staged)
         self.columns = self._ports.columns
         self.facts: Mapping[str, str] = self._facts()
 
@@ -44,13 +44,13 @@ class OnnxEngine:
         """Open the sessions; the first call sizes the outputs and pays for what happens only once."""
         options, model = self._options, self._path
         if self._sparse:  # the model's own input disappears in the joined graph: look at it before
-            self._ports = Ports(self._tagger, open_session(model, self._path, EngineOptions()))
+            self._ports = ModelIO(self._tagger, open_session(model, self._path, EngineOptions()))
             self.batch = self._ports.fixed or options.batch or self._tagger.batch
             content, self._adds = _sparse_graph.merge(self._path, self._target(), self._rule)
             self._sessions = [open_session(content, self._path, options) for _ in range(options.sessions)]
         else:
             self._sessions = [open_session(model, self._path, options) for _ in range(options.sessions)]
-            self._ports = Ports(self._tagger, self._sessions[0])
+            self._ports = ModelIO(self._tagger, self._sessions[0])
             self.batch = self._ports.fixed or options.batch or self._tagger.batch
         self._turn = count()
         for _ in self._sessions:
@@ -106,17 +106,17 @@ class OnnxEngine:
     def _dense_twin(self) -> OnnxEngine:
         return OnnxEngine(self._tagger, replace(self._options, images="dense"))
 
-    def feed(self, crops: Crops, rule: Normalisation) -> Feed:
-        """Return the way of crops into this engine (see `e2edist.engines.open_feed`)."""
+    def feed(self, crops: Crops, rule: Normalisation) -> InferenceStream:
+        """Return the way of crops into this engine (see `e2edist.engines.open_stream`)."""
         on_device = self._options.provider != "cpu"
         if self._sparse:
             lists = ListLoader(crops, rule, self._adds, few=self._options.provider == "tensorrt")
-            return SlotFeed(self._rack, lists, self._answer, 1 + on_device)
+            return BufferedStream(self._rack, lists, self._answer, 1 + on_device)
         if not on_device or self._ports.dtype != "float32":
-            return DenseFeed(self, crops, rule)
+            return DenseStream(self, crops, rule)
         shape = (self.batch, *image_shape(self._tagger))
         loader = ImageLoader(crops, rule, self._ports.name, shape)
-        return SlotFeed(self._rack, loader, self._answer, 2)
+        return BufferedStream(self._rack, loader, self._answer, 2)
 
     def _answer(self, call: Callable[[], list[Any]]) -> dict[str, Array]:
         """Return the scores of a slot's run, whose outputs are all that the sessions have."""

@@ -5,7 +5,7 @@
 ...     batch = reader.read(0, info.edges[1])
 
 A format is a module with ``TREES`` (names its tree usually has), ``detect(names) -> bool`` and
-``bind(request) -> Binding``. Reading itself is the same for all formats.
+``bind(request) -> BranchMap``. Reading itself is the same for all formats.
 
 Of their own code only an `EntriesError` says that entries hold what can't be; any other exception is a bug of
 the format, and a campaign in which nothing else happens stops (calls of libraries: see `errors.guarded`).
@@ -25,9 +25,9 @@ __all__ = ["FileInfo", "Reader", "forget_files", "inspect", "open_events", "read
 _HOME = {
     "FileInfo": "_file",
     "Reader": "_reader",
-    "forget_files": "_kept",
+    "forget_files": "_file_cache",
     "open_events": "_reader",
-    "read_events": "_kept",
+    "read_events": "_file_cache",
 }
 
 

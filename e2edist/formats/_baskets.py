@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._branch_map import Leaf, Lists, uproot
+from ._branch_map import JaggedColumn, Leaf, uproot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ class Baskets:
         """Return which baskets hold the entries ``start:stop``, which is not empty."""
         return range(bisect_right(self.edges, start) - 1, bisect_left(self.edges, stop))
 
-    def decode(self, raw: list[Array], start: int, stop: int) -> Lists:
+    def decode(self, raw: list[Array], start: int, stop: int) -> JaggedColumn:
         """Return the entries ``start:stop`` from the bytes of their baskets, in native byte order."""
         found = [
             self._basket(
@@ -76,7 +76,7 @@ class Baskets:
         offsets = np.arange(stop - start + 1, dtype=np.int64)
         if not self.leaf.scalar:
             np.cumsum(np.concatenate([counts for _, counts in found]), out=offsets[1:])
-        return Lists(offsets, data)
+        return JaggedColumn(offsets, data)
 
     def _basket(self, raw: Array, number: int, low: int, high: int) -> tuple[Array, Array]:
         """Return values and counts of the entries ``low:high`` of a basket, counted from its first."""
@@ -133,7 +133,7 @@ def _beheaded(values: Array, firsts: Array, header: int) -> Array:
     return values[kept]
 
 
-def read_baskets(columns: Sequence[Baskets], start: int, stop: int) -> dict[str, Lists]:
+def read_baskets(columns: Sequence[Baskets], start: int, stop: int) -> dict[str, JaggedColumn]:
     """Return branch name -> the entries ``start:stop``, which is not empty; not what uproot must look at.
 
     Raises
@@ -141,7 +141,7 @@ def read_baskets(columns: Sequence[Baskets], start: int, stop: int) -> dict[str,
     DamagedBasketError
         What uproot had better not look at.
     """
-    found: dict[str, Lists] = {}
+    found: dict[str, JaggedColumn] = {}
     places = {
         (column.first[i], column.first[i] + column.bytes[i])
         for column in columns

@@ -26,7 +26,7 @@ SPLIT_IT = (
 )
 
 
-class Lists(NamedTuple):
+class JaggedColumn(NamedTuple):
     """One branch in memory: entry i owns the half-open range ``offsets[i]:offsets[i + 1]`` of `data`."""
 
     offsets: Array
@@ -62,7 +62,7 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TableReader:
     """What fills one table: the leaves to read, and the function from them to the table.
 
     Attributes
@@ -72,19 +72,19 @@ class Source:
     leaves : tuple of Leaf
         Everything that `build` looks up.
     build : function
-        From branch name -> `Lists` to the table; pure numpy.
+        From branch name -> `JaggedColumn` to the table; pure numpy.
     matched : mapping of str to str
         Column -> branches it comes from, for the provenance.
     """
 
     table: str
     leaves: tuple[Leaf, ...]
-    build: Callable[[Mapping[str, Lists]], Ragged]
+    build: Callable[[Mapping[str, JaggedColumn]], Ragged]
     matched: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class EventIds:
     """Where run, luminosity block and event are, and how to decode them (None: not readable).
 
     They are read with the tables: what fails there fails the range. What can't be read of such a file at all
@@ -92,11 +92,11 @@ class Numbers:
     """
 
     leaves: tuple[Leaf, ...]
-    decode: Callable[[Mapping[str, Lists]], dict[str, Array | None]]
+    decode: Callable[[Mapping[str, JaggedColumn]], dict[str, Array | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Binding:
+class BranchMap:
     """All that a format found in a tree for the columns that were asked for.
 
     Attributes
@@ -105,13 +105,13 @@ class Binding:
         What of run, luminosity block and event this tree does not have in readable form, and why.
     """
 
-    sources: tuple[Source, ...]
-    numbers: Numbers | None = None
+    sources: tuple[TableReader, ...]
+    numbers: EventIds | None = None
     notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
-class Faults:
+class BranchErrors:
     """Everything that is wrong with a tree for one request."""
 
     where: str
@@ -164,7 +164,7 @@ class Request:
     tree: Any
     columns: Columns
     collections: Mapping[str, tuple[str, ...]]
-    faults: Faults
+    faults: BranchErrors
 
 
 def _near(wanted: Sequence[str], known: Iterable[str]) -> str:
@@ -182,7 +182,7 @@ def raw_bytes() -> Any:
     return uproot.AsJagged(uproot.AsDtype("u1"))
 
 
-def leaf(branch: Any, column: str, kind: Kind, faults: Faults, *, scalar: bool = False) -> Leaf | None:
+def leaf(branch: Any, column: str, kind: Kind, faults: BranchErrors, *, scalar: bool = False) -> Leaf | None:
     """Return the leaf for `branch`, or note why it can't be `column` and return None.
 
     Parameters

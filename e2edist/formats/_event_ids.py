@@ -9,13 +9,13 @@ import numpy as np
 if TYPE_CHECKING:
     from e2edist.imaging.event_batch import Array
 
-    from ._branch_map import Lists
+    from ._branch_map import JaggedColumn
 
 _COUNT_FLAG = 0x40000000
 _EVENT_ID_BYTES = 18  # version u16, run u32, lumi u32, event u64
 
 
-def event_numbers(records: Lists) -> dict[str, Array | None]:
+def event_numbers(records: JaggedColumn) -> dict[str, Array | None]:
     """Return run, lumi and event from raw EventAuxiliary records, nothing if a byte count does not fit.
 
     A record begins with a process history id (a 4-byte count with bit 30 set, then that many bytes) and

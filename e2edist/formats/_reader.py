@@ -18,7 +18,7 @@ from e2edist.errors import (
 from e2edist.imaging.event_batch import TABLES, EventBatch
 
 from ._baskets import MAX_RATIO, Baskets, answers, has_bytes, read_baskets
-from ._branch_map import Binding, Faults, Leaf, Lists, Request, uproot
+from ._branch_map import BranchErrors, BranchMap, JaggedColumn, Leaf, Request, uproot
 from ._file import FileInfo, OpenTree, open_tree
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Reader:
         ``table.column`` -> branches it is read from, for the provenance.
     """
 
-    def __init__(self, opened: OpenTree, binding: Binding) -> None:
+    def __init__(self, opened: OpenTree, binding: BranchMap) -> None:
         self.info: FileInfo = opened.info
         self.branches: dict[str, str] = {
             f"{source.table}.{column}": names
@@ -112,10 +112,10 @@ class Reader:
         numbers, notes = self._event_numbers(lists)
         return EventBatch(start, stop, tables, **numbers, notes=notes)
 
-    def _lists(self, leaves: Iterable[Leaf], start: int, stop: int) -> dict[str, Lists]:
+    def _lists(self, leaves: Iterable[Leaf], start: int, stop: int) -> dict[str, JaggedColumn]:
         """Return branch name -> its values, from the baskets where that can be, else from uproot."""
         leaves = list(leaves)
-        found: dict[str, Lists] = {}
+        found: dict[str, JaggedColumn] = {}
         if stop > start:
             plain = [baskets for one in leaves if (baskets := self._plain(one))]
             found = read_baskets(plain, start, stop)
@@ -182,7 +182,9 @@ class Reader:
             return False
         return True
 
-    def _event_numbers(self, lists: Mapping[str, Lists]) -> tuple[dict[str, Array | None], tuple[str, ...]]:
+    def _event_numbers(
+        self, lists: Mapping[str, JaggedColumn]
+    ) -> tuple[dict[str, Array | None], tuple[str, ...]]:
         """Return run, lumi and event as far as the file has them, and a note on what it has not."""
         numbers, notes = self._binding.numbers, self._binding.notes
         if numbers is None:
@@ -200,7 +202,7 @@ class Reader:
             raise ResourceError(where, what, "The file is most likely damaged: leave it out")
 
 
-def read_leaves(tree: Any, leaves: Iterable[Leaf], start: int, stop: int) -> dict[str, Lists]:
+def read_leaves(tree: Any, leaves: Iterable[Leaf], start: int, stop: int) -> dict[str, JaggedColumn]:
     """Return branch name -> its values for the entries ``start:stop``, without a loop over events.
 
     Raises whatever uproot raises on bad bytes, and ValueError if it gives another number of entries.
@@ -234,16 +236,16 @@ def _check_counts(one: Leaf) -> None:
         raise ValueError(f"{one.name} has no offsets, and other baskets than its counter: copy it with hadd")
 
 
-def _lists(one: Leaf, array: Any, events: int) -> Lists:
+def _lists(one: Leaf, array: Any, events: int) -> JaggedColumn:
     if array is None:
-        return Lists(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.uint8))
+        return JaggedColumn(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.uint8))
     if len(array) != events:
         raise ValueError(f"{one.name} has {len(array)} entries in a range of {events}")
     if one.scalar:
-        return Lists(np.arange(events + 1, dtype=np.int64), np.asarray(array.layout.data))
+        return JaggedColumn(np.arange(events + 1, dtype=np.int64), np.asarray(array.layout.data))
     layout = array.layout.to_ListOffsetArray64(True)  # True: offsets begin at 0
     offsets = np.asarray(layout.offsets.data)
-    return Lists(offsets, np.asarray(layout.content.data)[: offsets[-1]])
+    return JaggedColumn(offsets, np.asarray(layout.content.data)[: offsets[-1]])
 
 
 def open_events(
@@ -293,11 +295,11 @@ def open_events(
         raise
 
 
-def _bind(opened: OpenTree, columns: Columns, collections: Mapping[str, tuple[str, ...]]) -> Binding:
+def _bind(opened: OpenTree, columns: Columns, collections: Mapping[str, tuple[str, ...]]) -> BranchMap:
     """Return the branches for `columns`, or raise one error that names every one that fails."""
     where = f"{opened.info.url}:{opened.info.tree}"
-    request = Request(opened.tree, columns, collections, Faults(where))
-    binding: Binding = opened.module.bind(request)
+    request = Request(opened.tree, columns, collections, BranchErrors(where))
+    binding: BranchMap = opened.module.bind(request)
     request.faults.check()
     return binding
 

@@ -12,7 +12,7 @@ from e2edist.imaging.event_batch import TABLES, Array, Ragged
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._branch_map import Lists
+    from ._branch_map import JaggedColumn
 
 
 def cast(values: Array, dtype: str, what: str) -> Array:
@@ -31,7 +31,7 @@ def cast(values: Array, dtype: str, what: str) -> Array:
     return out
 
 
-def table(name: str, columns: Mapping[str, Lists], wanted: frozenset[str]) -> Ragged:
+def table(name: str, columns: Mapping[str, JaggedColumn], wanted: frozenset[str]) -> Ragged:
     """Return the table `name` with the columns `wanted`; ``label`` is -1 where `columns` has none.
 
     Parameters

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     from e2edist.imaging.event_batch import Array
 
-    from ._branch_map import Lists
+    from ._branch_map import JaggedColumn
 
 
-def first_of_each(lists: Lists) -> Array:
+def first_of_each(lists: JaggedColumn) -> Array:
     """Return the first value of each event, 0 where an event has none (no vertex: the origin)."""
     starts, stops = lists.offsets[:-1], lists.offsets[1:]
     out = np.zeros(len(starts), dtype=np.float64)

@@ -16,7 +16,7 @@ import numpy as np
 from e2edist.errors import EntriesError
 from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
 
-from ._branch_map import Binding, Leaf, Lists, Numbers, Request, Source, leaf, raw_bytes
+from ._branch_map import BranchMap, EventIds, JaggedColumn, Leaf, Request, TableReader, leaf, raw_bytes
 from ._event_ids import event_numbers
 from ._table_builders import table
 from ._track_columns import first_of_each, track_column
@@ -102,7 +102,7 @@ def detect(names: Collection[str]) -> bool:
     )
 
 
-def bind(request: Request) -> Binding:
+def bind(request: Request) -> BranchMap:
     """Find the leaves for all columns of `request`; faults go to ``request.faults``."""
     products = _products(request.tree)
     sources = []
@@ -117,7 +117,7 @@ def bind(request: Request) -> Binding:
         if source:
             sources.append(source)
     numbers, note = _numbers(request.tree)
-    return Binding(tuple(sources), numbers, note)
+    return BranchMap(tuple(sources), numbers, note)
 
 
 def _products(tree: Any) -> list[Product]:
@@ -179,7 +179,9 @@ def _leaves(request: Request, product: Product, kind: str, inputs: set[str]) -> 
     return found
 
 
-def _simple(request: Request, products: list[Product], name: str, wanted: frozenset[str]) -> Source | None:
+def _simple(
+    request: Request, products: list[Product], name: str, wanted: frozenset[str]
+) -> TableReader | None:
     """Bind a table whose columns are leaves."""
     product = _find(request, products, name)
     if product is None:
@@ -188,14 +190,16 @@ def _simple(request: Request, products: list[Product], name: str, wanted: frozen
     inputs = set(wanted & LEAVES[name].keys()) or {next(iter(TABLES[name]))}
     leaves = _leaves(request, product, name, inputs)
 
-    def build(lists: Mapping[str, Lists]) -> Ragged:
+    def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
         return table(name, {c: lists[found.name] for c, found in leaves.items()}, wanted)
 
     matched = {c: leaves[c].name if c in leaves else "-1" for c in sorted(wanted)}
-    return Source(name, tuple(leaves.values()), build, matched)
+    return TableReader(name, tuple(leaves.values()), build, matched)
 
 
-def _tracks(request: Request, products: list[Product], name: str, wanted: frozenset[str]) -> Source | None:
+def _tracks(
+    request: Request, products: list[Product], name: str, wanted: frozenset[str]
+) -> TableReader | None:
     """Bind the tracks, whose columns are computed."""
     product = _find(request, products, name)
     position = {c for column in wanted for c in VERTEX_INPUTS.get(column, ())}
@@ -208,13 +212,15 @@ def _tracks(request: Request, products: list[Product], name: str, wanted: frozen
     matched = dict.fromkeys(sorted(wanted), str(product.branch.name))
     for column in sorted(wanted & VERTEX_INPUTS.keys()):
         matched[column] += f" - {vertices.branch.name}" if vertices else ""
-    return Source(name, (*leaves.values(), *first.values()), _track_builder(leaves, first, wanted), matched)
+    return TableReader(
+        name, (*leaves.values(), *first.values()), _track_builder(leaves, first, wanted), matched
+    )
 
 
 def _track_builder(
     leaves: dict[str, Leaf], first: dict[str, Leaf], wanted: frozenset[str]
-) -> Callable[[Mapping[str, Lists]], Ragged]:
-    def build(lists: Mapping[str, Lists]) -> Ragged:
+) -> Callable[[Mapping[str, JaggedColumn]], Ragged]:
+    def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
         given = {name: lists[found.name] for name, found in leaves.items()}
         rows = next(iter(given.values()))
         if any(not np.array_equal(one.offsets, rows.offsets) for one in given.values()):
@@ -224,13 +230,13 @@ def _track_builder(
         for name, found in first.items():
             values[f"{name}0"] = np.repeat(first_of_each(lists[found.name]), np.diff(rows.offsets))
         with np.errstate(all="ignore"):
-            made = {c: Lists(rows.offsets, track_column(c, values)) for c in wanted or {"pt"}}
+            made = {c: JaggedColumn(rows.offsets, track_column(c, values)) for c in wanted or {"pt"}}
         return table("tracks", made, wanted)
 
     return build
 
 
-def _numbers(tree: Any) -> tuple[Numbers | None, tuple[str, ...]]:
+def _numbers(tree: Any) -> tuple[EventIds | None, tuple[str, ...]]:
     """Return how to read run, lumi and event, or why they can't be read."""
     # uproot can't read EventAuxiliary; its bytes can be, entry by entry.
     raw = {branch.name: branch for branch in tree.branches}.get("EventAuxiliary")
@@ -240,7 +246,7 @@ def _numbers(tree: Any) -> tuple[Numbers | None, tuple[str, ...]]:
         return None, ("run, lumi, event: EventAuxiliary of this file is not written entry by entry",)
     as_bytes = Leaf("EventAuxiliary", False, raw_bytes(), raw, np.dtype("u1"))
 
-    def decode(lists: Mapping[str, Lists]) -> dict[str, Array | None]:
+    def decode(lists: Mapping[str, JaggedColumn]) -> dict[str, Array | None]:
         return event_numbers(lists["EventAuxiliary"])
 
-    return Numbers((as_bytes,), decode), ()
+    return EventIds((as_bytes,), decode), ()

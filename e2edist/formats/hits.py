@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from e2edist.errors import EntriesError
 from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
 
-from ._branch_map import Binding, Leaf, Numbers, Request, Source, leaf
+from ._branch_map import BranchMap, EventIds, Leaf, Request, TableReader, leaf
 from ._table_builders import cast, glue, table
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from e2edist.imaging.event_batch import Array, Ragged
 
-    from ._branch_map import Kind, Lists
+    from ._branch_map import JaggedColumn, Kind
 
 TREES = ("Events",)
 LABELS: dict[str, tuple[str, ...]] = {
@@ -53,18 +53,18 @@ def detect(names: Collection[str]) -> bool:
     return not hits.isdisjoint(names)
 
 
-def bind(request: Request) -> Binding:
+def bind(request: Request) -> BranchMap:
     """Find the branches for all columns of `request`; faults go to ``request.faults``."""
     # Of two branches with one name ROOT reads the first.
     branches = {branch.name: branch for branch in reversed(list(request.tree.branches))}
     found = [_source(request, branches, name, wanted) for name, wanted in request.columns.items()]
     numbers, notes = _numbers(branches, request)
-    return Binding(tuple(source for source in found if source), numbers, notes)
+    return BranchMap(tuple(source for source in found if source), numbers, notes)
 
 
 def _source(
     request: Request, branches: Mapping[str, Any], name: str, wanted: frozenset[str]
-) -> Source | None:
+) -> TableReader | None:
     labels = request.collections.get(name, LABELS[name])
     parts = _parts(labels, branches)
     if parts is None:
@@ -82,7 +82,7 @@ def _source(
     complete = [{c: found for c, found in part.items() if found} for part in leaves]
     matched = {c: " + ".join(part[c].name for part in complete if c in part) or "-1" for c in sorted(wanted)}
     flat = tuple(found for part in complete for found in part.values())
-    return Source(name, flat, _builder(name, complete, wanted), matched)
+    return TableReader(name, flat, _builder(name, complete, wanted), matched)
 
 
 def _parts(labels: tuple[str, ...], branches: Mapping[str, Any]) -> list[str] | None:
@@ -109,8 +109,8 @@ def _leaf(request: Request, branches: Mapping[str, Any], name: str, part: str, c
 
 def _builder(
     name: str, parts: list[dict[str, Leaf]], wanted: frozenset[str]
-) -> Callable[[Mapping[str, Lists]], Ragged]:
-    def build(lists: Mapping[str, Lists]) -> Ragged:
+) -> Callable[[Mapping[str, JaggedColumn]], Ragged]:
+    def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
         made = [table(name, {c: lists[found.name] for c, found in part.items()}, wanted) for part in parts]
         out = made[0]
         for more in made[1:]:
@@ -120,7 +120,7 @@ def _builder(
     return build
 
 
-def _numbers(branches: Mapping[str, Any], request: Request) -> tuple[Numbers | None, tuple[str, ...]]:
+def _numbers(branches: Mapping[str, Any], request: Request) -> tuple[EventIds | None, tuple[str, ...]]:
     """Return how to read run, lumi and event, and which of them can't be read, and why."""
     # A list of faults of its own: event numbers are optional.
     faults = type(request.faults)(request.faults.where)
@@ -132,10 +132,10 @@ def _numbers(branches: Mapping[str, Any], request: Request) -> tuple[Numbers | N
     absent = [f"{key}: no branch {name}" for key, (name, _) in NUMBERS.items() if name not in branches]
     leaves = {key: number for key, number in found.items() if number}
 
-    def decode(lists: Mapping[str, Lists]) -> dict[str, Array | None]:
+    def decode(lists: Mapping[str, JaggedColumn]) -> dict[str, Array | None]:
         return {key: _number(lists[n.name].data, NUMBERS[key][1], n.name) for key, n in leaves.items()}
 
-    return Numbers(tuple(leaves.values()), decode) if leaves else None, (*absent, *faults.missing)
+    return EventIds(tuple(leaves.values()), decode) if leaves else None, (*absent, *faults.missing)
 
 
 def _number(values: Array, dtype: str, what: str) -> Array | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
-from e2edist.engines import Engine, EngineOptions, Feed, make_engine, open_feed, runtime
+from e2edist.engines import Engine, EngineOptions, InferenceStream, make_engine, open_stream, runtime
 from e2edist.errors import DeviceError, ModelError
 from e2edist.imaging.event_batch import Array
 
@@ -95,7 +95,7 @@ class EngineRun:
             tagger = _as_it_is(tagger)
         engine = self._open(tagger)
         self.facts.update(engine.facts)
-        with closing(open_feed(engine, crops, tagger.normalisation)) as feed:
+        with closing(open_stream(engine, crops, tagger.normalisation)) as feed:
             return np.concatenate(list(_batches(engine, feed, len(golden))))
 
     def _open(self, tagger: TaggerSpec) -> Engine:
@@ -110,7 +110,7 @@ class EngineRun:
             raise NotApplicableError(*error.args) from error
 
 
-def _batches(engine: Engine, feed: Feed, objects: int) -> Iterator[Array]:
+def _batches(engine: Engine, feed: InferenceStream, objects: int) -> Iterator[Array]:
     """Yield scores batch by batch, one batch ahead where the feed has two buffers, as in a campaign."""
     spans = [(i, min(i + engine.batch, objects)) for i in range(0, objects, engine.batch)]
     loaded = 0

@@ -29,8 +29,8 @@ from ._telemetry import Telemetry
 __all__ = [
     "ControllerJob",
     "Outcome",
-    "Place",
     "Pool",
+    "PoolEnvironment",
     "Queue",
     "Setup",
     "StoppedError",
@@ -39,6 +39,7 @@ __all__ = [
     "configured",
     "image_of",
     "is_batch",
+    "is_draining",
     "make_controller",
     "open_pool",
     "preview",
@@ -46,7 +47,6 @@ __all__ = [
     "queue_of",
     "show",
     "starts_at",
-    "told_to_end",
 ]
 
 
@@ -110,7 +110,7 @@ class Pool(Protocol):
         """
 
     def stop_accepting(self) -> None:
-        """Have the workers end each of this pool's tasks after its current step (see `told_to_end`)."""
+        """Have the workers end each of this pool's tasks after its current step (see `is_draining`)."""
 
     def wait(self, timeout: float) -> list[Outcome]:
         """Return what ended, after at most `timeout` seconds; may be empty."""
@@ -119,7 +119,7 @@ class Pool(Protocol):
         """Stop all workers, whatever they are doing."""
 
 
-class Place:
+class PoolEnvironment:
     """Where the pools of one campaign meet: its folder, its certificates, its one scheduler.
 
     Parameters
@@ -168,10 +168,10 @@ class Place:
 
     def hub(self, spec: PoolSpec) -> Any:
         """Return the scheduler that pools of batch jobs share, started at the first call."""
-        from ._shared_scheduler import Hub
+        from ._shared_scheduler import SharedScheduler
 
         if self._hub is None:
-            self._hub = Hub(self.tls_folder(spec), spec.job)
+            self._hub = SharedScheduler(self.tls_folder(spec), spec.job)
         return self._hub
 
     def close(self) -> None:
@@ -187,14 +187,14 @@ def show(telemetry: Telemetry) -> AbstractContextManager[None]:
     return shown(telemetry)
 
 
-def told_to_end() -> bool:
+def is_draining() -> bool:
     """Whether this task is to end after its current step: its pool is stopped, or its worker told to end."""
-    from ._preemption import told_to_end
+    from ._preemption import is_draining
 
-    return told_to_end()
+    return is_draining()
 
 
-def open_pool(name: str, spec: PoolSpec, setup: Setup, place: Place) -> Pool:
+def open_pool(name: str, spec: PoolSpec, setup: Setup, place: PoolEnvironment) -> Pool:
     """Start the workers of a pool; `configured` around it says how Dask does that.
 
     Raises

@@ -18,13 +18,13 @@ from e2edist.config.site import PoolSpec
 from e2edist.process import expand_home
 from e2edist.records.jobs import SubmittedJob, record_job
 
-from . import Place, Setup
+from . import PoolEnvironment, Setup
 from ._certificates import worker_options
 from ._containers import check_job_path
 from ._dask_config import table_text
 from ._dask_pool import DaskPool
-from ._job_supervisor import Batch, Crew
-from ._preemption import DeafPlugin, NoticePlugin, give_up, topic_of
+from ._job_supervisor import Batch, JobSupervisor
+from ._preemption import PreemptionPlugin, SigtermGuardPlugin, give_up, topic_of
 from ._scheduler_calls import tell_workers
 
 log = logging.getLogger(__name__)
@@ -37,17 +37,19 @@ class BatchPool(DaskPool):
     """Workers that are batch jobs; only tasks that ask for the pool's own resource run on them."""
 
     def __init__(
-        self, name: str, client: Client, setup: Setup, batch: Batch, spec: PoolSpec, place: Place
+        self, name: str, client: Client, setup: Setup, batch: Batch, spec: PoolSpec, place: PoolEnvironment
     ) -> None:
         resource = resource_of(name)
         client.subscribe_topic(topic_of(name), lambda event: self._hear_leaving(event[1]))
-        for plugin in (NoticePlugin, DeafPlugin):
+        for plugin in (PreemptionPlugin, SigtermGuardPlugin):
             client.register_plugin(plugin(name, resource, spec.job.notice_s))
         super().__init__(name, client, setup, resource=resource, stopping=lambda: place.giving_up)
         self._place = place
         shared = spec.job.workers_per_job
         jobs, most = -(-(spec.workers or 1) // shared), -(-spec.workers_most // shared)
-        self._crew = Crew(batch, spec.job, name, jobs, self._joined, self._drain, self._drop, self._dismiss)
+        self._crew = JobSupervisor(
+            batch, spec.job, name, jobs, self._joined, self._drain, self._drop, self._dismiss
+        )
         self._crew.most, self._crew.width = most, shared * (spec.threads or 1)
         # A job that outlived an earlier run must not have the name of one of ours.
         self._crew.run = secrets.token_hex(2)
@@ -213,7 +215,7 @@ def job_settings(name: str, spec: PoolSpec, certificates: Path) -> dict[str, Any
     }
 
 
-def log_folder(spec: PoolSpec, place: Place) -> Path:
+def log_folder(spec: PoolSpec, place: PoolEnvironment) -> Path:
     """Return the folder of the jobs' logs.
 
     Raises
@@ -237,7 +239,7 @@ def tail_of(folder: Path, pattern: str, lines: int = 10) -> str:
 
 
 def open_batch_pool(
-    name: str, spec: PoolSpec, setup: Setup, place: Place, make: Callable[[str], Batch]
+    name: str, spec: PoolSpec, setup: Setup, place: PoolEnvironment, make: Callable[[str], Batch]
 ) -> BatchPool:
     """Start a pool on the campaign's one scheduler; `make` gets its address."""
     hub = place.hub(spec)

@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from ._telemetry import Look, Telemetry, running
+from ._telemetry import Telemetry, TelemetrySnapshot, running
 
 # Bokeh's own types know no property that is set after an object was made.
 layouts: Any = import_module("bokeh.layouts")
@@ -26,7 +26,7 @@ _SIZE: dict[str, Any] = {"height": 280, "sizing_mode": "stretch_width"}
 _SMOOTH = 5
 
 
-def curves(look: Look) -> dict[str, dict[str, list[Any]]]:
+def curves(look: TelemetrySnapshot) -> dict[str, dict[str, list[Any]]]:
     """Return pool -> times in ms since 1970, events per second, busy fraction of the model, workers."""
     found: dict[str, dict[str, list[Any]]] = {}
     points = look.points
@@ -48,7 +48,7 @@ def curves(look: Look) -> dict[str, dict[str, list[Any]]]:
     return found
 
 
-def stages(look: Look) -> dict[str, dict[str, list[Any]]]:
+def stages(look: TelemetrySnapshot) -> dict[str, dict[str, list[Any]]]:
     """Return stage -> pools, left and right ends of their bars in ms per event and thread."""
     bars: dict[str, dict[str, list[Any]]] = {}
     for pool, total in look.pools.items():
@@ -62,7 +62,7 @@ def stages(look: Look) -> dict[str, dict[str, list[Any]]]:
     return bars
 
 
-def headline(look: Look) -> str:
+def headline(look: TelemetrySnapshot) -> str:
     """Return the counts and the forecast as HTML."""
     eta = look.eta_s()
     left = "not known yet" if eta is None else str(timedelta(seconds=round(eta)))

@@ -21,7 +21,7 @@ from . import Outcome, Setup
 from ._dask_config import configured, table_text
 from ._lost_tasks import TaskCheck
 from ._remote_calls import (
-    UNFIT,
+    SETUP_FAILED,
     SetupPlugin,
     count_workers,
     exit_worker,
@@ -35,8 +35,8 @@ from ._remote_calls import (
 )
 from ._scheduler_calls import ask, dashboard_of, never, tell_workers
 from ._task_outcome import lost_task, outcome_of
-from ._worker_setup import Introduction, cant_be_set_up
-from ._worker_slots import Desk
+from ._worker_setup import WorkerSetup, cant_be_set_up
+from ._worker_slots import WorkerSlots
 
 log = logging.getLogger(__name__)
 
@@ -108,12 +108,12 @@ class DaskPool:
         # Keys are of this run alone: campaigns that share a scheduler may have chunks of the same name.
         self._run, self._count = secrets.token_hex(4), 0
         self._topic, self._told = f"e2edist-{name}-{self._run}", dict[str, bytes]()
-        self._desk, self._looked, self._unfit = Desk(), -inf, ""
+        self._desk, self._looked, self._unfit = WorkerSlots(), -inf, ""
         self._check, self._handed_back = TaskCheck(client), list[Outcome]()
         #: how often tasks were lost since one was done, and why, where that is known
         self._lost, self._fault = 0, ""
         plugin = SetupPlugin(self._topic, resource, setup)
-        self._introduction = Introduction(name, client, plugin, self._topic, self._hear)
+        self._introduction = WorkerSetup(name, client, plugin, self._topic, self._hear)
         self._introduction.begin(stopping)
 
     @property
@@ -218,9 +218,9 @@ class DaskPool:
         """Start a task; its key is new for each attempt, so that an old result never answers for it."""
         self._count += 1
         # Workers of a pool that has the scheduler to itself are as well chosen there.
-        seat = self._desk.seat(tag) if self._resource else ""
+        acquire = self._desk.acquire(tag) if self._resource else ""
         parcel = pickle.dumps((function, arguments))  # opaque: nobody has to look through it on its way
-        self._outbox.append((tag, f"{tag}-{self._run}-{self._count}", parcel, seat))
+        self._outbox.append((tag, f"{tag}-{self._run}-{self._count}", parcel, acquire))
         self._stopped.discard(tag)
 
     def _send(self) -> None:
@@ -228,7 +228,7 @@ class DaskPool:
         seated = [task for task in self._outbox if task[3]]
         others = [task for task in self._outbox if not task[3]]
         if seated:
-            self._start(seated, {"workers": {key: [seat] for _, key, _, seat in seated}.get})
+            self._start(seated, {"workers": {key: [acquire] for _, key, _, acquire in seated}.get})
         if others:
             self._start(others, {"resources": {self._resource: 1}} if self._resource else {})
         self._outbox.clear()
@@ -245,7 +245,7 @@ class DaskPool:
 
     def _hear(self, event: tuple[float, tuple[str, bytes]]) -> None:
         key, value = event[1]
-        if key == UNFIT:
+        if key == SETUP_FAILED:
             self._refuse(*pickle.loads(value))  # noqa: S301 - as any result of a worker
         else:
             self._told[key] = value

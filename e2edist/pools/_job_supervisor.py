@@ -72,7 +72,7 @@ def call(*words: str, text: str | None = None, patience_s: float = _CALL_S, hear
 
 
 @dataclass(slots=True)
-class _Member:
+class WorkerJob:
     """A job and its worker."""
 
     job: str
@@ -84,7 +84,7 @@ class _Member:
 
 
 @dataclass(slots=True)
-class Crew:
+class JobSupervisor:
     """The jobs of one pool, looked after by a thread of their own.
 
     Attributes
@@ -126,7 +126,7 @@ class Crew:
     joined: Callable[[], set[str]]
     drain: Callable[[list[str]], list[str]]
     drop: Callable[[list[str]], None]
-    dismiss: Callable[[list[str], int], list[str]]
+    scale_down: Callable[[list[str], int], list[str]]
     run: str = ""
     most: int = 0
     width: int = 1
@@ -137,7 +137,7 @@ class Crew:
     hurried: bool = False
     submitted: Callable[[str, str], None] = lambda job, name: None  # noqa: ARG005
     _least: int = 0
-    _members: list[_Member] = field(default_factory=list)
+    _members: list[WorkerJob] = field(default_factory=list)
     _count: int = 0
     _limit: int = 0
     _failures: int = 0
@@ -214,14 +214,14 @@ class Crew:
             log.info("pool %s: there is work for more: %d jobs from now on", self.prefix, self.wanted)
         elif need < self.wanted:
             here = [m.name for m in self._members if m.joined and not (m.drained or m.dismissed)]
-            gone = self.dismiss(here, self.wanted - need)
+            gone = self.scale_down(here, self.wanted - need)
             for member in self._members:
                 member.dismissed = member.dismissed or member.name in gone
             self.wanted -= len(gone)
             if gone:
                 log.info("pool %s: nothing to do for %s", self.prefix, ", ".join(gone))
 
-    def _check(self, member: _Member, state: str | None, names: set[str], now: float) -> None:
+    def _check(self, member: WorkerJob, state: str | None, names: set[str], now: float) -> None:
         if member.name in self.unfit:
             self.batch.cancel([member.job])
             self._members.remove(member)
@@ -251,7 +251,7 @@ class Crew:
             # The worker of its former life has its notice to finish what it runs, and is heard out.
             self._leaving.append((now + self.spec.notice_s, self.drain([member.name])))
 
-    def _check_walltime(self, member: _Member, now: float) -> None:
+    def _check_walltime(self, member: WorkerJob, now: float) -> None:
         """Let a worker finish what it has when the next chunk could outlive its job."""
         ends = (member.running_since or now) + self.spec.walltime_min * 60
         if not member.drained and member.joined and now + self.longest_s + 2 * self.spec.poll_s > ends:
@@ -259,7 +259,7 @@ class Crew:
             log.info("pool %s: %s gets no more chunks before its walltime", self.prefix, member.name)
             self.drain([member.name])
 
-    def _start_failed(self, member: _Member, state: str | None) -> None:
+    def _start_failed(self, member: WorkerJob, state: str | None) -> None:
         self._failures += 1
         tail = self.batch.log_tail(member.job) or "it wrote no log"
         log.warning(
@@ -273,7 +273,7 @@ class Crew:
         name = "-".join(part for part in (self.prefix, self.run, str(self._count)) if part)
         self._count += 1
         job = self.batch.submit(name)
-        self._members.append(_Member(job, name))
+        self._members.append(WorkerJob(job, name))
         self.submitted(job, name)
         log.info("pool %s: submitted job %s for %s", self.prefix, job, name)
 

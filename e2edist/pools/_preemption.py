@@ -38,7 +38,7 @@ def topic_of(pool: str) -> str:
     return f"e2edist-leaving-{pool}"
 
 
-class NoticePlugin(NannyPlugin):
+class PreemptionPlugin(NannyPlugin):
     """Lets a nanny that got SIGTERM wait for its worker's chunks before it closes.
 
     Parameters
@@ -97,7 +97,7 @@ async def give_up(resource: str, dask_worker: Any = None) -> None:
     await dask_worker.set_resources(**{resource: 0})
 
 
-def told_to_end() -> bool:
+def is_draining() -> bool:
     """Whether this task is to end: its pool is stopped, or its worker was told to end by whoever owns it."""
     if task_is_stopped():
         return True
@@ -108,7 +108,7 @@ def told_to_end() -> bool:
     return worker in _ending or worker.status is not Status.running
 
 
-class DeafPlugin(WorkerPlugin):
+class SigtermGuardPlugin(WorkerPlugin):
     """Lets a worker outlive the SIGTERM that its nanny answers for both, but not for ever."""
 
     def __init__(self, pool: str, resource: str, notice_s: float) -> None:

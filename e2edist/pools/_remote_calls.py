@@ -17,7 +17,7 @@ from ._dask_logs import silence_dask_logs
 from ._lost_tasks import find_tasks
 
 #: News of a worker that can't be set up, in place of a key.
-UNFIT = "unfit"
+SETUP_FAILED = "unfit"
 
 
 class SetupPlugin(WorkerPlugin):
@@ -48,7 +48,7 @@ class SetupPlugin(WorkerPlugin):
             if self._resource:
                 await worker.set_resources(**{self._resource: 0})
             said = pickle.dumps((str(worker.name), f"{type(error).__name__}: {error}"))
-            worker.log_event(self._topic, (UNFIT, said))
+            worker.log_event(self._topic, (SETUP_FAILED, said))
             raise
 
 

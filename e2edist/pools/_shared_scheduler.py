@@ -46,7 +46,7 @@ def _port(host: str, ports: tuple[int, int] | None) -> int:
     raise OSError(f"no free port in {ports[0]}-{ports[1]}")
 
 
-class Hub:
+class SharedScheduler:
     """A scheduler without workers, reached over TLS by whoever has the campaign's certificates.
 
     Parameters

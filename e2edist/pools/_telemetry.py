@@ -123,7 +123,7 @@ class Telemetry:
                 self.points = deque(list(self.points)[::2])
                 self._step_s *= 2
 
-    def look(self) -> Look:
+    def look(self) -> TelemetrySnapshot:
         """Return a copy that nobody changes."""
         with self._lock:
             pools = {
@@ -132,11 +132,13 @@ class Telemetry:
             }
             counts = (self.chunks, self.events, self.chunks_done, self.chunks_failed, self.events_done)
             slowest = sorted(self.slowest, reverse=True)
-            return Look(self.name, *counts, pools, list(self.points), slowest, list(self.failures))
+            return TelemetrySnapshot(
+                self.name, *counts, pools, list(self.points), slowest, list(self.failures)
+            )
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class TelemetrySnapshot:
     """`Telemetry` at one moment."""
 
     name: str

@@ -16,7 +16,7 @@ from ._remote_calls import SetupPlugin
 _PAUSES_S = (0.5, 1.0, 2.0)
 
 
-class Introduction:
+class WorkerSetup:
     """The setup of one pool on its scheduler.
 
     Parameters

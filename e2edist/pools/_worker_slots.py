@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 
 
-class Desk:
+class WorkerSlots:
     """Workers, their threads, and where tasks were sent."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Desk:
         most = max(empty.values(), default=0)
         self._free = deque(name for i in range(most) for name, count in empty.items() if count > i)
 
-    def seat(self, tag: str) -> str:
+    def acquire(self, tag: str) -> str:
         """Return the address of a worker with a free thread, which is taken from now on; empty if unknown."""
         while self._free:
             address = self._free.popleft()

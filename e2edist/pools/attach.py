@@ -14,14 +14,14 @@ from distributed import Client
 from e2edist.config.site import PoolSpec
 from e2edist.errors import ResourceError, SpecError
 
-from . import Place, Setup
+from . import PoolEnvironment, Setup
 from ._certificates import read_certificates
 from ._dask_pool import DaskPool, settings
 
 _CONNECT_S = 30
 
 
-def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:
+def make(name: str, spec: PoolSpec, setup: Setup, place: PoolEnvironment) -> DaskPool:
     """Connect to the scheduler at ``spec.scheduler`` (see `e2edist.pools`).
 
     Raises

@@ -10,7 +10,7 @@ from pathlib import Path
 from e2edist.config.site import PoolSpec
 from e2edist.errors import ResourceError, SpecError
 
-from . import Place, Setup
+from . import PoolEnvironment, Setup
 from ._batch_pool import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of
 from ._certificates import certificate_files
 from ._containers import htcondor_attributes, literal, worker_command
@@ -25,7 +25,7 @@ class HTCondor:
 
     pool: str
     spec: PoolSpec
-    place: Place
+    place: PoolEnvironment
     address: str
 
     def script(self, name: str) -> str:
@@ -105,11 +105,11 @@ class HTCondor:
         return tail_of(folder, f"{log}.err") or tail_of(folder, f"{log}.out") or tail_of(folder, f"{log}.log")
 
 
-def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> BatchPool:
+def make(name: str, spec: PoolSpec, setup: Setup, place: PoolEnvironment) -> BatchPool:
     """Submit the first jobs (see `e2edist.pools`)."""
     return open_batch_pool(name, spec, setup, place, lambda address: HTCondor(name, spec, place, address))
 
 
 def preview(name: str, spec: PoolSpec, folder: Path) -> str:
     """Return the submit file of the pool's first worker (see `e2edist.pools`)."""
-    return HTCondor(name, spec, Place(folder), NO_ADDRESS).script(f"{name}-0")
+    return HTCondor(name, spec, PoolEnvironment(folder), NO_ADDRESS).script(f"{name}-0")

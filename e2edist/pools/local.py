@@ -18,7 +18,7 @@ from distributed import Client, LocalCluster
 from e2edist.config.site import PoolSpec
 from e2edist.errors import MORE_THREADS, NO_THREAD, CampaignError, ResourceError
 
-from . import Place, Setup, StoppedError
+from . import PoolEnvironment, Setup, StoppedError
 from ._dask_pool import DaskPool, settings
 from ._shared_scheduler import dashboard_address
 from ._signals import signals_blocked
@@ -34,7 +34,7 @@ _START_S = 120
 _STARTS = 3
 
 
-def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:
+def make(name: str, spec: PoolSpec, setup: Setup, place: PoolEnvironment) -> DaskPool:
     """Start worker processes that share nothing with the driver but loopback (see `e2edist.pools`).
 
     Raises
@@ -76,7 +76,7 @@ def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> DaskPool:
     raise AssertionError  # the last start returns or raises
 
 
-def _start(name: str, setup: Setup, options: dict[str, Any], place: Place) -> DaskPool:
+def _start(name: str, setup: Setup, options: dict[str, Any], place: PoolEnvironment) -> DaskPool:
     with settings(), signals_blocked(), warnings.catch_warnings():
         # Another campaign may take the port between our look and Dask's: any other one will do.
         warnings.filterwarnings("ignore", message="Port .* is already in use")
@@ -91,7 +91,7 @@ def _start(name: str, setup: Setup, options: dict[str, Any], place: Place) -> Da
             raise
 
 
-def _close(cluster: LocalCluster, place: Place) -> None:
+def _close(cluster: LocalCluster, place: PoolEnvironment) -> None:
     """Close a cluster; workers that don't end in time are killed, or all of them where there is none."""
     closed, nannies = Event(), list(cluster.workers.values())
     patience_s = 0.0 if place.at_once or place.giving_up else _CLOSE_S

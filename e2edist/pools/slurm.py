@@ -10,7 +10,7 @@ from pathlib import Path
 
 from e2edist.config.site import PoolSpec
 
-from . import Place, Setup
+from . import PoolEnvironment, Setup
 from ._batch_pool import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of
 from ._containers import worker_command
 from ._job_supervisor import call
@@ -24,7 +24,7 @@ class Slurm:
 
     pool: str
     spec: PoolSpec
-    place: Place
+    place: PoolEnvironment
     address: str
 
     def script(self, name: str) -> str:
@@ -82,14 +82,14 @@ class Slurm:
         )
 
 
-def make(name: str, spec: PoolSpec, setup: Setup, place: Place) -> BatchPool:
+def make(name: str, spec: PoolSpec, setup: Setup, place: PoolEnvironment) -> BatchPool:
     """Submit the first jobs (see `e2edist.pools`)."""
     return open_batch_pool(name, spec, setup, place, lambda address: Slurm(name, spec, place, address))
 
 
 def preview(name: str, spec: PoolSpec, folder: Path) -> str:
     """Return the job script of the pool's first worker (see `e2edist.pools`)."""
-    return Slurm(name, spec, Place(folder), NO_ADDRESS).script(f"{name}-0")
+    return Slurm(name, spec, PoolEnvironment(folder), NO_ADDRESS).script(f"{name}-0")
 
 
 def starts_at(name: str, spec: PoolSpec, folder: Path) -> str:

@@ -15,7 +15,7 @@ from e2edist.campaign.chunk import predict
 from e2edist.campaign.clock import Clock
 from e2edist.campaign.images import make_images
 from e2edist.config.tagger import TaggerSpec
-from e2edist.engines import Engine, EngineOptions, forget_engines, open_engine, open_feed
+from e2edist.engines import Engine, EngineOptions, forget_engines, open_engine, open_stream
 from e2edist.errors import CampaignError, InputError
 from e2edist.formats import open_events
 from e2edist.imaging.crops import Crops
@@ -156,7 +156,7 @@ def passes_s(slots: Sequence[Sequence[float]]) -> float:
 
 def _send(engine: Engine, crops: Crops, tagger: TaggerSpec) -> int:
     """Score all crops once, which warms everything up; return the bytes of the inputs."""
-    with closing(open_feed(engine, crops, tagger.normalisation)) as feed:
+    with closing(open_stream(engine, crops, tagger.normalisation)) as feed:
         for start in range(0, crops.objects, engine.batch):
             feed.load(start, min(start + engine.batch, crops.objects))
             feed.result()

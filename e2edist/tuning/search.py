@@ -12,7 +12,7 @@ from typing import Literal
 from e2edist.config.site import PoolSpec
 from e2edist.engines import EngineOptions
 from e2edist.errors import DeviceError, E2EError
-from e2edist.pools import Place, Pool, Setup, open_pool
+from e2edist.pools import Pool, PoolEnvironment, Setup, open_pool
 
 from .measure import Sample, Speed, prepare, time_pool, wait_for_workers
 
@@ -128,7 +128,7 @@ class Search:
     #: whether the time was up before all was measured
     cut: bool = False
 
-    def run(self, cores: int, place: Place, patience_s: float) -> None:
+    def run(self, cores: int, place: PoolEnvironment, patience_s: float) -> None:
         """Measure shape by shape; what was best before is where the next one begins."""
         for shape in shapes(self.spec, cores):
             if self._over():

@@ -11,7 +11,7 @@ from lab import end_group, until
 from runs import ROOT, environment
 
 from e2edist.config.site import PoolSpec
-from e2edist.pools import Place, Setup, told_to_end
+from e2edist.pools import PoolEnvironment, Setup, is_draining
 from e2edist.pools._batch_pool import open_batch_pool
 from e2edist.pools.slurm import Slurm
 
@@ -64,7 +64,7 @@ def _until_told(mark):
     """Stand for a load of many steps."""
     Path(mark).touch()
     for steps in range(1000):
-        if told_to_end():
+        if is_draining():
             return steps
         time.sleep(0.05)
     return "never told"
@@ -82,7 +82,7 @@ def make(tmp_path):
     def call(notice_s, setup=_no_setup):
         job = {"poll_s": 0.2, "notice_s": notice_s, "interface": "lo", "local_directory": str(tmp_path)}
         spec = PoolSpec.model_validate({"kind": "slurm", "workers": 1, "threads": 1, "job": job})
-        place = Place(tmp_path)
+        place = PoolEnvironment(tmp_path)
         pool = open_batch_pool(
             "cpu", spec, Setup(setup, ()), place, lambda address: Processes("cpu", spec, place, address)
         )

@@ -10,7 +10,7 @@ from distributed.comm.core import CommClosedError
 from lab import until
 
 from e2edist.errors import ResourceError
-from e2edist.pools import Setup, _worker_setup, told_to_end
+from e2edist.pools import Setup, _worker_setup, is_draining
 from e2edist.pools._dask_pool import DaskPool, settings
 
 
@@ -48,7 +48,7 @@ def failing(client, monkeypatch, times):
 def _steps_until_told(begun, most):
     """Stand for a bundle of chunks, from another process; give the steps that were made."""
     for step in range(most):
-        if told_to_end():
+        if is_draining():
             return step
         Path(begun).touch()
         time.sleep(0.02)

@@ -8,7 +8,7 @@ from runs import knock, receipts, table
 
 from e2edist.config.site import PoolSpec
 from e2edist.errors import SpecError
-from e2edist.pools import Place, Setup, open_pool
+from e2edist.pools import PoolEnvironment, Setup, open_pool
 
 
 def _increment(number):
@@ -23,7 +23,7 @@ def _no_setup():
 def secured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("campaign") / ".tls"
     spec = PoolSpec(workers=1, threads=1, tls=True)
-    pool = open_pool("cpu", spec, Setup(_no_setup, ()), Place(folder.parent))
+    pool = open_pool("cpu", spec, Setup(_no_setup, ()), PoolEnvironment(folder.parent))
     yield pool, folder
     pool.close()
 
@@ -53,7 +53,9 @@ def test_a_client_without_the_certificates_is_refused(secured, stranger):
 
 def test_a_client_is_let_in_where_no_certificate_is_asked_for(tmp_path):
     """What the refusals are measured against."""
-    pool = open_pool("open", PoolSpec(workers=1, threads=1, tls=False), Setup(_no_setup, ()), Place(tmp_path))
+    pool = open_pool(
+        "open", PoolSpec(workers=1, threads=1, tls=False), Setup(_no_setup, ()), PoolEnvironment(tmp_path)
+    )
     try:
         assert knock(pool.scheduler) == "let in"
     finally:
@@ -63,7 +65,7 @@ def test_a_client_is_let_in_where_no_certificate_is_asked_for(tmp_path):
 def test_a_second_driver_with_the_folder_may_attach(secured):
     pool, folder = secured
     spec = PoolSpec(kind="attach", scheduler=pool.scheduler, tls_folder=str(folder))
-    other = open_pool("again", spec, Setup(_no_setup, ()), Place(folder.parent))
+    other = open_pool("again", spec, Setup(_no_setup, ()), PoolEnvironment(folder.parent))
     try:
         other.submit("two", _increment, 2)
         assert [outcome.value for outcome in other.wait(30)] == [3]
@@ -80,14 +82,14 @@ def test_a_key_that_others_may_read_is_refused(secured, tmp_path):
         copy.chmod(0o644)
     spec = PoolSpec(kind="attach", scheduler=pool.scheduler, tls_folder=str(tmp_path))
     with pytest.raises(SpecError, match=r"key\.pem: may be read by others\. Run chmod 600"):
-        open_pool("leaky", spec, Setup(_no_setup, ()), Place(tmp_path))
+        open_pool("leaky", spec, Setup(_no_setup, ()), PoolEnvironment(tmp_path))
 
 
 def test_a_tls_address_without_certificates_says_what_is_missing(secured):
     pool, folder = secured
     spec = PoolSpec(kind="attach", scheduler=pool.scheduler)
     with pytest.raises(SpecError, match="tls_folder is missing"):
-        open_pool("bare", spec, Setup(_no_setup, ()), Place(folder.parent))
+        open_pool("bare", spec, Setup(_no_setup, ()), PoolEnvironment(folder.parent))
 
 
 def test_submit_runs_on_a_given_scheduler_with_its_certificates(

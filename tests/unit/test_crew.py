@@ -10,7 +10,7 @@ import pytest
 from e2edist.config.jobs import JobSpec
 from e2edist.errors import ResourceError
 from e2edist.pools import _job_supervisor
-from e2edist.pools._job_supervisor import Crew, call
+from e2edist.pools._job_supervisor import JobSupervisor, call
 
 
 class Scripted:
@@ -80,7 +80,7 @@ def stage(clock):
             drained.extend(jobs)
             return [name for name in jobs if name in names]
 
-        return Crew(batch, job, "gpu", wanted, lambda: set(names), drain, drop, _busy)
+        return JobSupervisor(batch, job, "gpu", wanted, lambda: set(names), drain, drop, _busy)
 
     return make, batch, names, drained
 
@@ -359,14 +359,14 @@ def test_only_idle_workers_go_and_never_more_than_are_too_many(stage):
     make, batch, names, _ = stage
     idle, asked = {"gpu-3", "gpu-1"}, []
 
-    def dismiss(here, number):
+    def scale_down(here, number):
         asked.append(number)
         gone = [name for name in here if name in idle][:number]
         names.difference_update(gone)
         return gone
 
     crew = _elastic(make, 1, 4, 1000)
-    crew.dismiss = dismiss
+    crew.scale_down = scale_down
     for _ in range(4):
         crew.look()
         _all_run(batch, names)
@@ -390,7 +390,7 @@ def test_only_idle_workers_go_and_never_more_than_are_too_many(stage):
 def test_a_pool_grows_again_when_chunks_come_back(stage):
     make, batch, names, _ = stage
     crew = _elastic(make, 1, 2, 5)
-    crew.dismiss = lambda here, number: [names.remove(name) or name for name in here[:number]]
+    crew.scale_down = lambda here, number: [names.remove(name) or name for name in here[:number]]
     for _ in range(2):
         crew.look()
         _all_run(batch, names)
@@ -468,7 +468,7 @@ def test_jobs_that_are_being_cleaned_up_are_not_waited_for(stage, clock):
 def test_the_first_refusal_is_an_error_and_later_ones_are_not():
     batch, names = Scripted(), set()
     job, nothing = JobSpec(poll_s=0.01), lambda _: None
-    crew = Crew(batch, job, "gpu", 2, lambda: names, nothing, nothing, _busy)
+    crew = JobSupervisor(batch, job, "gpu", 2, lambda: names, nothing, nothing, _busy)
     batch.out = True
     with pytest.raises(ResourceError):
         crew.start()

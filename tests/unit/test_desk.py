@@ -5,52 +5,52 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2edist.pools._worker_slots import Desk
+from e2edist.pools._worker_slots import WorkerSlots
 
 
 def test_no_worker_is_named_before_any_is_known():
-    assert Desk().seat("a") == ""
+    assert WorkerSlots().acquire("a") == ""
 
 
 def test_workers_are_taken_in_turn_and_never_beyond_their_threads():
-    desk = Desk()
+    desk = WorkerSlots()
     desk.update({"w1": 2, "w2": 1})
-    assert [desk.seat(tag) for tag in "abcd"] == ["w1", "w2", "w1", ""]
+    assert [desk.acquire(tag) for tag in "abcd"] == ["w1", "w2", "w1", ""]
     desk.leave("b")
-    assert desk.seat("e") == "w2"
+    assert desk.acquire("e") == "w2"
 
 
 def test_a_worker_that_left_is_not_named_again():
-    desk = Desk()
+    desk = WorkerSlots()
     desk.update({"w1": 1, "w2": 1})
-    assert {desk.seat("a"), desk.seat("b")} == {"w1", "w2"}
+    assert {desk.acquire("a"), desk.acquire("b")} == {"w1", "w2"}
     desk.update({"w2": 1})
     desk.leave("a")
     desk.leave("b")
-    assert (desk.seat("c"), desk.seat("d"), desk.threads) == ("w2", "", 1)
+    assert (desk.acquire("c"), desk.acquire("d"), desk.threads) == ("w2", "", 1)
 
 
 def test_a_worker_that_came_back_with_fewer_threads_gets_a_task_when_one_is_free():
-    desk = Desk()
+    desk = WorkerSlots()
     desk.update({"w1": 3})
-    assert [desk.seat(tag) for tag in "abc"] == ["w1"] * 3
+    assert [desk.acquire(tag) for tag in "abc"] == ["w1"] * 3
     desk.update({"w1": 1})
-    assert (desk.threads, desk.seat("d")) == (1, "")
+    assert (desk.threads, desk.acquire("d")) == (1, "")
     desk.leave("a")
-    assert desk.seat("d") == ""
+    assert desk.acquire("d") == ""
     desk.leave("b")
-    assert desk.seat("d") == ""
+    assert desk.acquire("d") == ""
     desk.leave("c")
-    assert (desk.seat("d"), desk.seat("e")) == ("w1", "")
+    assert (desk.acquire("d"), desk.acquire("e")) == ("w1", "")
 
 
 def test_threads_that_are_taken_stay_taken_when_workers_are_looked_at_again():
-    desk = Desk()
+    desk = WorkerSlots()
     desk.update({"w1": 2, "w2": 2})
-    assert [desk.seat(tag) for tag in "abc"] == ["w1", "w2", "w1"]
+    assert [desk.acquire(tag) for tag in "abc"] == ["w1", "w2", "w1"]
     desk.update({"w1": 2, "w2": 2, "w3": 1})
-    assert sorted([desk.seat("d"), desk.seat("e")]) == ["w2", "w3"]
-    assert desk.seat("f") == ""
+    assert sorted([desk.acquire("d"), desk.acquire("e")]) == ["w2", "w3"]
+    assert desk.acquire("f") == ""
 
 
 tags = st.sampled_from("abcdef")
@@ -59,7 +59,7 @@ workers = st.dictionaries(st.sampled_from(["w1", "w2", "w3"]), st.integers(1, 3)
 
 @given(st.lists(st.one_of(tags, workers)))
 def test_no_worker_ever_gets_more_tasks_than_it_has_threads(calls):
-    desk, there, seated = Desk(), {}, {}
+    desk, there, seated = WorkerSlots(), {}, {}
     for call in calls:
         if isinstance(call, dict):
             desk.update(call)
@@ -67,10 +67,10 @@ def test_no_worker_ever_gets_more_tasks_than_it_has_threads(calls):
         elif call in seated:
             desk.leave(call)
             del seated[call]
-        elif name := desk.seat(call):
+        elif name := desk.acquire(call):
             assert Counter(seated.values())[name] < there[name]
             seated[call] = name
         taken = Counter(seated.values())
         if any(taken[name] < count for name, count in there.items()):
-            assert desk.seat("probe")
+            assert desk.acquire("probe")
             desk.leave("probe")

@@ -176,7 +176,7 @@ def drive(tmp_path, monkeypatch):
         pool = ThreadWorkers(work, None if far else tmp_path, **workers)
         pools.append(pool)
         monkeypatch.setattr(load, "run_chunk", pool.run_chunk)
-        monkeypatch.setattr(load, "told_to_end", lambda: not pool.accepting)
+        monkeypatch.setattr(load, "is_draining", lambda: not pool.accepting)
         ledger = ledger or Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
         ledger.failed.clear()
         progress = Progress(len(chunks), sum(chunk.events for chunk in chunks))

@@ -12,7 +12,7 @@ from models import write_model, write_tagger
 
 from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions, make_engine, open_engine
-from e2edist.engines._io_buffers import ImageLoader, ListLoader, SlotFeed
+from e2edist.engines._io_buffers import BufferedStream, ImageLoader, ListLoader
 from e2edist.errors import ModelError, UnknownNameError
 from e2edist.imaging.crops import Crops
 
@@ -304,7 +304,7 @@ def test_batches_of_a_thread_use_the_same_buffers_one_after_the_other(build, kin
     engine = engine_of(tagger, batch=4, images=kind)
     crops = Crops(np.zeros(41, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), 1, 32)
     for _ in range(3):
-        with closing(SlotFeed(engine._rack, loader_of(kind, crops, tagger), engine._answer, 1)) as feed:
+        with closing(BufferedStream(engine._rack, loader_of(kind, crops, tagger), engine._answer, 1)) as feed:
             for start in range(0, 40, 4):
                 feed.load(start, start + 4)
                 assert feed.result()["modelOutput"].shape == (4,)

@@ -14,7 +14,7 @@ import uproot
 from e2edist import formats
 from e2edist.errors import BranchError, ChangedFileError, InputError, UnknownNameError, UnsplitError
 from e2edist.formats import edm
-from e2edist.formats._branch_map import Faults, Lists, Request
+from e2edist.formats._branch_map import BranchErrors, JaggedColumn, Request
 from e2edist.formats._event_ids import event_numbers
 from e2edist.formats._track_columns import first_of_each, track_column
 
@@ -169,7 +169,7 @@ def test_impact_parameters_follow_the_formula_track_by_track(data):
 
 
 def test_an_event_without_vertex_uses_the_origin():
-    lists = Lists(np.array([0, 2, 2, 3]), np.array([5.0, 6.0, 7.0]))
+    lists = JaggedColumn(np.array([0, 2, 2, 3]), np.array([5.0, 6.0, 7.0]))
     assert first_of_each(lists).tolist() == [5.0, 0.0, 7.0]
 
 
@@ -412,7 +412,7 @@ def _record(skip=25, count=18, numbers=(1, 2, 3)):
 
 
 def _records(*records):
-    return Lists(np.cumsum([0, *map(len, records)]), np.frombuffer(b"".join(records), dtype=np.uint8))
+    return JaggedColumn(np.cumsum([0, *map(len, records)]), np.frombuffer(b"".join(records), dtype=np.uint8))
 
 
 def test_event_numbers_come_from_records_of_any_length_whose_counts_fit():
@@ -464,10 +464,10 @@ def test_a_label_made_by_two_processes_must_be_written_in_full():
         "Tree", (), {"branches": [_Branch(f"recoTracks_generalTracks__{p}.") for p in ("RECO", "REDO")]}
     )
     columns = {"tracks": frozenset({"pt"})}
-    faults = Faults("f.root")
+    faults = BranchErrors("f.root")
     edm.bind(Request(tree, columns, {}, faults))
     assert "generalTracks::RECO, generalTracks::REDO" in faults.missing[0]
-    chosen = Faults("f.root")
+    chosen = BranchErrors("f.root")
     edm.bind(Request(tree, columns, {"tracks": ("generalTracks::REDO",)}, chosen))
     assert (chosen.missing, chosen.unsplit) == ([], ["recoTracks_generalTracks__REDO."])
 
@@ -475,7 +475,7 @@ def test_a_label_made_by_two_processes_must_be_written_in_full():
 def test_value_maps_of_the_same_label_are_no_products():
     names = ("recoTrackExtras_generalTracks__RECO.", "floatedmValueMap_generalTracks_MVAValues_RECO.")
     tree = type("Tree", (), {"branches": [_Branch(name) for name in names]})
-    faults = Faults("f.root")
+    faults = BranchErrors("f.root")
     edm.bind(Request(tree, {"tracks": frozenset({"pt"}), "BPIX1": frozenset({"eta"})}, {}, faults))
     with pytest.raises(BranchError, match=r"wanted recoTracks_generalTracks.*no tracker hits"):
         faults.check()

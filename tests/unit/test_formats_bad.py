@@ -249,10 +249,10 @@ def test_a_tree_that_no_format_knows_lists_the_formats(data):
 
 
 def test_a_plain_double32_leaf_is_read_as_the_float_it_is(data):
-    from e2edist.formats._branch_map import Faults, leaf
+    from e2edist.formats._branch_map import BranchErrors, leaf
 
     with uproot.open(data / "odd/leaves.root") as file:
-        tree, faults = file["tree"], Faults("leaves.root")
+        tree, faults = file["tree"], BranchErrors("leaves.root")
         one = leaf(tree["SliD32"], "x", "number", faults)
         lists = _reader.read_leaves(tree, [one], 0, 10)["SliD32"]
         expected = ak.to_numpy(ak.flatten(tree["SliF32"].array()))

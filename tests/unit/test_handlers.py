@@ -8,7 +8,7 @@ import time
 import pytest
 
 from e2edist.cli.signals import Signals, catch_signals
-from e2edist.pools import Place, StoppedError, _pool_start
+from e2edist.pools import PoolEnvironment, StoppedError, _pool_start
 
 
 def twice(signals, gap_s=0.0):
@@ -79,7 +79,7 @@ class SomePool:
 def test_a_pool_that_is_there_too_late_is_closed(tmp_path, monkeypatch):
     monkeypatch.setattr(_pool_start, "_GIVE_UP_S", 0.1)
     stop, go, pool = threading.Event(), threading.Event(), SomePool()
-    place = Place(tmp_path, stop)
+    place = PoolEnvironment(tmp_path, stop)
 
     def make():
         stop.set()
@@ -98,4 +98,4 @@ def test_whatever_a_pool_raises_while_it_starts_is_raised(tmp_path):
         raise OSError("no such thing")
 
     with pytest.raises(OSError, match="no such thing"):
-        Place(tmp_path).start(make)
+        PoolEnvironment(tmp_path).start(make)

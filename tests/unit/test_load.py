@@ -139,7 +139,7 @@ def test_parts_that_travel_fill_a_load(run):
 
 def test_a_worker_that_was_told_to_end_begins_no_further_chunk(run, monkeypatch):
     told = itertools.count()
-    monkeypatch.setattr(load, "told_to_end", lambda: next(told) >= 2)
+    monkeypatch.setattr(load, "is_draining", lambda: next(told) >= 2)
     assert len(run()) == 2
 
 

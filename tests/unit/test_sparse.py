@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from models import JETS, write_model, write_tagger
 
 from e2edist.config.tagger import load_tagger
-from e2edist.engines import EngineOptions, _cuda, _io_buffers, _session, _sparse_graph, make_engine, open_feed
+from e2edist.engines import (
+    EngineOptions,
+    _cuda,
+    _io_buffers,
+    _session,
+    _sparse_graph,
+    make_engine,
+    open_stream,
+)
 from e2edist.engines import onnx as engine_module
 from e2edist.errors import ModelError
 from e2edist.imaging.crops import Crops, dense
@@ -57,7 +65,7 @@ def build(tmp_path):
 def scores_of(engine, crops, rule):
     """Return the columns of all crops, and the bytes that were sent."""
     parts = []
-    with closing(open_feed(engine, crops, rule)) as feed:
+    with closing(open_stream(engine, crops, rule)) as feed:
         for start in range(0, crops.objects, engine.batch):
             stop = min(start + engine.batch, crops.objects)
             feed.load(start, stop)
@@ -124,7 +132,7 @@ def test_the_graph_makes_the_images_of_crops_dense_bit_for_bit(build, layout, op
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     slot = _io_buffers.ListLoader(crops, rule, adds=opset >= 16)
-    rack = _io_buffers.Rack(onnxruntime, [session], "cpu", staged=False)
+    rack = _io_buffers.BufferPool(onnxruntime, [session], "cpu", staged=False)
     held = rack.take(slot.inputs(0, 5))
     slot.fill(held, 0, 5)
     held.upload()
@@ -156,7 +164,7 @@ def test_a_feed_keeps_its_buffers_and_answers_in_order(build):
     engine = make_engine(tagger, EngineOptions(images="sparse", batch=8))
     expected, _ = scores_of(engine, crops, tagger.normalisation)
     loader = _io_buffers.ListLoader(crops, tagger.normalisation, adds=True)
-    feed = _io_buffers.SlotFeed(engine._rack, loader, engine._answer, depth=2)
+    feed = _io_buffers.BufferedStream(engine._rack, loader, engine._answer, depth=2)
     feed.load(0, 8)
     feed.load(8, 16)
     first = feed.result()["modelOutput"].copy()
@@ -186,7 +194,7 @@ def test_dense_slots_as_on_a_gpu_are_wiped_between_batches(build):
     expected, _ = scores_of(engine, crops, tagger.normalisation)
     loader = _io_buffers.ImageLoader(crops, tagger.normalisation, "modelInput", (4, 3, 32, 32))
     found = []
-    with closing(_io_buffers.SlotFeed(engine._rack, loader, engine._answer, depth=2)) as feed:
+    with closing(_io_buffers.BufferedStream(engine._rack, loader, engine._answer, depth=2)) as feed:
         for start in range(0, 30, 4):
             feed.load(start, min(start + 4, 30))
             found.append(feed.result()["modelOutput"].copy())
@@ -214,7 +222,7 @@ def test_the_way_of_a_gpu_copies_each_batch_to_buffers_of_the_runtime_and_gives_
 
     def campaign(c):
         """Score as `campaign.chunk.predict`: one batch is loaded while another runs."""
-        with closing(open_feed(engine, c, tagger.normalisation)) as feed:
+        with closing(open_stream(engine, c, tagger.normalisation)) as feed:
             assert feed.depth == 2
             starts, parts = range(0, 30, 4), []
             for done, start in enumerate(starts):
