@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from e2edist.aggregation.write import Aggregated
-    from e2edist.campaign.plan import Plan
-    from e2edist.campaign.verify import Verdict
+    from e2edist.records.plan import Plan
+    from e2edist.records.verify import Verdict
 
 #: Faults of a kind that are shown.
 _SHOWN = 20
@@ -100,7 +100,7 @@ def _write(args: argparse.Namespace, console: Console) -> int:
     from e2edist.aggregation.datasets import sort_files
     from e2edist.aggregation.merge import open_campaigns
     from e2edist.aggregation.write import write_aggregated
-    from e2edist.campaign.names import AGGREGATED
+    from e2edist.records.names import AGGREGATED
 
     folder = args.output or args.folders[0] / AGGREGATED
     campaigns = open_campaigns(args.folders, partial=args.partial)
@@ -139,11 +139,11 @@ def _allow(where: str, fraction: float, may_lose: float) -> None:
 
 
 def _verify(folder: Path, console: Console, may_lose: float, *, discard: bool) -> None:
-    from e2edist.campaign.bad import skipped_events
-    from e2edist.campaign.lock import locked
-    from e2edist.campaign.plan import read_plan
-    from e2edist.campaign.verify import verify
     from e2edist.records.chunk import is_chunk_id
+    from e2edist.records.lock import locked
+    from e2edist.records.losses import skipped_events
+    from e2edist.records.plan import read_plan
+    from e2edist.records.verify import verify
 
     plan = read_plan(folder)
     if plan is None:

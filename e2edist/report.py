@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.campaign.names import REPORT
 from e2edist.cli.console import print_line, run_verb
 from e2edist.cli.signals import run_process
 from e2edist.cli.submit_options import to_path
 from e2edist.errors import ResourceError, SpecError
+from e2edist.records.names import REPORT
 
 if TYPE_CHECKING:
     from rich.console import Console

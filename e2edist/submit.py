@@ -22,7 +22,7 @@ from e2edist.errors import SpecError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from e2edist.campaign.progress import Progress
+    from e2edist.accounting.progress import Progress
     from e2edist.campaign.run import Campaign
     from e2edist.config.campaign import CampaignSpec
     from e2edist.config.site import SiteSpec
@@ -84,7 +84,7 @@ def _told(args: argparse.Namespace, words: list[str], console: Console, signals:
 def _submit(
     args: argparse.Namespace, words: list[str], console: Console, say: _Speaker, signals: Signals
 ) -> int:
-    from e2edist.campaign.quality import read_quality
+    from e2edist.accounting.quality import read_quality
     from e2edist.campaign.run import plan_campaign
     from e2edist.parity.validation_record import admit, unproven
 

@@ -17,10 +17,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from e2edist.campaign.order import in_order
-from e2edist.campaign.verify import Part
 from e2edist.errors import OutputError
-from e2edist.storage.parts import RECEIPT, parquet_file, parquet_writer, read_footer, read_part
+from e2edist.records.parts import RECEIPT, parquet_file, parquet_writer, read_footer, read_part
+from e2edist.records.row_order import in_order
+from e2edist.records.verify import Part
 from e2edist.storage.publish import publish, sweep
 
 from .datasets import Dataset

@@ -18,12 +18,12 @@ import pyarrow as pa
 from uproot.reading import open as open_root
 from uproot.writing import recreate
 
-from e2edist.campaign.plan import PlannedFile
-from e2edist.campaign.verify import Part
 from e2edist.errors import OutputError
 from e2edist.imaging.event_batch import OBJECT_KINDS
 from e2edist.imaging.seeds import STATUSES
 from e2edist.records.chunk import chunk_id
+from e2edist.records.plan import PlannedFile
+from e2edist.records.verify import Part
 from e2edist.storage.publish import cut_name, publish, sweep
 from e2edist.urls import public
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from e2edist.campaign.bad import bad_files, read_bad, skipped_events
-from e2edist.campaign.plan import Plan, PlannedFile, read_plan
-from e2edist.campaign.verify import Verdict, verify
 from e2edist.errors import CampaignError, OutputError
+from e2edist.records.losses import bad_files, read_bad, skipped_events
+from e2edist.records.parts import read_receipt
+from e2edist.records.plan import Plan, PlannedFile, read_plan
 from e2edist.records.receipt import Receipt
-from e2edist.storage.parts import read_receipt
+from e2edist.records.verify import Verdict, verify
 
 #: Faults of a kind that are shown.
 _SHOWN = 5

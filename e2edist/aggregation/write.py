@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from e2edist import __version__
-from e2edist.campaign.bad import write_bad
-from e2edist.campaign.lock import locked
-from e2edist.campaign.names import PLAN
-from e2edist.campaign.summary import Summary, summarise, write_timing
+from e2edist.accounting.summary import Summary, summarise, write_timing
 from e2edist.errors import OutputError
+from e2edist.records.lock import locked
+from e2edist.records.losses import write_bad
+from e2edist.records.names import PLAN
 from e2edist.storage.publish import publish, sweep
 
 from .compact import compact

@@ -15,23 +15,23 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from threading import Event
 
+from e2edist.accounting.progress import Progress
+from e2edist.accounting.quality_monitor import Alarm
 from e2edist.errors import CampaignError, ResourceError
 from e2edist.pools import Outcome, Pool
 from e2edist.records.chunk import Chunk
 from e2edist.records.failure import Failure
+from e2edist.records.ledger import Ledger
 from e2edist.records.receipt import Receipt
+from e2edist.records.receipt_file import log_line
 
-from .alarm import Alarm
-from .blame import Action, Blame, SlowError, Verdict, fatal
-from .breaker import is_systemic
-from .ledger import Ledger
+from .bundles import Lane, Load, land, make_load
+from .circuit_breaker import is_systemic
+from .cross_pool_check import Overlap
 from .limits import Limits
-from .load import Lane, Load, land, make_load
-from .once import OnceLog
-from .overlap import Overlap
-from .pace import Waiting, portion
-from .progress import Progress
-from .receipts import log_line
+from .log_once import OnceLog
+from .retry_policy import Action, Blame, SlowError, Verdict, fatal
+from .throughput import Waiting, portion
 
 log = logging.getLogger(__name__)
 

@@ -15,17 +15,15 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+from e2edist.accounting.usage import Journal, facts_of
 from e2edist.errors import E2EError
 from e2edist.pools import Telemetry, is_batch
 from e2edist.redaction import redact
 
-from .usage import Journal, facts_of
-
 if TYPE_CHECKING:
+    from e2edist.accounting.progress import Progress
     from e2edist.config.site import PoolSpec
     from e2edist.pools import Pool
-
-    from .progress import Progress
 
     Watch = Callable[[Progress], None]
     Ready = Callable[[Pool], None]

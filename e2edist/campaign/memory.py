@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 
-from e2edist.config.site import PoolSpec
+from e2edist.config.site import PoolSpec, threads_of
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import EngineOptions
 from e2edist.errors import ResourceError
-
-from .plan import Plan
+from e2edist.records.plan import Plan
 
 _GIB = 1024**3
 #: A chunk is in memory compressed, decompressed, as columns and as frames: measured factor on its raw bytes.
@@ -17,12 +16,6 @@ _COPIES = 4
 #: A batch is in memory as images, and as a network's first maps at half the width and height of 16 channels:
 #: in all at least this many times its own bytes.
 _MAPS = 3
-
-
-def threads_of(pool: PoolSpec) -> int:
-    """Return the threads of one worker of a pool."""
-    cores = len(os.sched_getaffinity(0))
-    return pool.threads or max(1, cores // (pool.workers or 1))
 
 
 def _memory_of(pool: PoolSpec) -> float:

@@ -12,9 +12,9 @@ from e2edist.config.model_files import check_planned
 from e2edist.engines import engine_options
 from e2edist.pools import Pool, PoolEnvironment, Setup, StoppedError, image_of, open_pool
 from e2edist.storage.staging import InputOptions
+from e2edist.worker.run_chunk import Job, prepare
 
-from .chunk import Job, prepare
-from .overlap import job_key
+from .cross_pool_check import job_key
 
 if TYPE_CHECKING:
     from .run import Campaign

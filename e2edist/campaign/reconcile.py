@@ -12,17 +12,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from e2edist.accounting.progress import Progress
 from e2edist.errors import OutputError
+from e2edist.records.changed_parts import changed_parts
 from e2edist.records.chunk import Chunk, chunk_place, is_chunk_id, piece_id
 from e2edist.records.failure import Failure
-from e2edist.storage.parts import UnreadableError, read_receipt
-
-from .ledger import Ledger, choose_parts, part_sizes, pieces_of, read_parts
-from .names import PREDICTIONS
-from .progress import Progress
-from .receipts import log_line
-from .recheck import changed_parts
-from .tiling import gaps
+from e2edist.records.ledger import Ledger, choose_parts, part_sizes, pieces_of, read_parts
+from e2edist.records.names import PREDICTIONS
+from e2edist.records.parts import UnreadableError, read_receipt
+from e2edist.records.receipt_file import log_line
+from e2edist.records.tiling import gaps
 
 log = logging.getLogger(__name__)
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from e2edist.campaign.planning import all_faults, look_at_all
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import E2EError, OutputError
 from e2edist.formats import FileInfo, inspect
+from e2edist.records.plan import Plan, PlannedFile
 from e2edist.storage.staging import InputOptions, read_input
 from e2edist.urls import canonical, local_path, public
-
-from .plan import Plan, PlannedFile, all_faults, look_at_all
 
 T = TypeVar("T")
 _TODO = "Choose another --output, or go on with what that folder was planned for."

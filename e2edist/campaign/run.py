@@ -12,35 +12,36 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from e2edist.accounting.progress import Progress
+from e2edist.accounting.summary import write_timing
+from e2edist.campaign.planning import default_chunk_events, make_plan
 from e2edist.config.campaign import CampaignSpec, expand_inputs, name_group, take_group
-from e2edist.config.site import SiteSpec
+from e2edist.config.site import SiteSpec, threads_of
 from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.errors import CampaignError, E2EError, OutputError
 from e2edist.pools import Pool, Telemetry, check_host, configured, show
+from e2edist.records import names
 from e2edist.records.chunk import Chunk
+from e2edist.records.folder import check_folder, clear, look_at_folder
+from e2edist.records.ledger import Ledger, open_ledger
+from e2edist.records.lock import locked
+from e2edist.records.losses import bad_fraction, bad_rows, write_bad
+from e2edist.records.plan import Plan, read_plan
+from e2edist.records.result_transfer import check_reach
 from e2edist.storage.publish import sweep
 from e2edist.storage.staging import InputOptions
+from e2edist.worker.run_chunk import PREDICTIONS
 
-from . import names
-from .bad import bad_fraction, bad_rows, write_bad
-from .chunk import PREDICTIONS
-from .delivery import check_reach
+from .cross_pool_check import make_overlap
 from .driver import Driver
-from .folder import check_folder, clear, look_at_folder
 from .heartbeat import TOKEN, Heart, beating
-from .ledger import Ledger, open_ledger
 from .limits import Limits
-from .lock import locked
 from .logfile import log_to
-from .memory import check_chunks, threads_of
-from .models import check_model
+from .memory import check_chunks
+from .model_checks import check_model
 from .open_pools import open_pools
-from .overlap import make_overlap
-from .plan import Plan, default_chunk_events, make_plan, read_plan
-from .progress import Progress
 from .reconcile import recheck, reconcile, remove_doubles
 from .resume import check_same, match_inputs
-from .summary import write_timing
 
 LOG = names.LOG
 log = logging.getLogger(__name__)

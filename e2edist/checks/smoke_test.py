@@ -25,7 +25,7 @@ from .container_images import ours
 from .host import nearest
 
 if TYPE_CHECKING:
-    from e2edist.campaign.progress import Progress
+    from e2edist.accounting.progress import Progress
 
 _EVENTS = 40
 #: A chunk that began so long before its campaign, or after its end, did so by another clock.

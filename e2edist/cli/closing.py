@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from e2edist.campaign.bill import bill_facts, make_bill
-from e2edist.campaign.glance import glance
-from e2edist.campaign.quality import enforce, review
-from e2edist.campaign.summary import summarise
+from e2edist.accounting.bill import bill_facts, make_bill
+from e2edist.accounting.folder_counts import glance
+from e2edist.accounting.quality import enforce, review
+from e2edist.accounting.summary import summarise
 from e2edist.cli.signals import INTERRUPTED
 from e2edist.cli.terminal import print_bad, print_bill, print_quality, print_summary, print_where
 from e2edist.errors import CampaignError

@@ -6,9 +6,9 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from e2edist.campaign.forecast import Sampler, enough_chunks, forecast, measure_pools
+from e2edist.accounting.forecast import Sampler, enough_chunks, forecast, measure_pools
+from e2edist.accounting.usage import facts_of
 from e2edist.campaign.run import run_campaign
-from e2edist.campaign.usage import facts_of
 from e2edist.cli.closing import kept_line, told_stop
 from e2edist.cli.signals import INTERRUPTED
 from e2edist.cli.terminal import print_forecast
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from e2edist.campaign.progress import Progress
+    from e2edist.accounting.progress import Progress
     from e2edist.campaign.run import Campaign
     from e2edist.cli.signals import Signals
     from e2edist.pools import Pool

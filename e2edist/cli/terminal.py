@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from e2edist.campaign.bill import PoolBill
-    from e2edist.campaign.forecast import Choice
-    from e2edist.campaign.plan import Plan
-    from e2edist.campaign.progress import Progress
-    from e2edist.campaign.summary import Summary
+    from e2edist.accounting.bill import PoolBill
+    from e2edist.accounting.forecast import Choice
+    from e2edist.accounting.progress import Progress
+    from e2edist.accounting.summary import Summary
+    from e2edist.records.plan import Plan
 
 #: Plain lines, where the output is not a terminal, come so often.
 _PLAIN_S = 10.0
@@ -217,7 +217,7 @@ def print_bill(console: Console, bill: Sequence[PoolBill]) -> None:
 
 def print_forecast(console: Console, choices: Sequence[Choice], notes: Sequence[str]) -> None:
     """Show what the rest of a campaign would take, and mark the cheapest and the fastest way."""
-    from e2edist.campaign.forecast import best
+    from e2edist.accounting.forecast import best
 
     marks = best(list(choices))
     table = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -117,6 +118,12 @@ class SiteSpec(Spec):
             if name in workers or not workers
         }
         return parse(SiteSpec, self.model_dump() | {"pools": pools}, "command line")
+
+
+def threads_of(pool: PoolSpec) -> int:
+    """Return the threads of one worker of a pool."""
+    cores = len(os.sched_getaffinity(0))
+    return pool.threads or max(1, cores // (pool.workers or 1))
 
 
 def site_folder() -> Path:

@@ -27,7 +27,7 @@ from .model_files import model_files
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 _EB_SEED, _JET_SEED = "eb_hottest", "hcal_tower"
-#: Columns that every part has (`e2edist.storage.parts.COLUMNS`): no score may take their names.
+#: Columns that every part has (`e2edist.records.parts.COLUMNS`): no score may take their names.
 RESERVED = frozenset(
     {"uuid", "entry", "run", "lumi", "event", "kind", "object", "pt", "eta", "phi", "label"}
     | {"seed_row", "seed_col", "status"}

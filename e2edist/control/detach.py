@@ -15,13 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from e2edist.campaign.folder import check_folder, clear
 from e2edist.campaign.heartbeat import TOKEN
-from e2edist.campaign.lock import locked, look_at_lock
 from e2edist.campaign.run import Campaign
 from e2edist.config.controller import ControllerSpec
 from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import is_batch, make_controller, queue_of
+from e2edist.records.folder import check_folder, clear
+from e2edist.records.lock import locked, look_at_lock
 from e2edist.redaction import redact_word
 
 from .controller_record import Controller, birth, read_record

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from e2edist.campaign.glance import Glance, glance
+from e2edist.accounting.folder_counts import Glance, glance
+from e2edist.accounting.quality import QUALITY
 from e2edist.campaign.heartbeat import BEAT_S, HEARTBEAT
-from e2edist.campaign.lock import Holder, look_at_lock
-from e2edist.campaign.quality import QUALITY
 from e2edist.errors import E2EError, OutputError
 from e2edist.pools import is_batch, queue_of
+from e2edist.records.lock import Holder, look_at_lock
 
 from .controller_record import Controller, read_record
 

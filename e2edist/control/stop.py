@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from e2edist.campaign.lock import LOCK, look_at_lock
 from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import is_batch, queue_of
-from e2edist.records.jobs import JOBS, SubmittedJob, read_jobs
+from e2edist.records.lock import LOCK, look_at_lock
+from e2edist.records.submitted_jobs import JOBS, SubmittedJob, read_jobs
 
 from .controller_record import Controller, birth
 from .secrets import remove_access

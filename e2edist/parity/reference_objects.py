@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from e2edist.campaign.images import make_images
 from e2edist.config.tagger import TaggerSpec
 from e2edist.demo import LABELS, make_events
 from e2edist.errors import InputError
 from e2edist.formats import open_events
 from e2edist.imaging.crops import Crops, dense
 from e2edist.imaging.event_batch import OBJECT_KINDS, Array
+from e2edist.worker.images import make_images
 
 #: (file uuid, entry, kind, place in its collection): what names an object, as in the parts of a campaign.
 Key = tuple[str, int, str, int]

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from e2edist.campaign.chunk import PREDICTIONS
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import image_shape
 from e2edist.errors import InputError, SpecError
 from e2edist.imaging.crops import Crops
 from e2edist.imaging.event_batch import Array
 from e2edist.storage.publish import publish
+from e2edist.worker.run_chunk import PREDICTIONS
 
 from .reference_objects import ReferenceObjects, from_crops, reorder_channels
 from .static import weight_prints

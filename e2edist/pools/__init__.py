@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Literal, Protocol
 
+from e2edist.accounting.telemetry import Telemetry
 from e2edist.config.site import PoolSpec
 from e2edist.plugins import load
 
@@ -24,7 +25,6 @@ from ._host_limits import check_host
 from ._image_digest import image_of
 from ._pool_start import Start, StoppedError
 from ._queues import Queue, is_batch, queue_of
-from ._telemetry import Telemetry
 
 __all__ = [
     "ControllerJob",

@@ -16,7 +16,7 @@ from distributed import Client
 
 from e2edist.config.site import PoolSpec
 from e2edist.process import expand_home
-from e2edist.records.jobs import SubmittedJob, record_job
+from e2edist.records.submitted_jobs import SubmittedJob, record_job
 
 from . import PoolEnvironment, Setup
 from ._certificates import worker_options

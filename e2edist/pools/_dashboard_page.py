@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from ._telemetry import Telemetry, TelemetrySnapshot, running
+from e2edist.accounting.telemetry import Telemetry, TelemetrySnapshot, running
 
 # Bokeh's own types know no property that is set after an object was made.
 layouts: Any = import_module("bokeh.layouts")

@@ -22,6 +22,20 @@ _OF_FILE = ("size", "footer_crc")
 StageTimes = dict[str, tuple[float, float, int]]
 
 
+def add_times(a: StageTimes, b: StageTimes) -> StageTimes:
+    """Return the sum of two sets of times, stage by stage; associative."""
+    empty = (0.0, 0.0, 0)
+    names = list(dict.fromkeys([*a, *b]))
+    return {
+        name: (
+            a.get(name, empty)[0] + b.get(name, empty)[0],
+            a.get(name, empty)[1] + b.get(name, empty)[1],
+            a.get(name, empty)[2] + b.get(name, empty)[2],
+        )
+        for name in names
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """A finished chunk.
@@ -50,7 +64,7 @@ class Receipt:
     engine, versions : dict of str to str
         What the model ran on; versions of packages.
     quality : dict
-        Counts and histograms of scores and inputs (`e2edist.campaign.quality`).
+        Counts and histograms of scores and inputs (`e2edist.accounting.quality`).
     checksum : str
         Of the rows.
     notes : tuple of str
@@ -58,7 +72,7 @@ class Receipt:
     size : int, optional
         Bytes of the part; not known inside of its own footer.
     footer_crc : int, optional
-        Checksum of the part's size and footer (`e2edist.storage.parts.footer_crc`); older ledgers have none.
+        Checksum of the part's size and footer (`e2edist.records.parts.footer_crc`); older ledgers have none.
     payload : bytes
         The part itself, on its way to a driver that shares no disk with the worker; written nowhere.
     """

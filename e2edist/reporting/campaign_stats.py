@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from e2edist.campaign.bad import read_bad, skipped_events
-from e2edist.campaign.bill import PoolBill, make_bill
-from e2edist.campaign.clock import add_times
-from e2edist.campaign.ledger import read_receipts
-from e2edist.campaign.plan import Plan, read_plan
-from e2edist.campaign.summary import Summary, summarise
+from e2edist.accounting.bill import PoolBill, make_bill
+from e2edist.accounting.summary import Summary, summarise
 from e2edist.errors import OutputError
 from e2edist.imaging.event_batch import Array
 from e2edist.records.chunk import Chunk
-from e2edist.records.receipt import EVENTSETUP, Receipt, StageTimes
+from e2edist.records.ledger import read_receipts
+from e2edist.records.losses import read_bad, skipped_events
+from e2edist.records.plan import Plan, read_plan
+from e2edist.records.receipt import EVENTSETUP, Receipt, StageTimes, add_times
 
 
 @dataclass(slots=True)

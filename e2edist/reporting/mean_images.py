@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from e2edist.campaign.chunk import PREDICTIONS, Job, read_chunk
-from e2edist.campaign.images import make_images
-from e2edist.campaign.plan import Plan
 from e2edist.config._toml import parse
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import EngineOptions
@@ -18,7 +15,10 @@ from e2edist.errors import E2EError
 from e2edist.imaging.crops import Normalisation, blank, paint
 from e2edist.imaging.event_batch import Array
 from e2edist.records.chunk import Chunk
-from e2edist.storage.parts import read_columns
+from e2edist.records.parts import read_columns
+from e2edist.records.plan import Plan
+from e2edist.worker.images import make_images
+from e2edist.worker.run_chunk import PREDICTIONS, Job, read_chunk
 
 #: Enough for a picture; so many objects are looked at, so many painted at a time.
 OBJECTS = 2000

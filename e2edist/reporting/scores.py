@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from e2edist.campaign.chunk import PREDICTIONS
 from e2edist.imaging.event_batch import Array
-from e2edist.storage.parts import parquet_file
+from e2edist.records.parts import parquet_file
+from e2edist.worker.run_chunk import PREDICTIONS
 
 #: So fine that the area under the curve is exact to some 1e-5; figures take fewer.
 BINS = 20_000

@@ -11,9 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from e2edist.campaign.chunk import predict
-from e2edist.campaign.clock import Clock
-from e2edist.campaign.images import make_images
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import Engine, EngineOptions, forget_engines, open_engine, open_stream
 from e2edist.errors import CampaignError, InputError
@@ -21,6 +18,9 @@ from e2edist.formats import open_events
 from e2edist.imaging.crops import Crops
 from e2edist.imaging.event_batch import EventBatch
 from e2edist.pools import Outcome, Pool
+from e2edist.worker.clock import Clock
+from e2edist.worker.images import make_images
+from e2edist.worker.run_chunk import predict
 
 #: A worker that does not answer for so long, compiling included, is given up.
 _PATIENCE_S = 600.0

@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from simulated import make_plan, make_receipt
 
-from e2edist.campaign.chunk import PREDICTIONS
-from e2edist.campaign.plan import Plan
 from e2edist.records.chunk import Chunk
-from e2edist.storage.parts import COLUMNS, write_part
+from e2edist.records.parts import COLUMNS, write_part
+from e2edist.records.plan import Plan
+from e2edist.worker.run_chunk import PREDICTIONS
 
 
 def rows_of(chunk: Chunk, rows: int) -> pa.Table:

@@ -28,10 +28,11 @@ import numpy as np
 import psutil
 import uproot
 
-from e2edist.campaign.ledger import read_receipts
-from e2edist.campaign.plan import make_plan, read_plan
+from e2edist.campaign.planning import make_plan
 from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
+from e2edist.records.ledger import read_receipts
+from e2edist.records.plan import read_plan
 
 #: Events of a cluster, and hits that an event keeps.
 _CLUSTER, _HITS = 20_000, 6

@@ -20,12 +20,12 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "system"))
 
 import servers
 
-from e2edist.campaign.chunk import Job, read_chunk
 from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions
 from e2edist.formats import inspect
 from e2edist.records.chunk import Chunk
 from e2edist.storage.staging import InputOptions
+from e2edist.worker.run_chunk import Job, read_chunk
 
 CODECS = {
     "uncompressed": None,

@@ -25,15 +25,15 @@ from typing import Any
 
 from simulated import SimulatedPool, make_plan
 
-from e2edist.campaign.chunk import PREDICTIONS
+from e2edist.accounting.folder_counts import glance
+from e2edist.accounting.progress import Progress
+from e2edist.accounting.summary import summarise, write_timing
 from e2edist.campaign.driver import Driver
-from e2edist.campaign.glance import glance
-from e2edist.campaign.ledger import Ledger, open_ledger
 from e2edist.campaign.limits import Limits
-from e2edist.campaign.plan import Plan, read_plan
-from e2edist.campaign.progress import Progress
-from e2edist.campaign.summary import summarise, write_timing
 from e2edist.pools import Pool, Setup
+from e2edist.records.ledger import Ledger, open_ledger
+from e2edist.records.plan import Plan, read_plan
+from e2edist.worker.run_chunk import PREDICTIONS
 
 _PROCESSES = 2
 _IDLE_S = 10.0

@@ -21,9 +21,9 @@ import numpy as np
 from simulated import make_plan
 from virtual import Run, Work, simulate
 
-from e2edist.campaign.ledger import read_receipts
-from e2edist.campaign.names import USAGE
-from e2edist.campaign.plan import read_plan
+from e2edist.records.ledger import read_receipts
+from e2edist.records.names import USAGE
+from e2edist.records.plan import read_plan
 from e2edist.records.receipt import Receipt
 
 #: What driver and scheduler need for a chunk: CPU time of ``scale.py dask``, the idle workers' left out.

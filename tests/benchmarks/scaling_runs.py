@@ -26,8 +26,8 @@ from typing import Any
 
 import dataset
 
-from e2edist.campaign.ledger import read_receipts
-from e2edist.campaign.plan import read_plan
+from e2edist.records.ledger import read_receipts
+from e2edist.records.plan import read_plan
 from e2edist.records.receipt import EVENTSETUP
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,9 +7,9 @@ import time
 from collections import deque
 from typing import Any
 
-from e2edist.campaign.plan import Plan, PlannedFile
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
+from e2edist.records.plan import Plan, PlannedFile
 from e2edist.records.receipt import Receipt
 
 _TAGGER = {"name": "eg", "model": {"sha256": "0" * 64}}

@@ -17,9 +17,9 @@ import dask
 from distributed import Worker
 from simulated import make_receipt
 
-from e2edist.campaign import chunk as real
 from e2edist.pools._batch_pool import resource_of
 from e2edist.records.chunk import Chunk
+from e2edist.worker import run_chunk as real
 
 _SETTINGS = {
     "distributed.worker.memory.target": False,

@@ -13,11 +13,11 @@ import pytest
 import reading
 from peers import _dense, batched, kept, paper, processes, script
 
-from e2edist.campaign.chunk import Job, prepare, run_chunk
 from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions
 from e2edist.formats import inspect
 from e2edist.records.chunk import Chunk
+from e2edist.worker.run_chunk import Job, prepare, run_chunk
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,12 +16,12 @@ from unittest.mock import patch
 import numpy as np
 from simulated import make_receipt
 
-from e2edist.campaign import driver, load
-from e2edist.campaign.ledger import open_ledger
-from e2edist.campaign.plan import Plan
-from e2edist.campaign.progress import Progress
+from e2edist.accounting.progress import Progress
+from e2edist.campaign import bundles, driver
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
+from e2edist.records.ledger import open_ledger
+from e2edist.records.plan import Plan
 from e2edist.records.receipt import EVENTSETUP, Receipt
 
 
@@ -168,7 +168,7 @@ class Run:
 def _virtual_time() -> Iterator[VirtualClock]:
     """Give the driver and its loads another clock, in place of the module `time` as they know it."""
     clock = VirtualClock()
-    with patch.object(driver, "time", clock), patch.object(load, "time", clock):
+    with patch.object(driver, "time", clock), patch.object(bundles, "time", clock):
         yield clock
 
 

@@ -18,9 +18,9 @@ from models import write_model
 from runs import COMMAND, ROOT, TIMEOUT_S, drafts, table
 
 import e2edist.demo.writer
-from e2edist.campaign.plan import read_plan
-from e2edist.campaign.verify import verify
 from e2edist.demo import make_events
+from e2edist.records.plan import read_plan
+from e2edist.records.verify import verify
 
 FAULTS = Path(__file__).with_name("faults")
 #: Entries of a chunk in these tests.

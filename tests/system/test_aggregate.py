@@ -14,7 +14,7 @@ from environments import python_with
 from runs import KEY, environment, plain
 
 from e2edist import aggregate
-from e2edist.campaign.plan import read_plan
+from e2edist.records.plan import read_plan
 from e2edist.reporting.campaign_stats import read_stats
 
 pytestmark = pytest.mark.slow

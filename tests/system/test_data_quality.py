@@ -10,7 +10,7 @@ import pytest
 from models import write_model
 from runs import receipts, table
 
-from e2edist.campaign import quality as dq
+from e2edist.accounting import quality as dq
 
 
 def test_receipts_hold_small_histograms_that_add_up_to_the_campaign(campaign):

@@ -5,10 +5,10 @@ from distributed import Client
 from runs import parts
 from servers import Web
 
-from e2edist.campaign import chunk
 from e2edist.config.site import load_site
 from e2edist.pools import preview
 from e2edist.pools._certificates import read_certificates
+from e2edist.worker import run_chunk
 
 pytestmark = pytest.mark.parametrize("system", ["htcondor"], indirect=True)
 
@@ -32,7 +32,9 @@ def test_parts_come_home_from_workers_that_do_not_see_our_disk(system, jobs, sou
         job = jobs.jobs()["cpu"][0]
         security = read_certificates(jobs.out / ".tls")
         with Client(jobs.address(job), security=security, set_as_default=False) as client:
-            found = client.run(lambda: [(job.folder, job.tagger.model.path) for job in chunk._jobs.values()])
+            found = client.run(
+                lambda: [(job.folder, job.tagger.model.path) for job in run_chunk._jobs.values()]
+            )
             known = [place for places in found.values() for place in places]
         # There is no path of ours that a worker could read or write.
         assert [folder for folder, _ in known] == ["", ""]

@@ -6,9 +6,9 @@ import pyarrow.compute as pc
 import pytest
 from runs import receipts, table
 
-from e2edist.campaign.plan import read_plan
-from e2edist.campaign.verify import verify
 from e2edist.demo import make_events
+from e2edist.records.plan import read_plan
+from e2edist.records.verify import verify
 
 FILES, EVENTS = 300, 4
 

@@ -8,8 +8,8 @@ import pytest
 from runs import start, table
 from servers import Web
 
-from e2edist.campaign.plan import read_plan
-from e2edist.campaign.verify import verify
+from e2edist.records.plan import read_plan
+from e2edist.records.verify import verify
 
 #: The server comes back after so long. Far below what is waited for it, far above a quick repetition.
 AWAY_S = 6.0

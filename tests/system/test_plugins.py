@@ -9,8 +9,8 @@ import pytest
 from plugin_package import ENGINE, FORMAT, install
 from runs import COMMAND, ROOT, TIMEOUT_S, table
 
-from e2edist.campaign.plan import read_plan
-from e2edist.campaign.verify import verify
+from e2edist.records.plan import read_plan
+from e2edist.records.verify import verify
 
 #: Counts the tasks that came so far, then fails.
 COUNT = "import os; print(1, file=open(os.environ['MARKS'], 'a'))"

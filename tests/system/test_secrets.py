@@ -11,8 +11,8 @@ from lab import until
 from runs import plan, run, status, table, verb
 from servers import Web
 
-from e2edist.campaign.plan import read_plan
 from e2edist.demo import make_events
+from e2edist.records.plan import read_plan
 
 OLD, NEW = "SECRETold0123", "SECRETnew4567"
 OPTIONS = ("--workers", 1, "--threads", 1, "--chunk-events", 100)

@@ -17,9 +17,9 @@ from lab import Lab, members, until
 from runs import parts
 from test_chaos import STARTERS, Starter
 
-from e2edist.campaign.ledger import read_parts
-from e2edist.campaign.plan import read_plan
 from e2edist.records.chunk import chunk_place
+from e2edist.records.ledger import read_parts
+from e2edist.records.plan import read_plan
 
 CAMPAIGNS = 60
 #: Of one campaign; each of them is stopped, but for the last ones.

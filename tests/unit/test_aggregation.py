@@ -18,13 +18,13 @@ from receipts import make_receipt
 
 from e2edist.aggregate import main
 from e2edist.aggregation import compact, friend, write
-from e2edist.campaign.bad import read_bad, write_bad
-from e2edist.campaign.chunk import PREDICTIONS
-from e2edist.campaign.folder import check_folder, clear
-from e2edist.campaign.lock import locked
-from e2edist.campaign.plan import Plan, PlannedFile, read_plan
 from e2edist.imaging.seeds import STATUSES
-from e2edist.storage.parts import write_part
+from e2edist.records.folder import check_folder, clear
+from e2edist.records.lock import locked
+from e2edist.records.losses import read_bad, write_bad
+from e2edist.records.parts import write_part
+from e2edist.records.plan import Plan, PlannedFile, read_plan
+from e2edist.worker.run_chunk import PREDICTIONS
 
 ENTRIES, CHUNK = 40, 10
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from e2edist.campaign import usage
-from e2edist.campaign.bill import bill_facts, make_bill
-from e2edist.campaign.usage import Journal, facts_of, read_usage
+from e2edist.accounting import usage
+from e2edist.accounting.bill import bill_facts, make_bill
+from e2edist.accounting.usage import Journal, facts_of, read_usage
 from e2edist.config.site import PoolSpec, load_site
 
 FACTS = {

@@ -20,21 +20,10 @@ from hypothesis import strategies as st
 from models import write_model, write_tagger
 from receipts import make_receipt as receipt
 
-from e2edist.campaign.chunk import PREDICTIONS, Job, prepare, run_chunk
-from e2edist.campaign.clock import OTHER, Clock, add_times
-from e2edist.campaign.folder import check_folder
-from e2edist.campaign.ledger import LEDGER, open_ledger
-from e2edist.campaign.plan import (
-    PLAN,
-    Plan,
-    PlannedFile,
-    default_chunk_events,
-    make_plan,
-    read_plan,
-)
+from e2edist.accounting.summary import TIMING, summarise, write_timing
+from e2edist.campaign.planning import default_chunk_events, make_plan
 from e2edist.campaign.resume import check_same, match_inputs
 from e2edist.campaign.run import plan_campaign
-from e2edist.campaign.summary import TIMING, summarise, write_timing
 from e2edist.config.campaign import CampaignSpec
 from e2edist.config.site import SiteSpec
 from e2edist.config.tagger import load_tagger
@@ -42,9 +31,15 @@ from e2edist.engines import EngineOptions
 from e2edist.errors import ChangedFileError, InputError, OutputError, ResourceError
 from e2edist.records.chunk import Chunk
 from e2edist.records.failure import Failure
-from e2edist.records.lines import done_line
-from e2edist.storage.parts import COLUMNS, RECEIPT, write_part
+from e2edist.records.folder import check_folder
+from e2edist.records.ledger import LEDGER, open_ledger
+from e2edist.records.ledger_lines import done_line
+from e2edist.records.parts import COLUMNS, RECEIPT, write_part
+from e2edist.records.plan import PLAN, Plan, PlannedFile, read_plan
+from e2edist.records.receipt import add_times
 from e2edist.storage.staging import InputOptions
+from e2edist.worker.clock import OTHER, Clock
+from e2edist.worker.run_chunk import PREDICTIONS, Job, prepare, run_chunk
 
 edges_only = settings(deadline=None, max_examples=150, derandomize=True, database=None)
 #: The candidates of every event: what becomes of each, and its (pt, eta).

@@ -11,16 +11,16 @@ from models import write_model, write_tagger
 from receipts import make_receipt
 from test_campaign import write_hits
 
-from e2edist.campaign.chunk import PREDICTIONS, Chunk, Job, prepare, run_chunk
+from e2edist.accounting.progress import Progress
+from e2edist.campaign.cross_pool_check import Overlap, rescore
 from e2edist.campaign.driver import Driver, Limits
-from e2edist.campaign.ledger import Ledger
-from e2edist.campaign.overlap import Overlap, rescore
-from e2edist.campaign.plan import make_plan
-from e2edist.campaign.progress import Progress
+from e2edist.campaign.planning import make_plan
 from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions
 from e2edist.errors import CampaignError
 from e2edist.pools import Outcome
+from e2edist.records.ledger import Ledger
+from e2edist.worker.run_chunk import PREDICTIONS, Chunk, Job, prepare, run_chunk
 
 
 @pytest.fixture

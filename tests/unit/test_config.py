@@ -16,8 +16,8 @@ from e2edist.config.dask_table import _flat, _put, defaults
 from e2edist.config.site import SiteSpec, load_site, site_folder
 from e2edist.config.tagger import RESERVED, TaggerSpec, load_tagger, packaged
 from e2edist.errors import E2EError, InputError, ModelError, SpecError, UnknownNameError
+from e2edist.records.parts import COLUMNS
 from e2edist.reporting.scaling import read_scaling
-from e2edist.storage.parts import COLUMNS
 
 SHA = "0123456789abcdef" * 4
 #: Every key of a tagger file, none of them at its default.

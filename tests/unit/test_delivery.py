@@ -10,15 +10,15 @@ import pytest
 from models import write_external, write_model, write_tagger
 from receipts import CHUNK, make_receipt
 
-from e2edist.campaign.chunk import Job, job_of, prepare
-from e2edist.campaign.delivery import check_reach, deliver, import_part
-from e2edist.campaign.ledger import Ledger
 from e2edist.config.model_files import model_files
 from e2edist.config.site import PoolSpec
 from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions, open_engine
 from e2edist.errors import OutputError, SpecError
-from e2edist.storage.parts import footer_crc, read_receipt, write_part
+from e2edist.records.ledger import Ledger
+from e2edist.records.parts import footer_crc, read_receipt, write_part
+from e2edist.records.result_transfer import check_reach, deliver, import_part
+from e2edist.worker.run_chunk import Job, job_of, prepare
 
 FAR = PoolSpec.model_validate({"kind": "htcondor", "job": {"shared_disk": False}})
 

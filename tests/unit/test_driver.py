@@ -13,13 +13,11 @@ import pyarrow as pa
 import pytest
 from receipts import make_receipt
 
-from e2edist.campaign import blame, driver, load
-from e2edist.campaign.chunk import PREDICTIONS
+from e2edist.accounting.progress import Progress
+from e2edist.campaign import bundles, driver, retry_policy
+from e2edist.campaign.cross_pool_check import Overlap
 from e2edist.campaign.driver import Driver
-from e2edist.campaign.ledger import Ledger
 from e2edist.campaign.limits import Limits
-from e2edist.campaign.overlap import Overlap
-from e2edist.campaign.progress import Progress
 from e2edist.config.controller import ControllerSpec
 from e2edist.errors import (
     BranchError,
@@ -33,7 +31,9 @@ from e2edist.errors import (
 )
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
-from e2edist.storage.parts import write_part
+from e2edist.records.ledger import Ledger
+from e2edist.records.parts import write_part
+from e2edist.worker.run_chunk import PREDICTIONS
 
 SIZE = 8
 
@@ -91,7 +91,7 @@ class ThreadWorkers:
         return len(self.workers) * self.threads
 
     def submit(self, tag, function, key, chunks, budget_s):
-        assert function is load.run_chunks
+        assert function is bundles.run_chunks
         self.loads.append([chunk.id for chunk in chunks])
         with self.lock:
             worker = min(self.workers, key=lambda w: len(w.held))
@@ -166,7 +166,7 @@ def receipt(chunk, **fields):
 def drive(tmp_path, monkeypatch):
     """Return a function that drives chunks over one pool and returns (pool, ledger, progress, all ended)."""
     # The waits are for networks and people, not for tests.
-    monkeypatch.setattr(blame, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(retry_policy, "_PAUSE_S", 0.01)
     monkeypatch.setattr(driver, "_POLL_S", 0.05)
     pools = []
 
@@ -175,8 +175,8 @@ def drive(tmp_path, monkeypatch):
     def drive(work, chunks, *, watch=id, stop=None, limits=None, far=False, ledger=None, **workers):
         pool = ThreadWorkers(work, None if far else tmp_path, **workers)
         pools.append(pool)
-        monkeypatch.setattr(load, "run_chunk", pool.run_chunk)
-        monkeypatch.setattr(load, "is_draining", lambda: not pool.accepting)
+        monkeypatch.setattr(bundles, "run_chunk", pool.run_chunk)
+        monkeypatch.setattr(bundles, "is_draining", lambda: not pool.accepting)
         ledger = ledger or Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
         ledger.failed.clear()
         progress = Progress(len(chunks), sum(chunk.events for chunk in chunks))
@@ -494,8 +494,8 @@ def test_a_pool_whose_plug_in_has_a_bug_does_not_eat_the_chunks_of_another(drive
         time.sleep(0.01)
         return good.run_chunk(key, chunk)
 
-    monkeypatch.setattr(load, "run_chunk", run_chunk)
-    monkeypatch.setattr(blame, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(bundles, "run_chunk", run_chunk)
+    monkeypatch.setattr(retry_policy, "_PAUSE_S", 0.01)
     ledger = Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
     one = Driver({"good": good, "bad": bad}, ledger, id, threading.Event(), Limits())
     try:
@@ -752,8 +752,8 @@ def test_a_lost_chunk_whose_part_comes_late_is_not_run_again(drive, monkeypatch)
 
     pause = driver.Driver._punish
 
-    def write_late(self, lane, load, chunk, outcome):
-        pause(self, lane, load, chunk, outcome)
+    def write_late(self, lane, bundles, chunk, outcome):
+        pause(self, lane, bundles, chunk, outcome)
         path = self._ledger.path.parent / PREDICTIONS / f"{chunk.id}.parquet"
         write_part(path, pa.table({"entry": range(chunk.start, chunk.stop)}), lambda: receipt(chunk))
 
@@ -847,8 +847,8 @@ def test_a_worker_that_dies_in_the_midst_of_a_load_puts_no_chunk_on_trial_that_w
         # Which chunks a load has depends on who ended first; the fourth of some larger load is to die.
         (pool,) = drive.pools
         with lock:
-            load = next(ids for ids in pool.loads if chunk.id in ids)
-            if not victim and len(load) > place + 1 and load[place] == chunk.id:
+            bundles = next(ids for ids in pool.loads if chunk.id in ids)
+            if not victim and len(bundles) > place + 1 and bundles[place] == chunk.id:
                 victim.append(chunk.id)
                 raise Death
         return quick(chunk)

@@ -5,8 +5,8 @@ from threading import Event
 import pytest
 from receipts import make_receipt
 
-from e2edist.campaign.forecast import Measured, Sampler, best, enough_chunks, forecast, measure_pools
-from e2edist.campaign.progress import Progress
+from e2edist.accounting.forecast import Measured, Sampler, best, enough_chunks, forecast, measure_pools
+from e2edist.accounting.progress import Progress
 
 GPU = {"kind": "slurm", "threads": 2, "workers": 4, "nodes": 1.0, "gpus": 4, "factor": 2.0, "unit": "h"}
 CPU = {"kind": "slurm", "threads": 8, "workers": 1, "nodes": 0.5, "gpus": 0, "factor": 1.0, "unit": "h"}

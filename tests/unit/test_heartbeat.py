@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from e2edist.accounting.progress import Progress
 from e2edist.campaign import heartbeat
 from e2edist.campaign.heartbeat import HEARTBEAT, Heart
-from e2edist.campaign.progress import Progress
 from e2edist.pools import Telemetry
 
 

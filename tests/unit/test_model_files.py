@@ -14,8 +14,7 @@ import pytest
 from models import write_external, write_model, write_tagger
 from onnx import TensorProto, helper, numpy_helper
 
-from e2edist.campaign.overlap import job_key
-from e2edist.campaign.plan import Plan
+from e2edist.campaign.cross_pool_check import job_key
 from e2edist.campaign.resume import check_same
 from e2edist.config.model_files import model_files
 from e2edist.config.site import SiteSpec
@@ -27,6 +26,7 @@ from e2edist.parity.export import free_batch
 from e2edist.parity.reference_objects import random_images
 from e2edist.parity.validation_record import admit, write_record
 from e2edist.parity.variants import Options, variants
+from e2edist.records.plan import Plan
 from e2edist.tuning.profile import apply_profiles
 
 IMAGES = np.ones((8, 1, 32, 32), np.float32)

@@ -13,7 +13,7 @@ from e2edist.config.campaign import expand_inputs, load_campaign
 from e2edist.demo import make_events
 from e2edist.errors import InputError, OutputError, SpecError
 from e2edist.formats import inspect
-from e2edist.storage.parts import (
+from e2edist.records.parts import (
     UnreadableError,
     read_columns,
     read_part,

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2edist.campaign.pace import Pace, Waiting, portion
+from e2edist.campaign.throughput import Pace, Waiting, portion
 from e2edist.records.chunk import Chunk
 
 LIMITS = (5.0, 300.0)

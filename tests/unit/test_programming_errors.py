@@ -10,7 +10,7 @@ import uproot
 from plugin_package import FORMAT, install
 
 from e2edist import formats
-from e2edist.campaign.plan import make_plan
+from e2edist.campaign.planning import make_plan
 from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.errors import E2EError, EntriesError, InputError, OutputError, ProgrammingError, guarded

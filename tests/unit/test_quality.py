@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2edist.campaign import quality as dq
+from e2edist.accounting import quality as dq
 from e2edist.config.tagger import load_tagger
 from e2edist.errors import CampaignError, InputError
 from e2edist.imaging.crops import Crops

@@ -9,14 +9,14 @@ import pyarrow as pa
 import pytest
 from receipts import make_receipt
 
-from e2edist.campaign.ledger import LEDGER, open_ledger
-from e2edist.campaign.names import PREDICTIONS
-from e2edist.campaign.plan import Plan, PlannedFile
-from e2edist.campaign.progress import Progress
-from e2edist.campaign.recheck import changed_parts
+from e2edist.accounting.progress import Progress
 from e2edist.campaign.reconcile import recheck
-from e2edist.records.lines import done_line
-from e2edist.storage.parts import UnreadableError, write_part
+from e2edist.records.changed_parts import changed_parts
+from e2edist.records.ledger import LEDGER, open_ledger
+from e2edist.records.ledger_lines import done_line
+from e2edist.records.names import PREDICTIONS
+from e2edist.records.parts import UnreadableError, write_part
+from e2edist.records.plan import Plan, PlannedFile
 
 
 @pytest.fixture

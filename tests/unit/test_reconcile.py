@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from receipts import make_receipt
 
-from e2edist.campaign.chunk import PREDICTIONS
-from e2edist.campaign.glance import glance
-from e2edist.campaign.ledger import open_ledger
-from e2edist.campaign.plan import Plan, PlannedFile
-from e2edist.campaign.progress import Progress
+from e2edist.accounting.folder_counts import glance
+from e2edist.accounting.progress import Progress
 from e2edist.campaign.reconcile import reconcile
-from e2edist.campaign.tiling import best_tiles, gaps
 from e2edist.records.failure import Failure
-from e2edist.storage.parts import write_part
+from e2edist.records.ledger import open_ledger
+from e2edist.records.parts import write_part
+from e2edist.records.plan import Plan, PlannedFile
+from e2edist.records.tiling import best_tiles, gaps
+from e2edist.worker.run_chunk import PREDICTIONS
 
 UUID = "f" * 32
 ranges = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 9)).map(lambda p: (p[0], sum(p))), max_size=7)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from receipts import CHUNK, make_receipt
 
 from e2edist.records.failure import Failure
-from e2edist.records.jobs import JOBS, SubmittedJob, read_jobs, record_job
-from e2edist.records.lines import count_line, done_line, failed_line, read_line
+from e2edist.records.ledger_lines import count_line, done_line, failed_line, read_line
 from e2edist.records.receipt import ReceiptCounts, decode, encode
+from e2edist.records.submitted_jobs import JOBS, SubmittedJob, read_jobs, record_job
 
 quick = settings(deadline=None, max_examples=100, derandomize=True, database=None)
 words = st.dictionaries(st.text(), st.text(), max_size=3)

@@ -8,15 +8,15 @@ import pyarrow as pa
 import pytest
 from receipts import make_receipt
 
-from e2edist.campaign.bad import write_bad
-from e2edist.campaign.chunk import PREDICTIONS
-from e2edist.campaign.plan import Plan, PlannedFile
+from e2edist.records.losses import write_bad
+from e2edist.records.parts import write_part
+from e2edist.records.plan import Plan, PlannedFile
 from e2edist.report import main
 from e2edist.reporting.campaign_stats import at_once, efficiency, read_stats, roofline, throughput
 from e2edist.reporting.cmssw_table import columns_of, read_cmssw, rows_of, write_cmssw
 from e2edist.reporting.scaling import read_scaling, sentence
 from e2edist.reporting.scores import ScoreTable, read_scores
-from e2edist.storage.parts import write_part
+from e2edist.worker.run_chunk import PREDICTIONS
 
 UUID = "a" * 32
 STAGES = {"eventsetup": (1000.0, 900.0, 0), "source": (400.0, 300.0, 10), "EGTagger": (600.0, 500.0, 20)}

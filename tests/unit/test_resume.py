@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from e2edist.campaign.plan import make_plan
+from e2edist.campaign.planning import make_plan
 from e2edist.campaign.resume import changed_files, match_inputs
 from e2edist.config.campaign import expand_inputs
 from e2edist.config.tagger import load_tagger

@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 
-from e2edist.campaign.images import cut_images, find_candidates, make_frames
 from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.formats import open_events
@@ -16,6 +15,7 @@ from e2edist.imaging import layers
 from e2edist.imaging.event_batch import OBJECT_KINDS
 from e2edist.imaging.seeds import OK
 from e2edist.imaging.select_events import select
+from e2edist.worker.images import cut_images, find_candidates, make_frames
 
 #: Cuts in GeV harder than the taggers' own, so that whole events are left out.
 HARD = {"eg": 30.0, "qg": 60.0, "top": 450.0}
@@ -63,7 +63,7 @@ def test_images_are_those_of_frames_of_all_events(tmp_path, name):
 _FAULTS = """
 import resource, sys
 import numpy as np
-from e2edist.campaign.heap import keep_memory
+from e2edist.worker.malloc import keep_memory
 if sys.argv[1] == "keep":
     keep_memory()
 np.ones(1 << 20)

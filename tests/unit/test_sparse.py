@@ -254,8 +254,8 @@ def test_pinned_buffers_begin_on_a_page_and_pinning_without_a_driver_is_only_slo
 
 @pytest.mark.parametrize("name", ["eg", "qg", "top", "tau"])
 def test_the_demo_taggers_score_real_events_alike_and_jets_need_a_twentieth_of_the_bytes(data, name):
-    from e2edist.campaign.images import make_images
     from e2edist.formats import open_events
+    from e2edist.worker.images import make_images
 
     tagger = load_tagger(name)
     for file in ("given_1.root", "given_2.root"):  # 659 events

@@ -10,16 +10,16 @@ import time
 
 import pytest
 
-from e2edist.campaign.glance import glance
+from e2edist.accounting.folder_counts import glance
+from e2edist.accounting.progress import Progress
 from e2edist.campaign.heartbeat import Heart, beating
-from e2edist.campaign.lock import locked, look_at_lock
-from e2edist.campaign.progress import Progress
 from e2edist.config.site import PoolSpec
 from e2edist.control.controller_record import Controller, birth, read_record
 from e2edist.control.state import look
 from e2edist.errors import OutputError
 from e2edist.pools import Telemetry
 from e2edist.records.chunk import chunk_id
+from e2edist.records.lock import locked, look_at_lock
 from e2edist.status import exit_code, main
 
 TREE = "Events"

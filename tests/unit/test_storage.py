@@ -14,8 +14,7 @@ import pytest
 from receipts import make_receipt
 
 from e2edist.errors import OutputError
-from e2edist.records.receipt import Receipt
-from e2edist.storage.parts import (
+from e2edist.records.parts import (
     COLUMNS,
     RECEIPT,
     checksum,
@@ -24,6 +23,7 @@ from e2edist.storage.parts import (
     verify_part,
     write_part,
 )
+from e2edist.records.receipt import Receipt
 from e2edist.storage.publish import publish, sweep
 
 TABLE = pa.table({"entry": np.arange(1000), "score": np.random.default_rng(0).random(1000)})
@@ -147,7 +147,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np, pyarrow as pa
 from e2edist.errors import OutputError
-from e2edist.storage.parts import write_part
+from e2edist.records.parts import write_part
 from receipts import make_receipt
 table = pa.table({"score": np.random.default_rng(0).random(100_000)})
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))

@@ -3,10 +3,11 @@
 import pytest
 from receipts import CHUNK, make_receipt
 
-from e2edist.campaign.progress import Progress
-from e2edist.pools import Telemetry, _telemetry
+from e2edist.accounting import telemetry
+from e2edist.accounting.progress import Progress
+from e2edist.accounting.telemetry import running
+from e2edist.pools import Telemetry
 from e2edist.pools._dashboard_page import _Metrics, curves, headline, shown, stages
-from e2edist.pools._telemetry import running
 
 
 def receipt(pool, start, seconds=2.0):
@@ -18,7 +19,7 @@ def receipt(pool, start, seconds=2.0):
 @pytest.fixture
 def clock(monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(_telemetry.time, "time", lambda: now[0])
+    monkeypatch.setattr(telemetry.time, "time", lambda: now[0])
     return now
 
 

@@ -7,11 +7,11 @@ import pytest
 from receipts import CHUNK, make_receipt
 from rich.console import Console
 
-from e2edist.campaign.bill import PoolBill
-from e2edist.campaign.progress import Progress
-from e2edist.campaign.receipts import log_line
+from e2edist.accounting.bill import PoolBill
+from e2edist.accounting.progress import Progress
 from e2edist.cli.closing import notify
 from e2edist.cli.terminal import describe, details, print_bill, tell_progress
+from e2edist.records.receipt_file import log_line
 
 
 @pytest.mark.parametrize(

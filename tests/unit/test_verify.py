@@ -8,11 +8,11 @@ import pytest
 from receipts import make_receipt
 
 from e2edist.aggregate import main
-from e2edist.campaign.bad import write_bad
-from e2edist.campaign.chunk import PREDICTIONS
-from e2edist.campaign.plan import Plan, PlannedFile
-from e2edist.campaign.verify import verify
-from e2edist.storage.parts import write_part
+from e2edist.records.losses import write_bad
+from e2edist.records.parts import write_part
+from e2edist.records.plan import Plan, PlannedFile
+from e2edist.records.verify import verify
+from e2edist.worker.run_chunk import PREDICTIONS
 
 UUID = "a" * 32
 

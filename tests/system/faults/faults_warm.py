@@ -2,8 +2,8 @@
 
 import e2edist.engines.onnx
 import e2edist.formats._reader  # noqa: F401
-from e2edist.campaign.images import empty_batch, make_images
 from e2edist.config.tagger import load_tagger
+from e2edist.worker.images import empty_batch, make_images
 
 tagger = load_tagger("eg", None)
 batch = empty_batch(tagger.columns())

@@ -164,7 +164,7 @@ def _patch_distributed(module):
 
 
 PATCHES = {
-    "e2edist.campaign.chunk": _patch_chunk,
+    "e2edist.worker.run_chunk": _patch_chunk,
     "e2edist.storage.publish": _patch_publish,
     "distributed.scheduler": _patch_scheduler,
     "distributed.utils": _patch_distributed,

@@ -18,7 +18,7 @@ from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import CampaignError, InputError, OutputError
 from e2edist.imaging.crops import Crops
 from e2edist.imaging.event_batch import Array
-from e2edist.storage.parts import read_receipt
+from e2edist.records.parts import read_receipt
 from e2edist.storage.publish import publish
 
 #: What a campaign's scores and inputs look like, in its folder.

@@ -12,7 +12,7 @@ from typing import IO
 
 from e2edist.errors import OutputError
 from e2edist.records.failure import Failure
-from e2edist.records.lines import done_line, failed_line, read_line
+from e2edist.records.ledger_lines import done_line, failed_line, read_line
 from e2edist.records.receipt import Receipt
 from e2edist.storage.publish import publish
 

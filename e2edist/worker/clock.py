@@ -7,24 +7,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from e2edist.records.receipt import StageTimes
+from e2edist.records.receipt import StageTimes, add_times
 
 #: Stages with a name of their own; the others are the modules that a tagger stands for.
 SOURCE, DET_FRAMES, OUTPUT, OTHER = "source", "DetFrameProducer", "output", "other"
-
-
-def add_times(a: StageTimes, b: StageTimes) -> StageTimes:
-    """Return the sum of two sets of times, stage by stage; associative."""
-    empty = (0.0, 0.0, 0)
-    names = list(dict.fromkeys([*a, *b]))
-    return {
-        name: (
-            a.get(name, empty)[0] + b.get(name, empty)[0],
-            a.get(name, empty)[1] + b.get(name, empty)[1],
-            a.get(name, empty)[2] + b.get(name, empty)[2],
-        )
-        for name in names
-    }
 
 
 def _now() -> tuple[float, float]:

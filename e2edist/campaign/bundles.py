@@ -7,29 +7,23 @@ part, its receipt and its error, and when a worker dies the parts tell which of 
 
 from __future__ import annotations
 
-import pickle
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
-from e2edist.errors import E2EError, ModelError, OutputError, described
-from e2edist.plugins import as_bug, is_bug, mark_plugin
-from e2edist.pools import Outcome, Pool, is_draining
+from e2edist.plugins import as_bug, is_bug
+from e2edist.pools import Outcome, Pool
 from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import Receipt
+from e2edist.worker.run_bundle import run_chunks
 
-from .breaker import CircuitBreaker
-from .chunk import run_chunk
-from .pace import Pace, Waiting
+from .circuit_breaker import CircuitBreaker
+from .throughput import Pace, Waiting
 
-#: What a chunk of a load came to.
-Fate = Receipt | Exception
 #: Chunks of a load: their receipts come home in one message.
 _MOST = 256
-#: Bytes of parts that travel in one message, where workers don't see the campaign's folder.
-_PAYLOAD = 4 << 20
 #: A load is made for so many seconds, and goes home with what it has after twice as many.
 _OVERTIME = 2.0
 #: Shares that a thread gets of what is left: small ones, so that all threads end at about the same time.
@@ -38,59 +32,6 @@ _SHARES = 2
 _STOP_S = 30.0
 #: Loads are looked through for late ones so often.
 _LOOK_S = 1.0
-
-
-def run_chunks(key: str, chunks: Iterable[Chunk], budget_s: float) -> list[Fate]:
-    """Run chunks of the job `key`, one after the other; one that raises does not stop the others.
-
-    Parameters
-    ----------
-    budget_s : float
-        No further chunk is begun after so many seconds.
-
-    Returns
-    -------
-    list
-        Receipt or error of each, in order. It ends early where the worker was told to end, the time is over,
-        or an error would be that of all: the others were not begun.
-    """
-    fates: list[Fate] = []
-    until, carried = time.monotonic() + budget_s, 0
-    for chunk in chunks:
-        if is_draining() or (fates and time.monotonic() > until):
-            break
-        try:
-            receipt = run_chunk(key, chunk)
-            fates.append(receipt)
-            carried += len(receipt.payload)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # signals go to the main thread
-            fates.append(_portable(error))
-        if isinstance(fates[-1], ModelError | OutputError) or carried > _PAYLOAD:
-            break
-    return fates
-
-
-def _portable(error: BaseException) -> Exception:
-    """Return an error fit to travel with its neighbours, without the memory that its traceback holds.
-
-    Of a bug the text of the traceback goes along.
-    """
-    if is_bug(error):
-        return as_bug(error)
-    mark_plugin(error)
-    # Dask lets errors pickle their whole past, which may be too deep.
-    error.__traceback__ = error.__cause__ = error.__context__ = None
-    try:
-        copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-    except Exception:  # whatever its class makes of it
-        copy = None
-    if isinstance(copy, Exception):
-        return copy
-    if isinstance(error, OSError):
-        plain = OSError(described(error))
-        vars(plain).update({name: value for name, value in vars(error).items() if name.startswith("plugin_")})
-        return plain
-    return E2EError("", described(error), retryable=getattr(error, "retryable", False))
 
 
 @dataclass(slots=True)

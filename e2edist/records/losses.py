@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from e2edist.errors import OutputError
-from e2edist.storage.parts import read_columns, write_table
+from e2edist.records.parts import read_columns, write_table
 from e2edist.urls import public, redact
 
 from .ledger import Ledger

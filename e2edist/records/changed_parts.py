@@ -12,11 +12,11 @@ from itertools import islice
 from pathlib import Path
 
 from e2edist.errors import OutputError
+from e2edist.records.parts import UnreadableError, footer_crc, read_receipt
 from e2edist.records.receipt import Receipt
-from e2edist.storage.parts import UnreadableError, footer_crc, read_receipt
 
 from .names import PREDICTIONS
-from .receipts import Receipts
+from .receipt_file import Receipts
 
 log = logging.getLogger(__name__)
 

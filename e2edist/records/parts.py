@@ -22,8 +22,7 @@ import pyarrow.parquet as pq
 
 from e2edist.errors import OutputError
 from e2edist.records.receipt import Receipt, decode, encode
-
-from .publish import publish
+from e2edist.storage.publish import publish
 
 #: Key of the receipt in the footer.
 RECEIPT = "e2edist"

@@ -12,9 +12,8 @@ from typing import Any
 from e2edist.errors import OutputError
 from e2edist.records.chunk import chunk_id, chunk_place, has_place
 from e2edist.records.failure import Failure
-from e2edist.records.lines import count_line
-
-from .names import LEDGER, PLAN, PREDICTIONS
+from e2edist.records.ledger_lines import count_line
+from e2edist.records.names import LEDGER, PLAN, PREDICTIONS
 
 #: Entries of one file, half-open, by the beginning of their ids.
 _Ranges = dict[str, list[tuple[int, int]]]

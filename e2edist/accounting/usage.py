@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .memory import threads_of
-from .names import USAGE
+from e2edist.config.site import threads_of
+from e2edist.records.names import USAGE
 
 if TYPE_CHECKING:
     from e2edist.config.site import PoolSpec

@@ -24,12 +24,11 @@ from e2edist.errors import CampaignError
 from e2edist.plugins import as_bug, is_bug
 from e2edist.pools import Outcome, Pool
 from e2edist.records.chunk import Chunk
+from e2edist.records.parts import read_columns
 from e2edist.records.receipt import Receipt
-from e2edist.storage.parts import read_columns
-
-from .chunk import PREDICTIONS, job_of, read_chunk, score
-from .clock import Clock
-from .images import make_images
+from e2edist.worker.clock import Clock
+from e2edist.worker.images import make_images
+from e2edist.worker.run_chunk import PREDICTIONS, job_of, read_chunk, score
 
 log = logging.getLogger(__name__)
 

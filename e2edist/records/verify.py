@@ -10,12 +10,12 @@ from pathlib import Path
 
 from e2edist.errors import OutputError
 from e2edist.records.chunk import Chunk, chunk_head, chunk_place, is_chunk_id
-from e2edist.storage.parts import UnreadableError, read_part
+from e2edist.records.parts import UnreadableError, read_part
 
-from .bad import read_bad
+from .losses import read_bad
 from .names import PREDICTIONS
-from .order import fault, in_order
 from .plan import Plan
+from .row_order import fault, in_order
 from .tiling import Range, best_tiles, gaps
 
 _READERS = 4

@@ -12,22 +12,32 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from e2edist.errors import OutputError
-from e2edist.pools import Telemetry
 from e2edist.records.chunk import Chunk, chunk_place, piece_id
 from e2edist.records.failure import Failure
+from e2edist.records.parts import read_receipt, with_file
 from e2edist.records.receipt import Receipt
-from e2edist.storage.parts import read_receipt, with_file
 
 from . import names
-from .delivery import import_part
+from .changed_parts import changed_parts, remove_damaged
 from .names import PREDICTIONS
-from .receipts import Receipts
-from .recheck import changed_parts, remove_damaged
+from .receipt_file import Receipts
+from .result_transfer import import_part
 from .tiling import Range, best_tiles, gaps
 
 LEDGER = names.LEDGER
+
+
+class Listener(Protocol):
+    """Hears of what a ledger records."""
+
+    def done(self, receipt: Receipt) -> None:
+        """Hear of a finished chunk."""
+
+    def failed(self, text: str) -> None:
+        """Hear of entries that were given up."""
 
 
 @dataclass(slots=True)
@@ -40,7 +50,7 @@ class Ledger:
         Chunk id -> receipt, read from disk when asked for.
     failed : dict of str to Failure
         Chunk id -> what is known, of this run.
-    telemetry : Telemetry, optional
+    telemetry : Listener, optional
         Hears of all that is recorded.
     fingerprint : str
         Of the plan.
@@ -51,7 +61,7 @@ class Ledger:
     path: Path
     failed: dict[str, Failure] = field(default_factory=dict)
     pending: list[Chunk] = field(default_factory=list)
-    telemetry: Telemetry | None = None
+    telemetry: Listener | None = None
     fingerprint: str = ""
     done: Receipts = field(init=False)
 

@@ -6,9 +6,8 @@ import logging
 
 from e2edist.errors import ProgrammingError
 from e2edist.plugins import place_of
+from e2edist.records import names
 from e2edist.records.receipt import Receipt
-
-from . import names
 
 log = logging.getLogger(__name__)
 

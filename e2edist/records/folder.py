@@ -8,7 +8,7 @@ from pathlib import Path
 
 from e2edist.errors import OutputError
 from e2edist.records.chunk import is_chunk_id
-from e2edist.records.jobs import JOBS
+from e2edist.records.submitted_jobs import JOBS
 from e2edist.storage.publish import publish
 
 from . import names

@@ -11,10 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from e2edist.records.receipt import Receipt, StageTimes
-from e2edist.storage.parts import write_batches
+from e2edist.records.parts import write_batches
+from e2edist.records.receipt import Receipt, StageTimes, add_times
 
-from .clock import add_times
 from .quality import Quality, add_quality, constants, warnings
 
 TIMING = "timing.parquet"
@@ -49,7 +48,7 @@ class Summary:
     peak_mib : int
         Largest memory of a worker.
     quality : dict
-        Counts and histograms of scores and inputs (`e2edist.campaign.quality`).
+        Counts and histograms of scores and inputs (`e2edist.accounting.quality`).
     warnings : list of str
         What looks wrong with them.
     pools : dict

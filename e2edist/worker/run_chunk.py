@@ -15,6 +15,7 @@ from threading import Lock
 
 import numpy as np
 
+from e2edist.accounting.quality import measure
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import Engine, EngineOptions, open_engine, open_stream
 from e2edist.formats import FileInfo, read_events
@@ -23,17 +24,16 @@ from e2edist.imaging.event_batch import Array, EventBatch
 from e2edist.imaging.seeds import STATUSES
 from e2edist.plugins import package_of
 from e2edist.process import prepare_process
+from e2edist.records import names
 from e2edist.records.chunk import Chunk
+from e2edist.records.parts import checksum, write_part
 from e2edist.records.receipt import EVENTSETUP, Receipt
-from e2edist.storage.parts import checksum, write_part
+from e2edist.records.result_transfer import deliver, unpack_model
 from e2edist.storage.staging import InputOptions, read_input
 
-from . import names
 from .clock import DET_FRAMES, OUTPUT, SOURCE, Clock
-from .delivery import deliver, unpack_model
-from .heap import keep_memory
 from .images import Images, cut_images, empty_batch, find_candidates, make_frames, make_images
-from .quality import measure
+from .malloc import keep_memory
 from .rows import make_table
 
 PREDICTIONS = names.PREDICTIONS

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from e2edist.imaging.event_batch import OBJECT_KINDS, Array, EventBatch
 from e2edist.imaging.seeds import STATUSES
-from e2edist.storage.parts import COLUMNS
+from e2edist.records.parts import COLUMNS
 
 from .images import Images
 

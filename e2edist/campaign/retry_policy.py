@@ -25,7 +25,7 @@ from e2edist.plugins import place_of
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
 
-from .breaker import CircuitBreaker
+from .circuit_breaker import CircuitBreaker
 
 #: How often a chunk that raises is tried before it is halved or given up.
 ATTEMPTS = 3
