@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from e2edist.aggregation.write import Aggregated
     from e2edist.records.plan import Plan
-    from e2edist.records.verify import Verdict
+    from e2edist.records.verify import Verification
 
 #: Faults of a kind that are shown.
 _SHOWN = 20
@@ -172,7 +172,7 @@ def _remove(paths: Iterable[Path]) -> None:
             ) from error
 
 
-def _show(found: Verdict, plan: Plan, skipped: int, console: Console) -> None:
+def _show(found: Verification, plan: Plan, skipped: int, console: Console) -> None:
     events = plan.events + skipped
     about = " (estimated)" if skipped else ""
     console.print(

@@ -20,7 +20,7 @@ _Ranges = dict[str, list[tuple[int, int]]]
 
 
 @dataclass(slots=True)
-class Glance:
+class FolderCounts:
     """Counts of one plan.
 
     Attributes
@@ -61,7 +61,7 @@ class Glance:
         return self.ended == self.chunks
 
 
-def glance(folder: Path) -> Glance | None:
+def count_folder(folder: Path) -> FolderCounts | None:
     """Return the counts of a campaign's folder, or None if it has no plan.
 
     Where the ledger is lost, parts are counted by their names; their rows are not known then.
@@ -94,12 +94,14 @@ def glance(folder: Path) -> Glance | None:
     return found
 
 
-def _planned(content: dict[str, Any]) -> Glance:
+def _planned(content: dict[str, Any]) -> FolderCounts:
     files = content["files"]
     chunks = sum(max(1, len(file["edges"]) - 1) for file in files)
     events = sum(file["entries"] for file in files)
     tagger = str(content["tagger"].get("name", ""))
-    return Glance(content["fingerprint"], tagger, len(files), chunks, events, skipped=len(content["skipped"]))
+    return FolderCounts(
+        content["fingerprint"], tagger, len(files), chunks, events, skipped=len(content["skipped"])
+    )
 
 
 def _head(file: dict[str, Any]) -> str:
@@ -107,7 +109,7 @@ def _head(file: dict[str, Any]) -> str:
     return chunk_id(file["uuid"], file["tree"], 0, 0).removesuffix("-0-0")
 
 
-def _done_and_failed(folder: Path, found: Glance) -> dict[str, tuple[int, int]]:
+def _done_and_failed(folder: Path, found: FolderCounts) -> dict[str, tuple[int, int]]:
     """Return part -> rows, events; failures go into `found`."""
     done: dict[str, tuple[int, int]] = {}
     failed: dict[str, Failure] = {}

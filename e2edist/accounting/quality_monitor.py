@@ -10,7 +10,7 @@ from e2edist.records.receipt import Receipt
 from .quality import Quality, add_quality, constants, warnings
 
 
-class Alarm:
+class QualityMonitor:
     """Counts NaN, infinities and constant scores, part by part, without the histograms."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from e2edist.records.losses import bad_files, read_bad, skipped_events
 from e2edist.records.parts import read_receipt
 from e2edist.records.plan import Plan, PlannedFile, read_plan
 from e2edist.records.receipt import Receipt
-from e2edist.records.verify import Verdict, verify
+from e2edist.records.verify import Verification, verify
 
 #: Faults of a kind that are shown.
 _SHOWN = 5
@@ -28,7 +28,7 @@ class FinishedCampaign:
 
     folder: Path
     plan: Plan
-    verdict: Verdict
+    verdict: Verification
     skipped: tuple[tuple[str, str], ...]
 
     @property
@@ -152,7 +152,7 @@ def _check_disjoint(plans: Mapping[Path, Plan]) -> None:
                 raise OutputError(str(folder), what, "Its events would count twice: leave one of them out.")
 
 
-def _whole(folder: Path, plan: Plan) -> Verdict:
+def _whole(folder: Path, plan: Plan) -> Verification:
     found = verify(folder, plan)
     if not found.good:
         lines = "".join(f"\n  {line}" for line in found.faults(_SHOWN))

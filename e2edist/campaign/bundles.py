@@ -20,7 +20,7 @@ from e2edist.records.receipt import Receipt
 from e2edist.worker.run_bundle import run_chunks
 
 from .circuit_breaker import CircuitBreaker
-from .throughput import Pace, Waiting
+from .throughput import PendingQueue, ThroughputModel
 
 #: Chunks of a load: their receipts come home in one message.
 _MOST = 256
@@ -35,7 +35,7 @@ _LOOK_S = 1.0
 
 
 @dataclass(slots=True)
-class Load:
+class TaskBundle:
     """Chunks in flight together.
 
     Attributes
@@ -58,11 +58,11 @@ class Load:
     alone: bool = False
     probe: bool = False
     late: bool = False
-    bystander: bool = False
+    collateral: bool = False
 
 
 @dataclass(slots=True)
-class Lane:
+class PoolState:
     """A pool and its loads in flight.
 
     Attributes
@@ -77,40 +77,40 @@ class Lane:
 
     pool: Pool
     key: str
-    flying: dict[str, Load] = field(default_factory=dict)
-    aloft: int = 0
+    in_flight: dict[str, TaskBundle] = field(default_factory=dict)
+    chunks_in_flight: int = 0
     slots: int = 0
-    pace: Pace = field(default_factory=Pace)
+    pace: ThroughputModel = field(default_factory=ThroughputModel)
     comparing: bool = False
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     _next_look: float = 0.0
 
     def room(self) -> int:
         """Return how many more loads it takes: one at a time while its breaker is probing."""
-        free = self.slots - len(self.flying) - self.comparing
+        free = self.slots - len(self.in_flight) - self.comparing
         if self.breaker.waiting:
             return 0
         if self.breaker.probing:
-            return min(free, 1 - any(load.probe for load in self.flying.values()))
+            return min(free, 1 - any(load.probe for load in self.in_flight.values()))
         return free
 
     def give(self, chunks: list[Chunk], seconds: float, patience_s: float, *, alone: bool = False) -> None:
         """Give out a load that is made for so many seconds; each chunk may take `patience_s`."""
         now, tag, budget_s = time.monotonic(), chunks[0].id, _OVERTIME * seconds
         until = now + patience_s + (budget_s if len(chunks) > 1 else 0.0)
-        self.flying[tag] = Load(tuple(chunks), until, now, alone, probe=self.breaker.probing)
-        self.aloft += len(chunks)
+        self.in_flight[tag] = TaskBundle(tuple(chunks), until, now, alone, probe=self.breaker.probing)
+        self.chunks_in_flight += len(chunks)
         self.pool.submit(tag, run_chunks, self.key, tuple(chunks), budget_s)
 
-    def take(self, tag: str) -> Load:
+    def take(self, tag: str) -> TaskBundle:
         """Return a load that has landed."""
-        load = self.flying.pop(tag)
-        self.aloft -= len(load.chunks)
+        load = self.in_flight.pop(tag)
+        self.chunks_in_flight -= len(load.chunks)
         return load
 
     def has_running(self) -> bool:
         """Return whether tasks run on workers that are there."""
-        if not self.flying:
+        if not self.in_flight:
             return False
         try:
             return self.pool.counts()["joined"] > 0
@@ -123,16 +123,20 @@ class Lane:
         if now < self._next_look:  # there may be thousands
             return
         self._next_look = now + min(patience_s / 10, _LOOK_S)
-        for tag in [tag for tag, load in self.flying.items() if now > load.until]:
-            load = self.flying[tag]
+        for tag in [tag for tag, load in self.in_flight.items() if now > load.until]:
+            load = self.in_flight[tag]
             load.late, load.until = True, now + min(patience_s, _STOP_S)
             for other in self.pool.stop_task(tag):
-                if other != tag and other in self.flying:
-                    self.flying[other].bystander = True
+                if other != tag and other in self.in_flight:
+                    self.in_flight[other].collateral = True
 
 
-def make_load(
-    waiting: Waiting, pace: Pace, seconds: float, threads: int, apart: Callable[[Chunk], bool]
+def bundle_chunks(
+    waiting: PendingQueue,
+    pace: ThroughputModel,
+    seconds: float,
+    threads: int,
+    run_alone: Callable[[Chunk], bool],
 ) -> list[Chunk]:
     """Return the first chunk in line and those that ride with it: together they take about `seconds`.
 
@@ -146,17 +150,17 @@ def make_load(
     """
     most = min(pace.load, _MOST, len(waiting) // (_SHARES * max(1, threads)))
     load = [waiting.pop()]
-    took_s = inf if apart(load[0]) else pace.takes_s(load[0].events)
+    took_s = inf if run_alone(load[0]) else pace.takes_s(load[0].events)
     while len(load) < most:
         took_s += pace.takes_s(waiting.next.events)
-        if took_s > seconds or apart(waiting.next):
+        if took_s > seconds or run_alone(waiting.next):
             break
         load.append(waiting.pop())
     return load
 
 
 @dataclass(frozen=True, slots=True)
-class Landing:
+class BundleResult:
     """What became of the chunks of a load.
 
     Attributes
@@ -174,10 +178,12 @@ class Landing:
     done: list[tuple[Chunk, Receipt]] = field(default_factory=list)
     failed: list[tuple[Chunk, Outcome]] = field(default_factory=list)
     back: list[Chunk] = field(default_factory=list)
-    apart: bool = False
+    run_alone: bool = False
 
 
-def land(load: Load, outcome: Outcome, find: Callable[[Chunk], Receipt | None] | None) -> Landing:
+def resolve(
+    load: TaskBundle, outcome: Outcome, find: Callable[[Chunk], Receipt | None] | None
+) -> BundleResult:
     """Return what became of the chunks of a load whose task ended.
 
     Parameters
@@ -191,14 +197,14 @@ def land(load: Load, outcome: Outcome, find: Callable[[Chunk], Receipt | None] |
     if outcome.kind == "error":  # the task itself: no chunk was begun
         error = outcome.error
         told = replace(outcome, error=as_bug(error)) if error is not None and is_bug(error) else outcome
-        return Landing(failed=[(chunk, told) for chunk in load.chunks])
+        return BundleResult(failed=[(chunk, told) for chunk in load.chunks])
     if find is None and len(load.chunks) > 1:
-        return Landing(back=list(load.chunks), apart=True)
+        return BundleResult(back=list(load.chunks), run_alone=True)
     return _lost(load, outcome, find or (lambda _: None))
 
 
-def _home(load: Load, outcome: Outcome) -> Landing:
-    landing, fates = Landing(), outcome.value
+def _home(load: TaskBundle, outcome: Outcome) -> BundleResult:
+    landing, fates = BundleResult(), outcome.value
     for chunk, fate in zip(load.chunks, fates, strict=False):
         if isinstance(fate, Exception):
             landing.failed.append((chunk, Outcome(chunk.id, "error", error=fate)))
@@ -208,13 +214,13 @@ def _home(load: Load, outcome: Outcome) -> Landing:
     return landing
 
 
-def _lost(load: Load, outcome: Outcome, find: Callable[[Chunk], Any]) -> Landing:
+def _lost(load: TaskBundle, outcome: Outcome, find: Callable[[Chunk], Any]) -> BundleResult:
     """Blame the chunk after the last part: it was running, earlier ones without a part had raised.
 
     A part that this host does not see yet, as network disks have it, makes its chunk a suspect too early;
     it is only done again.
     """
-    landing = Landing()
+    landing = BundleResult()
     found = [find(chunk) for chunk in load.chunks]
     running = max((i + 1 for i, receipt in enumerate(found) if receipt is not None), default=0)
     for i, (chunk, receipt) in enumerate(zip(load.chunks, found, strict=True)):

@@ -28,7 +28,7 @@ from e2edist.records.parts import read_columns
 from e2edist.records.receipt import Receipt
 from e2edist.worker.clock import Clock
 from e2edist.worker.images import make_images
-from e2edist.worker.run_chunk import PREDICTIONS, job_of, read_chunk, score
+from e2edist.worker.run_chunk import PREDICTIONS, context_of, read_chunk, score
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def rescore(key: str, chunk: Chunk, part: bytes) -> dict[str, float]:
 
 
 def _compare(key: str, chunk: Chunk, part: bytes) -> dict[str, float]:
-    job = job_of(key)
+    job = context_of(key)
     images = make_images(read_chunk(chunk, job), job.tagger)
     _, scores = score(images, job, Clock())
     place = Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet"
@@ -87,7 +87,7 @@ def job_key(fingerprint: str, folder: Path, pool: str) -> str:
 
 
 @dataclass(slots=True)
-class Overlap:
+class CrossPoolCheck:
     """Which pools are compared with which, and what came out.
 
     Attributes
@@ -178,9 +178,9 @@ class Overlap:
             raise CampaignError(f"pool {pool.name}", what, todo)
 
 
-def make_overlap(
+def make_cross_pool_check(
     max_abs: float, where: tuple[str, Path], pools: Mapping[str, PoolSpec], done: Mapping[str, Receipt]
-) -> Overlap:
+) -> CrossPoolCheck:
     """Return what compares pools, with each other and with those of earlier runs.
 
     Parameters
@@ -193,6 +193,6 @@ def make_overlap(
     keys = {job_key(*where, name): pool for name, pool in pools.items()}
     kinds = {key: engine_options(pool).kind for key, pool in keys.items()}
     far = {key: where[1] for key, pool in keys.items() if not pool.job.shared_disk}
-    overlap = Overlap(max_abs, kinds, far)
+    overlap = CrossPoolCheck(max_abs, kinds, far)
     overlap.note_earlier(done)
     return overlap

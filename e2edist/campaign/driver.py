@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from threading import Event
 
 from e2edist.accounting.progress import Progress
-from e2edist.accounting.quality_monitor import Alarm
+from e2edist.accounting.quality_monitor import QualityMonitor
 from e2edist.errors import CampaignError, ResourceError
 from e2edist.pools import Outcome, Pool
 from e2edist.records.chunk import Chunk
@@ -25,13 +25,13 @@ from e2edist.records.ledger import Ledger
 from e2edist.records.receipt import Receipt
 from e2edist.records.receipt_file import log_line
 
-from .bundles import Lane, Load, land, make_load
+from .bundles import PoolState, TaskBundle, bundle_chunks, resolve
 from .circuit_breaker import is_systemic
-from .cross_pool_check import Overlap
+from .cross_pool_check import CrossPoolCheck
 from .limits import Limits
 from .log_once import OnceLog
-from .retry_policy import Action, Blame, SlowError, Verdict, fatal
-from .throughput import Waiting, portion
+from .retry_policy import Action, Decision, RetryPolicy, SlowError, fatal
+from .throughput import PendingQueue, portion
 
 log = logging.getLogger(__name__)
 
@@ -51,15 +51,15 @@ class Driver:
         watch: Callable[[Progress], None],
         stop: Event,
         limits: Limits,
-        overlap: Overlap | None = None,
+        overlap: CrossPoolCheck | None = None,
     ) -> None:
-        self._lanes = [Lane(pool, key) for key, pool in pools.items()]
+        self._lanes = [PoolState(pool, key) for key, pool in pools.items()]
         self._ledger, self._watch, self._stop, self._limits = ledger, watch, stop, limits
         self._blame, self._overlap = (
-            Blame(resumed=bool(ledger.done)),
-            overlap or Overlap(0.0, dict.fromkeys(pools, "")),
+            RetryPolicy(resumed=bool(ledger.done)),
+            overlap or CrossPoolCheck(0.0, dict.fromkeys(pools, "")),
         )
-        self._waiting = Waiting()
+        self._waiting = PendingQueue()
         self._resting: list[tuple[float, str, Chunk]] = []
         self._suspects: deque[Chunk] = deque()
         #: chunks whose workers were lost, or are taken for it
@@ -67,7 +67,7 @@ class Driver:
         self._progress = Progress(0, 0)
         self._seen = time.monotonic()
         self._longest_s = 0.0
-        self._alarm, self._once = Alarm(), OnceLog()
+        self._alarm, self._once = QualityMonitor(), OnceLog()
 
     def run(self, chunks: Iterable[Chunk], progress: Progress) -> bool:
         """Run `chunks` until all ended or `stop` is set; return whether all ended.
@@ -79,7 +79,7 @@ class Driver:
         CampaignError
             There has been no worker for longer than the limit.
         """
-        self._waiting, self._progress = Waiting(chunks), progress
+        self._waiting, self._progress = PendingQueue(chunks), progress
         self._seen = time.monotonic()
         while not self._stop.is_set() and self._left():
             self._look_round()
@@ -100,7 +100,7 @@ class Driver:
     def _finish_running(self) -> None:
         """Let the chunks that run end, for a while, and record them; nothing more is given out."""
         progress, before = self._progress, self._progress.done
-        tasks = sum(len(lane.flying) for lane in self._lanes)  # of each, one chunk runs
+        tasks = sum(len(lane.in_flight) for lane in self._lanes)  # of each, one chunk runs
         wait_s = min(max(self._limits.finish_s[0], self._longest_s), self._limits.finish_s[1])
         log.info("stopping: letting running chunks finish, for %.0f s at most", wait_s)
         progress.stopping = True
@@ -125,7 +125,7 @@ class Driver:
         return len(self._waiting) + len(self._resting) + len(self._suspects) + self._flying() + comparing
 
     def _flying(self) -> int:
-        return sum(lane.aloft for lane in self._lanes)
+        return sum(lane.chunks_in_flight for lane in self._lanes)
 
     def _look_round(self) -> None:
         """Count the workers, lose patience where it is due, wake what has rested."""
@@ -160,7 +160,7 @@ class Driver:
                     continue
                 self._trim(lane)
                 load_s = self._load_s()
-                load = make_load(self._waiting, lane.pace, load_s, self._progress.workers, self._knows)
+                load = bundle_chunks(self._waiting, lane.pace, load_s, self._progress.workers, self._knows)
                 lane.give(load, load_s, self._limits.chunk_s)
         others = self._waiting or self._resting or self._flying()
         if self._suspects and not others:
@@ -188,7 +188,7 @@ class Driver:
     def _load_s(self) -> float:
         return max(self._limits.load_s, self._progress.workers / _TASKS_PER_S)
 
-    def _trim(self, lane: Lane) -> None:
+    def _trim(self, lane: PoolState) -> None:
         """Leave of the first chunk in line as much as this pool should get now; the rest is next."""
         chunk = self._waiting.next
         share = self._waiting.events / max(1, self._progress.workers)
@@ -201,7 +201,7 @@ class Driver:
         self._waiting.put_back(chunk.part(chunk.start, chunk.start + events))
         self._progress.chunks += 1
 
-    def _settle(self, lane: Lane, outcome: Outcome) -> None:
+    def _settle(self, lane: PoolState, outcome: Outcome) -> None:
         if self._overlap.owns(outcome.tag):
             lane.comparing = False
             self._overlap.settle(lane.key, lane.pool, outcome)
@@ -209,7 +209,7 @@ class Driver:
         load = lane.take(outcome.tag)
         # Where workers don't see the folder, what they have done went with them.
         find = None if lane.key in self._overlap.far else self._ledger.find
-        landing = land(load, outcome, find)
+        landing = resolve(load, outcome, find)
         if outcome.kind == "lost" and len(load.chunks) > 1:
             counts = lane.pool.name, len(load.chunks), len(landing.done), len(landing.back)
             log.warning("pool %s: of a lost load of %d chunks %d are done, %d only waited", *counts)
@@ -222,26 +222,26 @@ class Driver:
             lost, name = self._progress.lost_s, lane.pool.name
             lost[name] = lost.get(name, 0.0) + max(0.0, time.monotonic() - load.began - took_s)
         for chunk in reversed(landing.back):
-            if landing.apart:
+            if landing.run_alone:
                 self._blame.case(chunk)
             self._waiting.put_back(chunk)
         for chunk, why in landing.failed:
             self._punish(lane, load, chunk, self._explain(load, why))
 
-    def _explain(self, load: Load, outcome: Outcome) -> Outcome:
+    def _explain(self, load: TaskBundle, outcome: Outcome) -> Outcome:
         """Return why a chunk was lost, where it was our doing."""
         if outcome.kind == "lost" and load.late:
             what = f"it ran for more than {self._limits.chunk_s:.0f} s, so its worker was stopped"
             return Outcome(outcome.tag, "error", error=SlowError(what))
-        if outcome.kind == "lost" and load.bystander:
+        if outcome.kind == "lost" and load.collateral:
             what = "its worker was stopped because of another chunk"
             return Outcome(outcome.tag, "lost", error=ConnectionError(what))
         return outcome
 
-    def _record(self, lane: Lane, chunk: Chunk, receipt: Receipt) -> float:
+    def _record(self, lane: PoolState, chunk: Chunk, receipt: Receipt) -> float:
         """Note a chunk that is done; return the seconds that it took."""
         self._ledger.record_done(receipt)
-        self._blame.hopeful = lane.breaker.any_success = True
+        self._blame.any_success = lane.breaker.any_success = True
         self._overlap.note(lane.key, chunk, receipt)
         took_s = receipt.wall_s
         self._longest_s = max(self._longest_s, took_s)
@@ -257,16 +257,16 @@ class Driver:
         log.info("%s", log_line(receipt))
         return took_s
 
-    def _decide(self, lane: Lane, load: Load, chunk: Chunk, outcome: Outcome) -> Verdict:
+    def _decide(self, lane: PoolState, load: TaskBundle, chunk: Chunk, outcome: Outcome) -> Decision:
         """Return what to do with a chunk; while nothing succeeded, let one of another file be the next."""
         error = outcome.error
         self._once.bug(error)
         if lane.breaker.any_success or not is_systemic(error):
-            return self._blame.judge(chunk, outcome, alone=load.alone)
+            return self._blame.decide(chunk, outcome, alone=load.alone)
         untried = self._waiting.prefer(lambda other: not self._blame.knows(other), chunk.uuid)
         return self._blame.decide_early(chunk, outcome, lane.breaker, probe=load.probe, untried=untried)
 
-    def _punish(self, lane: Lane, load: Load, chunk: Chunk, outcome: Outcome) -> None:
+    def _punish(self, lane: PoolState, load: TaskBundle, chunk: Chunk, outcome: Outcome) -> None:
         verdict = self._decide(lane, load, chunk, outcome)
         log.warning("%s %s: %s: %s", outcome.kind, chunk.id, verdict.reason, verdict.action.value)
         match verdict.action:

@@ -39,13 +39,14 @@ _NOW_S = 60.0
 
 
 @dataclass(slots=True)
-class _Pace:
+class RateMeter:
     """Events per second: since the first worker, and lately. Earlier runs do not count."""
 
     seen: deque[tuple[float, int]] = field(default_factory=deque)
     first: tuple[float, int] | None = None
 
     def note(self, progress: Progress) -> None:
+        """Take in how far the run is now."""
         now = time.monotonic()
         if self.first is None and progress.workers:
             self.first = (now, progress.events_done)
@@ -54,6 +55,7 @@ class _Pace:
             self.seen.popleft()
 
     def facts(self, progress: Progress) -> dict[str, Any]:
+        """Return events per second, and seconds to go."""
         mean = self._since(self.first, progress)
         lately = self._since(self.seen[0] if self.seen else None, progress)
         left = progress.events - progress.events_done
@@ -67,14 +69,14 @@ class _Pace:
         return round((progress.events_done - start[1]) / (time.monotonic() - start[0]), 3)
 
 
-class Heart:
+class Heartbeat:
     """Writes what it knows every two seconds, from a thread of its own: asking pools may take long."""
 
     def __init__(
         self, folder: Path, specs: Mapping[str, PoolSpec], progress: Progress, telemetry: Telemetry
     ) -> None:
         self._path, self._specs, self._telemetry = folder / HEARTBEAT, specs, telemetry
-        self._progress, self._pace = replace(progress), _Pace()
+        self._progress, self._pace = replace(progress), RateMeter()
         self._pools: dict[str, Pool] = {}
         self._lock, self._stop = Lock(), Event()
         self._last: dict[str, Any] = {}
@@ -181,7 +183,7 @@ class Heart:
 
 
 @contextmanager
-def beating(heart: Heart, watch: Watch, ready: Ready) -> Iterator[tuple[Watch, Ready]]:
+def beating(heart: Heartbeat, watch: Watch, ready: Ready) -> Iterator[tuple[Watch, Ready]]:
     """Publish ``progress.json`` meanwhile; gives callbacks to use in place of `watch` and `ready`."""
 
     def note(now: Progress) -> None:
@@ -201,7 +203,7 @@ def beating(heart: Heart, watch: Watch, ready: Ready) -> Iterator[tuple[Watch, R
     _end(heart, None)
 
 
-def _end(heart: Heart, error: BaseException | None) -> None:
+def _end(heart: Heartbeat, error: BaseException | None) -> None:
     try:
         heart.end(error)
     except KeyboardInterrupt:  # the last word is said all the same; there is no third one

@@ -12,7 +12,7 @@ from e2edist.config.model_files import check_planned
 from e2edist.engines import engine_options
 from e2edist.pools import Pool, PoolEnvironment, Setup, StoppedError, image_of, open_pool
 from e2edist.storage.staging import InputOptions
-from e2edist.worker.run_chunk import Job, prepare
+from e2edist.worker.run_chunk import TaskContext, prepare
 
 from .cross_pool_check import job_key
 
@@ -56,7 +56,7 @@ def _setup(campaign: Campaign, name: str, key: str) -> Setup:
     near, folder = spec.job.shared_disk, campaign.folder.absolute()
     who = (tagger, campaign.plan.fingerprint, str(folder) if near else "", name)
     files = {} if near else check_planned(tagger.model.path, tagger.model.sha256).contents()
-    job = Job(
+    job = TaskContext(
         *who, engine, inputs, campaign.validation, files, image_of(spec.container), campaign.plan.access
     )
     return Setup(prepare, (key, job))

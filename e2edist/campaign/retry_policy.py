@@ -41,7 +41,7 @@ DROPS = 10
 CHUNK_SPLITS, CAMPAIGN_SPLITS = 64, 2000
 #: So many ranges of entries that fail of themselves while none succeeds stop the campaign: halving all of
 #: them down to entries would take for ever, and it is not the entries.
-HOPELESS = 5
+SYSTEMIC_FAILURES = 5
 #: First pause before a chunk that raised is tried again; doubled each time, tripled in an outage.
 _PAUSE_S = 0.5
 
@@ -64,7 +64,7 @@ class Action(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Decision:
     """An action, why, and after how many seconds."""
 
     action: Action
@@ -73,7 +73,7 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class Case:
+class FailureRecord:
     """What is known against one chunk.
 
     Attributes
@@ -103,18 +103,18 @@ class Case:
     ranges: tuple[tuple[int, int], ...] = ()
 
 
-class Blame:
-    """The cases of one run; `hopeful` once a chunk of it is done, `resumed` if some were done before it."""
+class RetryPolicy:
+    """What failed in one run; `any_success` once a chunk is done, `resumed` if some were done before it."""
 
     def __init__(self, *, resumed: bool = False) -> None:
-        self.hopeful, self.resumed = False, resumed
+        self.any_success, self.resumed = False, resumed
         self._hopeless: set[str] = set()
-        self._cases: dict[str, Case] = {}
+        self._cases: dict[str, FailureRecord] = {}
         self._splits: dict[str, int] = {}
 
-    def case(self, chunk: Chunk) -> Case:
+    def case(self, chunk: Chunk) -> FailureRecord:
         """Return the case of a chunk, a new one at first."""
-        return self._cases.setdefault(chunk.id, Case(chunk.id))
+        return self._cases.setdefault(chunk.id, FailureRecord(chunk.id))
 
     def knows(self, chunk: Chunk) -> bool:
         """Return whether there is a case: such a chunk stays as it is, or its tries would not add up."""
@@ -122,7 +122,7 @@ class Blame:
 
     def decide_early(
         self, chunk: Chunk, outcome: Outcome, breaker: CircuitBreaker, *, probe: bool, untried: bool
-    ) -> Verdict:
+    ) -> Decision:
         """Return what to do with a chunk whose failure is systemic, in a pool in which nothing succeeded.
 
         Parameters
@@ -133,23 +133,23 @@ class Blame:
             Whether there are chunks that were not tried: they say more than a piece of this one.
         """
         if self.resumed and chunk.events <= 1:  # given up before, most likely: what it does is its own
-            return self.judge(chunk, outcome, alone=False)
+            return self.decide(chunk, outcome, alone=False)
         case, error = self.case(chunk), outcome.error
         case.attempts += 1
         reason = _reason(error)
         case.tried.append(reason)
         first = breaker.note(chunk.id, probe=probe, may_pass=isinstance(error, OSError))
         if breaker.tripped:
-            return Verdict(Action.STOP, reason)
+            return Decision(Action.STOP, reason)
         if first:
-            return Verdict(Action.AT_ONCE, reason)
+            return Decision(Action.AT_ONCE, reason)
         if untried:
-            return Verdict(Action.AGAIN, reason, _PAUSE_S)
+            return Decision(Action.AGAIN, reason, _PAUSE_S)
         if not isinstance(error, SpecError) and self._may_split(chunk, case):
-            return Verdict(Action.SPLIT, reason)
-        return Verdict(Action.AGAIN if case.attempts < case.tries else Action.FAIL, reason)
+            return Decision(Action.SPLIT, reason)
+        return Decision(Action.AGAIN if case.attempts < case.tries else Action.FAIL, reason)
 
-    def judge(self, chunk: Chunk, outcome: Outcome, *, alone: bool) -> Verdict:
+    def decide(self, chunk: Chunk, outcome: Outcome, *, alone: bool) -> Decision:
         """Return what to do with a chunk whose task raised or was lost.
 
         Parameters
@@ -161,26 +161,26 @@ class Blame:
         case.tried.append(f"{type(outcome.error).__name__}: {outcome.error}")
         if isinstance(outcome.error, ConnectionError) and outcome.kind == "lost" and case.drops < DROPS:
             case.drops += 1
-            return Verdict(Action.AGAIN, str(outcome.error), _PAUSE_S)
+            return Decision(Action.AGAIN, str(outcome.error), _PAUSE_S)
         if outcome.kind == "lost":
             return self._death(chunk, case, alone=alone)
         return self._raised(chunk, case, outcome.error)
 
-    def _death(self, chunk: Chunk, case: Case, *, alone: bool) -> Verdict:
+    def _death(self, chunk: Chunk, case: FailureRecord, *, alone: bool) -> Decision:
         case.deaths += 1
         case.lone_deaths += alone
         reason = f"its worker died {case.deaths} times, {case.lone_deaths} times with nothing else running"
         if case.deaths < DEATHS and not case.suspect:
-            return Verdict(Action.AGAIN, reason)
+            return Decision(Action.AGAIN, reason)
         case.suspect = True
         if not case.lone_deaths or (chunk.events <= 1 and case.lone_deaths < LONE_DEATHS):
-            return Verdict(Action.ALONE, reason)
+            return Decision(Action.ALONE, reason)
         if self._may_split(chunk, case):
-            return Verdict(Action.SPLIT_ALONE, reason)
+            return Decision(Action.SPLIT_ALONE, reason)
         # Too expensive to look further; but a chunk is not given up for one death.
-        return Verdict(Action.FAIL if case.lone_deaths >= LONE_DEATHS else Action.ALONE, reason)
+        return Decision(Action.FAIL if case.lone_deaths >= LONE_DEATHS else Action.ALONE, reason)
 
-    def _raised(self, chunk: Chunk, case: Case, error: BaseException | None) -> Verdict:
+    def _raised(self, chunk: Chunk, case: FailureRecord, error: BaseException | None) -> Decision:
         case.attempts += 1
         ranges = error.ranges if isinstance(error, EntriesError) else ()
         retryable = getattr(error, "retryable", True)
@@ -188,31 +188,31 @@ class Blame:
         reason = _reason(error)
         # A disk that a node does not see for a moment is no fault of the model.
         if isinstance(error, ModelError) and not (retryable and case.attempts < case.tries):
-            return Verdict(Action.STOP, reason)
+            return Decision(Action.STOP, reason)
         whole_file = isinstance(error, InputError) and not isinstance(error, EntriesError)
         if whole_file and not retryable:
-            return Verdict(Action.FAIL, reason)
+            return Decision(Action.FAIL, reason)
         # A smaller range needs less memory and time: no use in trying the same again. So with odd values.
         known = isinstance(error, EntriesError) and not retryable
         smaller = known or isinstance(error, MemoryError | SlowError | ResourceError)
         outage = whole_file or (isinstance(error, OSError) and not isinstance(error, SlowError))
         tries, growth = (OUTAGE_ATTEMPTS, 3) if outage and case.tries == ATTEMPTS else (case.tries, 2)
         if case.attempts < tries and not (smaller and self._may_split(chunk, case)):
-            return Verdict(Action.AGAIN, reason, _PAUSE_S * growth ** (case.attempts - 1))
+            return Decision(Action.AGAIN, reason, _PAUSE_S * growth ** (case.attempts - 1))
         may_split = not isinstance(error, SpecError) and not whole_file and self._may_split(chunk, case)
         if isinstance(error, OutputError) or self._is_systemic(chunk, error, may_split=may_split):
-            return Verdict(Action.STOP, reason)
+            return Decision(Action.STOP, reason)
         pieces = Action.CUT if certain else Action.SPLIT
-        return Verdict(pieces if may_split else Action.FAIL, reason)
+        return Decision(pieces if may_split else Action.FAIL, reason)
 
     def _is_systemic(self, chunk: Chunk, error: BaseException | None, *, may_split: bool) -> bool:
         """Count ranges that fail of themselves, pieces too, and return whether they are too many."""
         # For memory a smaller range may do.
         other = isinstance(error, E2EError | SlowError) or (may_split and isinstance(error, MemoryError))
-        if self.hopeful or other:
+        if self.any_success or other:
             return False
         self._hopeless.add(chunk.id)
-        return len(self._hopeless) >= HOPELESS
+        return len(self._hopeless) >= SYSTEMIC_FAILURES
 
     def cut(self, chunk: Chunk) -> tuple[list[Chunk], list[Chunk]]:
         """Return what lies between the bad baskets of a chunk, and the baskets, which share its case."""
@@ -222,11 +222,11 @@ class Blame:
         edges = [chunk.start, *(edge for piece in bad for edge in (piece.start, piece.stop)), chunk.stop]
         pairs = zip(edges[::2], edges[1::2], strict=True)
         good = [chunk.part(start, stop) for start, stop in pairs if start < stop]
-        self._cases.update({piece.id: Case(case.root) for piece in good})
+        self._cases.update({piece.id: FailureRecord(case.root) for piece in good})
         self._cases.update({piece.id: case for piece in bad})
         return good, bad
 
-    def _may_split(self, chunk: Chunk, case: Case) -> bool:
+    def _may_split(self, chunk: Chunk, case: FailureRecord) -> bool:
         spent, all_spent = self._splits.get(case.root, 0), sum(self._splits.values())
         return chunk.events > 1 and spent < CHUNK_SPLITS and all_spent < CAMPAIGN_SPLITS
 
@@ -240,7 +240,7 @@ class Blame:
         halves = chunk.halves()
         for half in halves:
             tries = ATTEMPTS if alone else 1 if half.events > 1 else 2
-            self._cases[half.id] = Case(case.root, tries, suspect=alone)
+            self._cases[half.id] = FailureRecord(case.root, tries, suspect=alone)
         return halves
 
 

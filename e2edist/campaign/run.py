@@ -32,9 +32,9 @@ from e2edist.storage.publish import sweep
 from e2edist.storage.staging import InputOptions
 from e2edist.worker.run_chunk import PREDICTIONS
 
-from .cross_pool_check import make_overlap
+from .cross_pool_check import make_cross_pool_check
 from .driver import Driver
-from .heartbeat import TOKEN, Heart, beating
+from .heartbeat import TOKEN, Heartbeat, beating
 from .limits import Limits
 from .logfile import log_to
 from .memory import check_chunks
@@ -234,7 +234,7 @@ def _drive(
         check_host(name, spec)
     name = f"{campaign.tagger.name} -> {campaign.folder}"
     ledger.telemetry = Telemetry(name, campaign.tagger.module)
-    heart = Heart(campaign.folder, campaign.site.pools, progress, ledger.telemetry)
+    heart = Heartbeat(campaign.folder, campaign.site.pools, progress, ledger.telemetry)
     with (
         configured(campaign.site.dask),
         show(ledger.telemetry),
@@ -272,7 +272,7 @@ def _driver(
     if TOKEN in os.environ:  # a controller, which may be a job
         limits = limits.ending_within(campaign.site.controller.ending_s)
     max_abs, where = campaign.tagger.tolerance.max_abs, (campaign.plan.fingerprint, campaign.folder)
-    overlap = make_overlap(max_abs, where, campaign.site.pools, ledger.done)
+    overlap = make_cross_pool_check(max_abs, where, campaign.site.pools, ledger.done)
     return Driver(pools, ledger, note, stop, limits, overlap)
 
 

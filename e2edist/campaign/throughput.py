@@ -22,7 +22,7 @@ _MEASURED_S = 2.0
 
 
 @dataclass(slots=True)
-class Pace:
+class ThroughputModel:
     """Measured speed of the threads of a pool.
 
     Attributes
@@ -62,7 +62,7 @@ class Pace:
         return self.events / self.seconds if self.seconds >= _MEASURED_S else 0.0
 
 
-class Waiting:
+class PendingQueue:
     """Chunks that wait to be given out, in order, and how many events they have together."""
 
     def __init__(self, chunks: Iterable[Chunk] = ()) -> None:

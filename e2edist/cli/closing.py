@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from e2edist.accounting.bill import bill_facts, make_bill
-from e2edist.accounting.folder_counts import glance
+from e2edist.accounting.folder_counts import count_folder
 from e2edist.accounting.quality import enforce, review
 from e2edist.accounting.summary import summarise
 from e2edist.cli.signals import INTERRUPTED
@@ -80,7 +80,7 @@ def told_kept(campaign: Campaign, console: Console) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        counts = glance(campaign.folder)
+        counts = count_folder(campaign.folder)
         if counts is not None:
             console.print(_kept(counts.events_done, campaign), highlight=False, soft_wrap=True)
         raise

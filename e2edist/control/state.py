@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from e2edist.accounting.folder_counts import Glance, glance
+from e2edist.accounting.folder_counts import FolderCounts, count_folder
 from e2edist.accounting.quality import QUALITY
 from e2edist.campaign.heartbeat import BEAT_S, HEARTBEAT
 from e2edist.errors import E2EError, OutputError
@@ -50,7 +50,7 @@ class State:
 
     state: str
     why: str
-    counts: Glance
+    counts: FolderCounts
     heart: dict[str, Any] = field(default_factory=dict)
     controller: Controller | None = None
     holder: Holder | None = None
@@ -107,7 +107,7 @@ def look(folder: Path, *, ask_queue: bool = True) -> State:
     """
     # The driver first: one that ends while we read must not pass for one that died half-way.
     holder, heart, record = look_at_lock(folder), _heart(folder), read_record(folder)
-    counts = glance(folder)
+    counts = count_folder(folder)
     if counts is None:
         raise OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
     if record is not None and not _is_latest(record, heart):
@@ -157,7 +157,7 @@ def _held(holder: Holder, heart: dict[str, Any]) -> tuple[str, str]:
 
 
 def _free(
-    counts: Glance, heart: dict[str, Any], record: Controller | None, *, ask_queue: bool
+    counts: FolderCounts, heart: dict[str, Any], record: Controller | None, *, ask_queue: bool
 ) -> tuple[str, str]:
     """Return state and reason of a campaign that nobody works on."""
     if record is not None and not heart:

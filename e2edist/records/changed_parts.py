@@ -16,7 +16,7 @@ from e2edist.records.parts import UnreadableError, footer_crc, read_receipt
 from e2edist.records.receipt import Receipt
 
 from .names import PREDICTIONS
-from .receipt_file import Receipts
+from .receipt_file import ReceiptFile
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _SLICE = 1_000
 _Seen = int | Receipt | OutputError | None
 
 
-def changed_parts(folder: Path, done: Receipts) -> dict[str, str]:
+def changed_parts(folder: Path, done: ReceiptFile) -> dict[str, str]:
     """Return the parts that are gone, or other than their receipts say, and what is wrong with them.
 
     Raises
@@ -61,7 +61,7 @@ def _slices(names: Iterable[str]) -> Iterator[list[str]]:
         yield some
 
 
-def _fault(done: Receipts, name: str, seen: _Seen) -> str:
+def _fault(done: ReceiptFile, name: str, seen: _Seen) -> str:
     """Return what is wrong with a part whose footer was looked at; empty if nothing is."""
     if seen is None:
         return "it is gone"

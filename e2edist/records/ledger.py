@@ -23,7 +23,7 @@ from e2edist.records.receipt import Receipt
 from . import names
 from .changed_parts import changed_parts, remove_damaged
 from .names import PREDICTIONS
-from .receipt_file import Receipts
+from .receipt_file import ReceiptFile
 from .result_transfer import import_part
 from .tiling import Range, best_tiles, gaps
 
@@ -46,7 +46,7 @@ class Ledger:
 
     Attributes
     ----------
-    done : Receipts
+    done : ReceiptFile
         Chunk id -> receipt, read from disk when asked for.
     failed : dict of str to Failure
         Chunk id -> what is known, of this run.
@@ -63,10 +63,10 @@ class Ledger:
     pending: list[Chunk] = field(default_factory=list)
     telemetry: Listener | None = None
     fingerprint: str = ""
-    done: Receipts = field(init=False)
+    done: ReceiptFile = field(init=False)
 
     def __post_init__(self) -> None:
-        self.done = Receipts(self.path)
+        self.done = ReceiptFile(self.path)
 
     def record_done(self, receipt: Receipt) -> None:
         """Note a part, and publish it where its worker could not; a second of the same chunk replaces it."""
@@ -136,7 +136,7 @@ def open_ledger(folder: Path, fingerprint: str, chunks: Iterable[Chunk]) -> Ledg
 
 def read_receipts(folder: Path, fingerprint: str) -> Iterator[Receipt]:
     """Yield the receipt of each part of a plan that is there, one at a time; changes nothing."""
-    known, sizes = Receipts(folder / LEDGER), part_sizes(folder)
+    known, sizes = ReceiptFile(folder / LEDGER), part_sizes(folder)
     known.load(sizes, fingerprint)
     yield from known.values()
     unknown = (name for name in sizes if name not in known)

@@ -26,7 +26,7 @@ def log_line(receipt: Receipt) -> str:
 
 
 @dataclass(slots=True, eq=False)
-class Receipts(Mapping[str, Receipt]):
+class ReceiptFile(Mapping[str, Receipt]):
     """Chunk id -> receipt, read from `path` when asked for.
 
     For one thread. What is added is with the system at once; it is synced when the file is made anew.

@@ -40,7 +40,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Verdict:
+class Verification:
     """What was found.
 
     Attributes
@@ -103,7 +103,7 @@ class Verdict:
         return lines + [f"foreign {path}: {why}" for path, why in self.foreign[:most]]
 
 
-def verify(folder: Path, plan: Plan) -> Verdict:
+def verify(folder: Path, plan: Plan) -> Verification:
     """Read all parts of `folder` and compare them with receipts and plan.
 
     Raises
@@ -111,7 +111,7 @@ def verify(folder: Path, plan: Plan) -> Verdict:
     OutputError
         The folder of the parts, or the list of what was given up, can't be read.
     """
-    found = Verdict()
+    found = Verification()
     good: list[Part] = []
     look = partial(_look, plan.fingerprint)
     with ThreadPoolExecutor(_READERS) as pool:
@@ -199,7 +199,7 @@ def _look(fingerprint: str, path: Path) -> Part | tuple[str, str]:
     return Part(path, chunk.uuid, chunk.tree, chunk.start, chunk.stop, *size)
 
 
-def _cover(found: Verdict, plan: Plan, good: list[Part]) -> None:
+def _cover(found: Verification, plan: Plan, good: list[Part]) -> None:
     """Lay the parts over the planned chunks; note gaps, overlaps and what lies outside."""
     by_file: dict[tuple[str, str], list[Part]] = {}
     for part in good:

@@ -112,7 +112,7 @@ def write_cmssw(path: Path, story: CampaignStats) -> None:
         for name, (wall, cpu, _) in story.total.stages.items()
     ]
     names = ("time_real", "time_thread", "mem_alloc", "mem_free")
-    total: dict[str, Any] = {"type": "Job", "label": story.name, "events": story.total.events}
+    total: dict[str, Any] = {"type": "TaskContext", "label": story.name, "events": story.total.events}
     total |= {name: sum(float(module[name]) for module in modules) for name in names}
     content = {"resources": _RESOURCES, "total": total, "modules": modules}
     with publish(path) as draft:

@@ -18,7 +18,7 @@ from e2edist.records.chunk import Chunk
 from e2edist.records.parts import read_columns
 from e2edist.records.plan import Plan
 from e2edist.worker.images import make_images
-from e2edist.worker.run_chunk import PREDICTIONS, Job, read_chunk
+from e2edist.worker.run_chunk import PREDICTIONS, TaskContext, read_chunk
 
 #: Enough for a picture; so many objects are looked at, so many painted at a time.
 OBJECTS = 2000
@@ -59,7 +59,7 @@ def mean_images(folder: Path, plan: Plan, parts: list[Chunk], column: str, middl
     content["model"] = content["model"] | {"path": ""}
     tagger = parse(TaggerSpec, content, str(folder / "plan.json"))
     means = Means(tuple(channel.layer for channel in tagger.channels))
-    job = Job(tagger, plan.fingerprint, str(folder), "", EngineOptions())
+    job = TaskContext(tagger, plan.fingerprint, str(folder), "", EngineOptions())
     for chunk in parts:
         if sum(means.counts.values()) >= OBJECTS:
             break
@@ -72,7 +72,7 @@ def mean_images(folder: Path, plan: Plan, parts: list[Chunk], column: str, middl
     return means
 
 
-def _add(means: Means, folder: Path, chunk: Chunk, job: Job, split: tuple[str, float]) -> None:
+def _add(means: Means, folder: Path, chunk: Chunk, job: TaskContext, split: tuple[str, float]) -> None:
     batch = read_chunk(chunk, job)
     images = make_images(batch, job.tagger)
     groups = _groups(folder, chunk, split, images.objects.label[images.accepted])

@@ -10,7 +10,7 @@ _TRIM, _MMAP = -1, -3
 _TRIM_BYTES, _MMAP_BYTES = 1 << 30, 32 << 20
 
 
-def keep_memory() -> None:
+def keep_freed_memory() -> None:
     """Let memory that is freed stay with this process: the next chunk needs as much again.
 
     Dask's workers give it back after every chunk, and each page of the next one's arrays is then cleared

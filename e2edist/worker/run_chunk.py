@@ -33,14 +33,14 @@ from e2edist.storage.staging import InputOptions, read_input
 
 from .clock import DET_FRAMES, OUTPUT, SOURCE, Clock
 from .images import Images, cut_images, empty_batch, find_candidates, make_frames, make_images
-from .malloc import keep_memory
+from .malloc import keep_freed_memory
 from .rows import make_table
 
 PREDICTIONS = names.PREDICTIONS
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TaskContext:
     """All that a worker must know besides the chunk; travels once per worker.
 
     `folder` is empty for workers that don't see it, and `files` are then those of the model, by their names,
@@ -60,21 +60,21 @@ class Job:
     access: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-_jobs: dict[str, Job] = {}
+_jobs: dict[str, TaskContext] = {}
 _warm: set[str] = set()
 _lock = Lock()
 
 
-def prepare(key: str, job: Job) -> None:
+def prepare(key: str, job: TaskContext) -> None:
     """Make `job` known to this process as `key`; nothing is opened before the first chunk."""
     prepare_process()
-    keep_memory()
+    keep_freed_memory()
     if job.files:
         job = replace(job, tagger=unpack_model(job.tagger, job.files), files={})
     _jobs[key] = job
 
 
-def job_of(key: str) -> Job:
+def context_of(key: str) -> TaskContext:
     """Return what `prepare` made known as `key`."""
     return _jobs[key]
 
@@ -135,7 +135,7 @@ def _warm_up(key: str, tagger: TaggerSpec, columns: Mapping[str, str]) -> None:
             _warm.add(key)
 
 
-def read_chunk(chunk: Chunk, job: Job) -> EventBatch:
+def read_chunk(chunk: Chunk, job: TaskContext) -> EventBatch:
     """Return the events of a chunk, wherever its file can be read."""
     tagger = job.tagger
 
@@ -146,7 +146,7 @@ def read_chunk(chunk: Chunk, job: Job) -> EventBatch:
     return read_input(job.access.get(chunk.uuid, chunk.url), job.inputs, read)
 
 
-def score(images: Images, job: Job, clock: Clock) -> tuple[Engine, dict[str, Array]]:
+def score(images: Images, job: TaskContext, clock: Clock) -> tuple[Engine, dict[str, Array]]:
     """Return the engine of a job, and its score columns (see `predict`).
 
     Scores during which a file with the model's weights was written to may be of either: they are made again.
@@ -181,7 +181,9 @@ def predict(images: Images, engine: Engine, tagger: TaggerSpec, clock: Clock) ->
     return scores
 
 
-def _receipt(chunk: Chunk, job: Job, images: Images, engine: Engine, clock: Clock, started: float) -> Receipt:
+def _receipt(
+    chunk: Chunk, job: TaskContext, images: Images, engine: Engine, clock: Clock, started: float
+) -> Receipt:
     codes, counts = np.unique(images.seeds.status, return_counts=True)
     return Receipt(
         id=chunk.id,

@@ -25,7 +25,7 @@ from e2edist.engines import EngineOptions
 from e2edist.formats import inspect
 from e2edist.records.chunk import Chunk
 from e2edist.storage.staging import InputOptions
-from e2edist.worker.run_chunk import Job, read_chunk
+from e2edist.worker.run_chunk import TaskContext, read_chunk
 
 CODECS = {
     "uncompressed": None,
@@ -103,7 +103,7 @@ def rows(folder, name, copies, repeats):
     tagger, made = files(folder, name, copies)
     scratch = folder / "scratch"
     scratch.mkdir()
-    job = Job(tagger, "x", str(folder), "here", EngineOptions())
+    job = TaskContext(tagger, "x", str(folder), "here", EngineOptions())
     staged = replace(job, inputs=InputOptions(scratch=str(scratch), stage="always"))
     work = {kind: (path, job) for kind, path in made.items()} | {"ZSTD, staged": (made["ZSTD"], staged)}
     with _served(made["ZSTD"]) as url:

@@ -25,7 +25,7 @@ from typing import Any
 
 from simulated import SimulatedPool, make_plan
 
-from e2edist.accounting.folder_counts import glance
+from e2edist.accounting.folder_counts import count_folder
 from e2edist.accounting.progress import Progress
 from e2edist.accounting.summary import summarise, write_timing
 from e2edist.campaign.driver import Driver
@@ -70,7 +70,7 @@ def run_driver(folder: Path, chunks: int, threads: int) -> None:
     (folder / PREDICTIONS).mkdir()
     timed("timing table", lambda: write_timing(folder, ledger.done), chunks)
     timed("summary", lambda: summarise(ledger.done.values()), chunks)
-    timed("status", lambda: glance(folder), chunks)
+    timed("status", lambda: count_folder(folder), chunks)
     for name, receipt in ledger.done.items():
         with (folder / PREDICTIONS / f"{name}.parquet").open("wb") as part:
             part.truncate(receipt.size)

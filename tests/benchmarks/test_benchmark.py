@@ -17,7 +17,7 @@ from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions
 from e2edist.formats import inspect
 from e2edist.records.chunk import Chunk
-from e2edist.worker.run_chunk import Job, prepare, run_chunk
+from e2edist.worker.run_chunk import TaskContext, prepare, run_chunk
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,7 @@ def demo_only(monkeypatch):
 def product(folder, sample):
     """Return keys and scores of the product's chunk function, in this process."""
     (folder / "predictions").mkdir(parents=True)
-    prepare(str(folder), Job(load_tagger(sample.tagger), "x", str(folder), "here", EngineOptions()))
+    prepare(str(folder), TaskContext(load_tagger(sample.tagger), "x", str(folder), "here", EngineOptions()))
     for path in sample.big:
         info = inspect(path)
         known = (path, info.format, info.tree, info.uuid, info.size, info.entries)

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 JOINED, STARTS = "Registered to:", "Start Nanny at"
 
 
-class Job:
+class TaskContext:
     """A job script of ours, run as a process of this machine, and its log."""
 
     def __init__(self, script, cwd, more=None):
@@ -99,7 +99,7 @@ def start(place):
         job |= {"interface": "lo", "local_directory": str(place)}
         spec = PoolSpec.model_validate({"kind": "slurm", "threads": 1, "memory_gib": 1, "job": job})
         text = preview("cpu", spec, place).replace("tls://SCHEDULER:PORT", address)
-        jobs.append(Job(text, place, more))
+        jobs.append(TaskContext(text, place, more))
         return jobs[-1]
 
     yield call

@@ -39,7 +39,7 @@ from e2edist.records.plan import PLAN, Plan, PlannedFile, read_plan
 from e2edist.records.receipt import add_times
 from e2edist.storage.staging import InputOptions
 from e2edist.worker.clock import OTHER, Clock
-from e2edist.worker.run_chunk import PREDICTIONS, Job, prepare, run_chunk
+from e2edist.worker.run_chunk import PREDICTIONS, TaskContext, prepare, run_chunk
 
 edges_only = settings(deadline=None, max_examples=150, derandomize=True, database=None)
 #: The candidates of every event: what becomes of each, and its (pt, eta).
@@ -105,7 +105,7 @@ def plan_of(*edges, uuid="f" * 32):
 
 
 def run_all(tagger, chunks, folder, engine="onnx"):
-    job = Job(tagger, "print", str(folder), "cpu", EngineOptions(engine))
+    job = TaskContext(tagger, "print", str(folder), "cpu", EngineOptions(engine))
     prepare(str(folder), job)
     return [run_chunk(str(folder), chunk) for chunk in chunks]
 

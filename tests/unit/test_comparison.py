@@ -12,7 +12,7 @@ from receipts import make_receipt
 from test_campaign import write_hits
 
 from e2edist.accounting.progress import Progress
-from e2edist.campaign.cross_pool_check import Overlap, rescore
+from e2edist.campaign.cross_pool_check import CrossPoolCheck, rescore
 from e2edist.campaign.driver import Driver, Limits
 from e2edist.campaign.planning import make_plan
 from e2edist.config.tagger import load_tagger
@@ -20,7 +20,7 @@ from e2edist.engines import EngineOptions
 from e2edist.errors import CampaignError
 from e2edist.pools import Outcome
 from e2edist.records.ledger import Ledger
-from e2edist.worker.run_chunk import PREDICTIONS, Chunk, Job, prepare, run_chunk
+from e2edist.worker.run_chunk import PREDICTIONS, Chunk, TaskContext, prepare, run_chunk
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def scored(tmp_path):
     write_model(tmp_path / "m.onnx", outputs={"photon": 1})
     file = write_tagger(tmp_path / "t.toml", "m.onnx", objects={"kinds": ["photon"]})
     tagger, key = load_tagger(str(file)), str(tmp_path / "out")
-    prepare(key, Job(tagger, "print", key, "cpu", EngineOptions("onnx")))
+    prepare(key, TaskContext(tagger, "print", key, "cpu", EngineOptions("onnx")))
     url = str(write_hits(tmp_path / "a.root", 50, 50))
     (chunk,) = make_plan(tagger, [url]).with_chunks(50).chunks()
     run_chunk(key, chunk)
@@ -91,7 +91,7 @@ SCORED, EMPTY = (make_receipt(CHUNK, "f", status=status) for status in ({"ok": 3
 
 
 def test_only_pools_of_another_kind_are_asked_and_each_of_them_once():
-    overlap = Overlap(1e-3, {"a": "gpu", "b": "cpu", "c": "gpu"})
+    overlap = CrossPoolCheck(1e-3, {"a": "gpu", "b": "cpu", "c": "gpu"})
     pools = {key: Options(key) for key in "abc"}
     assert not any(overlap.ask(key, pool) for key, pool in pools.items())  # there is no sample
     overlap.note("a", CHUNK, EMPTY)  # nor is a chunk without scores one
@@ -108,7 +108,7 @@ def test_only_pools_of_another_kind_are_asked_and_each_of_them_once():
 
 @pytest.mark.parametrize(("found", "agrees"), [(0.0, True), (1e-3, True), (1.1e-3, False), (np.nan, False)])
 def test_the_largest_difference_decides_and_nan_is_no_agreement(found, agrees):
-    overlap = Overlap(1e-3, {"a": "gpu", "b": "cpu"})
+    overlap = CrossPoolCheck(1e-3, {"a": "gpu", "b": "cpu"})
     outcome = Outcome("overlap b", "done", {"x": found, "y": 1e-4})
     pool = SimpleNamespace(name="b")
     if agrees:
@@ -120,7 +120,7 @@ def test_the_largest_difference_decides_and_nan_is_no_agreement(found, agrees):
 
 
 def test_a_comparison_that_failed_is_asked_again_three_times_in_all():
-    overlap, pool = Overlap(1e-3, {"a": "gpu", "b": "cpu"}), Options("b")
+    overlap, pool = CrossPoolCheck(1e-3, {"a": "gpu", "b": "cpu"}), Options("b")
     for key in "ab":
         overlap.note(key, CHUNK, SCORED)
     for _ in range(3):
@@ -182,7 +182,7 @@ def run_both(folder, answer, chunks=6, leaves=False):
         if len(looks) > 100:
             stop.set()
 
-    overlap = Overlap(1e-3, {"fast": "cpu", "slow": "gpu"})
+    overlap = CrossPoolCheck(1e-3, {"fast": "cpu", "slow": "gpu"})
     progress = Progress(chunks, chunks)
     pools, ledger = {"fast": fast, "slow": slow}, Ledger(folder / "ledger.jsonl")
     driver = Driver(pools, ledger, watch, stop, Limits(), overlap)

@@ -18,7 +18,7 @@ from e2edist.errors import OutputError, SpecError
 from e2edist.records.ledger import Ledger
 from e2edist.records.parts import footer_crc, read_receipt, write_part
 from e2edist.records.result_transfer import check_reach, deliver, import_part
-from e2edist.worker.run_chunk import Job, job_of, prepare
+from e2edist.worker.run_chunk import TaskContext, context_of, prepare
 
 FAR = PoolSpec.model_validate({"kind": "htcondor", "job": {"shared_disk": False}})
 
@@ -55,8 +55,8 @@ def test_a_part_that_can_not_be_published_stops_the_campaign(tmp_path):
 def test_a_model_that_came_along_lies_on_the_worker_under_a_path_of_its_own():
     tagger = load_tagger("eg")
     files = model_files(tagger.model.path).contents()
-    prepare("far", Job(tagger, "f", "", "cpu", EngineOptions(), files=files))
-    job = job_of("far")
+    prepare("far", TaskContext(tagger, "f", "", "cpu", EngineOptions(), files=files))
+    job = context_of("far")
     assert job.files == {}
     assert job.tagger.model.path != tagger.model.path
     assert Path(job.tagger.model.path).read_bytes() == Path(tagger.model.path).read_bytes()
@@ -68,13 +68,13 @@ def test_files_with_weights_come_along_and_the_model_opens_there(tmp_path):
     tagger = load_tagger(str(write_tagger(tmp_path / "small.toml", path)))
     files = model_files(path).contents()
     assert list(files) == ["net.onnx", "net.onnx.data", "sub/w.bin"]
-    prepare("far", Job(tagger, "f", "", "cpu", EngineOptions(), files=files))
-    there = job_of("far").tagger
+    prepare("far", TaskContext(tagger, "f", "", "cpu", EngineOptions(), files=files))
+    there = context_of("far").tagger
     shutil.rmtree(tmp_path)
     images = np.ones((8, 1, 32, 32), np.float32)
     assert open_engine(there, EngineOptions()).predict(images)["modelOutput"].std() == 0
-    prepare("again", Job(tagger, "f", "", "cpu", EngineOptions(), files=files))
-    assert job_of("again").tagger.model.path == there.model.path  # unpacked once in a process
+    prepare("again", TaskContext(tagger, "f", "", "cpu", EngineOptions(), files=files))
+    assert context_of("again").tagger.model.path == there.model.path  # unpacked once in a process
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from receipts import make_receipt
 
 from e2edist.accounting.progress import Progress
 from e2edist.campaign import bundles, driver, retry_policy
-from e2edist.campaign.cross_pool_check import Overlap
+from e2edist.campaign.cross_pool_check import CrossPoolCheck
 from e2edist.campaign.driver import Driver
 from e2edist.campaign.limits import Limits
 from e2edist.config.controller import ControllerSpec
@@ -180,7 +180,7 @@ def drive(tmp_path, monkeypatch):
         ledger = ledger or Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
         ledger.failed.clear()
         progress = Progress(len(chunks), sum(chunk.events for chunk in chunks))
-        overlap = Overlap(0.0, {"job": ""}, {"job": tmp_path} if far else {})
+        overlap = CrossPoolCheck(0.0, {"job": ""}, {"job": tmp_path} if far else {})
         one = Driver({"job": pool}, ledger, watch, stop or threading.Event(), limits or Limits(), overlap)
         ended = one.run(chunks, progress)
         return pool, ledger, progress, ended

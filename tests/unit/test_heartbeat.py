@@ -6,7 +6,7 @@ import pytest
 
 from e2edist.accounting.progress import Progress
 from e2edist.campaign import heartbeat
-from e2edist.campaign.heartbeat import HEARTBEAT, Heart
+from e2edist.campaign.heartbeat import HEARTBEAT, Heartbeat
 from e2edist.pools import Telemetry
 
 
@@ -19,7 +19,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def heart(tmp_path):
-    return Heart(tmp_path, {}, Progress(100, 10_000), Telemetry("eg -> out", "EGTagger"))
+    return Heartbeat(tmp_path, {}, Progress(100, 10_000), Telemetry("eg -> out", "EGTagger"))
 
 
 def told(heart, progress):

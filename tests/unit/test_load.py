@@ -8,8 +8,8 @@ import pytest
 from receipts import make_receipt
 
 from e2edist.campaign import bundles
-from e2edist.campaign.bundles import Load, land, make_load
-from e2edist.campaign.throughput import Pace, Waiting
+from e2edist.campaign.bundles import TaskBundle, bundle_chunks, resolve
+from e2edist.campaign.throughput import PendingQueue, ThroughputModel
 from e2edist.errors import EntriesError, InputError, ModelError, OutputError, ProgrammingError
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
@@ -25,7 +25,7 @@ CHUNKS = make_chunks(5)
 
 def measured(seconds=0.1, bundles=256):
     """Return the pace of a pool whose chunks of 100 events take so long."""
-    pace = Pace(bundles=bundles)
+    pace = ThroughputModel(bundles=bundles)
     pace.add(100, seconds)
     return pace
 
@@ -38,12 +38,16 @@ def nobody(_):
 
 
 def test_before_anything_is_measured_a_chunk_rides_alone():
-    assert len(make_load(Waiting(make_chunks(1000)), Pace(bundles=256), 2.0, 1, nobody)) == 1
+    assert (
+        len(bundle_chunks(PendingQueue(make_chunks(1000)), ThroughputModel(bundles=256), 2.0, 1, nobody)) == 1
+    )
 
 
 def test_as_many_ride_together_as_take_the_wanted_time():
-    waiting = Waiting(make_chunks(1000))
-    assert [c.id for c in make_load(waiting, measured(), 2.05, 1, nobody)] == [c.id for c in make_chunks(20)]
+    waiting = PendingQueue(make_chunks(1000))
+    assert [c.id for c in bundle_chunks(waiting, measured(), 2.05, 1, nobody)] == [
+        c.id for c in make_chunks(20)
+    ]
     assert (len(waiting), waiting.next.url) == (980, "20.root")
 
 
@@ -51,41 +55,41 @@ def test_a_chunk_takes_no_less_than_the_shortest_did_however_few_events_it_has()
     pace = measured()
     pace.add(100_000, 10.0)  # a large file: the cost of opening one does not show there
     assert pace.takes_s(100) == 0.1
-    assert len(make_load(Waiting(make_chunks(1000)), pace, 2.05, 1, nobody)) == 20
+    assert len(bundle_chunks(PendingQueue(make_chunks(1000)), pace, 2.05, 1, nobody)) == 20
 
 
 def test_loads_grow_by_doubling():
     pace, sizes = measured(bundles=1), []
-    waiting = Waiting(make_chunks(100_000))
+    waiting = PendingQueue(make_chunks(100_000))
     for _ in range(6):
-        sizes.append(len(make_load(waiting, pace, 1e9, 1, nobody)))
+        sizes.append(len(bundle_chunks(waiting, pace, 1e9, 1, nobody)))
         pace.grow(sizes[-1])
     assert sizes == [1, 2, 4, 8, 16, 32]
 
 
 def test_towards_the_end_loads_shrink_to_single_chunks():
-    waiting, sizes = Waiting(make_chunks(100)), []
+    waiting, sizes = PendingQueue(make_chunks(100)), []
     while waiting:
-        sizes.append(len(make_load(waiting, measured(), 1e9, 2, nobody)))
+        sizes.append(len(bundle_chunks(waiting, measured(), 1e9, 2, nobody)))
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == 25
     assert sizes[-4:] == [1, 1, 1, 1]
 
 
 def test_a_long_chunk_rides_alone_and_waits_for_the_next_load():
-    waiting = Waiting([*make_chunks(2), *make_chunks(1, 5000), *make_chunks(50)])
-    loads = [[c.events for c in make_load(waiting, measured(), 2.0, 1, nobody)] for _ in range(2)]
+    waiting = PendingQueue([*make_chunks(2), *make_chunks(1, 5000), *make_chunks(50)])
+    loads = [[c.events for c in bundle_chunks(waiting, measured(), 2.0, 1, nobody)] for _ in range(2)]
     assert loads == [[100, 100], [5000]]
 
 
 def test_a_chunk_with_a_case_rides_alone():
     chunks = make_chunks(50)
-    waiting = Waiting(chunks)
+    waiting = PendingQueue(chunks)
 
-    def apart(chunk):
+    def run_alone(chunk):
         return chunk is chunks[3]
 
-    assert [len(make_load(waiting, measured(), 0.5, 1, apart)) for _ in range(3)] == [3, 1, 5]
+    assert [len(bundle_chunks(waiting, measured(), 0.5, 1, run_alone)) for _ in range(3)] == [3, 1, 5]
 
 
 # ---- running loads
@@ -191,29 +195,31 @@ LOST = Outcome("tag", "lost", error=RuntimeError("worker died"))
 )
 def test_of_a_lost_load_the_chunk_after_the_last_part_was_running(published, running, waited):
     receipts = {CHUNKS[i].id: make_receipt(CHUNKS[i]) for i in published}
-    landing = land(Load(tuple(CHUNKS), 0.0, 0.0), LOST, lambda chunk: receipts.get(chunk.id))
+    landing = resolve(TaskBundle(tuple(CHUNKS), 0.0, 0.0), LOST, lambda chunk: receipts.get(chunk.id))
     assert places(chunk for chunk, _ in landing.done) == published
     assert places(chunk for chunk, _ in landing.failed) == running
     assert all(outcome is LOST for _, outcome in landing.failed)
     assert places(landing.back) == waited
-    assert not landing.apart
+    assert not landing.run_alone
 
 
 def test_where_parts_can_not_be_seen_nobody_is_blamed_and_all_ride_alone_from_then_on():
-    landing = land(Load(tuple(CHUNKS), 0.0, 0.0), LOST, None)
-    assert (landing.done, landing.failed, landing.back, landing.apart) == ([], [], CHUNKS, True)
+    landing = resolve(TaskBundle(tuple(CHUNKS), 0.0, 0.0), LOST, None)
+    assert (landing.done, landing.failed, landing.back, landing.run_alone) == ([], [], CHUNKS, True)
 
 
 def test_where_parts_can_not_be_seen_one_that_rides_alone_is_blamed():
-    landing = land(Load((CHUNKS[0],), 0.0, 0.0), LOST, None)
+    landing = resolve(TaskBundle((CHUNKS[0],), 0.0, 0.0), LOST, None)
     assert (places(chunk for chunk, _ in landing.failed), landing.back) == ([0], [])
 
 
 def test_chunks_that_were_not_begun_go_back():
     error = InputError("a", "gone")
-    landing = land(Load(tuple(CHUNKS), 0.0, 0.0), Outcome("tag", "done", [make_receipt(), error]), None)
+    landing = resolve(
+        TaskBundle(tuple(CHUNKS), 0.0, 0.0), Outcome("tag", "done", [make_receipt(), error]), None
+    )
     assert places(chunk for chunk, _ in landing.done) == [0]
     assert [(CHUNKS.index(chunk), why.kind, why.error) for chunk, why in landing.failed] == [
         (1, "error", error)
     ]
-    assert (places(landing.back), landing.apart) == ([2, 3, 4], False)
+    assert (places(landing.back), landing.run_alone) == ([2, 3, 4], False)

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2edist.campaign.throughput import Pace, Waiting, portion
+from e2edist.campaign.throughput import PendingQueue, ThroughputModel, portion
 from e2edist.records.chunk import Chunk
 
 LIMITS = (5.0, 300.0)
@@ -51,7 +51,7 @@ def test_a_portion_is_never_empty_nor_more_than_there_is(have, rate, share, leas
 
 
 def test_pace_is_events_over_seconds_of_the_threads_together():
-    pace = Pace()
+    pace = ThroughputModel()
     pace.add(100, 1.0)
     assert pace.rate == 0  # too short to mean anything
     pace.add(300, 1.0)
@@ -60,7 +60,7 @@ def test_pace_is_events_over_seconds_of_the_threads_together():
 
 @given(st.lists(st.sampled_from(["extend", "put_back", "pop"])))
 def test_waiting_chunks_keep_their_order_and_the_sum_of_their_events(calls):
-    waiting, expected = Waiting(), []
+    waiting, expected = PendingQueue(), []
     for count, call in enumerate(calls):
         chunk = Chunk("a.root", "hits", "Events", "f" * 32, 1, 10**6, 0, count)
         if call == "extend":

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from receipts import make_receipt
 
-from e2edist.accounting.folder_counts import glance
+from e2edist.accounting.folder_counts import count_folder
 from e2edist.accounting.progress import Progress
 from e2edist.campaign.reconcile import reconcile
 from e2edist.records.failure import Failure
@@ -102,7 +102,7 @@ def settle(folder, plan, ledger, progress):
     ended = reconcile(ledger, plan.chunks(), progress)
     assert progress.events_done == ledger.events_done == held(places(ledger))
     assert (progress.done, progress.failed) == (len(ledger.done), len(ledger.failed))
-    seen = glance(folder)
+    seen = count_folder(folder)
     assert (seen.events_done, seen.events_failed) == (ledger.events_done, ledger.events_failed)
     # Opening makes the file anew where parts lie beside: not under the feet of the ledger at hand.
     copy = shutil.copytree(folder, folder / "copy", ignore=shutil.ignore_patterns("copy"))

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from e2edist.accounting.folder_counts import glance
+from e2edist.accounting.folder_counts import count_folder
 from e2edist.accounting.progress import Progress
-from e2edist.campaign.heartbeat import Heart, beating
+from e2edist.campaign.heartbeat import Heartbeat, beating
 from e2edist.config.site import PoolSpec
 from e2edist.control.controller_record import Controller, birth, read_record
 from e2edist.control.state import look
@@ -66,7 +66,7 @@ def folder(tmp_path):
 
 
 def test_an_untouched_plan_has_ended_nothing(folder):
-    found = glance(folder)
+    found = count_folder(folder)
     assert (found.files, found.chunks, found.events) == (3, 4, 50)
     assert (found.ended, found.parts, found.events_done, found.rows) == (0, 0, 0, 0)
     assert not found.complete
@@ -75,26 +75,26 @@ def test_an_untouched_plan_has_ended_nothing(folder):
 
 def test_pieces_count_when_they_cover_their_chunk(folder):
     write_ledger(folder, done(0, 0, 5), done(0, 5, 10), done(0, 10, 14), done(1, 0, 30))
-    found = glance(folder)
+    found = count_folder(folder)
     assert (found.ended, found.parts, found.events_done, found.rows) == (2, 4, 44, 88)
 
 
 def test_a_whole_ledger_is_complete_even_with_an_empty_file(folder):
     lines = [done(0, 0, 10), done(0, 10, 20), done(1, 0, 30), done(2, 0, 0)]
     write_ledger(folder, *lines[:3])
-    assert not glance(folder).complete
+    assert not count_folder(folder).complete
     write_ledger(folder, *lines)
-    assert glance(folder).complete
+    assert count_folder(folder).complete
 
 
 def test_a_receipt_that_came_twice_counts_once_and_a_cut_line_not_at_all(folder):
     write_ledger(folder, done(0, 0, 10), done(0, 0, 10), done(1, 0, 30)[:-1])
-    assert glance(folder).events_done == 10
+    assert count_folder(folder).events_done == 10
 
 
 def test_what_was_given_up_and_then_done_is_not_lost(folder):
     write_ledger(folder, failed(0, 0, 10), failed(1, 0, 30), done(0, 0, 10), "{not json}\n", "[1]\n")
-    found = glance(folder)
+    found = count_folder(folder)
     assert [failure.reason for failure in found.failed] == ["bad basket"]
     assert (found.events_failed, found.events_done, found.ended) == (30, 10, 2)
 
@@ -102,7 +102,7 @@ def test_what_was_given_up_and_then_done_is_not_lost(folder):
 def test_a_lost_ledger_is_made_up_for_by_the_names_of_the_parts(folder):
     (folder / "predictions").mkdir()
     (folder / "predictions" / f"{chunk_id('u1', TREE, 0, 30)}.parquet").touch()
-    assert (glance(folder).events_done, glance(folder).ended) == (30, 1)
+    assert (count_folder(folder).events_done, count_folder(folder).ended) == (30, 1)
 
 
 @pytest.mark.parametrize("name", ["hello", "a-b-c", "x-1", "x-1-b", ""])
@@ -110,13 +110,13 @@ def test_files_and_lines_that_are_no_chunk_s_are_passed_over(folder, name):
     (folder / "predictions").mkdir()
     for part in (chunk_id("u1", TREE, 0, 30), name or "none"):
         (folder / "predictions" / f"{part}.parquet").touch()
-    assert glance(folder).events_done == 30
+    assert count_folder(folder).events_done == 30
     odd = json.loads(done(0, 0, 10))["done"] | {"id": name}
     lost = json.loads(failed(0, 0, 10))["failed"] | {"id": name}
     write_ledger(
         folder, json.dumps({"done": odd}) + "\n", json.dumps({"failed": lost}) + "\n", done(1, 0, 30)
     )
-    found = glance(folder)
+    found = count_folder(folder)
     assert (found.events_done, found.failed) == (30, [])
 
 
@@ -258,7 +258,7 @@ def test_the_heartbeat_says_how_it_ended(folder):
         return json.loads((folder / "progress.json").read_text())
 
     def start():
-        return Heart(folder, {"cpu": PoolSpec(workers=3)}, Progress(4, 50), Telemetry("eg", "EGTagger"))
+        return Heartbeat(folder, {"cpu": PoolSpec(workers=3)}, Progress(4, 50), Telemetry("eg", "EGTagger"))
 
     seen = []
     with beating(start(), seen.append, seen.append) as (watch, _):
@@ -285,7 +285,7 @@ def test_a_pool_that_can_not_be_asked_counts_as_empty(folder):
         def dashboard(self):
             raise OSError("its scheduler is gone")
 
-    heart = Heart(folder, {"cpu": PoolSpec()}, Progress(4, 50), Telemetry("eg", "EGTagger"))
+    heart = Heartbeat(folder, {"cpu": PoolSpec()}, Progress(4, 50), Telemetry("eg", "EGTagger"))
     with beating(heart, id, id) as (_, met):
         met(Gone())
     (pool,) = json.loads((folder / "progress.json").read_text())["pools"].values()
