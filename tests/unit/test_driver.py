@@ -14,7 +14,7 @@ import pytest
 from receipts import make_receipt
 
 from e2edist.accounting.progress import Progress
-from e2edist.campaign import bundles, driver, retry_policy
+from e2edist.campaign import driver, retry_policy
 from e2edist.campaign.cross_pool_check import CrossPoolCheck
 from e2edist.campaign.driver import Driver
 from e2edist.campaign.limits import Limits
@@ -33,6 +33,7 @@ from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
 from e2edist.records.ledger import Ledger
 from e2edist.records.parts import write_part
+from e2edist.worker import run_bundle
 from e2edist.worker.run_chunk import PREDICTIONS
 
 SIZE = 8
@@ -91,7 +92,7 @@ class ThreadWorkers:
         return len(self.workers) * self.threads
 
     def submit(self, tag, function, key, chunks, budget_s):
-        assert function is bundles.run_chunks
+        assert function is run_bundle.run_chunks
         self.loads.append([chunk.id for chunk in chunks])
         with self.lock:
             worker = min(self.workers, key=lambda w: len(w.held))
@@ -175,8 +176,8 @@ def drive(tmp_path, monkeypatch):
     def drive(work, chunks, *, watch=id, stop=None, limits=None, far=False, ledger=None, **workers):
         pool = ThreadWorkers(work, None if far else tmp_path, **workers)
         pools.append(pool)
-        monkeypatch.setattr(bundles, "run_chunk", pool.run_chunk)
-        monkeypatch.setattr(bundles, "is_draining", lambda: not pool.accepting)
+        monkeypatch.setattr(run_bundle, "run_chunk", pool.run_chunk)
+        monkeypatch.setattr(run_bundle, "is_draining", lambda: not pool.accepting)
         ledger = ledger or Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
         ledger.failed.clear()
         progress = Progress(len(chunks), sum(chunk.events for chunk in chunks))
@@ -494,7 +495,7 @@ def test_a_pool_whose_plug_in_has_a_bug_does_not_eat_the_chunks_of_another(drive
         time.sleep(0.01)
         return good.run_chunk(key, chunk)
 
-    monkeypatch.setattr(bundles, "run_chunk", run_chunk)
+    monkeypatch.setattr(run_bundle, "run_chunk", run_chunk)
     monkeypatch.setattr(retry_policy, "_PAUSE_S", 0.01)
     ledger = Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
     one = Driver({"good": good, "bad": bad}, ledger, id, threading.Event(), Limits())
@@ -752,8 +753,8 @@ def test_a_lost_chunk_whose_part_comes_late_is_not_run_again(drive, monkeypatch)
 
     pause = driver.Driver._punish
 
-    def write_late(self, lane, bundles, chunk, outcome):
-        pause(self, lane, bundles, chunk, outcome)
+    def write_late(self, lane, bundle, chunk, outcome):
+        pause(self, lane, bundle, chunk, outcome)
         path = self._ledger.path.parent / PREDICTIONS / f"{chunk.id}.parquet"
         write_part(path, pa.table({"entry": range(chunk.start, chunk.stop)}), lambda: receipt(chunk))
 
@@ -847,8 +848,8 @@ def test_a_worker_that_dies_in_the_midst_of_a_load_puts_no_chunk_on_trial_that_w
         # Which chunks a load has depends on who ended first; the fourth of some larger load is to die.
         (pool,) = drive.pools
         with lock:
-            bundles = next(ids for ids in pool.loads if chunk.id in ids)
-            if not victim and len(bundles) > place + 1 and bundles[place] == chunk.id:
+            bundle = next(ids for ids in pool.loads if chunk.id in ids)
+            if not victim and len(bundle) > place + 1 and bundle[place] == chunk.id:
                 victim.append(chunk.id)
                 raise Death
         return quick(chunk)

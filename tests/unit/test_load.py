@@ -7,12 +7,12 @@ import time
 import pytest
 from receipts import make_receipt
 
-from e2edist.campaign import bundles
 from e2edist.campaign.bundles import TaskBundle, bundle_chunks, resolve
 from e2edist.campaign.throughput import PendingQueue, ThroughputModel
 from e2edist.errors import EntriesError, InputError, ModelError, OutputError, ProgrammingError
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
+from e2edist.worker import run_bundle
 from e2edist.worker.run_bundle import run_chunks
 
 
@@ -23,9 +23,9 @@ def make_chunks(count, size=100):
 CHUNKS = make_chunks(5)
 
 
-def measured(seconds=0.1, bundles=256):
+def measured(seconds=0.1, load=256):
     """Return the pace of a pool whose chunks of 100 events take so long."""
-    pace = ThroughputModel(bundles=bundles)
+    pace = ThroughputModel(load=load)
     pace.add(100, seconds)
     return pace
 
@@ -38,9 +38,7 @@ def nobody(_):
 
 
 def test_before_anything_is_measured_a_chunk_rides_alone():
-    assert (
-        len(bundle_chunks(PendingQueue(make_chunks(1000)), ThroughputModel(bundles=256), 2.0, 1, nobody)) == 1
-    )
+    assert len(bundle_chunks(PendingQueue(make_chunks(1000)), ThroughputModel(load=256), 2.0, 1, nobody)) == 1
 
 
 def test_as_many_ride_together_as_take_the_wanted_time():
@@ -59,7 +57,7 @@ def test_a_chunk_takes_no_less_than_the_shortest_did_however_few_events_it_has()
 
 
 def test_loads_grow_by_doubling():
-    pace, sizes = measured(bundles=1), []
+    pace, sizes = measured(load=1), []
     waiting = PendingQueue(make_chunks(100_000))
     for _ in range(6):
         sizes.append(len(bundle_chunks(waiting, pace, 1e9, 1, nobody)))
@@ -109,7 +107,7 @@ def run(monkeypatch):
                 raise dict(errors)[chunk]
             return make_receipt(chunk, payload=part)
 
-        monkeypatch.setattr(bundles, "run_chunk", run_chunk)
+        monkeypatch.setattr(run_bundle, "run_chunk", run_chunk)
         fates = run_chunks("job", CHUNKS, budget_s)
         assert begun == CHUNKS[: len(fates)]
         return fates
@@ -144,7 +142,7 @@ def test_parts_that_travel_fill_a_load(run):
 
 def test_a_worker_that_was_told_to_end_begins_no_further_chunk(run, monkeypatch):
     told = itertools.count()
-    monkeypatch.setattr(bundles, "is_draining", lambda: next(told) >= 2)
+    monkeypatch.setattr(run_bundle, "is_draining", lambda: next(told) >= 2)
     assert len(run()) == 2
 
 

@@ -63,9 +63,9 @@ def test_images_are_those_of_frames_of_all_events(tmp_path, name):
 _FAULTS = """
 import resource, sys
 import numpy as np
-from e2edist.worker.malloc import keep_memory
+from e2edist.worker.malloc import keep_freed_memory
 if sys.argv[1] == "keep":
-    keep_memory()
+    keep_freed_memory()
 np.ones(1 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
