@@ -15,15 +15,15 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from e2edist import errors
-from e2edist.campaign import bad, summary
+from e2edist.accounting import summary
+from e2edist.config.campaign import CampaignSpec
+from e2edist.config.site import SiteSpec
+from e2edist.config.tagger import TaggerSpec
 from e2edist.formats import edm, hits
-from e2edist.imaging.batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
+from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
 from e2edist.imaging.layers import LAYERS
 from e2edist.imaging.seeds import STATUSES
-from e2edist.spec.campaign import CampaignSpec
-from e2edist.spec.site import SiteSpec
-from e2edist.spec.tagger import TaggerSpec
-from e2edist.storage import parts
+from e2edist.records import losses, parts
 from e2edist.tuning.profile import Profile
 
 HERE = Path(__file__).parent
@@ -223,7 +223,7 @@ def tables_page():
     text += "\n## Timing\n\nOf `timing.parquet`, one row per chunk and stage.\n\n"
     text += columns_of(summary, "_TIMING_COLUMNS")
     text += "\n## Losses\n\nOf `bad.parquet`, one row per file or range of entries that was given up.\n\n"
-    text += columns_of(bad, "_COLUMNS")
+    text += columns_of(losses, "_COLUMNS")
     text += "\n## Exit codes\n\nOf `submit`; other commands say theirs with `--help`.\n\n"
     text += table(("code", "meaning"), EXIT_CODES.items())
     text += "\n## Errors\n\nAll are classes of `e2edist.errors`.\n\n" + errors_table()
