@@ -5,6 +5,9 @@ import nox
 nox.options.sessions = ["lint", "types", "layers", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
+#: One test process a core; the tests of one cluster stay together.
+_PARALLEL = ("-n", "logical", "--maxprocesses", "8", "--dist", "loadgroup")
+
 
 def _install(session: nox.Session) -> None:
     session.install("-e", ".[cpu,test]")
@@ -33,7 +36,15 @@ def layers(session: nox.Session) -> None:
 
 
 @nox.session
+def quick(session: nox.Session) -> None:
+    """Run the unit tests, for editing: about a minute; arguments behind -- go to pytest."""
+    _install(session)
+    folders = ("tests/unit", "tests/conformance", "tests/golden")
+    session.run("pytest", *_PARALLEL, "-m", "not slow", *folders, *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Run tests; arguments behind -- go to pytest."""
     _install(session)
-    session.run("pytest", *(session.posargs or ["-m", "not slow"]))
+    session.run("pytest", *_PARALLEL, *(session.posargs or ["-m", "not slow"]))

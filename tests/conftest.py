@@ -1,13 +1,43 @@
-"""What every test may use."""
+"""What every test may use, and how pytest runs and sums up all of them."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+#: Fixtures that are one big thing for many tests: in parallel runs all of these tests go to one process.
+SHARED = ("image", "slurm", "htcondor")
+
 
 def _required(name: str) -> bool:
     return name in os.environ.get("E2EDIST_REQUIRE", "").split(",")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on a cluster are slow, and the tests of one cluster share it."""
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        wanted = {*getattr(item, "fixturenames", ()), parameters.get("system")}
+        shared = next((name for name in SHARED if name in wanted), None)
+        if shared:
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group(shared))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Sum up what was skipped: one line a reason, which says what is missing or how to get it."""
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", ()))
+    if reasons:
+        terminalreporter.section("skipped", "=")
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count:5d}  {reason}")
+
+
+def _reason(report: pytest.TestReport) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
 
 
 @pytest.fixture(scope="session")

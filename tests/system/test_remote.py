@@ -12,6 +12,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import fsspec.config
 import numpy as np
 import pytest
 from runs import environment
@@ -20,6 +21,7 @@ from servers import LOOPBACK, Proxy, Web, Wire, XRootD, free_port
 from e2edist.demo import make_events
 from e2edist.errors import ChangedFileError, InputError
 from e2edist.formats import inspect, open_events
+from e2edist.storage import _remote
 from e2edist.storage.staging import InputOptions, attempts_of, open_input, read_input, stage
 
 COLUMNS = {"EB": frozenset({"detid", "energy"}), "electron": frozenset({"pt"})}
@@ -72,6 +74,13 @@ def folder(events):
     shutil.copy(events[0], folder / "data" / "store" / "a.root")
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def own_limits(monkeypatch):
+    """Forget the time limits of tests before: the first ones in a process hold for all web addresses."""
+    monkeypatch.delitem(fsspec.config.conf, "http", raising=False)
+    _remote._bound_http.cache_clear()
 
 
 @pytest.fixture
@@ -244,12 +253,11 @@ def test_a_mirror_takes_over_from_a_dead_web_server(web, events):
 
 @pytest.mark.timeout(HANGS_S)
 def test_a_web_server_that_says_nothing_is_left_for_the_next_in_bounded_time(web, events):
-    started = time.monotonic()
     with Web(events[0].parent) as silent:
         silent.faults[:] = ["silent"] * 20
         options = replace(OPTIONS, redirectors=(web.url,), tries=1)
         assert same(read_input(f"{silent.url}/{events[0].name}", options, pick), events[1])
-    assert time.monotonic() - started > 1
+        assert len(silent.faults) < 20  # it was asked
 
 
 def test_a_page_that_is_missing_is_an_input_error(web):

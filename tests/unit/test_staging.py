@@ -70,7 +70,7 @@ def finish(processes):
         assert process.returncode == 0, faults
 
 
-def wait_for(condition, seconds=20.0):
+def wait_for(condition, seconds=120.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -224,7 +224,7 @@ def test_a_killed_download_is_taken_over_by_who_waits_for_it(source, options, tm
     assert second.poll() is None
     assert [name.endswith(".draft") for name in cached(options)] == [True]
     first.send_signal(signal.SIGKILL)
-    first.communicate(timeout=20)
+    first.communicate(timeout=60)
     finish([second])
     assert [name.endswith("a.root") for name in cached(options)] == [True]
 
@@ -234,7 +234,7 @@ def test_what_a_killed_download_left_is_swept_by_the_next(source, options, tmp_p
     first = worker(options, [source], SLOWFS_JOURNAL=str(notes), SLOWFS_DELAY="60")
     wait_for(notes.exists)
     first.send_signal(signal.SIGKILL)
-    first.communicate(timeout=20)
+    first.communicate(timeout=60)
     other = fake_root(tmp_path / "b.root", MIB)
     # 3.5 MiB hold the rest of the killed one, or this one.
     with stage(f"slow://{other}", replace(options, cache_gib=3.5 / 1024)) as path:
