@@ -48,3 +48,11 @@ def tests(session: nox.Session) -> None:
     """Run tests; arguments behind -- go to pytest."""
     _install(session)
     session.run("pytest", *_PARALLEL, *(session.posargs or ["-m", "not slow"]))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site of the documentation into docs/_build, warnings as errors."""
+    session.install("-e", ".[cpu,docs]")
+    session.run("python", "docs/reference.py", "--check")
+    session.run("sphinx-build", "-W", "docs", "docs/_build")

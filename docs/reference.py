@@ -100,8 +100,9 @@ def schema(model):
         part = content if one is model else content["$defs"][name]
         part["description"] = _first_line(one)
         for key, text in field_docs(one).items():
-            part["properties"][key]["description"] = text
-    return {"$schema": "http://json-schema.org/draft-07/schema#", **content}
+            inner = _classes(one.model_fields[key].annotation)
+            part["properties"][key]["description"] = text or "".join(map(_first_line, inner))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **content}
 
 
 def toml_page(name):

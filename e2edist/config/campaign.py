@@ -25,8 +25,11 @@ class CampaignSpec(Spec):
     ``inputs`` and ``output`` of a workflow file are relative to that file.
     """
 
+    #: name of a tagger that comes with the package, or path of a tagger file
     tagger: str
+    #: files, globs, folders, .txt lists or addresses
     inputs: tuple[str, ...] = Field(min_length=1)
+    #: folder of plan, predictions and timing
     output: Annotated[str, Field(min_length=1)]
     #: ONNX file in place of the tagger's own
     model: str | None = None

@@ -29,10 +29,13 @@ class ControllerSpec(Spec):
     walltime_min: PositiveInt = 1440
     #: seconds before that end, at which it stops in good order and cancels its workers (SLURM)
     notice_s: PositiveInt = 300
+    #: CPU cores of the job
     cores: PositiveInt = 2
+    #: memory of the job
     memory_gib: Positive = 4.0
     #: SLURM partition; empty where the site wants a QOS directive in its place
     queue: str = ""
+    #: account or project that is charged
     account: str = ""
     #: HTCondor's RequestDisk
     disk_gib: Positive = 1.0

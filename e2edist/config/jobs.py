@@ -18,6 +18,7 @@ class ContainerSpec(Spec):
     (``+ApptainerImage``, ``MY.SingularityImage``); the others become a prefix of the worker's command.
     """
 
+    #: what starts the image; none: no container
     runtime: Literal[
         "none", "shifter", "podman-hpc", "apptainer", "htcondor-apptainer", "htcondor-singularity"
     ] = "none"
@@ -53,6 +54,7 @@ class JobSpec(Spec):
     visible_gpus: str = ""
     #: SLURM partition; empty where the site wants a QOS directive in its place
     queue: str = ""
+    #: account or project that is charged
     account: str = ""
     #: GPUs of the job, for HTCondor's request_gpus; for SLURM write the site's own directive
     gpus: NonNegativeInt = 0

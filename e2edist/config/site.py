@@ -77,7 +77,9 @@ class PoolSpec(Spec):
 class SiteSpec(Spec):
     """A site: its pools by name."""
 
+    #: of the site, shown in plans and reports
     name: str
+    #: for people
     description: str = ""
     pools: dict[str, PoolSpec] = Field(min_length=1)
     #: how inputs are read: other servers, copies on the node's own disk

@@ -35,14 +35,13 @@ RESERVED = frozenset(
 
 
 class ObjectsSpec(Spec):
-    """Which candidates become objects.
+    """Which candidates become objects (docs/images.md, Kinematic cuts)."""
 
-    ``pt_min`` in GeV (kept if equal). ``eta_max`` is kept if equal for eb_hottest seeds, not for
-    hcal_tower seeds, as in the reference (physics.md 5).
-    """
-
+    #: in the order of the rows of an event
     kinds: tuple[Literal["photon", "electron", "jet"], ...] = Field(min_length=1)
+    #: objects below it have status pt; kept if equal
     pt_min: Annotated[Finite, Field(ge=0)]
+    #: objects beyond it have status eta; kept if equal for eb_hottest seeds, not for hcal_tower seeds
     eta_max: Annotated[Finite, Field(gt=0, lt=3)]
     #: kind, or "tracks" -> collection labels, the first that a file has is taken
     collections: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -60,9 +59,11 @@ class ObjectsSpec(Spec):
 class SeedSpec(Spec):
     """How the centre of a crop is found (`e2edist.imaging.seeds`)."""
 
+    #: eb_hottest: hottest crystal of the barrel; hcal_tower: hottest depth-1 tower (docs/images.md, Seeds)
     method: Literal["eb_hottest", "hcal_tower"]
-    #: eb_hottest: window in crystals, odd numbers
+    #: eb_hottest: rows of the search window round the object, odd
     window_rows: Annotated[PositiveInt, Field(le=169)] = 7
+    #: eb_hottest: columns of the search window, odd
     window_cols: Annotated[PositiveInt, Field(le=359)] = 13
     #: eb_hottest: seeds in rows < 15 or > 153 are zero-padded, or rejected
     edge: Literal["pad", "drop"] = "pad"
@@ -80,16 +81,22 @@ class SeedSpec(Spec):
 class CropSpec(Spec):
     """The n x n window, and the frame that it is cut from: EB (170x360) or ECAL (280x360)."""
 
+    #: EB for eb_hottest seeds, ECAL for hcal_tower seeds
     frame: Literal["EB", "ECAL"]
+    #: rows and columns of the window
     size: Annotated[PositiveInt, Field(le=360)]
 
 
 class ChannelSpec(Spec):
     """One channel: a layer and what the training did to it: 0 if |x| < threshold, then x * scale + offset."""
 
+    #: name of a layer
     layer: str
+    #: smaller absolute values become 0
     threshold: Annotated[Finite, Field(ge=0)] = 0.0
+    #: factor on what is left
     scale: Finite = 1.0
+    #: added at last, to empty pixels too
     offset: Finite = 0.0
 
     @field_validator("layer")
@@ -105,11 +112,13 @@ class ChannelSpec(Spec):
 class ModelSpec(Spec):
     """The network: an ONNX file, relative to the tagger file, and its one image input."""
 
+    #: ONNX file
     path: str
     #: of the file, and of the files with its weights where it has such (`e2edist.config.model_files`)
     sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     #: name of the input; empty: the only one
     input: str = ""
+    #: order of channels, rows and columns in the input
     layout: Literal["NCHW", "NHWC"] = "NCHW"
 
 
@@ -118,7 +127,9 @@ class OutputSpec(Spec):
 
     #: name of the output; empty: the only one
     name: str = ""
+    #: names of its columns in the results
     columns: tuple[Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]*$")], ...] = Field(min_length=1)
+    #: applied to the output; softmax over its columns
     activation: Literal["none", "sigmoid", "softmax"] = "none"
 
 
@@ -142,7 +153,9 @@ class ToleranceSpec(Spec):
 class TaggerSpec(Spec):
     """A tagger: everything that decides a number, so all of it but texts and limits is in the fingerprint."""
 
+    #: begins the names of its branches in friend trees
     name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+    #: for people; not part of the fingerprint
     description: str = ""
     #: CMSSW module that it stands for, the name of its stage in timing tables
     module: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9]*$")]
@@ -159,8 +172,9 @@ class TaggerSpec(Spec):
     track_quality: Annotated[int, Field(ge=0, le=255)] = 4
     #: factor on EE energies
     endcap_factor: Finite = 1.0
-    #: events that are worth a job, and images in one model call, unless the user says otherwise
+    #: events of a chunk, about, unless the user says otherwise
     chunk_events: PositiveInt = 10_000
+    #: images in one model call, unless the user, the pool or a profile says otherwise
     batch: PositiveInt = 32
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The demo detector: which cell a direction hits, and the detid of a cell (physics.md, sections 2 and 3)."""
+"""The demo detector: which cell a direction hits, and the detid of a cell (docs/images.md, Detector ids)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Noise, other collisions and candidates that are nobody's, to the occupancies of physics.md section 9."""
+"""Noise, other collisions and fake candidates, as many as in real events (docs/images.md, Occupancies)."""
 
 from __future__ import annotations
 

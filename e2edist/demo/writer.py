@@ -36,7 +36,7 @@ class Sample:
     pileup : float
         Activity of other collisions, 1 = 2012 Open Data.
     new_hcal : bool
-        Whether HCAL detids are in the new form (physics.md, section 3).
+        Whether HCAL detids are in the new form (docs/images.md, Detector ids).
     """
 
     make: Callable[[int, np.random.Generator], Truth]

@@ -1,7 +1,7 @@
 """Windows of frames: sparse crops straight from the hits, dense batches from the crops.
 
 ``crop[i][j] = image[row - c + i][(col - c + j) mod 360]`` with c = n/2 - 1 for even n and n//2 for
-odd n; phi wraps round, eta is padded with zeros (physics.md 5).
+odd n; phi wraps round, eta is padded with zeros (docs/images.md, Crops).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Crops:
 class Normalisation:
     """What the model's training did to each channel.
 
-    ``x -> 0 if |x| < threshold``, then ``x * scale + offset``, in float32 (physics.md 6).
+    ``x -> 0 if |x| < threshold``, then ``x * scale + offset``, in float32 (docs/images.md, Normalisation).
 
     Attributes
     ----------

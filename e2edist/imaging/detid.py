@@ -1,8 +1,8 @@
 """CMS detector identifiers (DetId, uint32) to image rows and columns.
 
-Bit layouts: physics.md 3, after CMSSW's EBDetId, EEDetId and HcalDetId. HCAL ids come in two forms
-(Run 1: bit 24 clear; since 2017: bit 24 set), and one event may hold both, so every hit is decoded
-by itself. An id of another detector, or outside its detector, gets row -1: it is not in the image.
+Bit layouts: docs/images.md, Detector ids; after CMSSW's EBDetId, EEDetId and HcalDetId. HCAL ids come
+in two forms (Run 1: bit 24 clear; since 2017: bit 24 set), and one event may hold both, so every hit is
+decoded by itself. An id of another detector, or outside its detector, gets row -1: it is not in the image.
 """
 
 from __future__ import annotations

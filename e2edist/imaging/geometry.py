@@ -1,7 +1,7 @@
 """Grids and detector geometry: shapes, eta edges, and where things fall.
 
-Sources: physics.md 2 and 4. The endcap table holds the front-face centres of one EE quadrant of the
-ideal geometry of CMSSW 12; the other seven follow by mirroring.
+Definitions: docs/images.md, Grids. The endcap table holds the front-face centres of one EE quadrant of
+the ideal geometry of CMSSW 12; the other seven follow by mirroring.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def eta_row(eta: Scalar) -> Scalar:
     """Return the stitched row (0..279) of a pseudorapidity, or -1 for |eta| > 3 and NaN.
 
     Barrel, |eta| <= 1.479: crystal ``min(85, floor(|eta| / 0.0174533) + 1)``; endcaps: the eta bin,
-    upper edge of the last one included (physics.md 4, tracks).
+    upper edge of the last one included (docs/images.md, Tracks).
     """
     a = abs(eta)
     if isnan(a) or a > 3.0:
@@ -83,7 +83,7 @@ def direction_pixels(eta: Array, phi: Array) -> tuple[Array, Array]:
 
 @kernel
 def tower_at(eta: Scalar, phi: Scalar) -> tuple[int, int]:
-    """Return (ieta, iphi) of the HCAL tower at a direction with |eta| < 3 (physics.md 5, jet axis)."""
+    """Return (ieta, iphi) of the HCAL tower at a direction with |eta| < 3 (docs/images.md, Jets)."""
     a: Scalar = np.searchsorted(HBHE_ETA_EDGES, abs(eta), side="right")
     a = min(a, 28)
     count = 72 if a <= 20 else 36
@@ -102,7 +102,7 @@ def ee_table() -> Array:
     int16, shape (2, 100, 100, 2)
         Indexed by side (0: EE-, 1: EE+), ix-1, iy-1; (-1, 0) where there is no crystal.
         Row: eta bin of the front-face centre seen from the origin; column ``(b + 190) mod 360`` with
-        ``b = floor((phi + pi) / 2 pi * 360)`` (physics.md 4).
+        ``b = floor((phi + pi) / 2 pi * 360)`` (docs/images.md, Endcaps).
     """
     text = files("e2edist.imaging").joinpath("ee_quadrant.csv").read_text()
     ix, iy, x, y, z = np.loadtxt(text.splitlines(), delimiter=",", skiprows=1).T

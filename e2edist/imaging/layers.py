@@ -186,7 +186,7 @@ def hbhe_depth1(batch: EventBatch) -> Hits:
 def tracks(batch: EventBatch, options: FillOptions, column: str) -> Hits:
     """Return a track frame (280x360) at the vertex direction: the sum of pt in GeV, or of d0 or dz in cm.
 
-    d0 and dz take tracks with ``|dz| < 0.1`` cm only (physics.md 4).
+    d0 and dz take tracks with ``|dz| < 0.1`` cm only (docs/images.md, Tracks).
     """
     table = batch["tracks"]
     row, col = direction_pixels(table["eta"], table["phi"])

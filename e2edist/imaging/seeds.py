@@ -1,4 +1,4 @@
-"""From reconstructed objects to crop centres, or the reason why there is none (physics.md 5)."""
+"""From reconstructed objects to crop centres, or the reason why there is none (docs/images.md, Seeds)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 CMSSW's FastTimerService writes ``resources.json``: ``resources``, ``total``, ``modules``; each record has
 ``type``, ``label``, ``events``, ``time_thread`` and ``time_real`` in ms summed over the job, ``mem_alloc``,
-``mem_free`` in kB; two pseudo-modules are called eventsetup and other (physics.md 1).
+``mem_free`` in kB; two pseudo-modules are called eventsetup and other (docs/images.md, Reference modules).
 """
 
 from __future__ import annotations

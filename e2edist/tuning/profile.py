@@ -34,27 +34,44 @@ FOLDER = "E2EDIST_PROFILES"
 class Settings(Spec):
     """What a profile sets, with the names of the keys of a pool."""
 
+    #: images in one model call
     batch: PositiveInt
+    #: worker processes of the pool
     workers: PositiveInt
+    #: threads of a worker
     threads: PositiveInt
+    #: threads inside one model call
     intra_op: PositiveInt
+    #: model sessions of a worker
     sessions: PositiveInt
+    #: how images reach the model
     images: Literal["dense", "sparse"]
+    #: how cuDNN chooses its convolutions
     conv_search: Literal["heuristic", "exhaustive", "default"]
 
 
 class Profile(Spec):
     """A profile file."""
 
+    #: when it was measured, UTC
     made: str
+    #: name of the site
     site: str
+    #: name of the pool
     pool: str
+    #: kind of the pool
     kind: str
+    #: name of the tagger
     tagger: str
+    #: identity of the model; no other model takes this profile
     model_sha256: str
+    #: cpu, cuda or tensorrt
     provider: str
+    #: processor or GPU that it was measured on
     device: str
+    #: release of ONNX Runtime
     runtime: str
+    #: rate of the best setting
     events_per_s: float
     #: whether there was time to measure all
     complete: bool = True

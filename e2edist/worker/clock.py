@@ -1,4 +1,4 @@
-"""Where the time of a chunk goes, in stages named as the modules of the reference (physics.md 1)."""
+"""Where the time of a chunk goes, by stages of the reference (docs/images.md, Reference modules)."""
 
 from __future__ import annotations
 

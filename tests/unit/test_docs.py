@@ -1,0 +1,81 @@
+"""The documentation is what the code is: its reference, its links, its examples."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+#: Of Markdown: [text](target) and ![text](target), and the files that directives include.
+LINK = re.compile(r"\]\(([^)\s]+)\)|\{(?:literal)?include\} (\S+)")
+
+
+def load(name):
+    """Import a script of docs/ from its file."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return load("reference")
+
+
+def pages():
+    return [page for page in PAGES if "_build" not in page.parts]
+
+
+def headings(path):
+    return [line.lstrip("# ").strip() for line in path.read_text().splitlines() if line.startswith("#")]
+
+
+def test_the_reference_is_what_the_code_says(reference):
+    assert reference.stale() == [], "run python docs/reference.py"
+
+
+@pytest.mark.parametrize("name", ["tagger", "site", "campaign", "profile"])
+def test_every_key_of_a_file_has_a_meaning(reference, name):
+    content = reference.schema(reference.FILES[name][0])
+    for part in (content, *content.get("$defs", {}).values()):
+        for key, one in part.get("properties", {}).items():
+            assert one.get("description"), f"{part['title']}.{key} has no '#:' text above it"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_that_exist(page):
+    for one in LINK.findall(page.read_text()):
+        target = (one[0] or one[1]).partition("#")[0]
+        if target and "://" not in target and not target.startswith(("mailto:", "_figures/")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_comments_cite_sections_of_the_images_page_that_exist():
+    known = headings(DOCS / "images.md")
+    cited = [
+        (path, section)
+        for path in sorted((ROOT / "e2edist").rglob("*.py"))
+        for section in re.findall(r"docs/images\.md, ([A-Z][^.;:)\n]*\w)", path.read_text())
+    ]
+    assert len(cited) > 10
+    assert [f"{path.name}: {section}" for path, section in cited if section not in known] == []
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_warnings_and_network(tmp_path):
+    if importlib.util.find_spec("sphinx") is None or importlib.util.find_spec("furo") is None:
+        if "docs" in os.environ.get("E2EDIST_REQUIRE", "").split(","):
+            pytest.fail("E2EDIST_REQUIRE names docs, and Sphinx is not installed")
+        pytest.skip("Sphinx is not installed: pip install -e '.[docs]'")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", str(DOCS), str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr
+    for page in ("index", "images", "reference/tagger"):
+        assert (tmp_path / "site" / f"{page}.html").is_file()
