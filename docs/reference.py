@@ -3,6 +3,7 @@
 ``python docs/reference.py`` writes what changed; ``--check`` writes nothing and fails if something would.
 """
 
+import argparse
 import ast
 import inspect
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from e2edist import errors
+from e2edist.__main__ import VERBS
 from e2edist.accounting import summary
 from e2edist.config.campaign import CampaignSpec
 from e2edist.config.site import SiteSpec
@@ -292,6 +294,26 @@ def branches_page():
     return f"{text}\n`A+B`: the rows of A, then those of B, in each event. Event numbers: {numbers}.\n"
 
 
+def commands_page():
+    """Return the page of all verbs with their options."""
+    text = "# Commands\n\n`e2edist VERB` is the same as `python -m e2edist.VERB`.\n"
+    for verb in VERBS:
+        parser = import_module(f"e2edist.{verb}").parser()
+        text += f"\n## {verb}\n\n{parser.description}\n\n"
+        rows = []
+        for action in parser._actions:
+            names = action.option_strings or [action.metavar or action.dest]
+            if action.help != argparse.SUPPRESS and "--help" not in names:
+                value = (
+                    f" {action.metavar or action.dest.upper()}"
+                    if action.option_strings and action.nargs != 0
+                    else ""
+                )
+                rows.append((" ".join(f"`{name}{value}`" for name in names), action.help or ""))
+        text += table(("option", "meaning"), rows) + f"\n{parser.epilog or ''}\n"
+    return text
+
+
 def packages_page():
     """Return the layers of the code, top first, with the first sentence of each module."""
     config = tomllib.loads((HERE.parent / "pyproject.toml").read_text())
@@ -325,6 +347,7 @@ def content():
     made |= {
         "reference/tables.md": tables_page(),
         "reference/branches.md": branches_page(),
+        "reference/commands.md": commands_page(),
         "reference/packages.md": packages_page(),
     }
     made = {name: NOTE + text for name, text in made.items()}
