@@ -10,10 +10,10 @@ import onnx
 import pyarrow.dataset
 import pytest
 
+from e2edist.config.site import load_site
+from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.pools import preview
-from e2edist.spec.site import load_site
-from e2edist.spec.tagger import load_tagger
 from e2edist.submit import main as submit
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
