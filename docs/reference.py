@@ -18,9 +18,11 @@ from pydantic import BaseModel
 from e2edist import errors
 from e2edist.__main__ import VERBS
 from e2edist.accounting import summary
+from e2edist.campaign.retry_policy import Action
 from e2edist.config.campaign import CampaignSpec
 from e2edist.config.site import SiteSpec
 from e2edist.config.tagger import TaggerSpec
+from e2edist.control.state import State
 from e2edist.formats import edm, hits
 from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
 from e2edist.imaging.layers import LAYERS
@@ -227,6 +229,9 @@ def tables_page():
     text += columns_of(summary, "_TIMING_COLUMNS")
     text += "\n## Losses\n\nOf `bad.parquet`, one row per file or range of entries that was given up.\n\n"
     text += columns_of(losses, "_COLUMNS")
+    text += "\n## Campaign states\n\nAs `status` shows them." + campaign_states()
+    text += "\n## What becomes of a chunk that failed\n\nDecided by `e2edist/campaign/retry_policy.py`.\n\n"
+    text += table(("decision", "meaning"), [(f"`{one.name}`", one.value) for one in Action])
     text += "\n## Exit codes\n\nOf `submit`; other commands say theirs with `--help`.\n\n"
     text += table(("code", "meaning"), EXIT_CODES.items())
     text += "\n## Errors\n\nAll are classes of `e2edist.errors`.\n\n" + errors_table()
@@ -235,6 +240,14 @@ def tables_page():
 
 def _needs(layer):
     return "; ".join(f"`{table}`: {', '.join(sorted(columns))}" for table, columns in layer.columns.items())
+
+
+def campaign_states():
+    """Return what the docstring of `State.state` says."""
+    text = inspect.getdoc(State).partition("state : str\n")[2].partition("\nwhy : str")[0]
+    found = re.findall(r"([a-z]+(?:, [a-z]+)*): ([^.]+)\.", " ".join(text.split()))
+    rows = [(f"`{name}`", meaning) for names, meaning in found for name in names.split(", ")]
+    return "\n\n" + table(("state", "meaning"), rows)
 
 
 def columns_of(module, name):
@@ -320,10 +333,13 @@ def packages_page():
     layers = config["tool"]["importlinter"]["contracts"][0]["layers"]
     rows = []
     for layer in layers:
-        for name in layer.split(" | "):
-            module = import_module(f"e2edist.{name.strip('() ')}")
-            kind = "/" if hasattr(module, "__path__") else ".py"
-            rows.append((f"`{name.strip('() ')}{kind}`", _first_line(module)))
+        names = [name.strip("() ") for name in layer.split(" | ")]
+        if names[0] in VERBS:
+            rows.append((", ".join(f"`{name}.py`" for name in names), "One command, one file."))
+            continue
+        for name in names:
+            module = import_module(f"e2edist.{name}")
+            rows.append((f"`{name}{'/' if hasattr(module, '__path__') else '.py'}`", _first_line(module)))
     return table(("package or module, top first", "what it does"), rows)
 
 

@@ -32,9 +32,10 @@ class State:
     Attributes
     ----------
     state : str
-        planned: never started. queued: the controller waits for its turn. starting, running, finishing: a
-        driver is there. done: every chunk has ended. stopped: in good order. failed: by an error.
-        died: the driver was killed.
+        planned: never started. queued: the controller waits for its turn. starting: a driver is there and
+        gives out nothing yet. running: chunks are given out. finishing: the driver closes its pools and
+        files. done: every chunk has ended. stopped: ended in good order before all were done.
+        failed: ended by an error. died: the driver was killed.
     why : str
         What is known besides.
     counts : Glance
