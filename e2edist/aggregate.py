@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e2edist.cli.arguments import add_folder, make_parser, to_path
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
-from e2edist.cli.submit_options import to_path
 from e2edist.errors import CampaignError, OutputError, SpecError
 
 if TYPE_CHECKING:
@@ -26,15 +26,14 @@ _SHOWN = 20
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m e2edist.aggregate",
-        description="Check that every planned entry is in the output exactly once, with the values it was "
+    p = make_parser(
+        "aggregate",
+        "Check that every planned entry is in the output exactly once, with the values it was "
         "written with, and write one sorted table, timing, losses and sums of one or more campaigns.",
-        epilog="Exit codes: 0 whole and right, 1 something is missing, damaged, foreign or lost, 2 something "
+        "Exit codes: 0 whole and right, 1 something is missing, damaged, foreign or lost, 2 something "
         "to fix first.",
-        allow_abbrev=False,
     )
-    p.add_argument("folders", type=to_path, nargs="+", metavar="DIR", help="output folders of campaigns")
+    add_folder(p, many=True)
     p.add_argument("--output", type=to_path, metavar="DIR", help="where to write (default: DIR/aggregated)")
     p.add_argument(
         "--file-mib", type=float, default=256.0, metavar="MIB", help="size of a file (default: 256)"
@@ -111,7 +110,7 @@ def _write(args: argparse.Namespace, console: Console) -> int:
 
         friends = write_friends(campaigns, folder, args.friend)
         text = f"{len(friends)} friends of input files in {folder / FRIENDS}"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(text)
     _allow(str(folder), totals.lost_fraction, args.max_bad_fraction)
     return 0
 
@@ -128,7 +127,7 @@ def _tell(totals: Aggregated, console: Console) -> None:
         f"and timing.parquet, bad.parquet, summary.json in {totals.folder}",
         *(f"worth a look: {text}" for text in total.warnings[:_SHOWN]),
     ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line)
 
 
 def _allow(where: str, fraction: float, may_lose: float) -> None:
@@ -156,7 +155,7 @@ def _verify(folder: Path, console: Console, may_lose: float, *, discard: bool) -
     skipped = skipped_events(plan)
     _show(found, plan, skipped, console)
     if discard and wrong:
-        console.print("removed what is damaged or foreign: submit again", highlight=False)
+        console.print("removed what is damaged or foreign: submit again")
     if not found.good:
         raise CampaignError(str(folder), found.counts, found.todo("" if discard else "--discard"))
     _allow(str(folder), (found.given_up + skipped) / max(1, plan.events + skipped), may_lose)
@@ -177,13 +176,12 @@ def _show(found: Verification, plan: Plan, skipped: int, console: Console) -> No
     about = " (estimated)" if skipped else ""
     console.print(
         f"{found.parts:,} good parts, {found.rows:,} rows, {found.events:,} of {events:,} events{about}",
-        highlight=False,
     )
     if found.given_up or skipped:
         files = f", and {len(plan.skipped)} files were skipped" if skipped else ""
-        console.print(f"{found.given_up:,} events were given up{files}: see bad.parquet", highlight=False)
+        console.print(f"{found.given_up:,} events were given up{files}: see bad.parquet")
     for line in found.faults(_SHOWN):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line)
 
 
 if __name__ == "__main__":

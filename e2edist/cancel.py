@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-from e2edist.cli.console import print_line, run_verb
+from e2edist.cli.console import run_verb
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+from e2edist.cli.arguments import add_folder, make_parser
 from e2edist.cli.signals import run_process
-from e2edist.cli.submit_options import to_path
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m e2edist.cancel",
-        description="Stop the controller of a campaign and all of its jobs. What is done is kept: the same "
+    p = make_parser(
+        "cancel",
+        "Stop the controller of a campaign and all of its jobs. What is done is kept: the same "
         "submit does the rest.",
-        epilog="Exit codes: 0 nothing runs any more, 2 it can't be ended from here.",
+        "Exit codes: 0 nothing runs any more, 2 it can't be ended from here.",
     )
-    p.add_argument("folder", type=to_path, metavar="DIR", help="output folder of a campaign")
+    add_folder(p)
     p.add_argument(
         "--timeout-s",
         type=float,
@@ -44,7 +43,7 @@ def _cancel(args: argparse.Namespace, console: Console) -> int:
     from e2edist.control.state import look
     from e2edist.control.stop import cancel
 
-    say = partial(print_line, console)
+    say = console.print
     acted = cancel(args.folder, args.timeout_s, say)
     counts = look(args.folder, ask_queue=False).counts
     if not acted:

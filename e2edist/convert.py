@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e2edist.cli.arguments import add_shared, make_parser, to_path
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
-from e2edist.cli.submit_options import to_path
 from e2edist.errors import SpecError
 
 if TYPE_CHECKING:
@@ -25,18 +25,17 @@ _ENDING = ".onnx"
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m e2edist.convert",
-        description="Make an ONNX file with a free batch of a trained model, save the scores that its own "
+    p = make_parser(
+        "convert",
+        "Make an ONNX file with a free batch of a trained model, save the scores that its own "
         "framework gives golden objects beside it, and validate it against them. A file that is there is "
         "replaced only by one that passes.",
-        epilog="SOURCE: module:name of a torch model or of what makes one, TorchScript .pt, Keras .keras or "
+        "SOURCE: module:name of a torch model or of what makes one, TorchScript .pt, Keras .keras or "
         ".h5, a SavedModel folder, a frozen graph .pb. Exit codes: 0 the ONNX file gives the same scores, "
         "1 it does not, 2 something to fix first.",
-        allow_abbrev=False,
     )
     p.add_argument("source", metavar="SOURCE")
-    p.add_argument("--tagger", required=True, help="name of a tagger, or a tagger's TOML file")
+    add_shared(p, "tagger", required=True)
     p.add_argument("--output", type=to_path, required=True, metavar="ONNX", help="file to write")
     p.add_argument("--checkpoint", metavar="FILE", help="state_dict of module:name")
     p.add_argument("--input", nargs="+", metavar="FILE", dest="files", help="ROOT files of golden objects")
@@ -77,12 +76,12 @@ def _convert(args: argparse.Namespace, console: Console) -> int:
     names = {"inputs": args.inputs, "outputs": args.outputs}
     if kind == "torch" and args.checkpoint is None:
         said = f"no --checkpoint: the weights are what {args.source} makes of itself"
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
+        console.print(said)
     with staged(output) as folder:
         draft = folder / output.name
         export(args.source, args.checkpoint, tagger, draft, names)
         said = f"{args.source} ({kind}) -> {output}"
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
+        console.print(said)
         verdict = judge(args.tagger, draft, golden, truth)
         code = settle(console, draft, output, verdict, keep_failed=args.keep_failed)
         if code or not args.fp16:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.cli.console import print_line, run_verb
+from e2edist.cli.arguments import add_shared, make_parser, to_path
+from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
-from e2edist.cli.submit_options import to_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,15 +21,15 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m e2edist.doctor",
-        description="Check batch system, images, folders, network and clock of a site, and run one demo "
+    p = make_parser(
+        "doctor",
+        "Check batch system, images, folders, network and clock of a site, and run one demo "
         "chunk on one worker of each of its pools.",
-        epilog="Exit codes: 0 all is well, 1 warnings only, 2 something must be fixed first.",
+        "Exit codes: 0 all is well, 1 warnings only, 2 something must be fixed first.",
     )
-    p.add_argument("--site", default="local", help="name of a site, or a site's TOML file (default: local)")
+    add_shared(p, "site")
     p.add_argument("--tagger", default="eg", help="tagger of the demo chunk (default: eg)")
-    p.add_argument("--model", metavar="ONNX", help="in place of the tagger's own model")
+    add_shared(p, "model")
     p.add_argument(
         "--input",
         nargs="+",
@@ -88,9 +88,9 @@ def _say(console: Console, finding: Finding) -> None:
     line = Text(f"{finding.level:5}", style=_STYLES[finding.level])
     line.append(f"{finding.topic:18} ", style="bold" if finding.level != "ok" else "")
     line.append(finding.text, style="none")
-    console.print(line, soft_wrap=True, highlight=False)
+    console.print(line)
     if finding.todo:
-        print_line(console, f"     -> {finding.todo}")
+        console.print(f"     -> {finding.todo}")
 
 
 if __name__ == "__main__":

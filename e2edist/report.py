@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.cli.console import print_line, run_verb
+from e2edist.cli.arguments import add_folder, make_parser, to_path
+from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
-from e2edist.cli.submit_options import to_path
 from e2edist.errors import ResourceError, SpecError
 from e2edist.records.names import REPORT
 
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m e2edist.report",
-        description="Tell what campaigns found and what they took: scores, ROC, mean images, time per "
+    p = make_parser(
+        "report",
+        "Tell what campaigns found and what they took: scores, ROC, mean images, time per "
         "module, throughput, efficiency, losses, provenance, bill. One page that needs no network, and the "
         "figures beside it.",
-        epilog="Exit codes: 0 written, 2 something to fix first.",
-        allow_abbrev=False,
+        "Exit codes: 0 written, 2 something to fix first.",
     )
-    p.add_argument("folders", type=to_path, nargs="+", metavar="DIR", help="output folders of campaigns")
+    add_folder(p, many=True)
     p.add_argument("--output", type=to_path, metavar="DIR", help=f"where to write (default: DIR/{REPORT})")
     p.add_argument(
         "--cmssw",
@@ -60,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(args: argparse.Namespace, console: Console) -> int:
-    print_line(console, str(_write(args)))
+    console.print(str(_write(args)))
     return 0
 
 

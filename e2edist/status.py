@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from e2edist.cli.arguments import add_folder, make_parser
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
-from e2edist.cli.submit_options import to_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m e2edist.status",
-        description="Say how a campaign stands: running here, elsewhere or in a batch job, done, stopped.",
-        epilog="Exit codes: 0 under way, or done without loss; 1 entries were lost, or it stopped before "
+    p = make_parser(
+        "status",
+        "Say how a campaign stands: running here, elsewhere or in a batch job, done, stopped.",
+        "Exit codes: 0 under way, or done without loss; 1 entries were lost, or it stopped before "
         "its end; 2 something to fix first, or no campaign there.",
     )
-    p.add_argument("folder", type=to_path, metavar="DIR", help="output folder of a campaign")
+    add_folder(p)
     p.add_argument("--json", action="store_true", help="print all that is known as one JSON object")
     p.add_argument("--offline", action="store_true", help="from disk alone: ask no batch system")
     return p

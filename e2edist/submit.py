@@ -104,7 +104,7 @@ def _submit(
     said = f"{campaign.validation} (validate: {said})" if campaign.validation else said
     campaign = replace(campaign, validation=said)
     for line in unproven(campaign.tagger, (pool.provider for pool in site.pools.values())):
-        console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"note: {line}")
     if args.dry_run:
         _preview(campaign, words if args.detach else None, console)
         return 0
@@ -129,7 +129,7 @@ def _preview(campaign: Campaign, words: list[str] | None, console: Console) -> N
         jobs["the controller"] = preview_controller(site.controller, folder, words)
     for name, text in jobs.items():
         if text:
-            console.print(f"\njob of {name}:\n{text}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"\njob of {name}:\n{text}")
 
 
 def _detach(campaign: Campaign, words: list[str], console: Console) -> int:
@@ -143,7 +143,7 @@ def _detach(campaign: Campaign, words: list[str], console: Console) -> int:
         f"  look    python -m e2edist.status {quote(str(folder))}",
         f"  cancel  python -m e2edist.cancel {quote(str(folder))}",
     ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line)
     return 0
 
 
@@ -163,7 +163,7 @@ def _tuned(site: SiteSpec, spec: CampaignSpec, console: Console) -> SiteSpec:
 
     tuned, said = apply_profiles(site, load_tagger(spec.tagger, spec.model).model.sha256, spec.batch)
     for line in said:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line)
     return tuned
 
 
@@ -205,7 +205,7 @@ def _demo(tagger: str, output: str | None, console: Console, *, write: bool) -> 
         if not write:
             todo = "Run once without it, or name --input."
             raise SpecError("--dry-run", "there are no demo events yet", todo)
-        console.print(f"making {DEMO_EVENTS[tagger]} demo events in {folder}", highlight=False)
+        console.print(f"making {DEMO_EVENTS[tagger]} demo events in {folder}")
     files = ensure_events(folder, tagger, DEMO_EVENTS[tagger], seed=2)
     return {"inputs": [str(file) for file in files], "output": output or str(Path(DEMO_FOLDER) / tagger)}
 
@@ -218,19 +218,19 @@ def _run(campaign: Campaign, console: Console, say: _Speaker, signals: Signals, 
     from e2edist.cli.terminal import show_progress, tell_progress
 
     def ready(pool: Pool) -> None:
-        console.print(f"pool {pool.name}: dashboard {pool.dashboard}", highlight=False, soft_wrap=True)
+        console.print(f"pool {pool.name}: dashboard {pool.dashboard}")
         if campaign.site.pools[pool.name].kind != "attach":  # whose scheduler has no page of ours
             page = f"{pool.dashboard.removesuffix('/status')}/e2edist"
-            console.print(f"  this campaign's page {page}", highlight=False, soft_wrap=True)
+            console.print(f"  this campaign's page {page}")
         if tunnel := _tunnel(pool.dashboard):
-            console.print(f"  from your own machine: {tunnel}", highlight=False, soft_wrap=True)
+            console.print(f"  from your own machine: {tunnel}")
 
     plan = campaign.plan
     again = ", as planned before" if campaign.resumed else ""
-    console.print(f"{plan.events:,} events -> {campaign.folder}{again}", highlight=False, soft_wrap=True)
+    console.print(f"{plan.events:,} events -> {campaign.folder}{again}")
     for url in changed_files(plan) if campaign.resumed else ():
         text = f"warning: {url} is not the file that was planned: its parts are of the old one"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(text)
     with show_progress(console, campaign.tagger.name) as watch:
         machines = tell_progress(say)
 

@@ -10,6 +10,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e2edist.cli.arguments import add_shared, make_parser
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
 from e2edist.errors import CampaignError, SpecError
@@ -31,21 +32,18 @@ _FEW = 3
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m e2edist.tune",
-        description="Measure batch, threads, workers, sessions, dense and sparse images on the workers of a "
+    p = make_parser(
+        "tune",
+        "Measure batch, threads, workers, sessions, dense and sparse images on the workers of a "
         "site, and write a profile that submit takes for what is left open.",
-        epilog="Profiles lie in $E2EDIST_PROFILES, or in the user's cache (~/.cache/e2edist/profiles). No "
+        "Profiles lie in $E2EDIST_PROFILES, or in the user's cache (~/.cache/e2edist/profiles). No "
         "setting changes a score. Exit codes: 0 tuned, 1 nothing could be measured, 2 something to fix.",
-        allow_abbrev=False,
     )
-    p.add_argument("--site", default="local", help="name of a site, or a site's TOML file (default: local)")
+    add_shared(p, "site")
     p.add_argument("--pool", nargs="+", metavar="NAME", help="pools to tune (default: all)")
     p.add_argument("--tagger", default="eg", help="name of a tagger, or a tagger's TOML file (default: eg)")
-    p.add_argument("--model", metavar="ONNX", help="in place of the tagger's own model")
+    add_shared(p, "model", "format", "tree")
     p.add_argument("--input", metavar="FILE", help="ROOT file to measure with (default: demo events)")
-    p.add_argument("--format", help="edm or hits (default: seen from the file)")
-    p.add_argument("--tree", help="tree to read (default: the format's own)")
     p.add_argument("--events", type=int, default=0, metavar="N", help="events in memory (default: by tagger)")
     p.add_argument(
         "--budget-s", type=float, default=_BUDGET_S, metavar="S", help="seconds for each pool (default: 120)"
@@ -87,7 +85,7 @@ def _tune(args: argparse.Namespace, console: Console) -> int:
                 raise CampaignError(f"pool {name}", f"no setting runs: {faults[-1] if faults else 'no time'}")
             best[name] = found
             _report(search, found, site, tagger, console)
-    console.print(crossover(best, site.pools), highlight=False, soft_wrap=True)
+    console.print(crossover(best, site.pools))
     return 0
 
 
@@ -125,7 +123,7 @@ def _search(name: str, site: SiteSpec, sample: Sample, budget_s: float, console:
         shape = f"{row.shape.workers} x {row.shape.threads}, {row.shape.intra_op} in a call"
         said = f"{row.rate:,.0f} events/s" if row.speed else row.fault
         what = f"pool {name}: {shape}, {row.options.images}, batch {row.options.batch}: {said}"
-        console.print(what, highlight=False, markup=False, soft_wrap=True)
+        console.print(what)
 
     return Search(name, site.pools[name], sample, Stopwatch(budget_s), note, [])
 
@@ -155,17 +153,17 @@ def _report(search: Search, best: Row, site: SiteSpec, tagger: TaggerSpec, conso
     path = write_profile(profile)
     if search.spread > BUSY:
         said = f"measurements of one setting differed by {search.spread:.0%}: the machine is busy, tune again"
-        console.print(said, highlight=False, soft_wrap=True)
+        console.print(said)
     if best.speed and best.speed.objects < _FEW * profile.settings.batch:
         said = f"only {best.speed.objects} objects to measure with: name --input files with more of them"
-        console.print(said, highlight=False, soft_wrap=True)
+        console.print(said)
     kept = read_profile(path)
     if not profile.complete:
         said = "the time was up before all was measured: --budget-s gives more"
         said += "" if kept.made == profile.made else f"; the complete profile of {kept.made} stays"
-        console.print(said, highlight=False, soft_wrap=True)
+        console.print(said)
     said = f"profile {path}, which submit takes for what is left open"
-    console.print(said, highlight=False, soft_wrap=True)
+    console.print(said)
 
 
 if __name__ == "__main__":

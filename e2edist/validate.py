@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from e2edist.cli.arguments import add_shared, make_parser, to_path
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
-from e2edist.cli.submit_options import to_path
 from e2edist.errors import ModelError, SpecError
 
 if TYPE_CHECKING:
@@ -27,20 +27,18 @@ _LARGEST = 2**30
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m e2edist.validate",
-        description="Run golden objects through every way a model may be run, and compare the scores with "
+    p = make_parser(
+        "validate",
+        "Run golden objects through every way a model may be run, and compare the scores with "
         "a reference: saved scores (MODEL with the ending .reference.npz is taken if it is there), the "
         "source framework, or the plainest run of the model itself. Limits are [tolerance] of the tagger.",
-        epilog="Exit codes: 0 passed, 1 failed, 2 something to fix first. The verdict is kept beside the "
+        "Exit codes: 0 passed, 1 failed, 2 something to fix first. The verdict is kept beside the "
         "model, or in the user's cache, and submit refuses a model that failed.",
-        allow_abbrev=False,
     )
     p.add_argument("model", nargs="?", metavar="MODEL", help="ONNX file (default: the tagger's own)")
     p.add_argument("--tagger", help="name of a tagger, or a tagger's TOML file (default: found by the model)")
     p.add_argument("--input", nargs="+", metavar="FILE", dest="inputs", help="ROOT files of golden objects")
-    p.add_argument("--format", help="edm or hits (default: seen from the file)")
-    p.add_argument("--tree", help="tree to read (default: the format's own)")
+    add_shared(p, "format", "tree")
     p.add_argument("--objects", type=int, default=_OBJECTS, metavar="N", help=f"default: {_OBJECTS}")
     p.add_argument(
         "--reference", type=to_path, metavar="FILE", help="saved scores: .npz, .parquet, an --output"
@@ -79,7 +77,7 @@ def _validate(args: argparse.Namespace, console: Console) -> int:
     except ModelError as error:
         if args.model is None or args.tagger is not None or not Path(args.model).is_file():
             raise
-        console.print(f"refused: {error}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"refused: {error}")
         return 1
     _check_batch(args.batch, tagger)
     golden, reference = _targets(args, tagger, alone=alone)

@@ -80,7 +80,7 @@ def show(console: Console, name: str, result: dict[str, Any]) -> None:
     limit = ways["limit"]
     console.print(f"  limit: {limit['decompress']:.1f} decompression + {limit['inference']:.1f} inference")
     for what, value in result["ratios"].items():
-        console.print(f"  {what}: {value:.2f}", highlight=False, markup=False)
+        console.print(f"  {what}: {value:.2f}")
 
 
 def show_reading(console: Console, rows: dict[str, Any], first: dict[str, float]) -> None:
@@ -93,7 +93,7 @@ def show_reading(console: Console, rows: dict[str, Any], first: dict[str, float]
         table.add_row(kind, *cells)
     console.print(table)
     for name, seconds in first.items():
-        console.print(f"  {name}: {seconds:.1f} s from the command to the first part", highlight=False)
+        console.print(f"  {name}: {seconds:.1f} s from the command to the first part")
 
 
 def read_all(args: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, console = parser().parse_args(argv), Console(width=110)
     args.repeats = args.repeats or (2 if args.quick else 5)
     facts, began = machine(), time.time()
-    console.print(", ".join(f"{k} {v}" for k, v in facts.items()), highlight=False)
+    console.print(", ".join(f"{k} {v}" for k, v in facts.items()))
     names = [*measure.WAYS, *measure.SLOW_WAYS]
     if args.ways is not None:
         names = [name for name in names if name in (*measure.OWN, *args.ways)]

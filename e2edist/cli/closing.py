@@ -42,7 +42,7 @@ def close(campaign: Campaign, result: RunResult, console: Console, say: Say) -> 
         More was lost than may be, or scores are not as they should be.
     """
     if not result.complete:
-        console.print(kept_line(campaign, result), highlight=False, soft_wrap=True)
+        console.print(kept_line(campaign, result))
     total = summarise(result.ledger.done.values())
     drifts = review(campaign.folder, total.quality, total.warnings, campaign.spec.reference)
     bill = make_bill(campaign.folder, total.pools)
@@ -71,7 +71,7 @@ def told_stop(campaign: Campaign, console: Console, signals: Signals) -> Iterato
 
 def _tell_stopping(console: Console) -> None:
     text = "stopping: letting running chunks finish; Ctrl-C again to stop now"
-    console.print(text, highlight=False, soft_wrap=True)
+    console.print(text)
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def told_kept(campaign: Campaign, console: Console) -> Iterator[None]:
     except KeyboardInterrupt:
         counts = count_folder(campaign.folder)
         if counts is not None:
-            console.print(_kept(counts.events_done, campaign), highlight=False, soft_wrap=True)
+            console.print(_kept(counts.events_done, campaign))
         raise
 
 
@@ -127,7 +127,7 @@ def notify(command: str, facts: dict[str, Any], console: Console, *, hurried: bo
         last = (said.strip() or "no output").splitlines()[-1]
         fault = f"exit code {code}: {last}" if code else ""
     if fault:
-        console.print(f"warning: --notify failed: {fault}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"warning: --notify failed: {fault}")
 
 
 def _call(command: str, text: str, environment: dict[str, str], limit_s: float) -> tuple[int, str]:

@@ -15,8 +15,11 @@ from e2edist.redaction import redact
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
+    from typing import IO
 
     from rich.console import Console
+
+    from e2edist.cli.plain_console import PlainConsole
 
 #: Environment variable that asks for the tracebacks of bugs.
 TRACEBACK = "E2EDIST_TRACEBACK"
@@ -48,12 +51,12 @@ def run_verb(
 
 def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the command line; what is wrong with it is told without secrets of addresses in it."""
-    said = io.StringIO()
+    written = io.StringIO()
     try:
-        with redirect_stderr(said):
+        with redirect_stderr(written):
             return parser.parse_args(argv)
     finally:
-        sys.stderr.write(redact(said.getvalue()))
+        sys.stderr.write(redact(written.getvalue()))
 
 
 def print_error(error: E2EError) -> int:
@@ -64,7 +67,7 @@ def print_error(error: E2EError) -> int:
         sys.stderr.write(trace)
     elif isinstance(error, ProgrammingError) and trace:
         line += f" The traceback is in {error.log}." if error.log else f" {TRACEBACK}=1 shows the traceback."
-    print_line(make_console(stderr=True), line)
+    make_console(stderr=True).print(line)
     return error.exit_code
 
 
@@ -88,20 +91,17 @@ def known_error(error: Exception) -> E2EError:
     return as_bug(error)
 
 
-def make_console(*, stderr: bool = False) -> Console:
-    """Return a console that prints names as they are: they may hold what looks like markup or a picture."""
-    from rich.console import Console
+def make_console(
+    *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None
+) -> PlainConsole:
+    """Return a console for people, on stdout unless `stderr` or `file` is given."""
+    from e2edist.cli.plain_console import PlainConsole
 
-    console = Console(stderr=stderr, emoji=False, markup=False, highlight=False)
+    console = PlainConsole(stderr=stderr, file=file, width=width)
     too_narrow = console.width < _NARROWEST
     if too_narrow:  # else it follows its terminal
         console.width = _NARROWEST
     return console
-
-
-def print_line(console: Console, text: str) -> None:
-    """Print a line that is never wrapped, so that paths in it can be copied."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _check_folder() -> None:

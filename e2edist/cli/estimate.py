@@ -62,7 +62,7 @@ def estimate(
     with told_stop(campaign, console, signals) as stop:
         result = run_campaign(campaign, look, stop, ready)
     if signals.received:
-        console.print(kept_line(campaign, result), highlight=False, soft_wrap=True)
+        console.print(kept_line(campaign, result))
         return INTERRUPTED
     receipts = result.ledger.done.values()
     measured = measure_pools(one for one in receipts if one.started >= before) or measure_pools(receipts)

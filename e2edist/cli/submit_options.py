@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from e2edist.errors import E2EError
-from e2edist.urls import named_path
-
-
-def to_path(text: str) -> Path:
-    """Return the absolute path that a word of a command line names: ``type=`` of argparse."""
-    try:
-        return named_path(text, "")
-    except E2EError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+from e2edist.cli.arguments import add_shared, make_parser
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m e2edist.submit",
-        description="Run an end-to-end tagger over ROOT files. Without inputs, run on demo events.",
-        epilog="Run the same line again after any interruption: what is done stays done. "
+    p = make_parser(
+        "submit",
+        "Run an end-to-end tagger over ROOT files. Without inputs, run on demo events.",
+        "Run the same line again after any interruption: what is done stays done. "
         "Exit codes: 0 all done, 1 some entries lost, 2 something to fix first, 130 interrupted.",
-        allow_abbrev=False,
     )
     _add_what(p.add_argument_group("what to run"))
     _add_how(p.add_argument_group("how to run it; changes no number"))
@@ -51,10 +40,9 @@ def _add_what(p: argparse._ArgumentGroup) -> None:
         "--input", nargs="+", metavar="FILE", dest="inputs", help="files, globs, folders, .txt lists"
     )
     p.add_argument("--group", metavar="K/N", help="every N-th input file only, from the K-th on")
-    p.add_argument("--model", metavar="ONNX", help="in place of the tagger's own model")
+    add_shared(p, "model")
     p.add_argument("--output", metavar="DIR", help="folder for plan, predictions and timing")
-    p.add_argument("--format", help="edm or hits (default: seen from the file)")
-    p.add_argument("--tree", help="tree to read (default: the format's own)")
+    add_shared(p, "format", "tree")
     p.add_argument(
         "--accept-failed-validation",
         action="store_true",
@@ -64,7 +52,7 @@ def _add_what(p: argparse._ArgumentGroup) -> None:
 
 
 def _add_how(p: argparse._ArgumentGroup) -> None:
-    p.add_argument("--site", default="local", help="name of a site, or a site's TOML file (default: local)")
+    add_shared(p, "site")
     p.add_argument(
         "--scheduler", metavar="URL", help="of Dask workers that are there, in place of the site's"
     )

@@ -96,7 +96,7 @@ def _now_and_then(show: Callable[[Progress], None], seconds: float) -> Callable[
 def _plain(console: Console, progress: Progress) -> None:
     text = f"{progress.done}/{progress.chunks} chunks, {progress.failed} failed, {describe(progress)}"
     more = details(progress)
-    console.print(f"{text} ({more})" if more else text, highlight=False, soft_wrap=True)
+    console.print(f"{text} ({more})" if more else text)
 
 
 def tell_progress(say: Callable[[dict[str, Any]], None]) -> Callable[[Progress], None]:
@@ -108,7 +108,7 @@ def print_plan(console: Console, plan: Plan, pools: dict[str, str], folder: Path
     """Show what a campaign would do, a line per file that is never wrapped."""
 
     def line(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(text)
 
     for file in plan.files[:_SHOWN]:
         count = sum(1 for _ in file.chunks())
@@ -231,7 +231,7 @@ def print_forecast(console: Console, choices: Sequence[Choice], notes: Sequence[
         table.add_row(", ".join(said), one.pool, f"{one.jobs:,}", time_, *hours)
     console.print(table)
     for note in notes:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+        console.print(note)
 
 
 def print_quality(console: Console, warnings: list[str]) -> None:
@@ -259,4 +259,4 @@ def print_where(console: Console, folder: Path) -> None:
         f"  pandas   pandas.read_parquet({parts!r})",
     )
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line)

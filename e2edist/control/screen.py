@@ -24,12 +24,12 @@ def show(console: Console, folder: Path, state: State) -> None:
     rows = Table.grid(Column(), Column(overflow="fold"), padding=(0, 2))
     for name, text in _facts(folder, state):
         rows.add_row(name, text)
-    console.print(rows, highlight=False, markup=False)
+    console.print(rows)
     if state.under_way and state.heart:
         _show_pools(console, state)
     _show_failed(console, state)
     for line in _next(folder, state):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line)
 
 
 def _facts(folder: Path, state: State) -> Iterator[tuple[str, str]]:
@@ -100,7 +100,7 @@ def _show_pools(console: Console, state: State) -> None:
             troubles.append(f"pool {name}: {pool['trouble']}")
     console.print(table)
     for line in troubles:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line)
 
 
 def _show_failed(console: Console, state: State) -> None:

@@ -70,7 +70,7 @@ def settle(console: Console, draft: Path, output: Path, judged: Verdict, *, keep
         print_verdict(console, judged)
         stays = f"{output} is left as it was" if output.exists() else f"{output} is not written"
         said = f"{stays}; --keep-failed writes {place.name}"
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
+        console.print(said)
         return 1
     near, made = beside(str(place)), beside(str(draft))
     # A model beside the reference of another would fail, one without any is only less known.
@@ -81,7 +81,7 @@ def settle(console: Console, draft: Path, output: Path, judged: Verdict, *, keep
     if made.is_file():
         _move(made, near)
     code = report(console, judged)
-    console.print(f"written: {place}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"written: {place}")
     return code
 
 

@@ -5,11 +5,11 @@ import json
 
 import pytest
 from receipts import CHUNK, make_receipt
-from rich.console import Console
 
 from e2edist.accounting.bill import PoolBill
 from e2edist.accounting.progress import Progress
 from e2edist.cli.closing import notify
+from e2edist.cli.console import make_console
 from e2edist.cli.terminal import describe, details, print_bill, tell_progress
 from e2edist.records.receipt_file import log_line
 
@@ -53,7 +53,7 @@ FACTS = {"state": "done", "folder": "/out", "events": 5}
 def test_a_notification_gets_the_result_on_stdin_and_the_state_in_its_environment(tmp_path):
     said = io.StringIO()
     command = f"cat > {tmp_path}/in.json; echo $E2EDIST_STATE $E2EDIST_FOLDER > {tmp_path}/env"
-    notify(command, FACTS, Console(file=said))
+    notify(command, FACTS, make_console(file=said))
     assert json.loads((tmp_path / "in.json").read_text()) == FACTS
     assert (tmp_path / "env").read_text() == "done /out\n"
     assert said.getvalue() == ""
@@ -73,7 +73,7 @@ def test_a_notification_gets_the_result_on_stdin_and_the_state_in_its_environmen
 def test_a_notification_that_fails_is_told_and_no_more(command, text, monkeypatch):
     monkeypatch.setattr("e2edist.cli.closing._NOTIFY_S", 0.5)
     said = io.StringIO()
-    notify(command, FACTS, Console(file=said, width=200))
+    notify(command, FACTS, make_console(file=said, width=200))
     assert text in said.getvalue()
 
 
@@ -81,7 +81,7 @@ def test_a_notification_that_fails_is_told_and_no_more(command, text, monkeypatc
 def test_a_notification_need_not_read_and_may_leave_something_behind(command, monkeypatch):
     monkeypatch.setattr("e2edist.cli.closing._NOTIFY_S", 1.0)
     said = io.StringIO()
-    notify(command, FACTS | {"more": "x" * 10**6}, Console(file=said, width=200))
+    notify(command, FACTS | {"more": "x" * 10**6}, make_console(file=said, width=200))
     assert said.getvalue() == ""
 
 
@@ -90,7 +90,7 @@ def test_a_bill_of_large_numbers_is_whole_on_eighty_columns():
     hours = {"allocated_h": 100.0, "used_h": 81.0, "starting_h": 6.0, "lost_h": 3.0, "idle_h": 10.0}
     more = {"node_h": 1234.5, "gpu_h": 4938.0, "charge": 1234.5, "unit": "node h", "cost": 1234.56}
     bill = PoolBill("gpu-preempt", **hours, **more, currency="EUR", events=10**8)
-    print_bill(Console(file=said, width=80), [bill])
+    print_bill(make_console(file=said, width=80), [bill])
     text = said.getvalue()
     for part in ("gpu-preempt", "% used/idle", "/start/lost", "81/10/6/3", "1.23e+03", "1234.56", "12.3"):
         assert part in text, part

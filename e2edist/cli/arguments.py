@@ -1,0 +1,48 @@
+"""Parts of a command line that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from e2edist.errors import E2EError
+from e2edist.urls import named_path
+
+#: Options that mean the same in every verb that has them.
+_SHARED: dict[str, dict[str, Any]] = {
+    "site": {"default": "local", "help": "name of a site, or a site's TOML file (default: local)"},
+    "tagger": {"help": "name of a tagger, or a tagger's TOML file"},
+    "model": {"metavar": "ONNX", "help": "in place of the tagger's own model"},
+    "format": {"help": "edm or hits (default: seen from the file)"},
+    "tree": {"help": "tree to read (default: the format's own)"},
+}
+
+
+def to_path(text: str) -> Path:
+    """Return the absolute path that a word of a command line names: ``type=`` of argparse."""
+    try:
+        return named_path(text, "")
+    except E2EError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def make_parser(verb: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """Return the command line of a verb, without options yet."""
+    return argparse.ArgumentParser(
+        prog=f"python -m e2edist.{verb}", description=description, epilog=epilog, allow_abbrev=False
+    )
+
+
+def add_shared(p: argparse.ArgumentParser | argparse._ArgumentGroup, *names: str, **changes: Any) -> None:
+    """Add options that mean the same in several verbs, with `changes` to their keywords, as ``default``."""
+    for name in names:
+        p.add_argument(f"--{name}", **(_SHARED[name] | changes))
+
+
+def add_folder(p: argparse.ArgumentParser, *, many: bool = False) -> None:
+    """Add the output folder of a campaign as ``folder``, or of one or more of them as ``folders``."""
+    if many:
+        p.add_argument("folders", type=to_path, nargs="+", metavar="DIR", help="output folders of campaigns")
+    else:
+        p.add_argument("folder", type=to_path, metavar="DIR", help="output folder of a campaign")

@@ -1,0 +1,23 @@
+"""The console of all verbs, which prints text as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+
+class PlainConsole(Console):
+    """Prints text as it is: names may hold what looks like markup or an emoji.
+
+    Lines are never wrapped, so that paths in them can be copied; tables fit the width.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(emoji=False, markup=False, highlight=False, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as `rich` does, without wrapping text."""
+        only_text = all(isinstance(item, str | Text) for item in objects)
+        super().print(*objects, **({"soft_wrap": only_text} | options))
