@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from e2edist.imaging import geometry
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
@@ -55,6 +57,12 @@ def test_links_lead_to_files_that_exist(page):
         target = (one[0] or one[1]).partition("#")[0]
         if target and "://" not in target and not target.startswith(("mailto:", "_figures/")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("edges", [geometry.EE_ETA_EDGES, geometry.HBHE_ETA_EDGES], ids=["EE", "HBHE"])
+def test_the_images_page_has_the_edges_of_the_code(edges):
+    blocks = re.findall(r"(?:^    [\d. ]+$\n)+", (DOCS / "images.md").read_text(), re.MULTILINE)
+    assert [*edges] in [[float(word) for word in block.split()] for block in blocks]
 
 
 def test_comments_cite_sections_of_the_images_page_that_exist():
