@@ -107,13 +107,13 @@ def egamma(path):
     """The seed window and the crop of an electron or photon."""
     batch = events("eg")
     objects = collect(batch, ("photon", "electron"))
-    status = cut_objects(objects.pt, objects.eta, objects.phi, 10.0, 1.44, True)
+    status = cut_objects(objects["pt"], objects["eta"], objects["phi"], 10.0, 1.44, True)
     layer = fill(batch, "EB_energy", FillOptions())
     size = (7, 13)
-    seeds = seed_eb(layer, (objects.event, objects.eta, objects.phi), status, size, drop_edge=False)
+    seeds = seed_eb(layer, (objects.event, objects["eta"], objects["phi"]), status, size, drop_edge=False)
     k, window = first_good(seeds), Window("EB", 32)
-    row = geometry.eta_row(objects.eta[k]) - geometry.EB_FIRST_ROW
-    col, seed = geometry.phi_column(objects.phi[k]), (seeds.row[k], seeds.col[k])
+    row = geometry.eta_row(objects["eta"][k]) - geometry.EB_FIRST_ROW
+    col, seed = geometry.phi_column(objects["phi"][k]), (seeds.row[k], seeds.col[k])
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     show(axes[0], frame(layer, objects.event[k]), "GeV", "EB_energy: search window (red), crop (black)")
     box(axes[0], row - size[0] // 2, col - size[1] // 2, size, "red")
@@ -129,8 +129,8 @@ def jet(path):
     """Three channels of a jet's crop."""
     batch, window = events("top"), Window("ECAL", 125)
     objects = collect(batch, ("jet",))
-    status = cut_objects(objects.pt, objects.eta, objects.phi, 35.0, 2.4, False)
-    places = (objects.event, objects.eta, objects.phi)
+    status = cut_objects(objects["pt"], objects["eta"], objects["phi"], 35.0, 2.4, False)
+    places = (objects.event, objects["eta"], objects["phi"])
     seeds = seed_jet(hbhe_depth1(batch), places, status, keep_empty=True)
     names = ("ECAL_tracksPt", "ECAL_energy", "HBHE_energy")
     layers = [fill(batch, name, FillOptions()) for name in names]

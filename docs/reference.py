@@ -288,7 +288,7 @@ def branches_page():
             f"`{name}`",
             ", ".join(f"`{kind}`" for kind in edm.TYPES[name]),
             ", ".join(f"`{label}`" for label in labels),
-            ", ".join(f"`{leaf}`" for leaf in edm.LEAVES[name].values()),
+            ", ".join(f"`{leaf}`" for leaves in edm.LEAVES[name].values() for leaf in leaves),
         )
         for name, labels in edm.LABELS.items()
     ]
@@ -298,7 +298,7 @@ def branches_page():
         (
             f"`{shown}`",
             ", ".join(f"`{label}`" for label in hits.LABELS[name]),
-            ", ".join(f"`_{'` or `_'.join(hits.SYNONYMS.get(c, (c,)))}`" for c in TABLES[name]),
+            ", ".join(f"`_{'` or `_'.join(hits.names_of(name, c))}`" for c in TABLES[name]),
         )
         for shown, name in numbered(hits.LABELS).items()
     ]

@@ -17,7 +17,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from e2edist.errors import ModelError, nearest, unknown_name
 from e2edist.imaging.crops import Normalisation
-from e2edist.imaging.event_batch import OBJECT_KINDS, Columns
+from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, Columns
 from e2edist.imaging.geometry import BARREL_ETA, GEOMETRY
 from e2edist.imaging.layers import IMAGING_VERSION, LAYERS, FillOptions, columns_of
 from e2edist.urls import given_path
@@ -29,8 +29,8 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 _EB_SEED, _JET_SEED = "eb_hottest", "hcal_tower"
 #: Columns that every part has (`e2edist.records.parts.COLUMNS`): no score may take their names.
 RESERVED = frozenset(
-    {"uuid", "entry", "run", "lumi", "event", "kind", "object", "pt", "eta", "phi", "label"}
-    | {"seed_row", "seed_col", "status"}
+    {"uuid", "entry", "run", "lumi", "event", "kind", "object", "seed_row", "seed_col", "status"}
+    | OBJECT_COLUMNS.keys()
 )
 
 
@@ -221,7 +221,7 @@ class TaggerSpec(Spec):
         for layer in (seed, *(channel.layer for channel in self.channels)):
             for table, names in columns_of(layer, self.fill_options).items():
                 needed[table] = needed.get(table, frozenset()) | names
-        return needed | {kind: frozenset({"pt", "eta", "phi", "label"}) for kind in self.objects.kinds}
+        return needed | {kind: frozenset(OBJECT_COLUMNS) for kind in self.objects.kinds}
 
     def identity(self) -> dict[str, Any]:
         """Return all that decides a number, as plain JSON values: the source of the fingerprint."""

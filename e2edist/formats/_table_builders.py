@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from e2edist.errors import EntriesError
-from e2edist.imaging.event_batch import TABLES, Array, Ragged
+from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TABLES, Array, Ragged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +31,19 @@ def cast(values: Array, dtype: str, what: str) -> Array:
     return out
 
 
+def may_be_missing(table: str, column: str) -> bool:
+    """Return whether files need not have a column: those of objects that have a value for it."""
+    return table in OBJECT_KINDS and OBJECT_COLUMNS[column].missing is not None
+
+
+def missing_value(column: str) -> str:
+    """Return what stands in a column where the file has none, for the provenance."""
+    value = OBJECT_COLUMNS[column].missing if column in OBJECT_COLUMNS else None
+    return "" if value is None else f"{value:g}"
+
+
 def table(name: str, columns: Mapping[str, JaggedColumn], wanted: frozenset[str]) -> Ragged:
-    """Return the table `name` with the columns `wanted`; ``label`` is -1 where `columns` has none.
+    """Return the table `name` with the columns `wanted`; object columns that may be missing are filled up.
 
     Parameters
     ----------
@@ -56,7 +67,8 @@ def table(name: str, columns: Mapping[str, JaggedColumn], wanted: frozenset[str]
     types = TABLES[name]
     out = {c: cast(columns[c].data, types[c], f"{name}.{c}") for c in sorted(wanted & columns.keys())}
     for column in sorted(wanted - columns.keys()):
-        out[column] = np.full(len(lists.data), -1, dtype=types[column])
+        missing = OBJECT_COLUMNS[column].missing
+        out[column] = np.full(len(lists.data), np.nan if missing is None else missing, dtype=types[column])
     return Ragged(lists.offsets, out)
 
 

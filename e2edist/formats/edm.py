@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e2edist.errors import EntriesError
-from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
+from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TABLES, TRACKER_LAYERS
 
 from ._branch_map import BranchMap, EventIds, JaggedColumn, Leaf, Request, TableReader, leaf, raw_bytes
 from ._event_ids import event_numbers
-from ._table_builders import table
+from ._table_builders import may_be_missing, missing_value, table
 from ._track_columns import first_of_each, track_column
 
 if TYPE_CHECKING:
@@ -50,18 +50,24 @@ TYPES: dict[str, tuple[str, ...]] = {
     "electron": ("recoGsfElectrons", "patElectrons"),
     "jet": ("reco*Jets", "pat*Jets"),
 }
-_HIT = {"detid": "obj.obj.id_.id_", "energy": "obj.obj.energy_", "time": "obj.obj.time_"}
-_P4 = "obj.m_state.p4Polar_.fCoordinates.f"
-_OBJECT = {"pt": f"{_P4}Pt", "eta": f"{_P4}Eta", "phi": f"{_P4}Phi"}
-LEAVES: dict[str, dict[str, str]] = {
+_HIT: dict[str, tuple[str, ...]] = {
+    "detid": ("obj.obj.id_.id_",),
+    "energy": ("obj.obj.energy_",),
+    "time": ("obj.obj.time_",),
+}
+_OBJECT = {
+    name: column.branches["edm"] for name, column in OBJECT_COLUMNS.items() if "edm" in column.branches
+}
+#: Table -> input -> names below the product, best first.
+LEAVES: dict[str, dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("EB", "EE", "HBHE"), _HIT),
-    **dict.fromkeys(("photon", "electron", "jet"), _OBJECT),
+    **dict.fromkeys(OBJECT_KINDS, _OBJECT),
     "tracks": {
-        **{f"p{x.lower()}": f"obj.momentum_.fCoordinates.f{x}" for x in "XYZ"},
-        **{f"v{x.lower()}": f"obj.vertex_.fCoordinates.f{x}" for x in "XYZ"},
-        "quality": "obj.quality_",
+        **{f"p{x.lower()}": (f"obj.momentum_.fCoordinates.f{x}",) for x in "XYZ"},
+        **{f"v{x.lower()}": (f"obj.vertex_.fCoordinates.f{x}",) for x in "XYZ"},
+        "quality": ("obj.quality_",),
     },
-    "vertices": {x.lower(): f"obj.position_.fCoordinates.f{x}" for x in "XYZ"},
+    "vertices": {x.lower(): (f"obj.position_.fCoordinates.f{x}",) for x in "XYZ"},
 }
 #: Track column -> what it is computed from; `d0` and `dz` also need the vertices' x, y (and z).
 TRACK_INPUTS: dict[str, tuple[str, ...]] = {
@@ -168,12 +174,14 @@ def _leaves(request: Request, product: Product, kind: str, inputs: set[str]) -> 
         return {}
     found = {}
     for name in sorted(inputs):
-        wanted = f"{prefix}.{LEAVES[kind][name]}"
-        if wanted not in below:
-            faults.absent(f"{kind}.{name}", [wanted], below)
+        wanted = [f"{prefix}.{one}" for one in LEAVES[kind].get(name, (name,))]
+        there = [one for one in wanted if one in below]
+        if not there:
+            if not may_be_missing(kind, name):
+                faults.absent(f"{kind}.{name}", wanted, below)
             continue
         integer: Kind = "integer" if name in ("detid", "quality") else "number"
-        one = leaf(below[wanted], f"{kind}.{name}", integer, faults)
+        one = leaf(below[there[0]], f"{kind}.{name}", integer, faults)
         if one:
             found[name] = one
     return found
@@ -187,13 +195,14 @@ def _simple(
     if product is None:
         return None
     # Without any other column, one is read for the number of rows.
-    inputs = set(wanted & LEAVES[name].keys()) or {next(iter(TABLES[name]))}
+    inputs = {c for c in wanted if c in LEAVES[name] or not may_be_missing(name, c)}
+    inputs = inputs or {next(iter(TABLES[name]))}
     leaves = _leaves(request, product, name, inputs)
 
     def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
         return table(name, {c: lists[found.name] for c, found in leaves.items()}, wanted)
 
-    matched = {c: leaves[c].name if c in leaves else "-1" for c in sorted(wanted)}
+    matched = {c: leaves[c].name if c in leaves else missing_value(c) for c in sorted(wanted)}
     return TableReader(name, tuple(leaves.values()), build, matched)
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from e2edist.errors import EntriesError
-from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
+from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TABLES, TRACKER_LAYERS
 
 from ._branch_map import BranchMap, EventIds, Leaf, Request, TableReader, leaf
-from ._table_builders import cast, glue, table
+from ._table_builders import cast, glue, may_be_missing, missing_value, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -32,8 +32,8 @@ LABELS: dict[str, tuple[str, ...]] = {
     "jet": ("PFJet", "Jet"),
     **{name: (f"{name}Hit",) for name in TRACKER_LAYERS},
 }
-#: Column -> names it may have after the prefix, best first.
-SYNONYMS = {"pt": ("pt", "et"), "d0": ("dxy", "d0")}
+#: Column of a table without objects -> names it may have after the prefix, best first.
+SYNONYMS = {"d0": ("dxy", "d0")}
 NUMBERS = {"run": ("run", "u4"), "lumi": ("luminosityBlock", "u4"), "event": ("event", "u8")}
 NO_QUALITY = (
     "The tagger asks for high-purity tracks and this ntuple has no track quality; if it holds selected "
@@ -73,14 +73,15 @@ def _source(
         ]
         request.faults.absent(name, wanted_names, branches)
         return None
+    needed = {c for c in wanted if not _is_left_out(branches, name, parts, c)}
     # Without any other column, one is read for the number of rows.
-    needed = set(wanted) - ({"label"} if name in OBJECT_KINDS else set())
     needed = needed or {next(iter(TABLES[name]))}
-    if "label" in wanted and all(f"{part}_label" in branches for part in parts):
-        needed |= {"label"}
     leaves = [{c: _leaf(request, branches, name, part, c) for c in sorted(needed)} for part in parts]
     complete = [{c: found for c, found in part.items() if found} for part in leaves]
-    matched = {c: " + ".join(part[c].name for part in complete if c in part) or "-1" for c in sorted(wanted)}
+    matched = {
+        c: " + ".join(part[c].name for part in complete if c in part) or missing_value(c)
+        for c in sorted(wanted)
+    }
     flat = tuple(found for part in complete for found in part.values())
     return TableReader(name, flat, _builder(name, complete, wanted), matched)
 
@@ -95,9 +96,24 @@ def _parts(labels: tuple[str, ...], branches: Mapping[str, Any]) -> list[str] | 
     return None
 
 
+def names_of(table: str, column: str) -> tuple[str, ...]:
+    """Return the names that a column may have after the prefix, best first."""
+    if table in OBJECT_KINDS:
+        return OBJECT_COLUMNS[column].branches.get("hits", (column,))
+    return SYNONYMS.get(column, (column,))
+
+
+def _is_left_out(branches: Mapping[str, Any], name: str, parts: list[str], column: str) -> bool:
+    """Return whether the ntuple lacks a column that may be missing."""
+    if not may_be_missing(name, column):
+        return False
+    names = names_of(name, column)
+    return not all(any(f"{part}_{one}" in branches for one in names) for part in parts)
+
+
 def _leaf(request: Request, branches: Mapping[str, Any], name: str, part: str, column: str) -> Leaf | None:
     faults = request.faults
-    candidates = [f"{part}_{synonym}" for synonym in SYNONYMS.get(column, (column,))]
+    candidates = [f"{part}_{one}" for one in names_of(name, column)]
     for candidate in candidates:
         if candidate in branches:
             kind: Kind = "integer" if TABLES[name][column][0] in "iu" else "number"

@@ -13,17 +13,45 @@ Array = NDArray[Any]
 #: table name -> names of its columns, e.g. ``{"EB": {"detid", "energy"}}``
 Columns = Mapping[str, frozenset[str]]
 
-#: Column -> dtype for each table that a format can fill. ``quality`` is CMSSW's bit mask,
-#: ``d0`` and ``dz`` are in cm relative to the first vertex, energies and pt in GeV, times in ns,
-#: angles in radians. Tracker layers (BPIX1 ...) hold the (eta, phi) of their hits.
-TABLES: dict[str, dict[str, str]] = {
-    "EB": {"detid": "u4", "energy": "f4", "time": "f4"},
-    "EE": {"detid": "u4", "energy": "f4", "time": "f4"},
-    "HBHE": {"detid": "u4", "energy": "f4"},
-    "tracks": {"pt": "f4", "eta": "f4", "phi": "f4", "d0": "f4", "dz": "f4", "quality": "u1"},
-    "photon": {"pt": "f4", "eta": "f4", "phi": "f4", "label": "i4"},
-    "electron": {"pt": "f4", "eta": "f4", "phi": "f4", "label": "i4"},
-    "jet": {"pt": "f4", "eta": "f4", "phi": "f4", "label": "i4"},
+
+@dataclass(frozen=True, slots=True)
+class ObjectColumn:
+    """A column of reconstructed objects: one entry in `OBJECT_COLUMNS` takes it from input to results.
+
+    Attributes
+    ----------
+    dtype : str
+        numpy's name of its type.
+    meaning : str
+        What it is, with its unit.
+    branches : mapping of str to tuple of str
+        Format -> names that it may have in an input file, best first: behind ``Photon_`` in hit ntuples,
+        below the product in CMS event data. A format that is not there takes the name of the column.
+    missing : number, optional
+        What stands in memory where a file does not have it, null in the results; without it, a file must have
+        the column.
+    """
+
+    dtype: str
+    meaning: str
+    branches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    missing: float | None = None
+
+    def is_missing(self, values: Array) -> Array:
+        """Return where `values` are `missing` or, of floats that may be missing, NaN; bool, as `values`."""
+        if self.missing is None:
+            return np.zeros(len(values), np.bool_)
+        return np.asarray((values == self.missing) | (values != values))  # noqa: PLR0124 - NaN
+
+
+_P4 = "obj.m_state.p4Polar_.fCoordinates.f"
+#: The columns of photons, electrons and jets: formats read them, `objects.collect` carries them, parts have
+#: them.
+OBJECT_COLUMNS: dict[str, ObjectColumn] = {
+    "pt": ObjectColumn("f4", "transverse momentum in GeV", {"hits": ("pt", "et"), "edm": (f"{_P4}Pt",)}),
+    "eta": ObjectColumn("f4", "pseudorapidity", {"edm": (f"{_P4}Eta",)}),
+    "phi": ObjectColumn("f4", "azimuth in radians", {"edm": (f"{_P4}Phi",)}),
+    "label": ObjectColumn("i4", "truth, null where unknown", missing=-1),
 }
 OBJECT_KINDS = ("photon", "electron", "jet")
 TRACKER_LAYERS = (
@@ -34,7 +62,17 @@ TRACKER_LAYERS = (
     *(f"TOB{i}" for i in range(1, 7)),
     *(f"TEC{i}" for i in range(1, 10)),
 )
-TABLES.update({name: {"eta": "f4", "phi": "f4"} for name in TRACKER_LAYERS})
+#: Column -> dtype for each table that a format can fill. ``quality`` is CMSSW's bit mask,
+#: ``d0`` and ``dz`` are in cm relative to the first vertex, energies and pt in GeV, times in ns,
+#: angles in radians. Tracker layers (BPIX1 ...) hold the (eta, phi) of their hits.
+TABLES: dict[str, dict[str, str]] = {
+    "EB": {"detid": "u4", "energy": "f4", "time": "f4"},
+    "EE": {"detid": "u4", "energy": "f4", "time": "f4"},
+    "HBHE": {"detid": "u4", "energy": "f4"},
+    "tracks": {"pt": "f4", "eta": "f4", "phi": "f4", "d0": "f4", "dz": "f4", "quality": "u1"},
+    **{kind: {name: column.dtype for name, column in OBJECT_COLUMNS.items()} for kind in OBJECT_KINDS},
+    **{layer: {"eta": "f4", "phi": "f4"} for layer in TRACKER_LAYERS},
+}
 
 
 @dataclass(frozen=True, slots=True)

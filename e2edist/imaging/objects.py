@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .event_batch import OBJECT_KINDS, Array, EventBatch
+from .event_batch import OBJECT_COLUMNS, OBJECT_KINDS, Array, EventBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +24,20 @@ class Objects:
         Index into `OBJECT_KINDS`.
     index : int32, shape (objects,)
         Place in the collection of its kind and event.
-    pt, eta, phi : float32, shape (objects,)
-        GeV and radians.
-    label : int32, shape (objects,)
-        Truth, -1 where unknown.
+    columns : mapping of str to array, shape (objects,)
+        The columns of `OBJECT_COLUMNS`; ``objects["pt"]`` is one of them.
     """
 
     event: Array
     kind: Array
     index: Array
-    pt: Array
-    eta: Array
-    phi: Array
-    label: Array
+    columns: Mapping[str, Array]
 
     def __len__(self) -> int:
         return len(self.event)
+
+    def __getitem__(self, column: str) -> Array:
+        return self.columns[column]
 
 
 def collect(batch: EventBatch, kinds: Sequence[str]) -> Objects:
@@ -49,9 +47,5 @@ def collect(batch: EventBatch, kinds: Sequence[str]) -> Objects:
     index = np.concatenate([np.arange(table.rows) - table.offsets[table.events()] for table in tables])
     kind = np.repeat([OBJECT_KINDS.index(kind) for kind in kinds], [table.rows for table in tables])
     order = np.argsort(event, kind="stable")
-    pt, eta, phi, label = (
-        np.concatenate([table[column] for table in tables])[order] for column in ("pt", "eta", "phi", "label")
-    )
-    return Objects(
-        event[order], kind[order].astype(np.int8), index[order].astype(np.int32), pt, eta, phi, label
-    )
+    columns = {name: np.concatenate([table[name] for table in tables])[order] for name in OBJECT_COLUMNS}
+    return Objects(event[order], kind[order].astype(np.int8), index[order].astype(np.int32), columns)

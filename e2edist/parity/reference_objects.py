@@ -100,7 +100,7 @@ def _pieces(
                 names = zip(objects.event[ok], objects.kind[ok], objects.index[ok], strict=True)
                 uuid = reader.info.uuid
                 keys = [(uuid, start + int(e), OBJECT_KINDS[k], int(i)) for e, k, i in names]
-                yield images.crops, objects.label[ok].astype(np.int32), keys
+                yield images.crops, objects["label"][ok].astype(np.int32), keys
 
 
 def from_demo(tagger: TaggerSpec, count: int, seed: int = 5) -> ReferenceObjects:

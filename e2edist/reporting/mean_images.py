@@ -75,7 +75,7 @@ def mean_images(folder: Path, plan: Plan, parts: list[Chunk], column: str, middl
 def _add(means: Means, folder: Path, chunk: Chunk, job: TaskContext, split: tuple[str, float]) -> None:
     batch = read_chunk(chunk, job)
     images = make_images(batch, job.tagger)
-    groups = _groups(folder, chunk, split, images.objects.label[images.accepted])
+    groups = _groups(folder, chunk, split, images.objects["label"][images.accepted])
     crops, zeros = images.crops, np.zeros(images.crops.channels, np.float32)
     rule = Normalisation(zeros, zeros + 1, zeros)
     out = blank(_STEP, crops, rule)

@@ -61,7 +61,7 @@ def find_candidates(batch: EventBatch, tagger: TaggerSpec) -> Candidates:
     """Return all objects of `batch` and what the kinematic cuts say of them."""
     objects = collect(batch, tagger.objects.kinds)
     cuts = (tagger.objects.pt_min, tagger.objects.eta_max, tagger.seed.method == "eb_hottest")
-    return Candidates(objects, cut_objects(objects.pt, objects.eta, objects.phi, *cuts))
+    return Candidates(objects, cut_objects(objects["pt"], objects["eta"], objects["phi"], *cuts))
 
 
 def make_frames(batch: EventBatch, candidates: Candidates, tagger: TaggerSpec) -> dict[str, Hits]:
@@ -100,7 +100,7 @@ def make_images(batch: EventBatch, tagger: TaggerSpec) -> Images:
 
 def _find_seeds(candidates: Candidates, frames: dict[str, Hits], tagger: TaggerSpec) -> Seeds:
     spec, objects = tagger.seed, candidates.objects
-    places = (objects.event, objects.eta, objects.phi)
+    places = (objects.event, objects["eta"], objects["phi"])
     if spec.method == "eb_hottest":
         window = (spec.window_rows, spec.window_cols)
         drop_edge = spec.edge == "drop"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from e2edist.imaging.event_batch import OBJECT_KINDS, Array, EventBatch
+from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, Array, EventBatch
 from e2edist.imaging.seeds import STATUSES
 from e2edist.records.parts import COLUMNS
 
@@ -48,10 +48,10 @@ def make_table(
         "event": _numbers(batch.event, objects.event),
         "kind": _words(objects.kind, OBJECT_KINDS),
         "object": pa.array(objects.index),
-        "pt": pa.array(objects.pt),
-        "eta": pa.array(objects.eta),
-        "phi": pa.array(objects.phi),
-        "label": pa.array(objects.label, mask=objects.label < 0),
+        **{
+            name: pa.array(objects[name], mask=column.is_missing(objects[name]))
+            for name, column in OBJECT_COLUMNS.items()
+        },
         "seed_row": pa.array(seeds.row, mask=~seeded),
         "seed_col": pa.array(seeds.col, mask=~seeded),
         "status": _words(seeds.status, STATUSES),
