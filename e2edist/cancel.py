@@ -43,12 +43,12 @@ def _cancel(args: argparse.Namespace, console: Console) -> int:
     from e2edist.control.state import look
     from e2edist.control.stop import cancel
 
-    say = console.print
-    acted = cancel(args.folder, args.timeout_s, say)
+    emit = console.print
+    acted = cancel(args.folder, args.timeout_s, emit)
     counts = look(args.folder, ask_queue=False).counts
     if not acted:
-        say("nothing runs")
-    say(f"{counts.events_done:,} of {counts.events:,} events are done and kept")
+        emit("nothing runs")
+    emit(f"{counts.events_done:,} of {counts.events:,} events are done and kept")
     return 0
 
 

@@ -35,19 +35,19 @@ DEMO_EVENTS = {"eg": 8000, "qg": 1000, "top": 1000, "tau": 1000}
 _STATES = {0: "done", 1: "incomplete", INTERRUPTED: "stopped"}
 
 
-class _Speaker:
-    """Says things to machines, on stdout with ``--json``; remembers what the campaign came to."""
+class _JsonEvents:
+    """Prints one JSON event per line on stdout, with ``--json``; remembers the result of the campaign."""
 
-    def __init__(self, *, aloud: bool) -> None:
-        self._aloud = aloud
-        self.told: dict[str, Any] = {"folder": ""}
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
+        self.result: dict[str, Any] = {"folder": ""}
         self.command = ""
 
-    def __call__(self, fact: dict[str, Any]) -> None:
-        if fact["what"] == "result":
-            self.told |= fact
-        if self._aloud:
-            sys.stdout.write(json.dumps(fact) + "\n")
+    def __call__(self, event: dict[str, Any]) -> None:
+        if event["what"] == "result":
+            self.result |= event
+        if self._enabled:
+            sys.stdout.write(json.dumps(event) + "\n")
             sys.stdout.flush()
 
 
@@ -55,14 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb; return the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
     with catch_signals() as signals:
-        return run_verb(parser(), lambda args, console: _told(args, words, console, signals), words)
+        return run_verb(
+            parser(), lambda args, console: _submit_and_report(args, words, console, signals), words
+        )
 
 
-def _told(args: argparse.Namespace, words: list[str], console: Console, signals: Signals) -> int:
-    """Submit, and tell machines and whoever wants to be notified how it ended."""
-    say, error = _Speaker(aloud=args.json), ""
+def _submit_and_report(args: argparse.Namespace, words: list[str], console: Console, signals: Signals) -> int:
+    """Submit, print the last JSON event, and run ``--notify`` with how it ended."""
+    emit, error = _JsonEvents(enabled=args.json), ""
     try:
-        code = _submit(args, words, console, say, signals)
+        code = _submit(args, words, console, emit, signals)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as caught:
@@ -73,16 +75,16 @@ def _told(args: argparse.Namespace, words: list[str], console: Console, signals:
     if args.access not in (None, "-") and code != INTERRUPTED:  # a job that was evicted may be started again
         Path(args.access).unlink(missing_ok=True)
     end = {"state": state, "exit_code": code, "error": error}
-    say({"what": "end"} | end)
-    if say.command:
+    emit({"what": "end"} | end)
+    if emit.command:
         from e2edist.cli.closing import notify
 
-        notify(say.command, say.told | end, console, hurried=bool(signals.received))
+        notify(emit.command, emit.result | end, console, hurried=bool(signals.received))
     return INTERRUPTED if signals.received else code
 
 
 def _submit(
-    args: argparse.Namespace, words: list[str], console: Console, say: _Speaker, signals: Signals
+    args: argparse.Namespace, words: list[str], console: Console, emit: _JsonEvents, signals: Signals
 ) -> int:
     from e2edist.accounting.quality import read_quality
     from e2edist.campaign.run import plan_campaign
@@ -99,10 +101,10 @@ def _submit(
 
         access = read_access(args.access)
     campaign = plan_campaign(spec, site, access)
-    said = admit(campaign.tagger, accept=spec.accept_failed_validation)
+    message = admit(campaign.tagger, accept=spec.accept_failed_validation)
     # What planning found of the model itself comes first.
-    said = f"{campaign.validation} (validate: {said})" if campaign.validation else said
-    campaign = replace(campaign, validation=said)
+    message = f"{campaign.validation} (validate: {message})" if campaign.validation else message
+    campaign = replace(campaign, validation=message)
     for line in unproven(campaign.tagger, (pool.provider for pool in site.pools.values())):
         console.print(f"note: {line}")
     if args.dry_run:
@@ -110,13 +112,13 @@ def _submit(
         return 0
     if args.detach:
         return _detach(campaign, words, console)
-    say.told["folder"], say.command = str(campaign.folder), spec.notify
-    return _run(campaign, console, say, signals, estimating=args.estimate)
+    emit.result["folder"], emit.command = str(campaign.folder), spec.notify
+    return _run(campaign, console, emit, signals, estimating=args.estimate)
 
 
 def _preview(campaign: Campaign, words: list[str] | None, console: Console) -> None:
     """Show the plan and all jobs; with `words`, the command line, that of the controller too."""
-    from e2edist.cli.terminal import print_plan
+    from e2edist.cli.tables import print_plan
     from e2edist.control.detach import preview_controller
     from e2edist.pools import preview
 
@@ -161,8 +163,8 @@ def _tuned(site: SiteSpec, spec: CampaignSpec, console: Console) -> SiteSpec:
     from e2edist.config.tagger import load_tagger
     from e2edist.tuning.profile import apply_profiles
 
-    tuned, said = apply_profiles(site, load_tagger(spec.tagger, spec.model).model.sha256, spec.batch)
-    for line in said:
+    tuned, message = apply_profiles(site, load_tagger(spec.tagger, spec.model).model.sha256, spec.batch)
+    for line in message:
         console.print(line)
     return tuned
 
@@ -210,12 +212,14 @@ def _demo(tagger: str, output: str | None, console: Console, *, write: bool) -> 
     return {"inputs": [str(file) for file in files], "output": output or str(Path(DEMO_FOLDER) / tagger)}
 
 
-def _run(campaign: Campaign, console: Console, say: _Speaker, signals: Signals, *, estimating: bool) -> int:
+def _run(
+    campaign: Campaign, console: Console, emit: _JsonEvents, signals: Signals, *, estimating: bool
+) -> int:
     from e2edist.campaign.resume import changed_files
     from e2edist.campaign.run import run_campaign
-    from e2edist.cli.closing import close, told_kept, told_stop
+    from e2edist.cli.closing import close, report_kept, stop_on_signal
     from e2edist.cli.estimate import estimate
-    from e2edist.cli.terminal import show_progress, tell_progress
+    from e2edist.cli.progress import emit_progress, show_progress
 
     def ready(pool: Pool) -> None:
         console.print(f"pool {pool.name}: dashboard {pool.dashboard}")
@@ -232,18 +236,18 @@ def _run(campaign: Campaign, console: Console, say: _Speaker, signals: Signals, 
         text = f"warning: {url} is not the file that was planned: its parts are of the old one"
         console.print(text)
     with show_progress(console, campaign.tagger.name) as watch:
-        machines = tell_progress(say)
+        machines = emit_progress(emit)
 
         def look(progress: Progress) -> None:
             watch(progress)
             machines(progress)
 
         if estimating:
-            return estimate(campaign, console, say, (look, ready), signals)
-        with told_stop(campaign, console, signals) as stop:
+            return estimate(campaign, console, emit, (look, ready), signals)
+        with stop_on_signal(campaign, console, signals) as stop:
             result = run_campaign(campaign, look, stop, ready)
-    with told_kept(campaign, console):
-        return close(campaign, result, console, say)
+    with report_kept(campaign, console):
+        return close(campaign, result, console, emit)
 
 
 def _tunnel(dashboard: str) -> str:

@@ -141,7 +141,7 @@ def _run(search: Search, site: SiteSpec, folder: Path) -> None:
 
 
 def _report(search: Search, best: Row, site: SiteSpec, tagger: TaggerSpec, console: Console) -> None:
-    from e2edist.cli.terminal import print_tuning
+    from e2edist.cli.tables import print_tuning
     from e2edist.tuning.profile import make_profile, read_profile, write_profile
     from e2edist.tuning.search import BUSY
 

@@ -1,4 +1,4 @@
-"""The end of a campaign: its closing tables, its last line for machines, and whoever wants to know."""
+"""The end of a campaign: closing tables, result event, notification, exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from e2edist.accounting.folder_counts import count_folder
 from e2edist.accounting.quality import enforce, review
 from e2edist.accounting.summary import summarise
 from e2edist.cli.signals import INTERRUPTED
-from e2edist.cli.terminal import print_bad, print_bill, print_quality, print_summary, print_where
+from e2edist.cli.tables import print_bad, print_bill, print_quality, print_summary, print_where
 from e2edist.errors import CampaignError
 from e2edist.storage.staging import RENEW
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from e2edist.campaign.run import Campaign, RunResult
     from e2edist.cli.signals import Signals
 
-    Say = Callable[[dict[str, Any]], None]
+    Emit = Callable[[dict[str, Any]], None]
 
 #: A notification that takes longer is ended; after a signal, that is soon.
 _NOTIFY_S, _HURRIED_S = 60.0, 5.0
 
 
-def close(campaign: Campaign, result: RunResult, console: Console, say: Say) -> int:
-    """Show what a campaign came to, say it to machines, and return the exit code.
+def close(campaign: Campaign, result: RunResult, console: Console, emit: Emit) -> int:
+    """Print the result of a campaign, emit it as a JSON event, and return the exit code.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def close(campaign: Campaign, result: RunResult, console: Console, say: Say) -> 
         More was lost than may be, or scores are not as they should be.
     """
     if not result.complete:
-        console.print(kept_line(campaign, result))
+        console.print(kept_message(campaign, result))
     total = summarise(result.ledger.done.values())
     drifts = review(campaign.folder, total.quality, total.warnings, campaign.spec.reference)
     bill = make_bill(campaign.folder, total.pools)
@@ -53,7 +53,7 @@ def close(campaign: Campaign, result: RunResult, console: Console, say: Say) -> 
     print_where(console, campaign.folder)
     facts = {"events": total.events, **total.facts(), "bad_fraction": result.bad_fraction}
     facts |= {"complete": result.complete, "folder": str(campaign.folder), "bill": bill_facts(bill)}
-    say({"what": "result"} | facts)
+    emit({"what": "result"} | facts)
     if not result.complete:
         return INTERRUPTED
     _allow(campaign, result)
@@ -63,20 +63,20 @@ def close(campaign: Campaign, result: RunResult, console: Console, say: Say) -> 
 
 
 @contextmanager
-def told_stop(campaign: Campaign, console: Console, signals: Signals) -> Iterator[Event]:
-    """Give what the first signal sets while a campaign runs; say what signals do, and what was kept."""
-    with told_kept(campaign, console), signals.graceful(lambda: _tell_stopping(console)) as stop:
+def stop_on_signal(campaign: Campaign, console: Console, signals: Signals) -> Iterator[Event]:
+    """Give the event that the first signal sets; print what a signal does, and at the end what was kept."""
+    with report_kept(campaign, console), signals.graceful(lambda: _print_stopping(console)) as stop:
         yield stop
 
 
-def _tell_stopping(console: Console) -> None:
+def _print_stopping(console: Console) -> None:
     text = "stopping: letting running chunks finish; Ctrl-C again to stop now"
     console.print(text)
 
 
 @contextmanager
-def told_kept(campaign: Campaign, console: Console) -> Iterator[None]:
-    """Say what was kept where an interrupt ends the block."""
+def report_kept(campaign: Campaign, console: Console) -> Iterator[None]:
+    """Print what was kept where an interrupt ends the block."""
     try:
         yield
     except KeyboardInterrupt:
@@ -86,7 +86,7 @@ def told_kept(campaign: Campaign, console: Console) -> Iterator[None]:
         raise
 
 
-def kept_line(campaign: Campaign, result: RunResult) -> str:
+def kept_message(campaign: Campaign, result: RunResult) -> str:
     """Return the line of a campaign that was stopped: what is done, and what became of running chunks."""
     finished = f"{result.finished_late:,} chunks finished after the signal"
     return _kept(result.ledger.events_done, campaign, f" ({finished}, {result.cut_off:,} were cut off)")
@@ -110,21 +110,21 @@ def _allow(campaign: Campaign, result: RunResult) -> None:
 
 
 def notify(command: str, facts: dict[str, Any], console: Console, *, hurried: bool = False) -> None:
-    """Run a command of the user's, with what became of the campaign on stdin; its faults are only told.
+    """Run a command of the user's with the result of the campaign on stdin; its faults are warnings.
 
     ``E2EDIST_STATE`` is done, stopped or failed, ``E2EDIST_FOLDER`` the output folder. Where the process is
     `hurried`, it gets less time.
     """
-    told = {"E2EDIST_STATE": str(facts["state"]), "E2EDIST_FOLDER": str(facts["folder"])}
+    state = {"E2EDIST_STATE": str(facts["state"]), "E2EDIST_FOLDER": str(facts["folder"])}
     limit_s = _HURRIED_S if hurried else _NOTIFY_S
     try:
-        code, said = _call(command, json.dumps(facts), os.environ | told, limit_s)
+        code, message = _call(command, json.dumps(facts), os.environ | state, limit_s)
     except (OSError, ValueError) as error:  # a command line may hold what no command line can
         fault = str(error)
     except subprocess.TimeoutExpired:
         fault = f"it did not end in {limit_s:.0f} s, and was ended"
     else:
-        last = (said.strip() or "no output").splitlines()[-1]
+        last = (message.strip() or "no output").splitlines()[-1]
         fault = f"exit code {code}: {last}" if code else ""
     if fault:
         console.print(f"warning: --notify failed: {fault}")

@@ -50,7 +50,7 @@ def run_verb(
 
 
 def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return the command line; what is wrong with it is told without secrets of addresses in it."""
+    """Return the command line; errors in it are printed without the secrets of addresses."""
     written = io.StringIO()
     try:
         with redirect_stderr(written):
@@ -72,7 +72,7 @@ def print_error(error: E2EError) -> int:
 
 
 def known_error(error: Exception) -> E2EError:
-    """Return what to tell a person of any error: it is ours, the system's, or a bug."""
+    """Return any error as one of ours: as it is, from the system, or a bug."""
     if isinstance(error, E2EError):
         return error
     if isinstance(error, OSError):

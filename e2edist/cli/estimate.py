@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from e2edist.accounting.forecast import Sampler, enough_chunks, forecast, measure_pools
 from e2edist.accounting.usage import facts_of
 from e2edist.campaign.run import run_campaign
-from e2edist.cli.closing import kept_line, told_stop
+from e2edist.cli.closing import kept_message, stop_on_signal
 from e2edist.cli.signals import INTERRUPTED
-from e2edist.cli.terminal import print_forecast
+from e2edist.cli.tables import print_forecast
 from e2edist.errors import CampaignError, ResourceError
 from e2edist.pools import is_batch, starts_at
 
@@ -32,15 +32,15 @@ _PATIENCE_S = 300.0
 def estimate(
     campaign: Campaign,
     console: Console,
-    say: Callable[[dict[str, Any]], None],
-    told: tuple[Callable[[Progress], None], Callable[[Pool], None]],
+    emit: Callable[[dict[str, Any]], None],
+    callbacks: tuple[Callable[[Progress], None], Callable[[Pool], None]],
     signals: Signals,
 ) -> int:
     """Run some chunks of each pool, keep them, and show what the rest would take; return the exit code.
 
     Parameters
     ----------
-    told : (callable, callable)
+    callbacks : (callable, callable)
         Called with the counts, and with each pool that is there, as those of `run_campaign`.
     signals : Signals
         After one of them there is no estimate.
@@ -52,17 +52,20 @@ def estimate(
     """
     pools = campaign.site.pools
     facts = {name: facts_of(spec, jobs=is_batch(spec.kind)) for name, spec in pools.items()}
-    (watch, ready), sampler = told, Sampler(signals.stop, enough_chunks(facts), _PATIENCE_S, time.monotonic())
+    (watch, ready), sampler = (
+        callbacks,
+        Sampler(signals.stop, enough_chunks(facts), _PATIENCE_S, time.monotonic()),
+    )
     before = time.time()
 
     def look(progress: Progress) -> None:
         watch(progress)
         sampler.look(progress, time.monotonic())
 
-    with told_stop(campaign, console, signals) as stop:
+    with stop_on_signal(campaign, console, signals) as stop:
         result = run_campaign(campaign, look, stop, ready)
     if signals.received:
-        console.print(kept_line(campaign, result))
+        console.print(kept_message(campaign, result))
         return INTERRUPTED
     receipts = result.ledger.done.values()
     measured = measure_pools(one for one in receipts if one.started >= before) or measure_pools(receipts)
@@ -71,20 +74,20 @@ def estimate(
     jobs = {name: -(-(spec.workers or 1) // facts[name]["workers"]) for name, spec in pools.items()}
     left = campaign.plan.events - result.ledger.events_done
     choices = forecast(measured, facts, jobs, left, sampler.start_s)
-    notes = [f"{left:,} of {campaign.plan.events:,} events are left; what was done is kept: submit goes on."]
+    notes = [f"{left:,} of {campaign.plan.events:,} events are left; what was done is kept: submit resumes."]
     notes += [
         f"pool {name}: no worker came, so nothing is known of it" for name in pools if name not in measured
     ]
     notes += _queues(campaign)
     print_forecast(console, choices, notes)
-    say(
+    emit(
         {"what": "estimate", "events_left": left, "choices": [asdict(one) for one in choices], "notes": notes}
     )
     return 0
 
 
 def _queues(campaign: Campaign) -> list[str]:
-    """Return what the batch systems say of a job that is submitted now."""
+    """Return when the batch systems would start a job that is submitted now."""
     found = []
     for name, spec in campaign.site.pools.items():
         if not is_batch(spec.kind):

@@ -52,17 +52,19 @@ class Signals:
         self._last = -float("inf")
 
     @contextmanager
-    def graceful(self, tell: Callable[[], None]) -> Iterator[threading.Event]:
+    def graceful(self, announce: Callable[[], None]) -> Iterator[threading.Event]:
         """Let the first signal only set `stop` meanwhile, at which somebody looks all the time.
 
         Parameters
         ----------
-        tell : callable
+        announce : callable
             Says to people what a second signal would do. Called soon after the first one, whatever the main
             thread does: not by the handler, which may have come in the midst of a print.
         """
         over = threading.Event()
-        threading.Thread(target=self._tell, args=(tell, over), name="e2edist-stop", daemon=True).start()
+        threading.Thread(
+            target=self._announce, args=(announce, over), name="e2edist-stop", daemon=True
+        ).start()
         self._graceful = True
         try:
             yield self.stop
@@ -70,11 +72,11 @@ class Signals:
             self._graceful = False
             over.set()
 
-    def _tell(self, tell: Callable[[], None], over: threading.Event) -> None:
+    def _announce(self, announce: Callable[[], None], over: threading.Event) -> None:
         while not over.wait(_SAME_S):
             if self.ending:
                 over.wait(_SAME_S)  # whoever reads it may send the second one at once
-                tell()
+                announce()
                 return
 
     def handle(self, number: int, frame: Any) -> None:  # noqa: ARG002

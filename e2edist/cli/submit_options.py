@@ -20,14 +20,18 @@ def parser() -> argparse.ArgumentParser:
     _add_limits(p.add_argument_group("what may be lost, and when to stop"))
     mode = p.add_mutually_exclusive_group()
     mode.add_argument(
-        "--resume", dest="mode", action="store_const", const="resume", help="only go on, never start"
+        "--resume", dest="mode", action="store_const", const="resume", help="only resume, never start"
     )
     mode.add_argument(
         "--fresh", dest="mode", action="store_const", const="fresh", help="forget what --output holds"
     )
-    p.add_argument("--estimate", action="store_true", help="do some chunks, and say what the rest would take")
+    p.add_argument(
+        "--estimate", action="store_true", help="run a few chunks per pool and extrapolate time and cost"
+    )
     p.add_argument("--dry-run", action="store_true", help="print the plan, run nothing, write nothing")
-    p.add_argument("--json", action="store_true", help="one JSON object a line on stdout, all else on stderr")
+    p.add_argument(
+        "--json", action="store_true", help="print one JSON event per line on stdout, all else on stderr"
+    )
     p.add_argument("--access", help=argparse.SUPPRESS)  # of a controller: see `control.access`
     p.add_argument("--notify", metavar="COMMAND", help="run it at the end, with the result as JSON on stdin")
     return p
@@ -47,7 +51,7 @@ def _add_what(p: argparse._ArgumentGroup) -> None:
         "--accept-failed-validation",
         action="store_true",
         default=None,
-        help="run a model that failed validate, or scores an image by its batch; plan and receipts say so",
+        help="run a model that failed validate, or scores an image by its batch; plan and receipts record it",
     )
 
 

@@ -10,7 +10,8 @@ from e2edist.accounting.bill import PoolBill
 from e2edist.accounting.progress import Progress
 from e2edist.cli.closing import notify
 from e2edist.cli.console import make_console
-from e2edist.cli.terminal import describe, details, print_bill, tell_progress
+from e2edist.cli.progress import describe, details, emit_progress
+from e2edist.cli.tables import print_bill
 from e2edist.records.receipt_file import log_line
 
 
@@ -35,7 +36,7 @@ def test_the_line_has_rates_forecast_and_pools():
 
 def test_machines_hear_of_the_end_at_once():
     heard = []
-    look = tell_progress(heard.append)
+    look = emit_progress(heard.append)
     look(Progress(2, 20, done=1))
     look(Progress(2, 20, done=2, events_done=20))
     assert [(fact["what"], fact["done"]) for fact in heard] == [("progress", 2)]

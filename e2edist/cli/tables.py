@@ -1,107 +1,24 @@
-"""What a person sees of a running campaign: a progress bar or plain lines, and the closing tables."""
+"""The plan and the closing tables of a campaign, for people."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 from rich.table import Column, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.console import Console
 
     from e2edist.accounting.bill import PoolBill
     from e2edist.accounting.forecast import Choice
-    from e2edist.accounting.progress import Progress
     from e2edist.accounting.summary import Summary
     from e2edist.records.plan import Plan
 
-#: Plain lines, where the output is not a terminal, come so often.
-_PLAIN_S = 10.0
-#: Lines for machines.
-_MACHINE_S = 2.0
 #: Rows of a table that may be long.
 _SHOWN = 20
-
-
-def describe(progress: Progress) -> str:
-    """Return rate and forecast; earlier runs do not count for them."""
-    if progress.stopping:
-        return f"stopping, {progress.in_flight} in flight"
-    if not progress.done_by and progress.done == progress.chunks:
-        return "all done before"
-    if not progress.workers and progress.rate is None:
-        return "waiting for workers"
-    if not progress.rate:
-        return "-- events/s, ETA --"
-    return f"{progress.rate:,.0f} events/s, ETA {timedelta(seconds=progress.eta_s or 0)}"
-
-
-def details(progress: Progress) -> str:
-    """Return the rate of late, the workers of each pool, and what was given up."""
-    found = [f"now {progress.rate_now:,.0f}/s"] if progress.rate_now else []
-    for name, (wanted, queued, _, joined) in progress.pools.items():
-        found.append(f"{name} {joined}/{wanted}" + (f" +{queued} queued" if queued else ""))
-    return ", ".join(found + ([f"{progress.failed} failed"] if progress.failed else []))
-
-
-@contextmanager
-def show_progress(console: Console, title: str) -> Iterator[Callable[[Progress], None]]:
-    """Give a callback for `run_campaign` that shows a bar on a terminal, else a line now and then."""
-    if not console.is_terminal:
-        yield _now_and_then(lambda progress: _plain(console, progress), _PLAIN_S)
-        return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("chunks, {task.fields[said]}, elapsed"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[more]}"),
-    )
-    with Bar(*columns, console=console) as bar:
-        task = bar.add_task(title, total=None, said="", more="")
-
-        def update(progress: Progress) -> None:
-            ended = progress.done + progress.failed
-            said, more = describe(progress), details(progress)
-            bar.update(task, total=progress.chunks, completed=ended, said=said, more=more)
-
-        yield update
-
-
-def _now_and_then(show: Callable[[Progress], None], seconds: float) -> Callable[[Progress], None]:
-    """Return a callback that shows every so many seconds, and when all ended."""
-    last = [time.monotonic()]
-
-    def look(progress: Progress) -> None:
-        now = time.monotonic()
-        if progress.done + progress.failed == progress.chunks or now - last[0] >= seconds:
-            last[0] = now
-            show(progress)
-
-    return look
-
-
-def _plain(console: Console, progress: Progress) -> None:
-    text = f"{progress.done}/{progress.chunks} chunks, {progress.failed} failed, {describe(progress)}"
-    more = details(progress)
-    console.print(f"{text} ({more})" if more else text)
-
-
-def tell_progress(say: Callable[[dict[str, Any]], None]) -> Callable[[Progress], None]:
-    """Return a callback for `run_campaign` that says the counts to a machine now and then."""
-    return _now_and_then(lambda progress: say({"what": "progress"} | asdict(progress)), _MACHINE_S)
 
 
 def print_plan(console: Console, plan: Plan, pools: dict[str, str], folder: Path) -> None:
@@ -225,10 +142,12 @@ def print_forecast(console: Console, choices: Sequence[Choice], notes: Sequence[
     )
     table.title_justify = "left"
     for one in choices:
-        said = [word for word, top in zip(("cheapest", "fastest"), marks or (), strict=False) if one is top]
+        message = [
+            word for word, top in zip(("cheapest", "fastest"), marks or (), strict=False) if one is top
+        ]
         time_ = f"{timedelta(seconds=round(one.seconds))} +- {one.spread:.0%}"
         hours = (f"{one.node_h:.3g}", f"{one.gpu_h:.3g}", f"{one.charge:.3g} {one.unit}")
-        table.add_row(", ".join(said), one.pool, f"{one.jobs:,}", time_, *hours)
+        table.add_row(", ".join(message), one.pool, f"{one.jobs:,}", time_, *hours)
     console.print(table)
     for note in notes:
         console.print(note)
