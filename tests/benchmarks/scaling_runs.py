@@ -159,7 +159,8 @@ def _cluster(args: argparse.Namespace) -> Any:
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "system")]
     import batch
 
-    return batch.cluster("slurm", "--nodes", args.workers, "--gpu-nodes", 0, "--cpus", 2, "--memory", 8000)
+    shape = ("--nodes", args.workers, "--gpu-nodes", 0, "--cpus", 2, "--memory", 8000)
+    return batch.cluster(batch.Slurm, *shape)
 
 
 if __name__ == "__main__":

@@ -14,16 +14,17 @@ import pytest
 from lab import Lab, until
 from runs import ROOT
 
-#: What their daemons are called, and where else they may have been unpacked.
+#: What their daemons are called; others, and those too, may have been unpacked.
 _DAEMONS = {"slurm": ("slurmctld", "slurmd", "munged"), "htcondor": ("condor_master",)}
-_UNPACKED = Path(os.environ.get("E2EDIST_TEST_HTCONDOR", "/var/tmp/e2edist-test/htcondor"))
 
 
-def _installed(kind):
-    if kind == "htcondor" and (_UNPACKED / "complete").exists():
+def _installed(script):
+    unpacked = os.environ.get(f"E2EDIST_TEST_{script.upper()}", f"/var/tmp/e2edist-test/{script}")
+    if (Path(unpacked) / "complete").exists():
         return True
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-    return all(shutil.which(daemon, path=path) for daemon in _DAEMONS[kind])
+    daemons = _DAEMONS.get(script, ())
+    return bool(daemons) and all(shutil.which(daemon, path=path) for daemon in daemons)
 
 
 class Cluster:
@@ -32,14 +33,18 @@ class Cluster:
     Attributes
     ----------
     kind : str
-        slurm or htcondor.
+        Of pools, and as E2EDIST_REQUIRE names it.
+    script : str
+        What starts it, of containers/test-clusters.
     env : dict
         What its commands need.
     """
 
-    def __init__(self, kind, base):
-        self.kind, self.base = kind, base
-        self._script = ROOT / "containers" / "test-clusters" / kind
+    kind = script = ""
+
+    def __init__(self, base):
+        self.base = base
+        self._script = ROOT / "containers" / "test-clusters" / self.script
         self.env = {}
 
     def verb(self, *words, check=True):
@@ -77,17 +82,15 @@ class Cluster:
 class Slurm(Cluster):
     """SLURM, in the words that the tests of all batch systems share; states are queued, running and held."""
 
+    kind = script = "slurm"
     shape = ("--nodes", 3, "--gpu-nodes", 1, "--gpus", 4, "--cpus", 256, "--memory", 500000)
-
-    def __init__(self, base):
-        super().__init__("slurm", base)
 
     def pool(self, name="cpu", workers=1, *, pool="", job="", **settings):
         """Return the tables of a pool; `pool` and `job` are more lines of theirs."""
         own = {"queue": name, "directives": []} | settings
         own["directives"] += ["--exclusive"] if own.pop("alone", False) else []
         own["directives"] += ["--constraint=cpu"] if own["queue"] == "low" and name == "cpu" else []
-        return _tables("slurm", name, workers, pool, job, own)
+        return pool_tables("slurm", name, workers, pool, job, own)
 
     def both(self):
         """Return a pool of two CPU jobs, and one of a job of two workers, each with its own GPU."""
@@ -120,7 +123,7 @@ class Slurm(Cluster):
 
     def controller(self, **settings):
         """Return the table of a controller that is a job."""
-        return _controller("slurm", {"queue": "cpu", "notice_s": 60} | settings)
+        return job_controller("slurm", {"queue": "cpu", "notice_s": 60} | settings)
 
     def queue(self):
         """Return id -> state of all jobs in the queue; what is only cleaned up does not count."""
@@ -169,10 +172,8 @@ class Slurm(Cluster):
 class HTCondor(Cluster):
     """HTCondor, in the same words."""
 
+    kind = script = "htcondor"
     shape = ("--nodes", 3, "--gpu-nodes", 1, "--gpus", 2, "--cpus", 8, "--memory", 32000)
-
-    def __init__(self, base):
-        super().__init__("htcondor", base)
 
     def pool(self, name="cpu", workers=1, *, pool="", job="", **settings):
         """Return the tables of a pool; `pool` and `job` are more lines of theirs."""
@@ -183,7 +184,7 @@ class HTCondor(Cluster):
         own = {"gpus": int(kind == "gpu"), "disk_gib": 0.1} | settings
         pool += "memory_gib = 20\n" if own.pop("alone", False) else ""
         own.pop("queue", "")
-        return _tables("htcondor", name, workers, pool, job, own | {"attributes": attributes})
+        return pool_tables("htcondor", name, workers, pool, job, own | {"attributes": attributes})
 
     def both(self):
         """Return a pool of two CPU jobs, and one of two jobs with a GPU each."""
@@ -203,7 +204,7 @@ class HTCondor(Cluster):
     def controller(self, attributes=None, **settings):
         """Return the table of a controller that is a job: on the schedd's host, as in our site file."""
         lines = {"getenv": "true"} | (attributes or {"universe": "local"})
-        return _controller("htcondor", {"attributes": lines} | settings)
+        return job_controller("htcondor", {"attributes": lines} | settings)
 
     def queue(self):
         """Return id -> state of all jobs in the queue but those that are removed."""
@@ -267,12 +268,12 @@ def _toml(value):
     return json.dumps(value)
 
 
-def _controller(kind, settings):
+def job_controller(kind, settings):
     own = {"kind": kind, "walltime_min": 10, "cores": 1, "memory_gib": 1} | settings
     return f"[controller]\n{_lines(own)}"
 
 
-def _tables(kind, name, workers, pool, job, settings):
+def pool_tables(kind, name, workers, pool, job, settings):
     words = {"walltime_min": 10, "poll_s": 0.5, "start_failures": 2, "notice_s": 3} | settings
     memory = "" if "memory_gib" in pool else "memory_gib = 2\n"
     # provider: the GPUs of the test clusters are fake.
@@ -286,14 +287,14 @@ OPTIONS = ("--preempt", "--netns", "--grace", 5)
 
 
 @contextmanager
-def cluster(kind, *options):
+def cluster(make, *options):
     """A cluster of the test's own; skips where there is none, unless E2EDIST_REQUIRE names it."""
-    if kind not in os.environ.get("E2EDIST_REQUIRE", "").split(","):
-        if not _installed(kind):
-            pytest.skip(f"{kind} is not installed: bash containers/test-clusters/{kind} install")
+    if make.kind not in os.environ.get("E2EDIST_REQUIRE", "").split(","):
+        if not _installed(make.script):
+            pytest.skip(f"{make.kind} is not installed: bash containers/test-clusters/{make.script} install")
         if os.geteuid():
             pytest.skip("the test clusters need root")
-    one = SYSTEMS[kind](Path(tempfile.mkdtemp(prefix="e2e-", dir="/tmp")))
+    one = make(Path(tempfile.mkdtemp(prefix="e2e-", dir="/tmp")))
     try:
         one.up(*options)
         yield one
@@ -389,14 +390,14 @@ class BatchLab(Lab):
 @pytest.fixture(scope="session")
 def slurm():
     """A SLURM cluster for all tests that want one."""
-    with cluster("slurm", *Slurm.shape, *OPTIONS) as one:
+    with cluster(Slurm, *Slurm.shape, *OPTIONS) as one:
         yield one
 
 
 @pytest.fixture(scope="session")
 def htcondor():
     """An HTCondor pool for all tests that want one."""
-    with cluster("htcondor", *HTCondor.shape, *OPTIONS) as one:
+    with cluster(HTCondor, *HTCondor.shape, *OPTIONS) as one:
         yield one
 
 

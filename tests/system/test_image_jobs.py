@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from batch import BatchLab, cluster
+from batch import BatchLab, HTCondor, Slurm, cluster
 from runs import ROOT, receipts
 
 from e2edist import __version__, aggregate
@@ -130,13 +130,13 @@ def shifter(image, tmp_path_factory):
 @pytest.fixture(scope="module")
 def slurm():
     shape = ("--nodes", 2, "--gpu-nodes", 1, "--gpus", 2, "--cpus", 64, "--memory", 64000)
-    with cluster("slurm", *shape) as one:
+    with cluster(Slurm, *shape) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 def condor(image):
-    with cluster("htcondor", "--nodes", 1, "--gpu-nodes", 1, "--gpus", 2, "--cpus", 8) as one:
+    with cluster(HTCondor, "--nodes", 1, "--gpu-nodes", 1, "--gpus", 2, "--cpus", 8) as one:
         yield one
 
 
