@@ -99,17 +99,17 @@ def _write(args: argparse.Namespace, console: Console) -> int:
     from e2edist.aggregation.datasets import sort_files
     from e2edist.aggregation.merge import open_campaigns
     from e2edist.aggregation.write import write_aggregated
-    from e2edist.records.names import AGGREGATED
+    from e2edist.records.folder import AggregatedFolder, CampaignFolder
 
-    folder = args.output or args.folders[0] / AGGREGATED
+    folder = args.output or CampaignFolder(args.folders[0]).aggregated
     campaigns = open_campaigns(args.folders, partial=args.partial)
     totals = write_aggregated(campaigns, sort_files(campaigns, args.dataset, args.file_mib), folder)
     _tell(totals, console)
     if args.friend:
-        from e2edist.aggregation.friend import FRIENDS, write_friends
+        from e2edist.aggregation.friend import write_friends
 
         friends = write_friends(campaigns, folder, args.friend)
-        text = f"{len(friends)} friends of input files in {folder / FRIENDS}"
+        text = f"{len(friends)} friends of input files in {AggregatedFolder(folder).friends}"
         console.print(text)
     _allow(str(folder), totals.lost_fraction, args.max_bad_fraction)
     return 0

@@ -11,7 +11,7 @@ from e2edist.cli.arguments import add_folder, make_parser, to_path
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
 from e2edist.errors import ResourceError, SpecError
-from e2edist.records.names import REPORT
+from e2edist.records.folder import CampaignFolder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
         "Exit codes: 0 written, 2 something to fix first.",
     )
     add_folder(p, many=True)
-    p.add_argument("--output", type=to_path, metavar="DIR", help=f"where to write (default: DIR/{REPORT})")
+    default = f"DIR/{CampaignFolder.report.name}"
+    p.add_argument("--output", type=to_path, metavar="DIR", help=f"where to write (default: {default})")
     p.add_argument(
         "--cmssw",
         type=to_path,
@@ -77,7 +78,7 @@ def _write(args: argparse.Namespace) -> Path:
     from e2edist.reporting.cmssw_table import columns_of, read_cmssw, rows_of, write_cmssw, write_table
     from e2edist.reporting.scaling import read_scaling
 
-    folder = args.output or args.folders[0] / REPORT
+    folder = args.output or CampaignFolder(args.folders[0]).report
     others = [read_cmssw(path) for path in args.cmssw]
     scaling = [series for path in args.scaling for series in read_scaling(path)]
     stories = [read_stats(path) for path in args.folders]

@@ -12,8 +12,8 @@ from typing import Any
 from e2edist.errors import OutputError
 from e2edist.records.chunk import chunk_id, chunk_place, has_place
 from e2edist.records.failure import Failure
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.ledger_lines import count_line
-from e2edist.records.names import LEDGER, PLAN, PREDICTIONS
 
 #: Entries of one file, half-open, by the beginning of their ids.
 _Ranges = dict[str, list[tuple[int, int]]]
@@ -71,7 +71,7 @@ def count_folder(folder: Path) -> FolderCounts | None:
     OutputError
         The plan can't be read.
     """
-    path = folder / PLAN
+    path = CampaignFolder(folder).plan
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = _planned(content)
@@ -113,9 +113,9 @@ def _done_and_failed(folder: Path, found: FolderCounts) -> dict[str, tuple[int, 
     """Return part -> rows, events; failures go into `found`."""
     done: dict[str, tuple[int, int]] = {}
     failed: dict[str, Failure] = {}
-    path = folder / LEDGER
+    path = CampaignFolder(folder).ledger
     if not path.exists():
-        parts = (path.stem for path in (folder / PREDICTIONS).glob("*.parquet"))
+        parts = (path.stem for path in CampaignFolder(folder).predictions.glob("*.parquet"))
         return {name: (0, _events(name)) for name in parts if has_place(name)}
     with path.open("rb") as stream:
         for said in map(count_line, stream):

@@ -18,11 +18,10 @@ from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import CampaignError, InputError, OutputError
 from e2edist.imaging.crops import Crops
 from e2edist.imaging.event_batch import Array
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.parts import read_receipt
 from e2edist.storage.publish import publish
 
-#: What a campaign's scores and inputs look like, in its folder.
-QUALITY = "quality.json"
 #: {"scores": {column: Table}, "inputs": {layer: {"pixels": Table, "sum": Table}}}
 Quality = dict[str, Any]
 #: {"n", "nan", "inf": int, "min", "max": float or None, "bins": {number of the bin: int}}
@@ -117,7 +116,7 @@ def read_quality(folder: Path) -> Quality:
         The folder has no parts that tell theirs.
     """
     total: Quality = {}
-    for path in sorted((folder / "predictions").glob("*.parquet")):
+    for path in sorted(CampaignFolder(folder).predictions.glob("*.parquet")):
         try:
             total = add_quality(total, read_receipt(path).quality)
         except OutputError as error:
@@ -221,7 +220,7 @@ def write_quality(folder: Path, quality: Quality, said: list[str], drifts: Mappi
         "edges": {name: values.tolist() for name, values in edges.items()},
         **quality,
     }
-    with publish(folder / QUALITY) as draft:
+    with publish(CampaignFolder(folder).quality) as draft:
         draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 

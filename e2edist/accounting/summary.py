@@ -16,7 +16,6 @@ from e2edist.records.receipt import Receipt, StageTimes, add_times
 
 from .quality import Quality, add_quality, constants, warnings
 
-TIMING = "timing.parquet"
 #: Chunks of a row group.
 _ROW_GROUP = 5_000
 _TIMING_COLUMNS: dict[str, pa.DataType] = {
@@ -109,7 +108,7 @@ def _add_pool(total: Summary, receipt: Receipt) -> None:
     total.pools[receipt.pool] = (wall + receipt.wall_s * 1e3, events + receipt.events)
 
 
-def write_timing(folder: Path, receipts: Mapping[str, Receipt]) -> None:
+def write_timing(path: Path, receipts: Mapping[str, Receipt]) -> None:
     """Write ``timing.parquet``: one row per chunk and stage; cpu is that of the chunk's own thread."""
     schema = pa.schema(_TIMING_COLUMNS)
 
@@ -119,7 +118,7 @@ def write_timing(folder: Path, receipts: Mapping[str, Receipt]) -> None:
             rows = [row for name in some for row in _rows(receipts[name])]
             yield pa.Table.from_pylist(rows, schema=schema)
 
-    write_batches(folder / TIMING, schema, batches())
+    write_batches(path, schema, batches())
 
 
 def _rows(receipt: Receipt) -> Iterable[dict[str, Any]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e2edist.config.site import threads_of
-from e2edist.records.names import USAGE
+from e2edist.records.folder import CampaignFolder
 
 if TYPE_CHECKING:
     from e2edist.config.site import PoolSpec
@@ -53,7 +53,7 @@ class Journal:
     """Writes the journal of one run."""
 
     def __init__(self, folder: Path, pools: Mapping[str, Mapping[str, Any]]) -> None:
-        self._path, self._run = folder / USAGE, secrets.token_hex(4)
+        self._path, self._run = CampaignFolder(folder).usage, secrets.token_hex(4)
         self._last: tuple[float, Any] = (0.0, None)
         self._append({"pools": {name: dict(facts) for name, facts in pools.items()}})
 
@@ -113,7 +113,7 @@ def read_usage(folder: Path) -> dict[str, Occupied]:
     """Return what each pool occupied in all runs of a campaign; empty without a journal."""
     found: dict[str, Occupied] = {}
     runs: dict[str, _Run] = {}
-    for line in _lines(folder / USAGE):
+    for line in _lines(CampaignFolder(folder).usage):
         if "pools" in line:
             runs[line["run"]] = _Run(line["pools"])
             for name, facts in line["pools"].items():

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from e2edist.errors import OutputError
+from e2edist.records.folder import AggregatedFolder
 from e2edist.records.parts import RECEIPT, parquet_file, parquet_writer, read_footer, read_part
 from e2edist.records.row_order import in_order
 from e2edist.records.verify import Part
@@ -26,8 +27,7 @@ from e2edist.storage.publish import publish, sweep
 from .datasets import Dataset
 from .merge import FinishedCampaign
 
-#: Folder of the files, and their names.
-TABLE = "table"
+#: Names of the files of a table.
 _NAME = "part-{:05d}.parquet"
 #: Rows that are written at a time.
 _ROW_GROUP = 500_000
@@ -85,7 +85,7 @@ def compact(
     """
     paths = []
     for dataset in datasets:
-        table = folder / TABLE / dataset.folder
+        table = AggregatedFolder(folder).table / dataset.folder
         table.mkdir(parents=True, exist_ok=True)
         sweep(table)
         parts = [p for one in campaigns for p in one.verdict.good_parts if p.uuid in dataset.uuids]
@@ -95,9 +95,9 @@ def compact(
             if _proof(path) != proof:
                 _write(path, bundle, proof)
             paths.append(path)
-    for path in {*(folder / TABLE).rglob("part-*.parquet")} - {*paths}:
+    for path in {*(AggregatedFolder(folder).table).rglob("part-*.parquet")} - {*paths}:
         path.unlink()
-    for below in (folder / TABLE).glob("dataset=*"):
+    for below in (AggregatedFolder(folder).table).glob("dataset=*"):
         if not any(below.iterdir()):
             below.rmdir()
     return paths

@@ -22,6 +22,7 @@ from e2edist.errors import OutputError
 from e2edist.imaging.event_batch import OBJECT_KINDS
 from e2edist.imaging.seeds import STATUSES
 from e2edist.records.chunk import chunk_id
+from e2edist.records.folder import AggregatedFolder
 from e2edist.records.plan import PlannedFile
 from e2edist.records.verify import Part
 from e2edist.storage.publish import cut_name, publish, sweep
@@ -30,7 +31,6 @@ from e2edist.urls import public
 from .compact import OutputFile, read_sorted
 from .merge import FinishedCampaign
 
-FRIENDS = "friends"
 #: Name of the string in a friend that says what it was made of.
 ORIGIN = "e2edist"
 #: Bytes that a name takes from that of its input: file systems bear 255 in all.
@@ -96,7 +96,8 @@ def write_friends(campaigns: Sequence[FinishedCampaign], folder: Path, kind: Kin
     if not every:
         raise OutputError(str(folder), "can have no friends: everything was given up")
     nothing = read_sorted(every[0]).slice(0, 0)
-    sweep(folder / FRIENDS)
+    target = AggregatedFolder(folder).friends
+    sweep(target)
     parts: dict[tuple[str, str], list[Part]] = {}
     for part in every:
         parts.setdefault((part.uuid, part.tree), []).append(part)
@@ -105,7 +106,7 @@ def write_friends(campaigns: Sequence[FinishedCampaign], folder: Path, kind: Kin
         for file in one.plan.files:
             mine = tuple(parts.get((file.uuid, file.tree), []))
             friend = Friend(file, mine, nothing, str(one.plan.tagger["name"]), kind)
-            paths.append(folder / FRIENDS / friend.name)
+            paths.append(target / friend.name)
             if _origin(paths[-1]) != friend.origin:
                 _write(paths[-1], friend)
     return paths

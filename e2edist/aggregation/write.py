@@ -11,17 +11,14 @@ from typing import Any
 from e2edist import __version__
 from e2edist.accounting.summary import Summary, summarise, write_timing
 from e2edist.errors import OutputError
+from e2edist.records.folder import AggregatedFolder, CampaignFolder
 from e2edist.records.lock import locked
 from e2edist.records.losses import write_bad
-from e2edist.records.names import PLAN
 from e2edist.storage.publish import publish, sweep
 
 from .compact import compact
 from .datasets import Dataset
 from .merge import FinishedCampaign, PartReceipts, missing_groups
-
-#: Written last: where it is, everything is.
-SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ def write_aggregated(
     OutputError
         The folder can't be written, is a campaign's, or another process works on it.
     """
-    if (folder / PLAN).exists():
+    if CampaignFolder(folder).is_planned():
         raise OutputError(str(folder), "is a campaign's folder", "Choose another --output.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,15 +78,15 @@ def _write(campaigns: Sequence[FinishedCampaign], datasets: Sequence[Dataset], f
         "done": total.events,
         "lost": sum(one.lost for one in campaigns),
     }
-    before = folder / SUMMARY
+    target = AggregatedFolder(folder)
     text = json.dumps(_content(campaigns, datasets, total, events), indent=1)
-    if not before.exists() or before.read_text(encoding="utf-8", errors="replace") != text:
-        before.unlink(missing_ok=True)
+    if not target.summary.exists() or target.summary.read_text(encoding="utf-8", errors="replace") != text:
+        target.summary.unlink(missing_ok=True)
     files = compact(campaigns, datasets, folder, _origin(campaigns, total))
-    write_timing(folder, receipts)
+    write_timing(target.timing, receipts)
     rows = [row for one in campaigns for row in one.bad_rows()]
-    write_bad(folder, [row | {"fraction": row["events"] / max(1, _all(events))} for row in rows])
-    with publish(before, keep_same=True) as draft:
+    write_bad(target.losses, [row | {"fraction": row["events"] / max(1, _all(events))} for row in rows])
+    with publish(target.summary, keep_same=True) as draft:
         draft.write_text(text, encoding="utf-8")
     return Aggregated(folder, files, total, events)
 

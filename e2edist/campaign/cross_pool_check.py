@@ -24,11 +24,12 @@ from e2edist.errors import CampaignError
 from e2edist.plugins import as_bug, is_bug
 from e2edist.pools import Outcome, Pool
 from e2edist.records.chunk import Chunk
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.parts import read_columns
 from e2edist.records.receipt import Receipt
 from e2edist.worker.clock import Clock
 from e2edist.worker.images import make_images
-from e2edist.worker.run_chunk import PREDICTIONS, context_of, read_chunk, score
+from e2edist.worker.run_chunk import context_of, read_chunk, score
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ def _compare(key: str, chunk: Chunk, part: bytes) -> dict[str, float]:
     job = context_of(key)
     images = make_images(read_chunk(chunk, job), job.tagger)
     _, scores = score(images, job, Clock())
-    place = Path(job.folder) / PREDICTIONS / f"{chunk.id}.parquet"
+    place = CampaignFolder(Path(job.folder)).part(chunk.id)
     before = pq.read_table(io.BytesIO(part), columns=[*scores]) if part else read_columns(place, [*scores])
     differences = {}
     for name, ours in scores.items():
@@ -133,7 +134,7 @@ class CrossPoolCheck:
         chunk, *_ = self._sample
         self._asked.add(key)
         folder = self.far.get(key)
-        part = (folder / PREDICTIONS / f"{chunk.id}.parquet").read_bytes() if folder else b""
+        part = CampaignFolder(folder).part(chunk.id).read_bytes() if folder else b""
         pool.submit(f"{_TAG}{pool.name}", rescore, key, chunk, part)
         return True
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from e2edist.accounting.usage import Journal, facts_of
 from e2edist.errors import E2EError
 from e2edist.pools import Telemetry, is_batch
+from e2edist.records.folder import CampaignFolder
 from e2edist.redaction import redact
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     Watch = Callable[[Progress], None]
     Ready = Callable[[Pool], None]
 
-HEARTBEAT = "progress.json"
 #: Environment variable by which a detached controller knows its record.
 TOKEN = "E2EDIST_CONTROLLER"  # noqa: S105 - a name
 BEAT_S = 2.0
@@ -75,7 +75,7 @@ class Heartbeat:
     def __init__(
         self, folder: Path, specs: Mapping[str, PoolSpec], progress: Progress, telemetry: Telemetry
     ) -> None:
-        self._path, self._specs, self._telemetry = folder / HEARTBEAT, specs, telemetry
+        self._path, self._specs, self._telemetry = CampaignFolder(folder).heartbeat, specs, telemetry
         self._progress, self._pace = replace(progress), RateMeter()
         self._pools: dict[str, Pool] = {}
         self._lock, self._stop = Lock(), Event()
@@ -145,7 +145,7 @@ class Heartbeat:
         self._telemetry.sample(progress, looked)
         self._journal.note(looked, progress.lost_s, last=self._stop.is_set())
         content |= counts | {"pools": looked}
-        draft, text = self._path.with_name(f".{HEARTBEAT}.draft"), json.dumps(content, indent=1)
+        draft, text = self._path.with_name(f".{self._path.name}.draft"), json.dumps(content, indent=1)
         # Not synced, and never a reason to stop: the next one comes in two seconds.
         with suppress(OSError):
             try:

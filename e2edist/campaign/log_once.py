@@ -6,7 +6,7 @@ import logging
 
 from e2edist.errors import ProgrammingError
 from e2edist.plugins import place_of
-from e2edist.records import names
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.receipt import Receipt
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ class OnceLog:
     def bug(self, error: BaseException | None) -> None:
         """Write the traceback of an error if it is a bug, or if a plug-in met it, once for each place."""
         if isinstance(error, ProgrammingError):
-            error.log = names.LOG
+            error.log = CampaignFolder.log.name
             if self._is_new("bug", error.kind, error.place):
                 log.error("%s\n%s", error.what, error.traceback.rstrip())
         elif (place := place_of(error)) and self._is_new("bug", type(error).__name__, place):

@@ -17,8 +17,8 @@ from e2edist.errors import OutputError
 from e2edist.records.changed_parts import changed_parts
 from e2edist.records.chunk import Chunk, chunk_place, is_chunk_id, piece_id
 from e2edist.records.failure import Failure
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.ledger import Ledger, choose_parts, part_sizes, pieces_of, read_parts
-from e2edist.records.names import PREDICTIONS
 from e2edist.records.parts import UnreadableError, read_receipt
 from e2edist.records.receipt_file import log_line
 from e2edist.records.tiling import gaps
@@ -67,7 +67,7 @@ def recheck(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) -> list
     places = [ledger.done[name].chunk for name in changed]
     for name, why in changed.items():
         log.warning("%s.parquet does not count any more: %s", name, why)
-        (folder / PREDICTIONS / f"{name}.parquet").unlink(missing_ok=True)
+        CampaignFolder(folder).part(name).unlink(missing_ok=True)
     ledger.restrict([name for name in ledger.done if name not in changed], ledger.failed)
     progress.done, progress.events_done = len(ledger.done), ledger.events_done
     return [files[place.uuid, place.tree].part(place.start, place.stop) for place in places]
@@ -121,7 +121,7 @@ def remove_doubles(ledger: Ledger) -> None:
         return
     pieces = pieces_of(ledger.done)
     for name in sorted(unknown):
-        path = folder / PREDICTIONS / f"{name}.parquet"
+        path = CampaignFolder(folder).part(name)
         head, start, stop = chunk_place(name)
         doubled = start < stop and not any(gaps(start, stop, pieces.get(head, [])))
         if doubled and _is_ours(path, ledger.fingerprint):

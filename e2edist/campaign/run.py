@@ -20,9 +20,9 @@ from e2edist.config.site import SiteSpec, threads_of
 from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.errors import CampaignError, E2EError, OutputError
 from e2edist.pools import Pool, Telemetry, check_host, configured, show
-from e2edist.records import names
 from e2edist.records.chunk import Chunk
-from e2edist.records.folder import check_folder, clear, look_at_folder
+from e2edist.records.folder import CampaignFolder
+from e2edist.records.folder_checks import check_usable, prepare_folder
 from e2edist.records.ledger import Ledger, open_ledger
 from e2edist.records.lock import locked
 from e2edist.records.losses import bad_fraction, bad_rows, write_bad
@@ -30,7 +30,6 @@ from e2edist.records.plan import Plan, read_plan
 from e2edist.records.result_transfer import check_reach
 from e2edist.storage.publish import sweep
 from e2edist.storage.staging import InputOptions
-from e2edist.worker.run_chunk import PREDICTIONS
 
 from .cross_pool_check import make_cross_pool_check
 from .driver import Driver
@@ -43,7 +42,6 @@ from .open_pools import open_pools
 from .reconcile import recheck, reconcile, remove_doubles
 from .resume import check_same, match_inputs
 
-LOG = names.LOG
 log = logging.getLogger(__name__)
 #: Parts that are not there, or damaged, when a run ends are made again so often.
 _ROUNDS = 3
@@ -110,7 +108,7 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec, access: Mapping[str, str] 
     everything = expand_inputs(spec.inputs) if access is None else []
     urls, inputs = take_group(everything, spec.group) if everything else [], _inputs(site)
     check_reach(site.pools, urls, site.inputs.redirectors)
-    look_at_folder(folder, fresh=spec.mode == "fresh")
+    check_usable(folder, fresh=spec.mode == "fresh")
     old = None if spec.mode == "fresh" else read_plan(folder)
     if old is not None:
         check_same(old, tagger, folder, spec.format, spec.tree)
@@ -159,12 +157,12 @@ def run_campaign(
         The folder can't be written, or another driver works on it.
     """
     folder = campaign.folder
-    check_folder(folder, fresh=campaign.spec.mode == "fresh")
+    prepare_folder(folder, fresh=campaign.spec.mode == "fresh")
     with locked(folder):
         plan = _freeze(campaign)
         sweep(folder)
-        sweep(folder / PREDICTIONS)
-        with log_to(folder / LOG):
+        sweep(CampaignFolder(folder).predictions)
+        with log_to(CampaignFolder(folder).log):
             ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
             before = ledger.events_done
             try:
@@ -191,7 +189,7 @@ def _freeze(campaign: Campaign) -> Plan:
     if campaign.resumed:
         return plan
     if campaign.spec.mode == "fresh":
-        clear(folder)
+        CampaignFolder(folder).clear()
     meanwhile = read_plan(folder)
     if meanwhile is not None:
         check_same(meanwhile, campaign.tagger, folder)
@@ -206,13 +204,14 @@ def _write_tables(folder: Path, plan: Plan, ledger: Ledger) -> list[dict[str, An
 
     The plan is written again where it is gone: without it nobody could go on with the parts.
     """
-    if not (folder / names.PLAN).exists():
-        log.warning("%s was gone, and is written again", names.PLAN)
+    files = CampaignFolder(folder)
+    if not files.is_planned():
+        log.warning("%s was gone, and is written again", files.plan.name)
         plan.write(folder)
-    sweep(folder / PREDICTIONS)
+    sweep(files.predictions)
     rows = bad_rows(plan, ledger)
-    write_timing(folder, ledger.done)
-    write_bad(folder, rows)
+    write_timing(files.timing, ledger.done)
+    write_bad(files.losses, rows)
     return rows
 
 

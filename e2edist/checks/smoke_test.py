@@ -13,12 +13,12 @@ from pathlib import Path
 from threading import Event, Timer
 from typing import TYPE_CHECKING, Any
 
-from e2edist.campaign.heartbeat import HEARTBEAT
 from e2edist.campaign.run import RunResult, plan_campaign, run_campaign
 from e2edist.config.campaign import CampaignSpec
 from e2edist.config.site import SiteSpec
 from e2edist.demo import LABELS, make_events
 from e2edist.errors import E2EError
+from e2edist.records.folder import CampaignFolder
 
 from . import Finding
 from .container_images import ours
@@ -148,8 +148,9 @@ def _unfinished(topic: str, name: str, spec: CampaignSpec, watch: _Watch, timeou
         text = f"a worker came, its chunk was not done {limit}"
         return Finding("fail", topic, text, "Raise --timeout-s, or look at the pool's logs.")
     pool: dict[str, Any] = {}
+    heartbeat = CampaignFolder(Path(spec.output)).heartbeat
     with suppress(OSError, ValueError, KeyError):
-        pool = json.loads((Path(spec.output) / HEARTBEAT).read_text(encoding="utf-8"))["pools"][name]
+        pool = json.loads(heartbeat.read_text(encoding="utf-8"))["pools"][name]
     if pool.get("running"):
         todo = "Workers don't reach the scheduler: set interface, worker_args and ports as the site allows."
         return Finding("fail", topic, f"its job runs, but no worker had come {limit}", todo)

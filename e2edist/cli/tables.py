@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Column, Table
 
+from e2edist.records.folder import CampaignFolder
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -167,11 +169,12 @@ def print_quality(console: Console, warnings: list[str]) -> None:
 
 def print_where(console: Console, folder: Path) -> None:
     """Say where the results lie, and how to read them."""
-    parts = str(folder / "predictions")
+    files = CampaignFolder(folder)
+    parts = str(files.predictions)
     # DuckDB takes a name for a pattern.
     quoted = "".join(f"[{c}]" if c in "*?[" else c for c in parts).replace("'", "''")
     lines = (
-        f"timing       {folder}/timing.parquet",
+        f"timing       {files.timing}",
         f"predictions  {parts}/*.parquet, read them with",
         f"  pyarrow  pyarrow.dataset.dataset({parts!r}).to_table()",
         f"  DuckDB   FROM '{quoted}/*.parquet'",

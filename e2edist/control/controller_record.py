@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from e2edist.errors import OutputError
+from e2edist.records.folder import CampaignFolder
 from e2edist.storage.publish import publish
-
-RECORD = "controller.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Controller:
 
     def write(self, folder: Path) -> None:
         """Write ``controller.json``."""
-        with publish(folder / RECORD) as draft:
+        with publish(CampaignFolder(folder).controller) as draft:
             draft.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
 
@@ -71,7 +70,7 @@ def read_record(folder: Path) -> Controller | None:
     OutputError
         The record can't be read.
     """
-    path = folder / RECORD
+    path = CampaignFolder(folder).controller
     try:
         return Controller(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:

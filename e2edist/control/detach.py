@@ -20,18 +20,18 @@ from e2edist.campaign.run import Campaign
 from e2edist.config.controller import ControllerSpec
 from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import is_batch, make_controller, queue_of
-from e2edist.records.folder import check_folder, clear
+from e2edist.records.folder import CampaignFolder
+from e2edist.records.folder_checks import prepare_folder
 from e2edist.records.lock import locked, look_at_lock
 from e2edist.redaction import redact_word
 
 from .controller_record import Controller, birth, read_record
-from .secrets import STDIN, access_file, has_secrets, remove_access, write_access
+from .secrets import STDIN, has_secrets, remove_access, write_access
 
 #: A controller on this machine that has not taken the folder after so long is left to itself.
 _START_S = 60.0
 #: One that is asked to end gets so long.
 _END_S = 10.0
-_LOG = "controller.log"
 #: Ours alone: what the plan is for is decided here, the controller only goes on with it.
 _OURS = {"--detach", "--fresh", "--resume"}
 
@@ -50,7 +50,7 @@ def controller_arguments(argv: Sequence[str], access: str) -> list[str]:
 
 def preview_controller(spec: ControllerSpec, folder: Path, argv: Sequence[str]) -> str:
     """Return what the batch system would be given; empty for a process."""
-    arguments = controller_arguments(argv, str(access_file(folder.absolute())))
+    arguments = controller_arguments(argv, str(CampaignFolder(folder.absolute()).access))
     job = make_controller(spec, folder.absolute(), arguments, {TOKEN: "TOKEN"})
     return job.text() if is_batch(spec.kind) else ""
 
@@ -79,7 +79,7 @@ def detach(campaign: Campaign, argv: Sequence[str]) -> Controller:
         return _spawn(folder, controller_arguments(argv, STDIN), token, access)
     if access is not None:
         write_access(folder, access)
-    arguments = controller_arguments(argv, str(access_file(folder)))
+    arguments = controller_arguments(argv, str(CampaignFolder(folder).access))
     job = make_controller(spec, folder, arguments, {TOKEN: token})
     number = job.submit()
     record = Controller(spec.kind, number, platform.node(), token, 0, time.time(), str(job.log))
@@ -99,16 +99,16 @@ def _refuse_second(folder: Path) -> None:
 
 def _freeze(campaign: Campaign) -> None:
     folder = campaign.folder
-    check_folder(folder)
+    prepare_folder(folder)
     with locked(folder):
         if campaign.spec.mode == "fresh":
-            clear(folder)
+            CampaignFolder(folder).clear()
         if not campaign.resumed:
             campaign.plan.write(folder)
 
 
 def _spawn(folder: Path, arguments: list[str], token: str, access: Mapping[str, str] | None) -> Controller:
-    log = folder / _LOG
+    log = CampaignFolder(folder).controller_log
     with log.open("ab") as stream:
         # A session of its own: no terminal that closes takes it along.
         process = subprocess.Popen(  # noqa: S603 - our own words

@@ -12,21 +12,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from e2edist.errors import OutputError
+from e2edist.records.folder import CampaignFolder
 from e2edist.redaction import redact_word
 from e2edist.storage.publish import publish
 
 STDIN = "-"
-_NAME = ".access.json"
 
 
 def has_secrets(argv: Sequence[str]) -> bool:
     """Return whether a command line holds addresses with secrets."""
     return any(redact_word(word) != word for word in argv)
-
-
-def access_file(folder: Path) -> Path:
-    """Return the name of the file."""
-    return folder / _NAME
 
 
 def write_access(folder: Path, access: Mapping[str, str]) -> None:
@@ -37,7 +32,7 @@ def write_access(folder: Path, access: Mapping[str, str]) -> None:
     OutputError
         The folder can't be written.
     """
-    with publish(access_file(folder)) as draft:
+    with publish(CampaignFolder(folder).access) as draft:
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(dict(access)), encoding="utf-8")
 
@@ -60,4 +55,4 @@ def read_access(where: str) -> dict[str, str]:
 
 def remove_access(folder: Path) -> None:
     """Remove the file, if there is one."""
-    access_file(folder).unlink(missing_ok=True)
+    CampaignFolder(folder).access.unlink(missing_ok=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from e2edist.accounting.folder_counts import FolderCounts, count_folder
-from e2edist.accounting.quality import QUALITY
-from e2edist.campaign.heartbeat import BEAT_S, HEARTBEAT
+from e2edist.campaign.heartbeat import BEAT_S
 from e2edist.errors import E2EError, OutputError
 from e2edist.pools import is_batch, queue_of
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.lock import Holder, look_at_lock
 
 from .controller_record import Controller, read_record
@@ -120,7 +120,7 @@ def look(folder: Path, *, ask_queue: bool = True) -> State:
     if holder is not None:
         return State(*_held(holder, heart), counts, heart, record, holder)
     found = _free(counts, heart, record, ask_queue=ask_queue)
-    return State(*found, counts, heart, record, quality=_read(folder / QUALITY))
+    return State(*found, counts, heart, record, quality=_read(CampaignFolder(folder).quality))
 
 
 def _job_is_gone(record: Controller | None, heart: dict[str, Any]) -> bool:
@@ -134,7 +134,7 @@ def _job_is_gone(record: Controller | None, heart: dict[str, Any]) -> bool:
 
 
 def _heart(folder: Path) -> dict[str, Any]:
-    found = _read(folder / HEARTBEAT)
+    found = _read(CampaignFolder(folder).heartbeat)
     return found if {"state", "started", "updated"} <= found.keys() else {}
 
 

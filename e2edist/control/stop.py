@@ -12,8 +12,9 @@ from pathlib import Path
 
 from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import is_batch, queue_of
-from e2edist.records.lock import LOCK, look_at_lock
-from e2edist.records.submitted_jobs import JOBS, SubmittedJob, read_jobs
+from e2edist.records.folder import CampaignFolder
+from e2edist.records.lock import look_at_lock
+from e2edist.records.submitted_jobs import SubmittedJob, read_jobs
 
 from .controller_record import Controller, birth
 from .secrets import remove_access
@@ -74,7 +75,7 @@ def _free_lock(folder: Path) -> None:
     """Free the lock of a controller job that is gone: else the next submit waits until it is stale."""
     holder = look_at_lock(folder)
     if holder is not None and not holder.here:
-        os.truncate(folder / LOCK, 0)
+        os.truncate(CampaignFolder(folder).lock, 0)
 
 
 def _in_queue(record: Controller) -> bool:
@@ -179,4 +180,5 @@ def _submitted(folder: Path) -> list[SubmittedJob]:
         return list(read_jobs(folder))
     except OSError as error:
         todo = "Look for its jobs in the queue, named e2edist-POOL."
-        raise OutputError(str(folder / JOBS), f"can't be read ({error.strerror})", todo) from error
+        path = CampaignFolder(folder).submitted_jobs
+        raise OutputError(str(path), f"can't be read ({error.strerror})", todo) from error

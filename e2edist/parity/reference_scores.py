@@ -16,8 +16,8 @@ from e2edist.engines import image_shape
 from e2edist.errors import InputError, SpecError
 from e2edist.imaging.crops import Crops
 from e2edist.imaging.event_batch import Array
+from e2edist.records.folder import CampaignFolder
 from e2edist.storage.publish import publish
-from e2edist.worker.run_chunk import PREDICTIONS
 
 from .reference_objects import ReferenceObjects, from_crops, reorder_channels
 from .static import weight_prints
@@ -167,7 +167,7 @@ def _from_table(path: Path, tagger: TaggerSpec, golden: ReferenceObjects | None)
     if not named:
         raise SpecError("tagger", "names no score columns", "Name them under [[outputs]].")
     keys = ("uuid", "entry", "kind", "object")
-    parts = path / PREDICTIONS
+    parts = CampaignFolder(path).predictions
     try:
         stored = ds.dataset((parts if parts.is_dir() else path).absolute(), format="parquet")
         if missing := sorted({*keys, *named} - set(stored.schema.names)):

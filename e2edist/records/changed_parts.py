@@ -15,7 +15,7 @@ from e2edist.errors import OutputError
 from e2edist.records.parts import UnreadableError, footer_crc, read_receipt
 from e2edist.records.receipt import Receipt
 
-from .names import PREDICTIONS
+from .folder import CampaignFolder
 from .receipt_file import ReceiptFile
 
 log = logging.getLogger(__name__)
@@ -34,10 +34,10 @@ def changed_parts(folder: Path, done: ReceiptFile) -> dict[str, str]:
     UnreadableError
         One can't be read now, which says nothing of it.
     """
-    changed: dict[str, str] = {}
+    parts, changed = CampaignFolder(folder), dict[str, str]()
 
     def look(name: str) -> _Seen:
-        path = folder / PREDICTIONS / f"{name}.parquet"
+        path = parts.part(name)
         try:
             return footer_crc(path) if done.crc(name) >= 0 else read_receipt(path)
         except UnreadableError as error:
@@ -88,6 +88,6 @@ def remove_damaged(folder: Path, known: Mapping[str, Receipt], found: Mapping[st
         new = found[name]
         if new.started == receipt.started or new.stages == receipt.stages:
             log.warning("removed %s.parquet: its footer is not as it was written; it is made again", name)
-            (folder / PREDICTIONS / f"{name}.parquet").unlink(missing_ok=True)
+            CampaignFolder(folder).part(name).unlink(missing_ok=True)
             damaged.append(name)
     return damaged

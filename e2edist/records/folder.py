@@ -1,81 +1,109 @@
-"""The output folder of a campaign: may it be used, and how it is emptied."""
+"""The files of a campaign's output folder: their names, their meaning, and which of them may be removed.
+
+Imports next to nothing, so that looking at a folder takes no time.
+"""
 
 from __future__ import annotations
 
-import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
-from e2edist.errors import OutputError
-from e2edist.records.chunk import is_chunk_id
-from e2edist.records.submitted_jobs import JOBS
-from e2edist.storage.publish import publish
-
-from . import names
-
-#: What else a campaign writes into its folder.
-_TABLES = (
-    "timing.parquet",
-    "bad.parquet",
-    "quality.json",
-    "progress.json",
-    "controller.json",
-    names.USAGE,
-    JOBS,
-)
+from .chunk import is_chunk_id
 
 
-def look_at_folder(folder: Path, *, fresh: bool = False) -> None:
-    """Refuse an output folder that could not be used; writes nothing.
+class FolderEntry:
+    """A file or folder of an output folder; as an attribute of one (`CampaignFolder`) it is its path.
 
-    A folder without a plan must be empty; with `fresh` it may hold what is left of a campaign.
-
-    Raises
-    ------
-    OutputError
-        It is a file, can't be looked at or written, or holds something that is not a campaign's.
+    Parameters
+    ----------
+    meaning : str
+        What it holds.
+    kept : bool
+        Whether it stays when the campaign is cleared.
     """
-    try:
-        found = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    except OSError as error:
-        what = "is a file, not a folder" if folder.is_file() else f"can't be used ({error.strerror})"
-        raise OutputError(str(folder), what, "Choose another --output.") from error
-    base = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
-    if not os.access(base, os.W_OK):
-        raise OutputError(str(folder), f"can't be written: {base} is read-only", "Choose another --output.")
-    ours = {
-        names.PREDICTIONS,
-        *((names.LEDGER, names.LOG, *_TABLES, "logs", names.AGGREGATED, names.REPORT) if fresh else ()),
-    }
-    if names.PLAN not in found and any(not name.startswith(".") and name not in ours for name in found):
-        raise OutputError(str(folder), "holds other files and no plan", "Choose an empty --output.")
+
+    def __init__(self, name: str, meaning: str, *, kept: bool = False) -> None:
+        self.name, self.meaning, self.kept = name, meaning, kept
+
+    @overload
+    def __get__(self, folder: None, owner: type) -> FolderEntry: ...
+
+    @overload
+    def __get__(self, folder: OutputFolder, owner: type) -> Path: ...
+
+    def __get__(self, folder: OutputFolder | None, owner: type) -> FolderEntry | Path:
+        return self if folder is None else folder.path / self.name
 
 
-def check_folder(folder: Path, *, fresh: bool = False) -> None:
-    """Make the output folder and see that it can be written.
+@dataclass(frozen=True, slots=True)
+class OutputFolder:
+    """A folder that e2edist writes, with the path of each of its files."""
 
-    Raises
-    ------
-    OutputError
-        It can't be made or written, or `look_at_folder` refuses it.
-    """
-    look_at_folder(folder, fresh=fresh)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        what = f"can't be made ({error.strerror})"
-        raise OutputError(str(folder), what, "Choose another --output.") from error
-    with publish(folder / ".writable") as draft:
-        draft.touch()
-    (folder / ".writable").unlink(missing_ok=True)
+    path: Path
+
+    @classmethod
+    def entries(cls) -> list[FolderEntry]:
+        """Return all that may be written there."""
+        return [entry for entry in vars(cls).values() if isinstance(entry, FolderEntry)]
 
 
-def clear(folder: Path) -> None:
-    """Remove a campaign from its folder: plan first, so that what a crash leaves is never taken for one."""
-    for name in (names.PLAN, names.LEDGER, *_TABLES):
-        (folder / name).unlink(missing_ok=True)
-    for name in (names.AGGREGATED, names.REPORT):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for part in (folder / names.PREDICTIONS).glob("*.parquet"):
-        if is_chunk_id(part.stem):
-            part.unlink(missing_ok=True)
+@dataclass(frozen=True, slots=True)
+class AggregatedFolder(OutputFolder):
+    """The folder that ``aggregate`` writes."""
+
+    table = FolderEntry("table", "all rows, sorted, in a few Parquet files")
+    friends = FolderEntry("friends", "a friend tree for each input file")
+    timing = FolderEntry("timing.parquet", "time by chunk and module")
+    losses = FolderEntry("bad.parquet", "skipped files and entries that were given up, and why")
+    summary = FolderEntry("summary.json", "sums, written last: where it is, everything is")
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignFolder(OutputFolder):
+    """The output folder of a campaign."""
+
+    plan = FolderEntry("plan.json", "the plan, frozen before any work starts")
+    ledger = FolderEntry("ledger.jsonl", "what is done and what was given up, one JSON object a line")
+    predictions = FolderEntry("predictions", "the parts: one Parquet file for each chunk", kept=True)
+    timing = FolderEntry("timing.parquet", "time by chunk and module")
+    losses = FolderEntry("bad.parquet", "skipped files and entries that were given up, and why")
+    quality = FolderEntry("quality.json", "what scores and inputs look like, and their drift")
+    heartbeat = FolderEntry("progress.json", "state of the latest run, written every two seconds")
+    usage = FolderEntry("usage.jsonl", "what the jobs occupied, and when, one JSON object a line")
+    submitted_jobs = FolderEntry("jobs.jsonl", "batch jobs that were submitted, one JSON object a line")
+    controller = FolderEntry("controller.json", "where the controller of a detached campaign was sent")
+    aggregated = FolderEntry("aggregated", "what aggregate writes, unless it is told another folder")
+    report = FolderEntry("report", "what report writes, unless it is told another folder")
+    log = FolderEntry("submit.log", "one line per chunk that ended, and all warnings", kept=True)
+    controller_log = FolderEntry("controller.log", "what the controller prints", kept=True)
+    job_logs = FolderEntry("logs", "logs of the batch jobs, unless the site names another folder", kept=True)
+    lock = FolderEntry(".lock", "held by the driver that works on the campaign", kept=True)
+    certificates = FolderEntry(".tls", "certificates of the campaign's encrypted connections", kept=True)
+    access = FolderEntry(".access.json", "addresses with secrets, for a controller", kept=True)
+
+    def part(self, chunk_id: str) -> Path:
+        """Return the path of the part of a chunk."""
+        return self.predictions / f"{chunk_id}.parquet"
+
+    def is_planned(self) -> bool:
+        """Return whether there is a plan, without which a folder is no campaign's."""
+        return self.plan.exists()
+
+    def clear(self) -> None:
+        """Remove the campaign: its plan first, so that what a crash leaves is never taken for a campaign.
+
+        Logs stay, and so does what is not ours among the parts.
+        """
+        for entry in self.entries():
+            path = self.path / entry.name
+            if entry.kept:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        for part in self.predictions.glob("*.parquet"):
+            if is_chunk_id(part.stem):
+                part.unlink(missing_ok=True)

@@ -20,14 +20,11 @@ from e2edist.records.failure import Failure
 from e2edist.records.parts import read_receipt, with_file
 from e2edist.records.receipt import Receipt
 
-from . import names
 from .changed_parts import changed_parts, remove_damaged
-from .names import PREDICTIONS
+from .folder import CampaignFolder
 from .receipt_file import ReceiptFile
 from .result_transfer import import_part
 from .tiling import Range, best_tiles, gaps
-
-LEDGER = names.LEDGER
 
 
 class Listener(Protocol):
@@ -119,7 +116,7 @@ def open_ledger(folder: Path, fingerprint: str, chunks: Iterable[Chunk]) -> Ledg
     UnreadableError
         A part that is done can't be read now.
     """
-    ledger = Ledger(folder / LEDGER, fingerprint=fingerprint)
+    ledger = Ledger(CampaignFolder(folder).ledger, fingerprint=fingerprint)
     sizes = part_sizes(folder)
     clean, others = ledger.done.load(sizes, fingerprint)
     changed = changed_parts(folder, ledger.done)
@@ -136,7 +133,7 @@ def open_ledger(folder: Path, fingerprint: str, chunks: Iterable[Chunk]) -> Ledg
 
 def read_receipts(folder: Path, fingerprint: str) -> Iterator[Receipt]:
     """Yield the receipt of each part of a plan that is there, one at a time; changes nothing."""
-    known, sizes = ReceiptFile(folder / LEDGER), part_sizes(folder)
+    known, sizes = ReceiptFile(CampaignFolder(folder).ledger), part_sizes(folder)
     known.load(sizes, fingerprint)
     yield from known.values()
     unknown = (name for name in sizes if name not in known)
@@ -174,7 +171,7 @@ def part_sizes(folder: Path) -> dict[str, int]:
     """Return the bytes of each part of a campaign, by its name without ending."""
     ending = ".parquet"
     try:
-        with os.scandir(folder / PREDICTIONS) as entries:
+        with os.scandir(CampaignFolder(folder).predictions) as entries:
             parts = [entry for entry in entries if entry.name.endswith(ending) and entry.name[0] != "."]
     except FileNotFoundError:  # nothing was ever done here
         return {}
@@ -189,7 +186,7 @@ def read_parts(folder: Path, some: Iterable[str], fingerprint: str) -> dict[str,
     """Return the receipts in the footers of some parts, of those that are of this plan."""
     found = {}
     for name in some:
-        path = folder / PREDICTIONS / f"{name}.parquet"
+        path = CampaignFolder(folder).part(name)
         with suppress(OutputError):
             receipt = with_file(read_receipt(path), path)
             if (receipt.fingerprint, receipt.id) == (fingerprint, name):

@@ -15,7 +15,8 @@ from threading import Event, Thread
 
 from e2edist.errors import OutputError
 
-LOCK = ".lock"
+from .folder import CampaignFolder
+
 #: The holder touches its lock so often; where the file system knows no locks between hosts, a lock
 #: of another host that was not touched for long is taken for dead.
 _BEAT_S = 30.0
@@ -36,7 +37,7 @@ def look_at_lock(folder: Path) -> Holder | None:
 
     A driver of this host must live and have the lock open; one of another host must have touched it lately.
     """
-    path = folder / LOCK
+    path = CampaignFolder(folder).lock
     try:
         with path.open("rb") as stream:
             found, age = _holder(stream.fileno()), time.time() - os.fstat(stream.fileno()).st_mtime
@@ -70,7 +71,7 @@ def locked(folder: Path) -> Iterator[None]:
     OutputError
         Another driver works on this folder; says on which host and with which pid.
     """
-    path = folder / LOCK
+    path = CampaignFolder(folder).lock
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:

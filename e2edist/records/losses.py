@@ -12,10 +12,10 @@ from e2edist.errors import OutputError
 from e2edist.records.parts import read_columns, write_table
 from e2edist.urls import public, redact
 
+from .folder import CampaignFolder
 from .ledger import Ledger
 from .plan import Plan
 
-BAD = "bad.parquet"
 _COLUMNS: dict[str, pa.DataType] = {
     "url": pa.string(),
     "uuid": pa.string(),  # null for a file that could not be opened
@@ -64,10 +64,10 @@ def bad_rows(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
     return rows
 
 
-def write_bad(folder: Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_bad(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write ``bad.parquet``; it is there, and empty, after a campaign that lost nothing."""
     table = pa.Table.from_pylist(list(rows), schema=pa.schema(_COLUMNS))
-    write_table(folder / BAD, table)
+    write_table(path, table)
 
 
 def read_bad(folder: Path) -> list[dict[str, Any]]:
@@ -78,12 +78,13 @@ def read_bad(folder: Path) -> list[dict[str, Any]]:
     OutputError
         It can't be read: what was given up would pass for missing.
     """
+    path = CampaignFolder(folder).losses
     try:
-        rows: list[dict[str, Any]] = read_columns(folder / BAD).to_pylist()
+        rows: list[dict[str, Any]] = read_columns(path).to_pylist()
     except FileNotFoundError:
         return []
     except (OSError, pa.ArrowException) as error:
         todo = "See to its permissions; where its content is wrong, remove it and submit again."
-        raise OutputError(str(folder / BAD), f"can't be read ({error})", todo) from error
+        raise OutputError(str(path), f"can't be read ({error})", todo) from error
     # Tables of before may hold addresses in full.
     return [row | {"url": public(row["url"]), "reason": redact(row["reason"] or "")} for row in rows]

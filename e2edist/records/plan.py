@@ -18,10 +18,9 @@ from e2edist.records.chunk import Chunk
 from e2edist.storage.publish import publish
 from e2edist.urls import public, redact
 
-from . import names
+from .folder import CampaignFolder
 
 T = TypeVar("T")
-PLAN = names.PLAN
 _VERSION = 1
 
 
@@ -119,7 +118,7 @@ class Plan:
         """Freeze the plan as ``plan.json``."""
         content = {"version": _VERSION, "fingerprint": self.fingerprint, "checksum": self.checksum}
         content |= self._content()
-        with publish(folder / PLAN) as draft:
+        with publish(CampaignFolder(folder).plan) as draft:
             draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
@@ -131,7 +130,7 @@ def read_plan(folder: Path) -> Plan | None:
     OutputError
         The plan can't be read, or was changed since it was frozen.
     """
-    path = folder / PLAN
+    path = CampaignFolder(folder).plan
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         files = tuple(PlannedFile(**{**file, "edges": tuple(file["edges"])}) for file in content["files"])

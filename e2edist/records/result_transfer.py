@@ -20,7 +20,7 @@ from e2edist.records.receipt import Receipt
 from e2edist.storage.publish import publish
 from e2edist.urls import local_path
 
-from . import names
+from .folder import CampaignFolder
 
 #: The same path on the nodes as here.
 _EVERYWHERE = "/cvmfs/"
@@ -72,12 +72,12 @@ def deliver(folder: str, chunk: str, write: Callable[[Path], Receipt]) -> Receip
     write : callable
         Publishes the part under a path and returns its receipt.
     """
-    name = f"{chunk}.parquet"
     if folder:
-        return write(Path(folder) / names.PREDICTIONS / name)
+        return write(CampaignFolder(Path(folder)).part(chunk))
     with tempfile.TemporaryDirectory(prefix="e2edist-part-") as place:
-        receipt = write(Path(place) / name)
-        content = (Path(place) / name).read_bytes()
+        path = Path(place) / f"{chunk}.parquet"
+        receipt = write(path)
+        content = path.read_bytes()
     return replace(receipt, payload=content)
 
 
@@ -91,6 +91,6 @@ def import_part(receipt: Receipt, folder: Path) -> Receipt:
     """
     if not receipt.payload:
         return receipt
-    with publish(folder / names.PREDICTIONS / f"{receipt.id}.parquet") as draft:
+    with publish(CampaignFolder(folder).part(receipt.id)) as draft:
         draft.write_bytes(receipt.payload)
     return replace(receipt, payload=b"")

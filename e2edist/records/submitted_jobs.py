@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ._codec import from_json, to_json
+from .folder import CampaignFolder
 
-JOBS = "jobs.jsonl"
 log = logging.getLogger(__name__)
 
 
@@ -43,7 +43,7 @@ class SubmittedJob:
 def record_job(folder: Path, job: SubmittedJob) -> None:
     """Append a job; what can't be written is logged, for the job is in the queue already."""
     try:
-        with (folder / JOBS).open("ab") as stream:
+        with CampaignFolder(folder).submitted_jobs.open("ab") as stream:
             stream.write(to_json(job) + b"\n")
     except OSError as error:
         log.warning("pool %s: cancel will not know of job %s: %s", job.pool, job.id, error)
@@ -58,7 +58,7 @@ def read_jobs(folder: Path) -> Iterator[SubmittedJob]:
         The file is there and can't be read.
     """
     try:
-        stream = (folder / JOBS).open("rb")
+        stream = CampaignFolder(folder).submitted_jobs.open("rb")
     except FileNotFoundError:
         return
     with stream:

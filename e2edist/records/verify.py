@@ -12,8 +12,8 @@ from e2edist.errors import OutputError
 from e2edist.records.chunk import Chunk, chunk_head, chunk_place, is_chunk_id
 from e2edist.records.parts import UnreadableError, read_part
 
+from .folder import CampaignFolder
 from .losses import read_bad
-from .names import PREDICTIONS
 from .plan import Plan
 from .row_order import fault, in_order
 from .tiling import Range, best_tiles, gaps
@@ -115,7 +115,7 @@ def verify(folder: Path, plan: Plan) -> Verification:
     good: list[Part] = []
     look = partial(_look, plan.fingerprint)
     with ThreadPoolExecutor(_READERS) as pool:
-        for some in _slices(_paths(folder / PREDICTIONS)):
+        for some in _slices(_paths(CampaignFolder(folder).predictions)):
             for path, result in zip(some, pool.map(look, some), strict=True):
                 if isinstance(result, Part):
                     good.append(result)

@@ -15,10 +15,11 @@ from e2edist.errors import E2EError
 from e2edist.imaging.crops import Normalisation, blank, paint
 from e2edist.imaging.event_batch import Array
 from e2edist.records.chunk import Chunk
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.parts import read_columns
 from e2edist.records.plan import Plan
 from e2edist.worker.images import make_images
-from e2edist.worker.run_chunk import PREDICTIONS, TaskContext, read_chunk
+from e2edist.worker.run_chunk import TaskContext, read_chunk
 
 #: Enough for a picture; so many objects are looked at, so many painted at a time.
 OBJECTS = 2000
@@ -57,7 +58,7 @@ def mean_images(folder: Path, plan: Plan, parts: list[Chunk], column: str, middl
     """
     content = {key: value for key, value in plan.tagger.items() if key not in ("imaging_version", "geometry")}
     content["model"] = content["model"] | {"path": ""}
-    tagger = parse(TaggerSpec, content, str(folder / "plan.json"))
+    tagger = parse(TaggerSpec, content, str(CampaignFolder(folder).plan))
     means = Means(tuple(channel.layer for channel in tagger.channels))
     job = TaskContext(tagger, plan.fingerprint, str(folder), "", EngineOptions())
     for chunk in parts:
@@ -94,6 +95,6 @@ def _groups(folder: Path, chunk: Chunk, split: tuple[str, float], labels: Array)
     if (labels >= 0).any():
         return np.array([f"label {label}" if label >= 0 else "truth unknown" for label in labels])
     column, middle = split
-    rows: Any = read_columns(folder / PREDICTIONS / f"{chunk.id}.parquet", [column])
+    rows: Any = read_columns(CampaignFolder(folder).part(chunk.id), [column])
     scores = rows[column].drop_null().to_numpy()
     return np.where(scores < middle, f"{column} < {middle:.3g}", f"{column} >= {middle:.3g}")

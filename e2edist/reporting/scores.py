@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from e2edist.imaging.event_batch import Array
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.parts import parquet_file
-from e2edist.worker.run_chunk import PREDICTIONS
 
 #: So fine that the area under the curve is exact to some 1e-5; figures take fewer.
 BINS = 20_000
@@ -75,7 +75,7 @@ def read_scores(folder: Path, quality: dict[str, Any], parts: list[str]) -> list
 
 def _rows(folder: Path, parts: list[str], columns: list[str]) -> Iterator[tuple[Array, dict[str, Array]]]:
     for name in parts:
-        with parquet_file(folder / PREDICTIONS / f"{name}.parquet") as file:
+        with parquet_file(CampaignFolder(folder).part(name)) as file:
             for group in range(file.num_row_groups):
                 rows = file.read_row_group(group, columns=["label", *columns])
                 column: Any = rows["label"]

@@ -24,7 +24,6 @@ from e2edist.imaging.event_batch import Array, EventBatch
 from e2edist.imaging.seeds import STATUSES
 from e2edist.plugins import package_of
 from e2edist.process import prepare_process
-from e2edist.records import names
 from e2edist.records.chunk import Chunk
 from e2edist.records.parts import checksum, write_part
 from e2edist.records.receipt import EVENTSETUP, Receipt
@@ -35,8 +34,6 @@ from .clock import DET_FRAMES, OUTPUT, SOURCE, Clock
 from .images import Images, cut_images, empty_batch, find_candidates, make_frames, make_images
 from .malloc import keep_freed_memory
 from .rows import make_table
-
-PREDICTIONS = names.PREDICTIONS
 
 
 @dataclass(frozen=True, slots=True)

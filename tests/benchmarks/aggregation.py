@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from simulated import make_plan, make_receipt
 
 from e2edist.records.chunk import Chunk
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.parts import COLUMNS, write_part
 from e2edist.records.plan import Plan
-from e2edist.worker.run_chunk import PREDICTIONS
 
 
 def rows_of(chunk: Chunk, rows: int) -> pa.Table:
@@ -50,7 +50,7 @@ def make_campaign(folder: Path, rows: int, parts: int) -> Plan:
     for chunk in plan.chunks():
         table = rows_of(chunk, each)
         receipt = replace(make_receipt(chunk, plan.fingerprint), rows=each)
-        write_part(folder / PREDICTIONS / f"{chunk.id}.parquet", table, lambda receipt=receipt: receipt)
+        write_part(CampaignFolder(folder).part(chunk.id), table, lambda receipt=receipt: receipt)
     return plan
 
 
@@ -71,11 +71,11 @@ def aggregate(*words: object) -> dict[str, Any]:
 
 def break_parts(folder: Path, plan: Plan) -> None:
     """Delete a part, double one under another name, corrupt one, put a foreign one there."""
-    paths = [folder / PREDICTIONS / f"{chunk.id}.parquet" for chunk in plan.chunks()[:4]]
+    paths = [CampaignFolder(folder).part(chunk.id) for chunk in plan.chunks()[:4]]
     paths[0].unlink()
     twice = plan.chunks()[1].halves()[0]
     proof = replace(make_receipt(twice, plan.fingerprint), rows=2)
-    write_part(folder / PREDICTIONS / f"{twice.id}.parquet", rows_of(twice, 2), lambda: proof)
+    write_part(CampaignFolder(folder).part(twice.id), rows_of(twice, 2), lambda: proof)
     content = bytearray(paths[2].read_bytes())
     content[len(content) // 3] ^= 1
     paths[2].write_bytes(content)

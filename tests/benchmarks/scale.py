@@ -31,9 +31,9 @@ from e2edist.accounting.summary import summarise, write_timing
 from e2edist.campaign.driver import Driver
 from e2edist.campaign.limits import Limits
 from e2edist.pools import Pool, Setup
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.ledger import Ledger, open_ledger
 from e2edist.records.plan import Plan, read_plan
-from e2edist.worker.run_chunk import PREDICTIONS
 
 _PROCESSES = 2
 _IDLE_S = 10.0
@@ -67,12 +67,12 @@ def run_driver(folder: Path, chunks: int, threads: int) -> None:
     ledger = timed("open ledger", lambda: open_ledger(folder, plan.fingerprint, plan.chunks()), chunks)
     pool = SimulatedPool("gpu", threads, plan.fingerprint, raising=1e-3, dying=5e-4)
     progress = timed("drive", lambda: drive(pool, "gpu", ledger, plan, Limits()), chunks)
-    (folder / PREDICTIONS).mkdir()
-    timed("timing table", lambda: write_timing(folder, ledger.done), chunks)
+    CampaignFolder(folder).predictions.mkdir()
+    timed("timing table", lambda: write_timing(CampaignFolder(folder).timing, ledger.done), chunks)
     timed("summary", lambda: summarise(ledger.done.values()), chunks)
     timed("status", lambda: count_folder(folder), chunks)
     for name, receipt in ledger.done.items():
-        with (folder / PREDICTIONS / f"{name}.parquet").open("wb") as part:
+        with CampaignFolder(folder).part(name).open("wb") as part:
             part.truncate(receipt.size)
     again = timed("resume", lambda: open_ledger(folder, plan.fingerprint, plan.chunks()), chunks)
     assert not again.pending

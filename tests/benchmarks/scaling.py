@@ -21,8 +21,8 @@ import numpy as np
 from simulated import make_plan
 from virtual import Run, Work, simulate
 
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.ledger import read_receipts
-from e2edist.records.names import USAGE
 from e2edist.records.plan import read_plan
 from e2edist.records.receipt import Receipt
 
@@ -77,7 +77,7 @@ def _by_worker(receipts: Iterable[Receipt]) -> dict[tuple[str, int], list[Receip
 def _began(folder: Path) -> float:
     """Return when the driver began to wait for workers, 0 if it kept no journal."""
     try:
-        lines = (folder / USAGE).read_text(encoding="utf-8").splitlines()
+        lines = CampaignFolder(folder).usage.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return 0.0
     return min((line["t"] for line in map(json.loads, lines) if "t" in line), default=0.0)

@@ -9,7 +9,7 @@ import pytest
 from lab import until
 from runs import parts, receipts
 
-from e2edist.campaign.heartbeat import HEARTBEAT
+from e2edist.records.folder import CampaignFolder
 
 STOPPING = "stopping: letting running chunks finish; Ctrl-C again to stop now"
 
@@ -47,7 +47,7 @@ def test_a_chunk_that_runs_at_a_signal_is_finished_counted_and_told(lab, clean, 
     events = sum(receipt["events"] for receipt in receipts(lab.out))
     assert f"stopped: {events} of 192 events are done and kept (" in said
     assert "0 were cut off): the same command does the rest" in said
-    heart = json.loads((lab.out / HEARTBEAT).read_text())
+    heart = json.loads(CampaignFolder(lab.out).heartbeat.read_text())
     assert (heart["state"], heart["events_done"]) == ("stopped", events)
     log = (lab.out / "submit.log").read_text()
     assert all(f"done chunk={name}" in log for name in done)
@@ -141,7 +141,7 @@ def test_a_part_that_is_gone_at_the_very_end_is_exit_code_1_and_the_same_command
     code, said = lab.end(process)
     assert code == 1
     assert f"1 parts are gone or damaged since they were written, as {victim.name}" in said
-    assert json.loads((lab.out / HEARTBEAT).read_text())["state"] == "failed"
+    assert json.loads(CampaignFolder(lab.out).heartbeat.read_text())["state"] == "failed"
     lab.completes(clean, fork=True)
 
 
@@ -165,7 +165,7 @@ def test_a_plan_that_is_removed_meanwhile_is_there_again_at_the_end(lab, clean):
     (lab.folder / "go").touch()
     code, said = lab.end(process)
     assert code == 0, said
-    heart = json.loads((lab.out / HEARTBEAT).read_text())
+    heart = json.loads(CampaignFolder(lab.out).heartbeat.read_text())
     assert (heart["state"], heart["in_flight"], heart["stopping"]) == ("done", 0, False)
     assert "plan.json was gone, and is written again" in (lab.out / "submit.log").read_text()
     lab.completes(clean, fork=True)

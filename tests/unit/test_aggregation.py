@@ -19,12 +19,12 @@ from receipts import make_receipt
 from e2edist.aggregate import main
 from e2edist.aggregation import compact, friend, write
 from e2edist.imaging.seeds import STATUSES
-from e2edist.records.folder import check_folder, clear
+from e2edist.records.folder import CampaignFolder
+from e2edist.records.folder_checks import prepare_folder
 from e2edist.records.lock import locked
 from e2edist.records.losses import read_bad, write_bad
 from e2edist.records.parts import write_part
 from e2edist.records.plan import Plan, PlannedFile, read_plan
-from e2edist.worker.run_chunk import PREDICTIONS
 
 ENTRIES, CHUNK = 40, 10
 
@@ -70,7 +70,7 @@ def put(folder, plan, chunk, table=None):
         status={"ok": len(table)},
         stages={"source": (1.0, 0.5, chunk.events)},
     )
-    path = folder / PREDICTIONS / f"{chunk.id}.parquet"
+    path = CampaignFolder(folder).part(chunk.id)
     write_part(path, table, lambda: proof)
     return path
 
@@ -100,7 +100,7 @@ def test_the_table_of_several_campaigns_is_all_their_rows_sorted_by_key(two, tmp
     out = tmp_path / "all"
     assert main([*map(str, two), "--output", str(out)]) == 0
     found = table_of(out).to_pandas().astype({"uuid": str, "kind": str, "status": str})
-    parts = [path for folder in two for path in (folder / PREDICTIONS).glob("*.parquet")]
+    parts = [path for folder in two for path in CampaignFolder(folder).predictions.glob("*.parquet")]
     wanted = pd.concat([pq.read_table(path, partitioning=None).to_pandas() for path in parts])
     wanted = wanted.astype({"uuid": str, "kind": str, "status": str}).sort_values(KEY, ignore_index=True)
     pd.testing.assert_frame_equal(found, wanted)
@@ -148,7 +148,7 @@ def test_files_are_as_large_as_asked_and_a_second_call_writes_nothing(two, tmp_p
 
 
 def _parts(folders):
-    return [path for folder in folders for path in (folder / PREDICTIONS).glob("*.parquet")]
+    return [path for folder in folders for path in CampaignFolder(folder).predictions.glob("*.parquet")]
 
 
 def test_what_a_killed_call_left_is_made_whole(two, tmp_path, monkeypatch):
@@ -215,7 +215,7 @@ def test_what_was_given_up_is_listed_counted_and_fails_without_leave(tmp_path, c
     finish(tmp_path, plan)[0].unlink()
     chunk = plan.chunks()[0]
     row = {"url": chunk.url, "uuid": chunk.uuid, "tree": "Events", "start": 0, "stop": 10, "events": 10}
-    write_bad(tmp_path, [row | {"fraction": 0.25}])
+    write_bad(CampaignFolder(tmp_path).losses, [row | {"fraction": 0.25}])
     out = tmp_path / "aggregated"
     assert main([str(tmp_path)]) == 1
     assert main([str(tmp_path), "--max-bad-fraction", "0.25"]) == 0
@@ -324,9 +324,9 @@ def test_a_folder_that_is_named_twice_is_refused(two, tmp_path, capsys):
 def test_a_campaign_that_is_forgotten_takes_along_what_was_aggregated(tmp_path):
     finish(tmp_path, make_plan("a"))
     assert main([str(tmp_path)]) == 0
-    clear(tmp_path)
+    CampaignFolder(tmp_path).clear()
     assert not (tmp_path / "aggregated").exists()
-    check_folder(tmp_path, fresh=True)
+    prepare_folder(tmp_path, fresh=True)
 
 
 def test_a_second_aggregation_at_the_same_time_is_refused(tmp_path, capsys):
@@ -389,7 +389,7 @@ def test_a_friend_has_the_entries_of_its_input_in_order(tmp_path, monkeypatch, o
     finish(tmp_path, plan)[1].unlink()
     chunk = plan.chunks()[1]
     row = {"url": chunk.url, "uuid": chunk.uuid, "tree": tree, "start": 10, "stop": 20, "events": 10}
-    write_bad(tmp_path, [row])
+    write_bad(CampaignFolder(tmp_path).losses, [row])
     assert main([str(tmp_path), option, "--max-bad-fraction", "1"]) == 0
     (path,) = (tmp_path / "aggregated" / "friends").glob("a-*.friend.root")
     with uproot.open(path) as file:
@@ -417,7 +417,7 @@ def test_a_file_of_which_nothing_is_left_has_a_friend_all_the_same(tmp_path):
         "stop": ENTRIES,
         "events": ENTRIES,
     }
-    write_bad(tmp_path, [row])
+    write_bad(CampaignFolder(tmp_path).losses, [row])
     assert main([str(tmp_path), "--friend", "--max-bad-fraction", "1"]) == 0
     (path,) = (tmp_path / "aggregated" / "friends").glob("a-*")
     with uproot.open(path) as file:

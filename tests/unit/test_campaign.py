@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from models import write_model, write_tagger
 from receipts import make_receipt as receipt
 
-from e2edist.accounting.summary import TIMING, summarise, write_timing
+from e2edist.accounting.summary import summarise, write_timing
 from e2edist.campaign.planning import default_chunk_events, make_plan
 from e2edist.campaign.resume import check_same, match_inputs
 from e2edist.campaign.run import plan_campaign
@@ -31,15 +31,16 @@ from e2edist.engines import EngineOptions
 from e2edist.errors import ChangedFileError, InputError, OutputError, ResourceError
 from e2edist.records.chunk import Chunk
 from e2edist.records.failure import Failure
-from e2edist.records.folder import check_folder
-from e2edist.records.ledger import LEDGER, open_ledger
+from e2edist.records.folder import CampaignFolder
+from e2edist.records.folder_checks import prepare_folder
+from e2edist.records.ledger import open_ledger
 from e2edist.records.ledger_lines import done_line
 from e2edist.records.parts import COLUMNS, RECEIPT, write_part
-from e2edist.records.plan import PLAN, Plan, PlannedFile, read_plan
+from e2edist.records.plan import Plan, PlannedFile, read_plan
 from e2edist.records.receipt import add_times
 from e2edist.storage.staging import InputOptions
 from e2edist.worker.clock import OTHER, Clock
-from e2edist.worker.run_chunk import PREDICTIONS, TaskContext, prepare, run_chunk
+from e2edist.worker.run_chunk import TaskContext, prepare, run_chunk
 
 edges_only = settings(deadline=None, max_examples=150, derandomize=True, database=None)
 #: The candidates of every event: what becomes of each, and its (pt, eta).
@@ -111,7 +112,7 @@ def run_all(tagger, chunks, folder, engine="onnx"):
 
 
 def rows_of(folder):
-    tables = [pq.read_table(path) for path in sorted((folder / PREDICTIONS).glob("*.parquet"))]
+    tables = [pq.read_table(path) for path in sorted(CampaignFolder(folder).predictions.glob("*.parquet"))]
     rows = [row for table in tables for row in table.to_pylist()]
     return sorted(rows, key=lambda row: (row["entry"], row["object"]))
 
@@ -202,9 +203,9 @@ def test_a_plan_comes_back_from_disk_as_it_was(small, tmp_path):
 )
 def test_a_plan_that_was_changed_or_is_of_another_version_is_refused(tmp_path, change):
     plan_of(0, 10).write(tmp_path)
-    content = json.loads((tmp_path / PLAN).read_text()) | change
+    content = json.loads(CampaignFolder(tmp_path).plan.read_text()) | change
     content = {key: value for key, value in content.items() if value is not ...}
-    (tmp_path / PLAN).write_text(json.dumps(content))
+    CampaignFolder(tmp_path).plan.write_text(json.dumps(content))
     with pytest.raises(
         OutputError, match=r"plan\.json: (was changed|can't be read).*Choose another --output"
     ):
@@ -213,9 +214,9 @@ def test_a_plan_that_was_changed_or_is_of_another_version_is_refused(tmp_path, c
 
 def test_a_plan_cut_anywhere_is_refused(tmp_path):
     plan_of(0, 10).write(tmp_path)
-    whole = (tmp_path / PLAN).read_bytes()
+    whole = CampaignFolder(tmp_path).plan.read_bytes()
     for size in range(len(whole)):
-        (tmp_path / PLAN).write_bytes(whole[:size])
+        CampaignFolder(tmp_path).plan.write_bytes(whole[:size])
         with pytest.raises(OutputError, match="can't be read"):
             read_plan(tmp_path)
 
@@ -243,13 +244,13 @@ def test_the_fingerprint_of_a_plan_is_that_of_tagger_and_files_and_not_of_paths_
 
 
 def test_a_folder_with_other_files_is_refused_and_an_empty_one_is_made(tmp_path):
-    check_folder(tmp_path / "new" / "folder")
+    prepare_folder(tmp_path / "new" / "folder")
     assert list((tmp_path / "new" / "folder").iterdir()) == []
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(OutputError, match="holds other files and no plan"):
-        check_folder(tmp_path)
+        prepare_folder(tmp_path)
     with pytest.raises(OutputError, match="can't be made"):
-        check_folder(tmp_path / "thesis.tex" / "out")
+        prepare_folder(tmp_path / "thesis.tex" / "out")
 
 
 @pytest.mark.parametrize(
@@ -309,7 +310,7 @@ def test_rejected_candidates_keep_their_row_with_the_reason_and_no_score(small, 
 def test_a_part_has_the_columns_of_all_parts_in_order_then_the_scores(small, tmp_path):
     tagger, url = small
     run_all(tagger, make_plan(tagger, [url]).with_chunks(50).chunks(), tmp_path)
-    (path,) = (tmp_path / PREDICTIONS).glob("*.parquet")
+    (path,) = CampaignFolder(tmp_path).predictions.glob("*.parquet")
     schema = pq.read_schema(path)
     assert schema.names == [*COLUMNS, "photon"]
     assert [schema.field(name).type for name in COLUMNS] == list(COLUMNS.values())
@@ -341,7 +342,7 @@ def test_a_chunk_run_twice_and_from_two_threads_is_one_part(small, tmp_path):
     for thread in threads:
         thread.join()
     assert repr(rows_of(tmp_path)) == repr(before)
-    assert len(list((tmp_path / PREDICTIONS).iterdir())) == 1
+    assert len(list(CampaignFolder(tmp_path).predictions.iterdir())) == 1
 
 
 def test_a_file_that_changed_since_the_plan_is_refused(small, tmp_path):
@@ -351,7 +352,7 @@ def test_a_file_that_changed_since_the_plan_is_refused(small, tmp_path):
     write_hits(path, 10, 5)
     with pytest.raises(ChangedFileError, match=r"a\.root: changed since it was planned: uuid was"):
         run_all(tagger, [chunk], tmp_path)
-    assert not (tmp_path / PREDICTIONS).exists()
+    assert not CampaignFolder(tmp_path).predictions.exists()
 
 
 def test_the_stages_of_a_receipt_count_events_and_objects_and_add_up_to_its_wall_time(small, tmp_path):
@@ -433,7 +434,7 @@ def test_adding_times_is_associative_and_loses_nothing(a, b, c):
 
 
 def path_of(folder, chunk):
-    return folder / PREDICTIONS / f"{chunk.id}.parquet"
+    return CampaignFolder(folder).part(chunk.id)
 
 
 def part(folder, chunk, **changes):
@@ -454,21 +455,21 @@ def test_a_ledger_that_is_lost_is_made_again_from_the_parts(tmp_path, three):
         ledger = open_ledger(tmp_path, "print", three)
         assert ledger.done == expected
         assert ledger.pending == three[2:]
-        assert len((tmp_path / LEDGER).read_text().splitlines()) == 2
-        (tmp_path / LEDGER).unlink()
+        assert len(CampaignFolder(tmp_path).ledger.read_text().splitlines()) == 2
+        CampaignFolder(tmp_path).ledger.unlink()
 
 
 def test_a_ledger_cut_at_any_byte_is_whole_again_and_takes_the_next_line(tmp_path, three):
     expected = {chunk.id: part(tmp_path, chunk) for chunk in three[:2]} | {three[2].id: receipt(three[2])}
     open_ledger(tmp_path, "print", three)
-    whole = (tmp_path / LEDGER).read_bytes()
+    whole = CampaignFolder(tmp_path).ledger.read_bytes()
     for size in range(len(whole)):
-        (tmp_path / LEDGER).write_bytes(whole[:size])
+        CampaignFolder(tmp_path).ledger.write_bytes(whole[:size])
         ledger = open_ledger(tmp_path, "print", three)
         assert ledger.pending == three[2:]
         ledger.record_done(receipt(three[2]))
         assert ledger.done == expected
-        lines = (tmp_path / LEDGER).read_text().splitlines()
+        lines = CampaignFolder(tmp_path).ledger.read_text().splitlines()
         assert [json.loads(line)["done"]["id"] for line in lines] == list(expected)
 
 
@@ -496,14 +497,16 @@ def test_parts_that_are_damaged_or_of_another_plan_do_not_count(tmp_path, three)
 def test_lines_of_another_plan_and_lines_that_are_no_json_do_not_count(tmp_path, three):
     expected = part(tmp_path, three[0])
     other = done_line(receipt(three[0], "other", rows=999, size=9)).decode().strip()
-    (tmp_path / LEDGER).write_text(f'{other}\n[]\n"done"\n{{"done": 3}}\n\x00\n{{"done": {{"id": "x"}}}}\n')
+    CampaignFolder(tmp_path).ledger.write_text(
+        f'{other}\n[]\n"done"\n{{"done": 3}}\n\x00\n{{"done": {{"id": "x"}}}}\n'
+    )
     assert open_ledger(tmp_path, "print", three).done == {three[0].id: expected}
 
 
 def test_a_ledger_that_is_damaged_while_it_is_in_use_says_so_and_is_made_again(tmp_path, three):
     expected = part(tmp_path, three[0])
     ledger = open_ledger(tmp_path, "print", three)
-    (tmp_path / LEDGER).write_text("{}\n")
+    CampaignFolder(tmp_path).ledger.write_text("{}\n")
     with pytest.raises(OutputError, match="was changed while it was in use"):
         ledger.done[three[0].id]
     assert open_ledger(tmp_path, "print", three).done == {three[0].id: expected}
@@ -513,11 +516,11 @@ def test_a_ledger_in_agreement_with_the_parts_is_left_alone_whatever_its_order(t
     for chunk in three[:2]:
         part(tmp_path, chunk)
     open_ledger(tmp_path, "print", three)
-    lines = (tmp_path / LEDGER).read_bytes().splitlines(keepends=True)
-    (tmp_path / LEDGER).write_bytes(lines[1] + lines[0])
-    before = (tmp_path / LEDGER).stat()
+    lines = CampaignFolder(tmp_path).ledger.read_bytes().splitlines(keepends=True)
+    CampaignFolder(tmp_path).ledger.write_bytes(lines[1] + lines[0])
+    before = CampaignFolder(tmp_path).ledger.stat()
     ledger = open_ledger(tmp_path, "print", three)
-    after = (tmp_path / LEDGER).stat()
+    after = CampaignFolder(tmp_path).ledger.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert [ledger.done[chunk.id].id for chunk in three[:2]] == [chunk.id for chunk in three[:2]]
 
@@ -550,9 +553,9 @@ def test_pieces_of_a_chunk_and_what_is_pending_cover_its_entries_once(tmp_path_f
     lines = []
     for start, length in dict.fromkeys(pieces):
         piece = whole.part(start, min(start + length, 30))
-        (folder / PREDICTIONS).mkdir(exist_ok=True)
+        CampaignFolder(folder).predictions.mkdir(exist_ok=True)
         lines.append(done_line(part(folder, piece)))
-    (folder / LEDGER).write_bytes(b"".join(lines))
+    CampaignFolder(folder).ledger.write_bytes(b"".join(lines))
     ledger = open_ledger(folder, "print", [whole])
     assert bool(ledger.done) == bool(pieces)
     ranges = [(r.chunk.start, r.chunk.stop) for r in ledger.done.values()]
@@ -565,8 +568,8 @@ def test_pieces_of_a_chunk_and_what_is_pending_cover_its_entries_once(tmp_path_f
 
 def test_the_timing_table_has_a_row_per_chunk_and_stage_and_sums_to_the_summary(tmp_path, three):
     receipts = [receipt(chunk) for chunk in three]
-    write_timing(tmp_path, {content.id: content for content in receipts})
-    table = pq.read_table(tmp_path / TIMING).to_pylist()
+    write_timing(CampaignFolder(tmp_path).timing, {content.id: content for content in receipts})
+    table = pq.read_table(CampaignFolder(tmp_path).timing).to_pylist()
     assert [(row["chunk"], row["stage"]) for row in table] == [
         (chunk.id, stage) for chunk in three for stage in ("source", "output")
     ]
@@ -582,8 +585,8 @@ def test_the_timing_table_has_a_row_per_chunk_and_stage_and_sums_to_the_summary(
 
 
 def test_nothing_done_is_an_empty_timing_table_with_all_columns(tmp_path):
-    write_timing(tmp_path, {})
-    table = pq.read_table(tmp_path / TIMING)
+    write_timing(CampaignFolder(tmp_path).timing, {})
+    table = pq.read_table(CampaignFolder(tmp_path).timing)
     assert table.num_rows == 0
     assert {"chunk", "stage", "wall_ms", "cpu_ms", "items", "host", "device"} <= set(table.column_names)
 
@@ -605,9 +608,9 @@ def test_parts_with_a_receipt_of_other_keys_do_not_count(tmp_path, three):
 @pytest.mark.parametrize("edges", [[0, 5, 30], [0, 30], [0, 10, 20, 25], [5, 30]])
 def test_a_plan_whose_edges_were_changed_is_refused(tmp_path, edges):
     plan_of(0, 10, 20, 30).write(tmp_path)
-    content = json.loads((tmp_path / PLAN).read_text())
+    content = json.loads(CampaignFolder(tmp_path).plan.read_text())
     content["files"][0]["edges"] = edges
-    (tmp_path / PLAN).write_text(json.dumps(content))
+    CampaignFolder(tmp_path).plan.write_text(json.dumps(content))
     with pytest.raises(OutputError):
         read_plan(tmp_path)
 

@@ -19,8 +19,9 @@ from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions
 from e2edist.errors import CampaignError
 from e2edist.pools import Outcome
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.ledger import Ledger
-from e2edist.worker.run_chunk import PREDICTIONS, Chunk, TaskContext, prepare, run_chunk
+from e2edist.worker.run_chunk import Chunk, TaskContext, prepare, run_chunk
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def scored(tmp_path):
     url = str(write_hits(tmp_path / "a.root", 50, 50))
     (chunk,) = make_plan(tagger, [url]).with_chunks(50).chunks()
     run_chunk(key, chunk)
-    return key, chunk, tmp_path / "out" / PREDICTIONS / f"{chunk.id}.parquet"
+    return key, chunk, CampaignFolder(tmp_path / "out").part(chunk.id)
 
 
 def change(path, scores):

@@ -31,10 +31,10 @@ from e2edist.errors import (
 )
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.ledger import Ledger
 from e2edist.records.parts import write_part
 from e2edist.worker import run_bundle
-from e2edist.worker.run_chunk import PREDICTIONS
 
 SIZE = 8
 
@@ -84,7 +84,7 @@ class ThreadWorkers:
             self.runs[chunk.id] += 1
         receipt = self.work(chunk)
         if self.folder and worker.life == life:
-            path = self.folder / PREDICTIONS / f"{chunk.id}.parquet"
+            path = CampaignFolder(self.folder).part(chunk.id)
             write_part(path, pa.table({"entry": range(chunk.start, chunk.stop)}), lambda: receipt)
         return receipt
 
@@ -171,7 +171,7 @@ def drive(tmp_path, monkeypatch):
     monkeypatch.setattr(driver, "_POLL_S", 0.05)
     pools = []
 
-    (tmp_path / PREDICTIONS).mkdir()
+    CampaignFolder(tmp_path).predictions.mkdir()
 
     def drive(work, chunks, *, watch=id, stop=None, limits=None, far=False, ledger=None, **workers):
         pool = ThreadWorkers(work, None if far else tmp_path, **workers)
@@ -755,7 +755,7 @@ def test_a_lost_chunk_whose_part_comes_late_is_not_run_again(drive, monkeypatch)
 
     def write_late(self, lane, bundle, chunk, outcome):
         pause(self, lane, bundle, chunk, outcome)
-        path = self._ledger.path.parent / PREDICTIONS / f"{chunk.id}.parquet"
+        path = CampaignFolder(self._ledger.path.parent).part(chunk.id)
         write_part(path, pa.table({"entry": range(chunk.start, chunk.stop)}), lambda: receipt(chunk))
 
     monkeypatch.setattr(driver.Driver, "_punish", write_late)

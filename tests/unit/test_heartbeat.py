@@ -6,8 +6,9 @@ import pytest
 
 from e2edist.accounting.progress import Progress
 from e2edist.campaign import heartbeat
-from e2edist.campaign.heartbeat import HEARTBEAT, Heartbeat
+from e2edist.campaign.heartbeat import Heartbeat
 from e2edist.pools import Telemetry
+from e2edist.records.folder import CampaignFolder
 
 
 @pytest.fixture
@@ -75,5 +76,5 @@ def test_nothing_is_left_when_all_events_are_done(clock, heart, tmp_path):
     assert told(heart, progress) == (10.0, 10.0, 0)
     heart.start()
     heart.end(None)
-    said = json.loads((tmp_path / HEARTBEAT).read_text())
+    said = json.loads(CampaignFolder(tmp_path).heartbeat.read_text())
     assert (said["state"], said["error"], said["eta_s"], said["events_done"]) == ("done", "", 0, 100)

@@ -13,6 +13,7 @@ from e2edist.accounting import quality as dq
 from e2edist.config.tagger import load_tagger
 from e2edist.errors import CampaignError, InputError
 from e2edist.imaging.crops import Crops
+from e2edist.records.folder import CampaignFolder
 
 EDGES = (dq.SCORE_EDGES, dq.PIXEL_EDGES, dq.SUM_EDGES)
 numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)
@@ -128,7 +129,7 @@ def test_an_infinite_pixel_is_the_sum_of_its_own_crop_only():
 
 
 def test_a_summary_that_cannot_be_written_is_told_and_stops_nothing(tmp_path):
-    (tmp_path / dq.QUALITY).mkdir()
+    CampaignFolder(tmp_path).quality.mkdir()
     said = []
     assert dq.review(tmp_path, {}, said, None) == {}
     (line,) = said

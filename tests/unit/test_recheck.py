@@ -12,9 +12,9 @@ from receipts import make_receipt
 from e2edist.accounting.progress import Progress
 from e2edist.campaign.reconcile import recheck
 from e2edist.records.changed_parts import changed_parts
-from e2edist.records.ledger import LEDGER, open_ledger
+from e2edist.records.folder import CampaignFolder
+from e2edist.records.ledger import open_ledger
 from e2edist.records.ledger_lines import done_line
-from e2edist.records.names import PREDICTIONS
 from e2edist.records.parts import UnreadableError, write_part
 from e2edist.records.plan import Plan, PlannedFile
 
@@ -27,7 +27,7 @@ def done(tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
     ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
-    paths = [folder / PREDICTIONS / f"{chunk.id}.parquet" for chunk in plan.chunks()]
+    paths = [CampaignFolder(folder).part(chunk.id) for chunk in plan.chunks()]
     for path, chunk in zip(paths, plan.chunks(), strict=True):
         ledger.record_done(write(path, plan, chunk))
     return plan, ledger, paths
@@ -104,7 +104,7 @@ def test_a_part_that_another_attempt_wrote_later_is_good(done):
 def test_a_ledger_without_checksums_is_held_against_the_receipts_in_the_parts(done):
     plan, ledger, paths = done
     lines = [done_line(replace(receipt, footer_crc=None)) for receipt in ledger.done.values()]
-    (paths[0].parents[1] / LEDGER).write_bytes(b"".join(lines))
+    CampaignFolder(paths[0].parents[1]).ledger.write_bytes(b"".join(lines))
     assert open_ledger(paths[0].parents[1], plan.fingerprint, plan.chunks()).pending == []
     size = paths[2].stat().st_size
     paths[2].write_bytes(b"x" * size)

@@ -15,11 +15,11 @@ from e2edist.accounting.folder_counts import count_folder
 from e2edist.accounting.progress import Progress
 from e2edist.campaign.reconcile import reconcile
 from e2edist.records.failure import Failure
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.ledger import open_ledger
 from e2edist.records.parts import write_part
 from e2edist.records.plan import Plan, PlannedFile
 from e2edist.records.tiling import best_tiles, gaps
-from e2edist.worker.run_chunk import PREDICTIONS
 
 UUID = "f" * 32
 ranges = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 9)).map(lambda p: (p[0], sum(p))), max_size=7)
@@ -73,7 +73,7 @@ def write(folder, plan, start, stop, **changes):
     """Write the part of some entries, as a worker does; return its chunk and its receipt."""
     chunk = plan.chunks()[0].part(start, stop)
     rows = pa.table({"entry": pa.array(range(start, stop), pa.int64())})
-    path = folder / PREDICTIONS / f"{chunk.id}.parquet"
+    path = CampaignFolder(folder).part(chunk.id)
     return chunk, write_part(path, rows, lambda: replace(make_receipt(chunk, plan.fingerprint), **changes))
 
 
@@ -94,7 +94,8 @@ def places(ledger):
 
 
 def on_disk(folder):
-    return sorted(tuple(map(int, path.stem.split("-")[-2:])) for path in (folder / PREDICTIONS).iterdir())
+    parts = CampaignFolder(folder).predictions.iterdir()
+    return sorted(tuple(map(int, path.stem.split("-")[-2:])) for path in parts)
 
 
 def settle(folder, plan, ledger, progress):
@@ -188,9 +189,9 @@ def test_parts_of_another_plan_damaged_ones_of_open_entries_and_foreign_files_st
     ledger, progress = begin(folder, plan, (0, 60))
     write(folder, plan, 10, 20, fingerprint="another")
     damaged, _ = write(folder, plan, 60, 100)
-    path = folder / PREDICTIONS / f"{damaged.id}.parquet"
+    path = CampaignFolder(folder).part(damaged.id)
     path.write_bytes(path.read_bytes()[:-9])
-    (folder / PREDICTIONS / "notes-1-2").touch()
+    (CampaignFolder(folder).predictions / "notes-1-2").touch()
     assert not reconcile(ledger, plan.chunks(), progress)
     assert on_disk(folder) == [(0, 60), (1, 2), (10, 20), (60, 100)]
     assert sum("does not count, and stays" in r.getMessage() for r in caplog.records) == 2
@@ -200,7 +201,7 @@ def test_a_damaged_part_goes_once_other_parts_hold_its_entries(place):
     folder, plan = place
     ledger, progress = begin(folder, plan, (0, 30), (30, 60))
     damaged, _ = write(folder, plan, 20, 40)
-    (folder / PREDICTIONS / f"{damaged.id}.parquet").write_bytes(b"PAR1")
+    CampaignFolder(folder).part(damaged.id).write_bytes(b"PAR1")
     settle(folder, plan, ledger, progress)
     assert on_disk(folder) == [(0, 30), (30, 60)]
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from receipts import CHUNK, make_receipt
 
 from e2edist.records.failure import Failure
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.ledger_lines import count_line, done_line, failed_line, read_line
 from e2edist.records.receipt import ReceiptCounts, decode, encode
-from e2edist.records.submitted_jobs import JOBS, SubmittedJob, read_jobs, record_job
+from e2edist.records.submitted_jobs import SubmittedJob, read_jobs, record_job
 
 quick = settings(deadline=None, max_examples=100, derandomize=True, database=None)
 words = st.dictionaries(st.text(), st.text(), max_size=3)
@@ -101,7 +102,7 @@ def test_jobs_of_all_runs_are_listed_and_a_cut_line_hides_no_other(tmp_path):
     assert list(read_jobs(tmp_path)) == []
     jobs = [SubmittedJob("slurm", "gpu", str(i), f"gpu-{i}") for i in range(3)]
     record_job(tmp_path, jobs[0])
-    with (tmp_path / JOBS).open("ab") as stream:
+    with CampaignFolder(tmp_path).submitted_jobs.open("ab") as stream:
         stream.write(b'{"kind":"slurm","poo\n')
     for job in jobs[1:]:
         record_job(tmp_path, job)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from receipts import make_receipt
 
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.losses import write_bad
 from e2edist.records.parts import write_part
 from e2edist.records.plan import Plan, PlannedFile
@@ -16,7 +17,6 @@ from e2edist.reporting.campaign_stats import at_once, efficiency, read_stats, ro
 from e2edist.reporting.cmssw_table import columns_of, read_cmssw, rows_of, write_cmssw
 from e2edist.reporting.scaling import read_scaling, sentence
 from e2edist.reporting.scores import ScoreTable, read_scores
-from e2edist.worker.run_chunk import PREDICTIONS
 
 UUID = "a" * 32
 STAGES = {"eventsetup": (1000.0, 900.0, 0), "source": (400.0, 300.0, 10), "EGTagger": (600.0, 500.0, 20)}
@@ -43,7 +43,7 @@ def put(folder, plan, chunk, started, *, pid=1, host="h", labels=(0, 1), scores=
         versions={"e2edist": "0.1.0"},
         quality={"scores": {"score": {"n": 2, "nan": 0, "inf": 0, "min": 0.0, "max": 1.0, "bins": {}}}},
     )
-    write_part(folder / PREDICTIONS / f"{chunk.id}.parquet", rows, lambda: proof)
+    write_part(CampaignFolder(folder).part(chunk.id), rows, lambda: proof)
 
 
 @pytest.fixture
@@ -58,7 +58,10 @@ def folder(tmp_path):
         put(tmp_path, plan, chunk, started, pid=pid)
     lost = plan.chunks()[4]
     row = {"url": "a.root", "uuid": UUID, "tree": "Events", "start": lost.start, "stop": lost.stop}
-    write_bad(tmp_path, [row | {"events": 10, "fraction": 0.2, "reason": "no luck", "attempts": 3}])
+    write_bad(
+        CampaignFolder(tmp_path).losses,
+        [row | {"events": 10, "fraction": 0.2, "reason": "no luck", "attempts": 3}],
+    )
     return tmp_path
 
 

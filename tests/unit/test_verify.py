@@ -8,11 +8,11 @@ import pytest
 from receipts import make_receipt
 
 from e2edist.aggregate import main
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.losses import write_bad
 from e2edist.records.parts import write_part
 from e2edist.records.plan import Plan, PlannedFile
 from e2edist.records.verify import verify
-from e2edist.worker.run_chunk import PREDICTIONS
 
 UUID = "a" * 32
 
@@ -34,7 +34,7 @@ def rows_of(uuid, entries):
 def put(folder, plan, chunk, rows=None, **changes):
     table = rows_of(chunk.uuid, range(chunk.start, chunk.stop)) if rows is None else rows
     proof = make_receipt(chunk, plan.fingerprint, rows=len(table))
-    path = folder / PREDICTIONS / f"{chunk.id}.parquet"
+    path = CampaignFolder(folder).part(chunk.id)
     write_part(path, table, lambda: replace(proof, **changes))
     return path
 
@@ -68,7 +68,10 @@ def test_entries_that_were_given_up_are_counted_and_not_missing(tmp_path, plan, 
     put(tmp_path, plan, plan.chunks()[1].part(10, 14))
     put(tmp_path, plan, plan.chunks()[1].part(15, 20))
     row = {"url": "a.root", "uuid": UUID, "tree": "Events", "start": 14, "stop": 15, "events": 1}
-    write_bad(tmp_path, [row | {"fraction": 1 / 30, "reason": "x", "attempts": 3, "tried": []}])
+    write_bad(
+        CampaignFolder(tmp_path).losses,
+        [row | {"fraction": 1 / 30, "reason": "x", "attempts": 3, "tried": []}],
+    )
     found = verify(tmp_path, plan)
     assert (found.good, found.given_up, found.events) == (True, 1, 29)
 
@@ -158,7 +161,7 @@ def test_a_list_of_losses_that_can_not_be_opened_is_not_an_empty_one(tmp_path, p
 
 def test_a_folder_of_parts_that_can_not_be_listed_is_not_an_empty_one(tmp_path, plan, capsys):
     plan.write(tmp_path)
-    (tmp_path / PREDICTIONS).symlink_to(PREDICTIONS)
+    CampaignFolder(tmp_path).predictions.symlink_to(CampaignFolder.predictions.name)
     assert main([str(tmp_path), "--verify"]) == 2
     assert "can't be listed" in capsys.readouterr().err
 
@@ -169,7 +172,7 @@ def test_a_folder_without_a_campaign_is_the_users_mistake(tmp_path, capsys):
 
 
 def test_a_file_that_is_not_named_as_a_part_is_never_removed(tmp_path, plan, whole, capsys):
-    stray = tmp_path / PREDICTIONS / "mine.parquet"
+    stray = CampaignFolder(tmp_path).predictions / "mine.parquet"
     stray.write_bytes(b"anything")
     assert main([str(tmp_path), "--verify", "--discard"]) == 1
     assert stray.read_bytes() == b"anything"
