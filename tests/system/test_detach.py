@@ -75,6 +75,7 @@ def test_cancel_ends_a_detached_campaign_whole_and_submit_goes_on(endless, model
     assert status(tmp_path)["controller"] is None  # the last run was no controller's
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ended")
 def test_a_killed_controller_is_told_from_a_stopped_one(endless, model, tmp_path, slow_chunks):
     slow_chunks(1)

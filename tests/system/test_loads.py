@@ -21,6 +21,7 @@ def many(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_midst_of_a_load_costs_one_chunk_a_try_and_nothing_else(lab, many):
     lab.source = many
     paths = sorted(many.glob("*.root"))

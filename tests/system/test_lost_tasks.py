@@ -96,6 +96,7 @@ def test_a_task_that_its_worker_never_got_is_handed_back(pool, cluster, monkeypa
     assert ended(pool).kind == "done"
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_loses_everything_stops_the_campaign(pool, cluster, monkeypatch):
     lose_submissions(monkeypatch, cluster)
 

@@ -22,6 +22,7 @@ def net(tmp_path):
     return tmp_path / "net" / "net.onnx"
 
 
+@pytest.mark.slow
 def test_other_weights_beside_the_same_onnx_file_are_another_plan(net, events, tmp_path, submit):
     arguments = ("--model", net, "--input", events, "--output", "out", "--threads", 1)
     assert submit(*arguments).returncode == 0
@@ -38,6 +39,7 @@ def test_other_weights_beside_the_same_onnx_file_are_another_plan(net, events, t
     assert not table(tmp_path / "new")["electron"].equals(whole["electron"])
 
 
+@pytest.mark.slow
 def test_weights_written_over_while_a_chunk_runs_never_get_into_the_table(lab, clean, tiny_model):
     lab.model = lab.folder / "eg.onnx"
     shutil.copy(tiny_model, lab.model)

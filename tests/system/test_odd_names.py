@@ -25,6 +25,7 @@ def odd(tmp_path, events, model):
     return folder
 
 
+@pytest.mark.slow
 def test_a_campaign_under_odd_names_is_that_under_plain_ones(odd, campaign, tmp_path):
     relative = odd.relative_to(tmp_path)
     words = ("--input", relative, "--model", relative / "m::odel[1].onnx", "--output", f"to/{ODD}", *OPTIONS)

@@ -85,6 +85,7 @@ def start_both(request, start, tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_the_worker_of_a_job_that_imports_for_long_joins(start_both):
     scheduler, worker = start_both(3 * _orphaned_workers._LOOK_S)
     assert scheduler.stdout.readline() == "joined\n"
@@ -99,6 +100,7 @@ def test_the_worker_of_a_job_whose_driver_is_killed_before_it_joins_ends_within_
     until(lambda: worker.poll() is not None and not members(worker.pid), GONE_S)
 
 
+@pytest.mark.slow
 def test_local_workers_whose_driver_is_killed_while_they_start_end_within_a_minute(
     tmp_path, source, tiny_model
 ):

@@ -50,6 +50,7 @@ def campaign(folder, model, inputs, out):
         return process.wait(150), said.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("good", [0, 30, 90])
 def test_an_outage_of_six_seconds_leaves_no_row_without_keys(tmp_path, model, source, good):
     code, said = campaign(tmp_path, model, (source,), "local")

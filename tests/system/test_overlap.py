@@ -45,6 +45,7 @@ def test_pools_that_disagree_stop_the_campaign_and_say_by_how_much(submit, site,
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_campaign_that_goes_on_elsewhere_is_compared_with_what_is_done(
     submit, site, events, model, tmp_path
 ):
@@ -62,6 +63,7 @@ def test_a_campaign_that_goes_on_elsewhere_is_compared_with_what_is_done(
     assert "Delete the parts of the wrong one" in done.stderr
 
 
+@pytest.mark.slow
 def test_two_pools_of_one_kind_share_the_chunks(submit, site, events, model, tmp_path):
     done = submit(*_arguments(site("onnx"), events, model))
     assert (done.returncode, done.stderr) == (0, "")
@@ -73,6 +75,7 @@ def test_two_pools_of_one_kind_share_the_chunks(submit, site, events, model, tmp
     assert set(timing["pool"].to_pylist()) == {"one", "two"}
 
 
+@pytest.mark.slow
 def test_receipts_name_the_package_of_a_plug_in_and_its_version(site, events, model, tmp_path):
     install(tmp_path / "packages", "engines", ENGINE)
     text = 'name = "one"\n[pools.cpu]\nengine = "odd"\nworkers = 1\nthreads = 1\n'

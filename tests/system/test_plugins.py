@@ -72,7 +72,10 @@ def stopped_by(ended, path, folder, error="NameError: name 'oops' is not defined
     assert "damaged" not in said + ended.stderr
 
 
-@pytest.mark.parametrize(("chunk", "threads"), [(10, 4), (150, 4), (300, 1)])
+@pytest.mark.parametrize(
+    ("chunk", "threads"),
+    [pytest.param(10, 4, marks=pytest.mark.slow), (150, 4), pytest.param(300, 1, marks=pytest.mark.slow)],
+)
 def test_a_name_error_of_a_format_stops_the_campaign_within_ten_tasks(tmp_path, campaign, chunk, threads):
     path = install(tmp_path / "plugins", "formats", FORMAT, build=f"{COUNT}; oops")
     ended = campaign("--format", "odd", "--chunk-events", chunk, threads=threads)
@@ -115,7 +118,7 @@ def test_a_plug_in_that_is_installed_and_right_gives_what_the_format_that_it_wra
     assert table(tmp_path / "out").drop_columns(["run"]) == odd.drop_columns(["run"])
 
 
-@pytest.mark.parametrize(("chunk", "threads"), [(10, 1), (300, 4)])
+@pytest.mark.parametrize(("chunk", "threads"), [(10, 1), pytest.param(300, 4, marks=pytest.mark.slow)])
 def test_a_name_error_of_an_engine_stops_the_campaign_within_ten_tasks(tmp_path, campaign, chunk, threads):
     bug = f"{WORKER}\n            {COUNT}; oops"
     path = install(tmp_path / "plugins", "engines", ENGINE, predict=bug)
@@ -136,6 +139,7 @@ def test_a_bug_that_one_event_brings_out_costs_this_event(tmp_path, campaign):
     assert verify(tmp_path / "out", read_plan(tmp_path / "out")).given_up == 1
 
 
+@pytest.mark.slow
 def test_an_os_error_of_an_engine_that_passes_costs_nothing(tmp_path, campaign):
     bug = f"{WORKER}\n            {COUNT}\n            if os.path.getsize(os.environ['MARKS']) < 8:"
     bug += "\n                raise ConnectionRefusedError('not up yet')"
@@ -145,6 +149,7 @@ def test_an_os_error_of_an_engine_that_passes_costs_nothing(tmp_path, campaign):
     assert verify(tmp_path / "out", read_plan(tmp_path / "out")).events == 600
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [10, 300])
 @pytest.mark.parametrize("mistake", ["open('/no/such/calibration')", "raise TimeoutError('no answer')"])
 def test_what_the_system_refuses_a_plug_in_stops_the_campaign_and_names_the_plug_in(
@@ -161,6 +166,7 @@ def test_what_the_system_refuses_a_plug_in_stops_the_campaign_and_names_the_plug
     assert attempts(tmp_path) <= 10
 
 
+@pytest.mark.slow
 def test_an_interrupt_that_a_plug_in_raises_is_its_bug_and_kills_no_worker(tmp_path, campaign):
     path = install(tmp_path / "plugins", "formats", FORMAT, build=f"{COUNT}; raise KeyboardInterrupt")
     ended = campaign("--format", "odd", "--chunk-events", 10)

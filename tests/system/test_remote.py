@@ -21,7 +21,7 @@ from servers import LOOPBACK, Proxy, Web, Wire, XRootD, free_port
 from e2edist.demo import make_events
 from e2edist.errors import ChangedFileError, InputError
 from e2edist.formats import inspect, open_events
-from e2edist.storage import _remote
+from e2edist.storage import _remote_files
 from e2edist.storage.staging import InputOptions, attempts_of, open_input, read_input, stage
 
 COLUMNS = {"EB": frozenset({"detid", "energy"}), "electron": frozenset({"pt"})}
@@ -80,7 +80,7 @@ def folder(events):
 def own_limits(monkeypatch):
     """Forget the time limits of tests before: the first ones in a process hold for all web addresses."""
     monkeypatch.delitem(fsspec.config.conf, "http", raising=False)
-    _remote._bound_http.cache_clear()
+    _remote_files._bound_http.cache_clear()
 
 
 @pytest.fixture

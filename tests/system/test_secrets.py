@@ -39,6 +39,7 @@ def leaks(folder, *said):
     return found + [text for one in said for text in (one.stdout, one.stderr) if "SECRET" in text]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "forms",
     [
@@ -62,6 +63,7 @@ def test_a_token_is_nowhere_after_a_campaign_and_all_that_reads_it(web, model, c
     assert sorted(name.partition("-")[0] for name in friends) == ["eg_1_000", "eg_1_001"]
 
 
+@pytest.mark.slow
 def test_a_token_that_expired_is_said_to_be_so_and_a_new_one_goes_on(web, model, campaign, tmp_path):
     forms = ("http://{host}/{name}?authz=Bearer%20TOKEN", "http://me:TOKEN@{host}/{name}")
     old, new = (addresses(web, *(form.replace("TOKEN", token) for form in forms)) for token in (OLD, NEW))

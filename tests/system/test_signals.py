@@ -210,6 +210,7 @@ def test_planning_files_of_a_server_that_never_answers_is_interrupted(lab, silen
     assert not lab.out.exists()
 
 
+@slow
 def test_a_notification_that_does_not_end_is_interrupted_with_all_that_it_started(lab):
     process = lab.start("--notify", "touch marks/told; sleep 3600; true")
     until((lab.marks / "told").exists)

@@ -30,7 +30,14 @@ def said_at_once(process, text=STOPPING):
     assert text in process.said.read_text()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        signal.SIGTERM,
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_a_chunk_that_runs_at_a_signal_is_finished_counted_and_told(lab, clean, number):
     fault = hold(lab)
     process = lab.start(faults=[fault], fork=True)
@@ -55,7 +62,7 @@ def test_a_chunk_that_runs_at_a_signal_is_finished_counted_and_told(lab, clean, 
     lab.completes(clean, fork=True)
 
 
-@pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.parametrize("options", [pytest.param((), marks=pytest.mark.slow), ("--json",)])
 def test_a_second_signal_ends_the_wait_and_keeps_what_is_done(lab, clean, options):
     fault = hold(lab)
     process = lab.start(*options, faults=[fault], fork=True)
@@ -72,6 +79,7 @@ def test_a_second_signal_ends_the_wait_and_keeps_what_is_done(lab, clean, option
     lab.completes(clean, fork=True)
 
 
+@pytest.mark.slow
 def test_a_part_that_was_written_but_not_told_at_a_stop_is_kept(lab, clean):
     """The worker is held between its part's rename and the end of its task."""
     fault = hold(lab, point="renamed")
@@ -94,6 +102,7 @@ def test_a_part_that_was_written_but_not_told_at_a_stop_is_kept(lab, clean):
     assert (lab.out / "submit.log").read_text().count(f"done chunk={late} ") == 1
 
 
+@pytest.mark.slow
 def test_an_estimate_keeps_every_part_that_was_written(lab, clean):
     code, said = lab.run("--estimate", fork=True, threads=4)
     assert code == 0, said
@@ -114,6 +123,7 @@ def flip_footer(path):
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_parts_that_are_deleted_cut_or_changed_while_a_run_goes_on_are_made_again_in_it(lab, clean):
     last = {"at": "start", "do": "wait", "file": "b.root", "until": str(lab.folder / "go")}
     process = lab.start(faults=[last], fork=True)
@@ -130,6 +140,7 @@ def test_parts_that_are_deleted_cut_or_changed_while_a_run_goes_on_are_made_agai
     lab.holds(clean)
 
 
+@pytest.mark.slow
 def test_a_part_that_is_gone_at_the_very_end_is_exit_code_1_and_the_same_command_makes_it(lab, clean):
     process, victim = lab.start(fork=True), None
     while process.poll() is None:
@@ -145,6 +156,7 @@ def test_a_part_that_is_gone_at_the_very_end_is_exit_code_1_and_the_same_command
     lab.completes(clean, fork=True)
 
 
+@pytest.mark.slow
 def test_parts_that_were_deleted_cut_or_changed_since_are_made_again_and_no_others(lab, clean):
     code, said = lab.run(fork=True)
     assert code == 0, said

@@ -140,6 +140,7 @@ def _chaos(seeds, root, source, model, clean):
     until(lambda: not any(map(members, groups)), 20)
 
 
+@pytest.mark.slow
 def test_a_campaign_that_is_stopped_in_every_way_loses_nothing(tmp_path, source, tiny_model, clean):
     _chaos([3], tmp_path, source, tiny_model, clean)
 

@@ -54,7 +54,8 @@ def _jet_tagger(folder):
     return write_tagger(folder / "jets.toml", model, **JETS, channels=channels, track_quality=0)
 
 
-@pytest.mark.parametrize("name", ["eg", pytest.param("jets", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["eg", "jets"])
 def test_both_forms_of_the_real_events_give_the_same_rows(name, data, model, tmp_path, submit):
     tagger = ("eg", "--model", model) if name == "eg" else (_jet_tagger(tmp_path),)
     for form in ("root/hits_given_?.root", "edm/given_?.root"):
@@ -130,6 +131,7 @@ def test_a_finished_campaign_is_left_alone(campaign, events, model):
     assert snapshot(campaign) == before
 
 
+@pytest.mark.slow
 def test_the_demo_needs_nothing_and_says_how_to_read_its_results(tmp_path, submit, monkeypatch):
     refused = submit("--site", "local", "--dry-run")
     assert refused.returncode == 2
