@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Faults of a kind that are shown.
 _SHOWN = 20
+#: What to do about events that failed.
+_RETRY = "The same submit tries them again."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,22 +102,23 @@ def _write(args: argparse.Namespace, console: Console) -> int:
     from e2edist.aggregation.merge import open_campaigns
     from e2edist.aggregation.write import write_aggregated
     from e2edist.records.folder import AggregatedFolder, CampaignFolder
+    from e2edist.records.losses import check_losses
 
     folder = args.output or CampaignFolder(args.folders[0]).aggregated
     campaigns = open_campaigns(args.folders, partial=args.partial)
     totals = write_aggregated(campaigns, sort_files(campaigns, args.dataset, args.file_mib), folder)
-    _tell(totals, console)
+    _print_totals(totals, console)
     if args.friend:
         from e2edist.aggregation.friend import write_friends
 
         friends = write_friends(campaigns, folder, args.friend)
         text = f"{len(friends)} friends of input files in {AggregatedFolder(folder).friends}"
         console.print(text)
-    _allow(str(folder), totals.lost_fraction, args.max_bad_fraction)
+    check_losses(str(folder), totals.lost_fraction, args.max_bad_fraction, _RETRY)
     return 0
 
 
-def _tell(totals: Aggregated, console: Console) -> None:
+def _print_totals(totals: Aggregated, console: Console) -> None:
     total = totals.total
     events = totals.events
     about = f" (and about {events['skipped']:,} in skipped files)" if events["skipped"] else ""
@@ -130,17 +133,10 @@ def _tell(totals: Aggregated, console: Console) -> None:
         console.print(line)
 
 
-def _allow(where: str, fraction: float, may_lose: float) -> None:
-    """Fail where a larger fraction of the events is lost than may be."""
-    if fraction > may_lose:
-        what = f"{fraction:.3%} of the events are lost, {may_lose:.3%} may be"
-        raise CampaignError(where, what, "bad.parquet lists them.")
-
-
-def _verify(folder: Path, console: Console, may_lose: float, *, discard: bool) -> None:
+def _verify(folder: Path, console: Console, limit: float, *, discard: bool) -> None:
     from e2edist.records.chunk import is_chunk_id
     from e2edist.records.lock import locked
-    from e2edist.records.losses import skipped_events
+    from e2edist.records.losses import check_losses, skipped_events
     from e2edist.records.plan import read_plan
     from e2edist.records.verify import verify
 
@@ -153,12 +149,13 @@ def _verify(folder: Path, console: Console, may_lose: float, *, discard: bool) -
         if discard:
             _remove(wrong)
     skipped = skipped_events(plan)
-    _show(found, plan, skipped, console)
+    _print_verification(found, plan, skipped, console)
     if discard and wrong:
         console.print("removed what is damaged or foreign: submit again")
     if not found.good:
         raise CampaignError(str(folder), found.counts, found.todo("" if discard else "--discard"))
-    _allow(str(folder), (found.given_up + skipped) / max(1, plan.events + skipped), may_lose)
+    fraction = (found.given_up + skipped) / max(1, plan.events + skipped)
+    check_losses(str(folder), fraction, limit, _RETRY)
 
 
 def _remove(paths: Iterable[Path]) -> None:
@@ -171,7 +168,7 @@ def _remove(paths: Iterable[Path]) -> None:
             ) from error
 
 
-def _show(found: Verification, plan: Plan, skipped: int, console: Console) -> None:
+def _print_verification(found: Verification, plan: Plan, skipped: int, console: Console) -> None:
     events = plan.events + skipped
     about = " (estimated)" if skipped else ""
     console.print(

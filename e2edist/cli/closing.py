@@ -17,7 +17,7 @@ from e2edist.accounting.quality import enforce, review
 from e2edist.accounting.summary import summarise
 from e2edist.cli.signals import INTERRUPTED
 from e2edist.cli.tables import print_bad, print_bill, print_quality, print_summary, print_where
-from e2edist.errors import CampaignError
+from e2edist.records.losses import check_losses
 from e2edist.storage.staging import RENEW
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def close(campaign: Campaign, result: RunResult, console: Console, emit: Emit) -
     emit({"what": "result"} | facts)
     if not result.complete:
         return INTERRUPTED
-    _allow(campaign, result)
+    _check_losses(campaign, result)
     limits = (campaign.spec.max_nan_fraction, campaign.spec.max_drift)
     enforce(campaign.folder, total.quality, drifts, limits)
     return 0
@@ -97,16 +97,13 @@ def _kept(done: int, campaign: Campaign, more: str = "") -> str:
     return f"stopped: {kept}{more}: the same command does the rest"
 
 
-def _allow(campaign: Campaign, result: RunResult) -> None:
-    may_be = campaign.spec.max_bad_fraction
-    if result.bad_fraction > may_be:
-        what = f"{result.bad_fraction:.3%} of the events are lost, {may_be:.3%} may be"
-        todo = "bad.parquet lists them; the same command tries them again."
-        if any(RENEW in row["reason"] for row in result.bad):
-            todo = f"{RENEW} {todo}"
-        if campaign.plan.skipped:
-            todo += " Files that were skipped at planning need a campaign of their own, or --fresh."
-        raise CampaignError(str(campaign.folder), what, todo)
+def _check_losses(campaign: Campaign, result: RunResult) -> None:
+    advice = "The same command tries them again."
+    if any(RENEW in row["reason"] for row in result.bad):
+        advice = f"{RENEW} {advice}"
+    if campaign.plan.skipped:
+        advice += " Files that were skipped at planning need a campaign of their own, or --fresh."
+    check_losses(str(campaign.folder), result.bad_fraction, campaign.spec.max_bad_fraction, advice)
 
 
 def notify(command: str, facts: dict[str, Any], console: Console, *, hurried: bool = False) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from e2edist.errors import OutputError
+from e2edist.errors import CampaignError, OutputError
 from e2edist.records.parts import read_columns, write_table
 from e2edist.urls import public, redact
 
@@ -88,3 +88,21 @@ def read_bad(folder: Path) -> list[dict[str, Any]]:
         raise OutputError(str(path), f"can't be read ({error})", todo) from error
     # Tables of before may hold addresses in full.
     return [row | {"url": public(row["url"]), "reason": redact(row["reason"] or "")} for row in rows]
+
+
+def check_losses(where: str, fraction: float, limit: float, advice: str) -> None:
+    """Refuse a larger fraction of failed events than may be.
+
+    Parameters
+    ----------
+    fraction, limit : float
+        Of all events, skipped files included.
+
+    Raises
+    ------
+    CampaignError
+        More failed.
+    """
+    if fraction > limit:
+        what = f"{100 * fraction:.4g} % of the events failed (limit {100 * limit:.4g} %): see bad.parquet"
+        raise CampaignError(where, what, advice)

@@ -49,7 +49,7 @@ def test_an_entry_that_crashes_and_one_that_raises_are_all_that_is_lost(lab, cle
     code, said = lab.run(faults=faults, workers=2, threads=threads, fork=True)
     lost = [("a.root", 42, 43), ("b.root", 77, 78)]
     assert code == 1
-    assert "1.042% of the events are lost" in said
+    assert "1.042 % of the events failed" in said
     assert lab.bad() == lost
     assert any("its worker died" in reason for reason in lab.reasons())
     assert any("ValueError: an odd value" in reason for reason in lab.reasons())
