@@ -57,7 +57,7 @@ def show_progress(console: Console, title: str) -> Iterator[Callable[[Progress],
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("chunks, {task.fields[said]}, elapsed"),
+        TextColumn("chunks, {task.fields[message]}, elapsed"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[more]}"),
     )
