@@ -23,7 +23,7 @@ from e2edist.imaging import geometry
 from e2edist.imaging.crops import Window, cut, dense, frame, upsample
 from e2edist.imaging.layers import FillOptions, fill, hbhe_depth1
 from e2edist.imaging.objects import collect
-from e2edist.imaging.seeds import cut_objects, seed_eb, seed_jet
+from e2edist.imaging.seeds import cut_objects, eb_hottest, hcal_tower
 
 FOLDER = "_figures"
 _COLUMNS = {
@@ -110,7 +110,11 @@ def egamma(path):
     status = cut_objects(objects["pt"], objects["eta"], objects["phi"], 10.0, 1.44, True)
     layer = fill(batch, "EB_energy", FillOptions())
     size = (7, 13)
-    seeds = seed_eb(layer, (objects.event, objects["eta"], objects["phi"]), status, size, drop_edge=False)
+    directions, search = (
+        (objects.event, objects["eta"], objects["phi"]),
+        {"window_rows": 7, "window_cols": 13},
+    )
+    seeds = eb_hottest(layer, directions, status, **search, edge="pad")
     k, window = first_good(seeds), Window("EB", 32)
     row = geometry.eta_row(objects["eta"][k]) - geometry.EB_FIRST_ROW
     col, seed = geometry.phi_column(objects["phi"][k]), (seeds.row[k], seeds.col[k])
@@ -131,7 +135,7 @@ def jet(path):
     objects = collect(batch, ("jet",))
     status = cut_objects(objects["pt"], objects["eta"], objects["phi"], 35.0, 2.4, False)
     places = (objects.event, objects["eta"], objects["phi"])
-    seeds = seed_jet(hbhe_depth1(batch), places, status, keep_empty=True)
+    seeds = hcal_tower(hbhe_depth1(batch), places, status, no_hit="axis")
     names = ("ECAL_tracksPt", "ECAL_energy", "HBHE_energy")
     layers = [fill(batch, name, FillOptions()) for name in names]
     crops = dense(one(cut, layers, objects, seeds, first_good(seeds), window))[0]

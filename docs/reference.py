@@ -69,9 +69,12 @@ EXIT_CODES = {
 
 
 def field_docs(model):
-    """Return field -> the text of the ``#:`` lines above it."""
-    lines = inspect.getsource(model).splitlines()
-    found = {}
+    """Return field -> the text of the ``#:`` lines above it, or its description."""
+    found = {name: field.description or "" for name, field in model.model_fields.items()}
+    try:
+        lines = inspect.getsource(model).splitlines()
+    except OSError:  # made of a table, with descriptions
+        return found
     for node in ast.parse("\n".join(lines)).body[0].body:
         if isinstance(node, ast.AnnAssign):
             above, at = [], node.lineno - 2

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from e2edist.imaging.crops import frame
 from e2edist.imaging.event_batch import EventBatch, Ragged
 from e2edist.imaging.layers import FillOptions, fill, hbhe_depth1
-from e2edist.imaging.seeds import STATUSES, seed_eb, seed_jet
+from e2edist.imaging.seeds import STATUSES, eb_hottest, hcal_tower
 
 # The first example compiles kernels, so there is no deadline; derandomised, so that CI is repeatable.
 fast = settings(deadline=None, max_examples=60, derandomize=True, database=None)
@@ -91,12 +91,13 @@ def objects(*places):
 
 
 def eb_seed(batch, eta, phi, size=(7, 13)):
-    seeds = seed_eb(fill(batch, "EB_energy", ALL), *objects((eta, phi)), size, drop_edge=False)
+    window = {"window_rows": size[0], "window_cols": size[1]}
+    seeds = eb_hottest(fill(batch, "EB_energy", ALL), *objects((eta, phi)), **window, edge="pad")
     return STATUSES[seeds.status[0]], int(seeds.row[0]), int(seeds.col[0])
 
 
 def tower_seed(batch, eta, phi):
-    seeds = seed_jet(hbhe_depth1(batch), *objects((eta, phi)), keep_empty=False)
+    seeds = hcal_tower(hbhe_depth1(batch), *objects((eta, phi)), no_hit="reject")
     return STATUSES[seeds.status[0]], int(seeds.row[0]), int(seeds.col[0])
 
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,10 @@ from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.demo import LABELS, make_events
 from e2edist.formats import open_events
 from e2edist.imaging import crops as cropping
-from e2edist.imaging import layers, seeds
-from e2edist.imaging.event_batch import EventBatch
 from e2edist.parity.float64_reference import score_exactly
 from e2edist.parity.reference_objects import from_demo
 from e2edist.parity.reference_scores import beside, save_reference
+from e2edist.worker.images import make_images as images_of
 
 Array = NDArray[Any]
 #: tagger -> (training events, epochs): some minutes on two cores.
@@ -72,46 +71,23 @@ class Images:
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 
-def cut_cluster(batch: EventBatch, tagger: TaggerSpec) -> tuple[cropping.Crops, Array]:
-    """Return the crops and labels of the accepted objects that have a true label."""
-    kind = tagger.objects.kinds[0]
-    table, options = batch[kind], tagger.fill_options
-    objects = (table.events(), table["eta"], table["phi"])
-    egamma = tagger.seed.method == "eb_hottest"
-    cuts = (tagger.objects.pt_min, tagger.objects.eta_max)
-    status = seeds.cut_objects(table["pt"], *objects[1:], *cuts, egamma)
-    if egamma:
-        frame = layers.fill(batch, "EB_energy", options)
-        size, drop = (tagger.seed.window_rows, tagger.seed.window_cols), tagger.seed.edge == "drop"
-        found = seeds.seed_eb(frame, objects, status, size, drop_edge=drop)
-    else:
-        keep = tagger.seed.no_hit == "axis"
-        found = seeds.seed_jet(layers.hbhe_depth1(batch), objects, status, keep_empty=keep)
-    good = (found.status == seeds.OK) & (table["label"] >= 0)
-    centres = (objects[0][good], found.row[good], found.col[good])
-    channels = [layers.fill(batch, channel.layer, options) for channel in tagger.channels]
-    window = cropping.Window(tagger.crop.frame, tagger.crop.size)
-    return cropping.cut(channels, centres, window), table["label"][good]
-
-
 def make_images(tagger: TaggerSpec, events: int, seed: int) -> Images:
-    """Generate demo events and return the crops of their true objects."""
-    pieces, labels = [], []
+    """Generate demo events and return the crops of their true objects, of the tagger's first kind."""
+    pieces, labels, where = [], [], []
+    kinds = tagger.objects.model_copy(update={"kinds": tagger.objects.kinds[:1]})
+    tagger = tagger.model_copy(update={"objects": kinds})
     with tempfile.TemporaryDirectory() as folder:
         for path in make_events(Path(folder), tagger.name, events, seed, files=1):
             with open_events(str(path), tagger.columns(), tagger.objects.collections) as reader:
-                edges = reader.info.edges
-                for start, stop in pairwise(edges):
-                    crops, label = cut_cluster(reader.read(start, stop), tagger)
-                    pieces.append(crops)
-                    labels.append(label)
-    numbers = [np.stack([np.full(len(y), i), np.arange(len(y))], axis=1) for i, y in enumerate(labels)]
-    per_channel = [
-        np.array([getattr(channel, name) for channel in tagger.channels], dtype=np.float32)
-        for name in ("threshold", "scale", "offset")
-    ]
-    rule = cropping.Normalisation(*per_channel, channels_last=True)
-    return Images(pieces, np.concatenate(numbers), np.concatenate(labels).astype(np.float32), rule)
+                for start, stop in pairwise(reader.info.edges):
+                    images = images_of(reader.read(start, stop), tagger)
+                    label = images.objects["label"][images.accepted]
+                    known = np.flatnonzero(label >= 0)
+                    where.append(np.stack([np.full(len(known), len(pieces)), known], axis=1))
+                    labels.append(label[known])
+                    pieces.append(images.crops)
+    rule = replace(tagger.normalisation, channels_last=True)
+    return Images(pieces, np.concatenate(where), np.concatenate(labels).astype(np.float32), rule)
 
 
 class Block(nn.Module):

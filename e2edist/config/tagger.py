@@ -10,23 +10,23 @@ import hashlib
 import json
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, create_model, field_validator, model_validator
 
 from e2edist.errors import ModelError, nearest, unknown_name
 from e2edist.imaging.crops import Normalisation
 from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, Columns
-from e2edist.imaging.geometry import BARREL_ETA, GEOMETRY
-from e2edist.imaging.layers import IMAGING_VERSION, LAYERS, FillOptions, columns_of
+from e2edist.imaging.geometry import GEOMETRY
+from e2edist.imaging.layers import IMAGING_VERSION, LAYERS, FillOptions
+from e2edist.imaging.seeds import SEED_METHODS, Parameter, SeedMethod
 from e2edist.urls import given_path
 
 from ._toml import Spec, parse, read_toml
 from .model_files import model_files
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-_EB_SEED, _JET_SEED = "eb_hottest", "hcal_tower"
 #: Columns that every part has (`e2edist.records.parts.COLUMNS`): no score may take their names.
 RESERVED = frozenset(
     {"uuid", "entry", "run", "lumi", "event", "kind", "object", "seed_row", "seed_col", "status"}
@@ -56,26 +56,59 @@ class ObjectsSpec(Spec):
         return value
 
 
-class SeedSpec(Spec):
-    """How the centre of a crop is found (`e2edist.imaging.seeds`)."""
+class _Seed(Spec):
+    """How the centre of a crop is found (docs/images.md, Seeds)."""
 
-    #: eb_hottest: hottest crystal of the barrel; hcal_tower: hottest depth-1 tower (docs/images.md, Seeds)
-    method: Literal["eb_hottest", "hcal_tower"]
-    #: eb_hottest: rows of the search window round the object, odd
-    window_rows: Annotated[PositiveInt, Field(le=169)] = 7
-    #: eb_hottest: columns of the search window, odd
-    window_cols: Annotated[PositiveInt, Field(le=359)] = 13
-    #: eb_hottest: seeds in rows < 15 or > 153 are zero-padded, or rejected
-    edge: Literal["pad", "drop"] = "pad"
-    #: hcal_tower: no depth-1 hit round the axis: centre on the axis, as the reference's code, or reject
-    no_hit: Literal["axis", "reject"] = "axis"
+    method: str
 
-    @field_validator("window_rows", "window_cols")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("must be odd, so that it has a centre")
-        return value
+    @property
+    def definition(self) -> SeedMethod:
+        """The entry of the method in `SEED_METHODS`."""
+        return SEED_METHODS[self.method]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The values of the parameters that the method has."""
+        return {name: getattr(self, name) for name in self.definition.parameters}
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("must be odd, so that it has a centre")
+    return value
+
+
+def _annotation(parameter: Parameter) -> Any:
+    """Return the type of a parameter of a seed method, with its limits."""
+    literal: Any = Literal  # a type checker can't know what is in a table
+    annotated: Any = Annotated
+    if parameter.choices:
+        return literal[parameter.choices]
+    checks = (
+        Field(ge=parameter.least, le=parameter.most),
+        *([AfterValidator(_odd)] if parameter.odd else []),
+    )
+    return annotated[(type(parameter.default), *checks)]
+
+
+def _seed_model() -> type[_Seed]:
+    """Return the model of ``[seed]``: a method, and the parameters of all methods."""
+    meaning = "; ".join(f"{name}: {method.meaning}" for name, method in SEED_METHODS.items())
+    names = Parameter("", meaning, choices=tuple(SEED_METHODS))
+    fields: dict[str, Any] = {"method": (_annotation(names), Field(description=meaning))}
+    for name, method in SEED_METHODS.items():
+        for key, one in method.parameters.items():
+            text = f"{name}: {one.meaning}"
+            fields[key] = (_annotation(one), Field(default=one.default, description=text))
+    return create_model("SeedSpec", __base__=_Seed, __doc__=_Seed.__doc__, **fields)
+
+
+if TYPE_CHECKING:
+    SeedSpec = _Seed
+else:
+    SeedSpec = _seed_model()
+#: Parameters that are in every fingerprint; those of other methods are in those of their own taggers.
+_FIRST_PARAMETERS = ("window_rows", "window_cols", "edge", "no_hit")
 
 
 class CropSpec(Spec):
@@ -180,10 +213,11 @@ class TaggerSpec(Spec):
     @model_validator(mode="after")
     def _consistent(self) -> TaggerSpec:
         faults = []
-        if (self.seed.method == _EB_SEED) != (self.crop.frame == "EB"):
-            faults.append(f"crop.frame must be EB for seed.method {_EB_SEED}, ECAL for {_JET_SEED}")
-        if self.seed.method == _EB_SEED and self.objects.eta_max > BARREL_ETA:
-            faults.append(f"objects.eta_max must be at most {BARREL_ETA}, the end of the barrel")
+        seed, method = self.seed.definition, self.seed.method
+        if self.crop.frame != seed.frame:
+            faults.append(f"crop.frame must be {seed.frame} for seed.method {method}")
+        if self.objects.eta_max > seed.eta_limit:
+            faults.append(f"objects.eta_max must be at most {seed.eta_limit} for seed.method {method}")
         columns = [column for output in self.outputs for column in output.columns]
         if len(set(columns)) != len(columns):
             faults.append(f"outputs: column names must differ: {', '.join(columns)}")
@@ -212,14 +246,13 @@ class TaggerSpec(Spec):
     @property
     def frame_module(self) -> str:
         """CMSSW module that cuts the crops, a stage of timing tables."""
-        return "EGFrameProducer" if self.seed.method == _EB_SEED else "JetFrameProducer"
+        return self.seed.definition.module
 
     def columns(self) -> Columns:
         """Return the tables and columns that a format must read for this tagger."""
-        seed = "EB_energy" if self.seed.method == _EB_SEED else "HBHE_energy"
         needed: dict[str, frozenset[str]] = {}
-        for layer in (seed, *(channel.layer for channel in self.channels)):
-            for table, names in columns_of(layer, self.fill_options).items():
+        for layer in (self.seed.definition.layer, *(LAYERS[channel.layer] for channel in self.channels)):
+            for table, names in self.fill_options.needed(layer.columns).items():
                 needed[table] = needed.get(table, frozenset()) | names
         return needed | {kind: frozenset(OBJECT_COLUMNS) for kind in self.objects.kinds}
 
@@ -227,6 +260,8 @@ class TaggerSpec(Spec):
         """Return all that decides a number, as plain JSON values: the source of the fingerprint."""
         content = self.model_dump(mode="json", exclude={"description", "tolerance", "chunk_events", "batch"})
         del content["model"]["path"]
+        decides = {"method", *_FIRST_PARAMETERS, *self.seed.definition.parameters}
+        content["seed"] = {key: value for key, value in content["seed"].items() if key in decides}
         return content | {"imaging_version": IMAGING_VERSION, "geometry": GEOMETRY}
 
     def fingerprint(self) -> str:

@@ -33,7 +33,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     **{name: (f"{name}Hit",) for name in TRACKER_LAYERS},
 }
 #: Column of a table without objects -> names it may have after the prefix, best first.
-SYNONYMS = {"d0": ("dxy", "d0")}
+SYNONYMS = {"pt": ("pt", "et"), "d0": ("dxy", "d0")}
 NUMBERS = {"run": ("run", "u4"), "lumi": ("luminosityBlock", "u4"), "event": ("event", "u8")}
 NO_QUALITY = (
     "The tagger asks for high-purity tracks and this ntuple has no track quality; if it holds selected "

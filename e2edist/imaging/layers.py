@@ -69,6 +69,12 @@ class FillOptions:
     track_quality: int = 4
     endcap_factor: float = 1.0
 
+    def needed(self, columns: Columns) -> Columns:
+        """Return which of a layer's columns are read: no track quality where all tracks are taken."""
+        if self.track_quality or "tracks" not in columns:
+            return columns
+        return {**columns, "tracks": columns["tracks"] - {"quality"}}
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -237,11 +243,3 @@ LAYERS.update({name: _tracker_layer(name) for name in TRACKER_LAYERS})
 def fill(batch: EventBatch, name: str, options: FillOptions) -> Hits:
     """Return the sparse frames of layer `name` for all events of `batch`."""
     return LAYERS[name].make(batch, options)
-
-
-def columns_of(name: str, options: FillOptions) -> Columns:
-    """Return the tables and columns that layer `name` needs; no track quality where all tracks are taken."""
-    needed = LAYERS[name].columns
-    if options.track_quality or "tracks" not in needed:
-        return needed
-    return {"tracks": needed["tracks"] - {"quality"}}

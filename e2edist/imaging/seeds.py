@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from math import isfinite
+from typing import TypeAlias
 
 import numpy as np
 
 from ._numba import Scalar, kernel
 from .detid import tower_column
 from .event_batch import Array
-from .geometry import EB_FIRST_ROW, eta_row, phi_column, tower_at
-from .layers import Hits
+from .geometry import BARREL_ETA, EB_FIRST_ROW, eta_row, phi_column, tower_at
+from .layers import LAYERS, Hits, Layer, hbhe_depth1
+
+#: (event int32, eta float32, phi float32), each of shape (objects,), in radians.
+Directions: TypeAlias = tuple[Array, Array, Array]
 
 #: What can become of an object; the index is the code in `Seeds.status`.
 STATUSES = ("ok", "nan", "pt", "eta", "no_hit", "seed_eta", "edge")
@@ -90,7 +95,7 @@ def _hottest_in_window(
 def _seed_eb(
     frame: tuple[Array, Array, Array],
     offsets: Array,
-    objects: tuple[Array, Array, Array],
+    objects: Directions,
     status: Array,
     size: tuple[int, int],
 ) -> tuple[Array, Array]:
@@ -109,13 +114,8 @@ def _seed_eb(
     return row, col
 
 
-def seed_eb(
-    energy: Hits,
-    objects: tuple[Array, Array, Array],
-    status: Array,
-    size: tuple[int, int],
-    *,
-    drop_edge: bool,
+def eb_hottest(
+    energy: Hits, objects: Directions, status: Array, *, window_rows: int, window_cols: int, edge: str
 ) -> Seeds:
     """Take the hottest EB crystal round each object as the centre of its crop.
 
@@ -126,18 +126,18 @@ def seed_eb(
     ----------
     energy : Hits
         EB_energy frames.
-    objects : (event int32, eta float32, phi float32), each shape (objects,)
-        Radians; only objects with status 0 are looked at.
+    objects : Directions
+        Only objects with status 0 are looked at.
     status : int8, shape (objects,)
         From `cut_objects`; not changed.
-    size : (int, int)
+    window_rows, window_cols : int
         Window in crystals, odd numbers, centred on the crystal at the object's (eta, phi).
-    drop_edge : bool
-        Whether seeds in EB rows < 15 or > 153 are rejected, as the training ntuples did.
+    edge : "pad" or "drop"
+        Whether seeds in EB rows < 15 or > 153 are kept, or rejected as the training ntuples did.
     """
-    status = status.copy()
+    status, size = status.copy(), (window_rows, window_cols)
     row, col = _seed_eb((energy.row, energy.col, energy.value), energy.offsets, objects, status, size)
-    if drop_edge:
+    if edge == "drop":
         outside = (row < EDGE_ROWS[0]) | (row > EDGE_ROWS[1])
         status[(status == OK) & outside] = EDGE
     return Seeds(status, row, col)
@@ -169,7 +169,7 @@ def _hottest_tower(
 def _seed_jet(
     frame: tuple[Array, Array, Array],
     offsets: Array,
-    objects: tuple[Array, Array, Array],
+    objects: Directions,
     status: Array,
     keep_empty: bool,
 ) -> tuple[Array, Array]:
@@ -192,7 +192,7 @@ def _seed_jet(
     return row, col
 
 
-def seed_jet(depth1: Hits, objects: tuple[Array, Array, Array], status: Array, *, keep_empty: bool) -> Seeds:
+def hcal_tower(depth1: Hits, objects: Directions, status: Array, *, no_hit: str) -> Seeds:
     """Take the hottest depth-1 HCAL tower round each jet axis as the centre of its crop.
 
     Parameters
@@ -200,12 +200,112 @@ def seed_jet(depth1: Hits, objects: tuple[Array, Array, Array], status: Array, *
     depth1 : Hits
         From `layers.hbhe_depth1`.
     objects, status
-        As in `seed_eb`, for jets with |eta| < 3.
-    keep_empty : bool
-        Without any depth-1 hit in the 7x7 towers: centre on the jet axis, as the reference's C++ does
-        (True), or reject the jet as no_hit (False).
+        As in `eb_hottest`, for jets with |eta| < 3.
+    no_hit : "axis" or "reject"
+        Without any depth-1 hit in the 7x7 towers: centre on the jet axis, as the reference's C++ does, or
+        reject the jet as no_hit.
     """
     status = status.copy()
     frame = (depth1.row, depth1.col, depth1.value)
-    row, col = _seed_jet(frame, depth1.offsets, objects, status, keep_empty)
+    row, col = _seed_jet(frame, depth1.offsets, objects, status, no_hit == "axis")
     return Seeds(status, row, col)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a seed method, a key of ``[seed]`` in tagger files.
+
+    Attributes
+    ----------
+    default : int, float or str
+        Its type is that of the values.
+    meaning : str
+        What it does, with its unit.
+    choices : tuple of str
+        The texts that it may be.
+    least, most : int or float, optional
+        Limits of a number, which may be equal to them.
+    odd : bool
+        Whether a number must be odd.
+    """
+
+    default: float | str
+    meaning: str
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+    odd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeedMethod:
+    """A way to find the centres of crops.
+
+    Attributes
+    ----------
+    meaning : str
+        What it takes as the centre.
+    find : callable
+        ``find(hits, objects, status, **parameters) -> Seeds``; `hits` are those of `layer`, for all events.
+    layer : Layer
+        What it looks at; one of `LAYERS` is made once for seeds and channels.
+    frame : str
+        Frame that crops round its centres are cut from: EB (170x360) or ECAL (280x360).
+    module : str
+        CMSSW's module that makes such crops, a stage of timing tables.
+    eta_limit : float
+        Largest ``objects.eta_max`` that it can work with.
+    closed : bool
+        Whether an object at ``|eta| == eta_max`` is kept.
+    parameters : mapping of str to Parameter
+        Its keys of ``[seed]``; methods that share a key share the `Parameter`.
+    """
+
+    meaning: str
+    find: Callable[..., Seeds]
+    layer: Layer
+    frame: str
+    module: str
+    eta_limit: float
+    closed: bool = False
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+
+_DEPTH1 = Layer("towers", {"HBHE": frozenset({"detid", "energy"})}, lambda batch, _: hbhe_depth1(batch))
+
+#: Every seed method that a tagger may name.
+SEED_METHODS: dict[str, SeedMethod] = {
+    "eb_hottest": SeedMethod(
+        "hottest crystal of the barrel",
+        eb_hottest,
+        LAYERS["EB_energy"],
+        frame="EB",
+        module="EGFrameProducer",
+        eta_limit=BARREL_ETA,
+        closed=True,
+        parameters={
+            "window_rows": Parameter(
+                7, "rows of the search window round the object, odd", least=1, most=169, odd=True
+            ),
+            "window_cols": Parameter(13, "columns of the search window, odd", least=1, most=359, odd=True),
+            "edge": Parameter(
+                "pad", "seeds in rows < 15 or > 153 are zero-padded, or rejected", choices=("pad", "drop")
+            ),
+        },
+    ),
+    "hcal_tower": SeedMethod(
+        "hottest depth-1 tower",
+        hcal_tower,
+        _DEPTH1,
+        frame="ECAL",
+        module="JetFrameProducer",
+        eta_limit=3.0,
+        parameters={
+            "no_hit": Parameter(
+                "axis",
+                "no depth-1 hit round the axis: centre on the axis, as the reference's code, or reject",
+                choices=("axis", "reject"),
+            ),
+        },
+    ),
+}

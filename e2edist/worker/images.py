@@ -12,10 +12,11 @@ from e2edist.imaging.crops import Crops, Normalisation, Window, cut
 from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, Array, Columns, EventBatch, Ragged
 from e2edist.imaging.layers import Hits
 from e2edist.imaging.objects import Objects, collect
-from e2edist.imaging.seeds import OK, Seeds, cut_objects, seed_eb, seed_jet
+from e2edist.imaging.seeds import OK, Seeds, cut_objects
 from e2edist.imaging.select_events import select
 
-_DEPTH1 = "HBHE_depth1"
+#: Key of the frames that seeds are looked for in.
+_SEED = "seed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Images:
 def find_candidates(batch: EventBatch, tagger: TaggerSpec) -> Candidates:
     """Return all objects of `batch` and what the kinematic cuts say of them."""
     objects = collect(batch, tagger.objects.kinds)
-    cuts = (tagger.objects.pt_min, tagger.objects.eta_max, tagger.seed.method == "eb_hottest")
+    cuts = (tagger.objects.pt_min, tagger.objects.eta_max, tagger.seed.definition.closed)
     return Candidates(objects, cut_objects(objects["pt"], objects["eta"], objects["phi"], *cuts))
 
 
@@ -76,11 +77,9 @@ def make_frames(batch: EventBatch, candidates: Candidates, tagger: TaggerSpec) -
         name: layers.fill(batch, name, tagger.fill_options)
         for name in dict.fromkeys(channel.layer for channel in tagger.channels)
     }
-    if tagger.seed.method == "hcal_tower":
-        frames[_DEPTH1] = layers.hbhe_depth1(batch)
-    elif "EB_energy" not in frames:
-        frames["EB_energy"] = layers.fill(batch, "EB_energy", tagger.fill_options)
-    return frames
+    seed = tagger.seed.definition.layer
+    same = [hits for name, hits in frames.items() if layers.LAYERS[name] is seed]
+    return frames | {_SEED: same[0] if same else seed.make(batch, tagger.fill_options)}
 
 
 def cut_images(candidates: Candidates, frames: dict[str, Hits], tagger: TaggerSpec) -> Images:
@@ -99,14 +98,9 @@ def make_images(batch: EventBatch, tagger: TaggerSpec) -> Images:
 
 
 def _find_seeds(candidates: Candidates, frames: dict[str, Hits], tagger: TaggerSpec) -> Seeds:
-    spec, objects = tagger.seed, candidates.objects
-    places = (objects.event, objects["eta"], objects["phi"])
-    if spec.method == "eb_hottest":
-        window = (spec.window_rows, spec.window_cols)
-        drop_edge = spec.edge == "drop"
-        return seed_eb(frames["EB_energy"], places, candidates.status, window, drop_edge=drop_edge)
-    keep_empty = spec.no_hit == "axis"
-    return seed_jet(frames[_DEPTH1], places, candidates.status, keep_empty=keep_empty)
+    objects, seed = candidates.objects, tagger.seed
+    directions = (objects.event, objects["eta"], objects["phi"])
+    return seed.definition.find(frames[_SEED], directions, candidates.status, **seed.parameters)
 
 
 def normalisation(tagger: TaggerSpec) -> Normalisation:

@@ -9,7 +9,7 @@ from e2edist.formats import open_events
 from e2edist.imaging.crops import Normalisation, Window, cut, dense, frame, upsample
 from e2edist.imaging.event_batch import EventBatch, Ragged
 from e2edist.imaging.layers import FillOptions, fill, hbhe_depth1
-from e2edist.imaging.seeds import STATUSES, cut_objects, seed_eb, seed_jet
+from e2edist.imaging.seeds import STATUSES, cut_objects, eb_hottest, hcal_tower
 
 EVENTS = 659
 GOOD = FillOptions(track_quality=4)
@@ -154,18 +154,19 @@ def test_tracker_counts_equal_oracle(batch):
     assert_frames(stand_in, "BPIX1", GOOD, lambda b, e: oracle.hit_counts(b, e, "BPIX1"))
 
 
-def eg_seeds(batch, kind, size=(7, 13), *, drop_edge=False):
+def eg_seeds(batch, kind, size=(7, 13), *, edge="pad"):
     table = batch[kind]
     status = cut_objects(table["pt"], table["eta"], table["phi"], 10.0, 1.44, True)
     objects = (table.events(), table["eta"], table["phi"])
-    return seed_eb(fill(batch, "EB_energy", GOOD), objects, status, size, drop_edge=drop_edge)
+    frame, window = fill(batch, "EB_energy", GOOD), {"window_rows": size[0], "window_cols": size[1]}
+    return eb_hottest(frame, objects, status, **window, edge=edge)
 
 
 def jet_seeds(batch, *, keep_empty=False):
     table = batch["jet"]
     status = cut_objects(table["pt"], table["eta"], table["phi"], 35.0, 2.4, False)
     objects = (table.events(), table["eta"], table["phi"])
-    return seed_jet(hbhe_depth1(batch), objects, status, keep_empty=keep_empty)
+    return hcal_tower(hbhe_depth1(batch), objects, status, no_hit="axis" if keep_empty else "reject")
 
 
 def assert_seeds(batch, kind, seeds, expected):
@@ -187,7 +188,7 @@ def assert_seeds(batch, kind, seeds, expected):
     ("window", "edge"), [((7, 13), "pad"), ((7, 13), "drop"), ((3, 3), "pad"), ((31, 31), "drop")]
 )
 def test_egamma_seeds_equal_oracle(batch, kind, window, edge):
-    seeds = eg_seeds(batch, kind, window, drop_edge=edge == "drop")
+    seeds = eg_seeds(batch, kind, window, edge=edge)
     assert_seeds(batch, kind, seeds, lambda b, e, o: oracle.egamma_seed(b, e, o, window=window, edge=edge))
 
 

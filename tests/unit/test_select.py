@@ -50,8 +50,7 @@ def test_images_are_those_of_frames_of_all_events(tmp_path, name):
     assert 0 < len(passed) < batch.events
     frames = make_frames(batch, candidates, tagger)
     whole = {key: layers.fill(batch, key, tagger.fill_options) for key in frames if key in layers.LAYERS}
-    if "HBHE_depth1" in frames:
-        whole["HBHE_depth1"] = layers.hbhe_depth1(batch)
+    whole["seed"] = tagger.seed.definition.layer.make(batch, tagger.fill_options)
     ours, theirs = cut_images(candidates, frames, tagger), cut_images(candidates, whole, tagger)
     np.testing.assert_array_equal(ours.seeds.status, theirs.seeds.status)
     for field in ("offsets", "pixel", "value"):
