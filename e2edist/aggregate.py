@@ -40,6 +40,25 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--file-mib", type=float, default=256.0, metavar="MIB", help="size of a file (default: 256)"
     )
+    _add_tables(p)
+    p.add_argument("--partial", action="store_true", help="some groups of submit --group may be missing")
+    p.add_argument(
+        "--max-bad-fraction",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="fraction of events that may be given up (default: 0)",
+    )
+    p.add_argument("--verify", action="store_true", help="only check, write nothing")
+    p.add_argument(
+        "--discard",
+        action="store_true",
+        help="with --verify: remove damaged and foreign parts; submit makes them again",
+    )
+    return p
+
+
+def _add_tables(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--dataset",
         action="append",
@@ -61,21 +80,6 @@ def parser() -> argparse.ArgumentParser:
         const="rntuple",
         help="the same as an RNTuple",
     )
-    p.add_argument("--partial", action="store_true", help="some groups of submit --group may be missing")
-    p.add_argument(
-        "--max-bad-fraction",
-        type=float,
-        default=0.0,
-        metavar="X",
-        help="fraction of events that may be given up (default: 0)",
-    )
-    p.add_argument("--verify", action="store_true", help="only check, write nothing")
-    p.add_argument(
-        "--discard",
-        action="store_true",
-        help="with --verify: remove damaged and foreign parts; submit makes them again",
-    )
-    return p
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from e2edist.accounting.forecast import Choice
     from e2edist.accounting.progress import Progress
-    from e2edist.campaign.run import Campaign
+    from e2edist.campaign.run import Campaign, RunResult
     from e2edist.cli.signals import Signals
     from e2edist.pools import Pool
 
@@ -52,10 +53,8 @@ def estimate(
     """
     pools = campaign.site.pools
     facts = {name: facts_of(spec, jobs=is_batch(spec.kind)) for name, spec in pools.items()}
-    (watch, ready), sampler = (
-        callbacks,
-        Sampler(signals.stop, enough_chunks(facts), _PATIENCE_S, time.monotonic()),
-    )
+    watch, ready = callbacks
+    sampler = Sampler(signals.stop, enough_chunks(facts), _PATIENCE_S, time.monotonic())
     before = time.time()
 
     def look(progress: Progress) -> None:
@@ -67,23 +66,44 @@ def estimate(
     if signals.received:
         console.print(kept_message(campaign, result))
         return INTERRUPTED
-    receipts = result.ledger.done.values()
+    choices, notes = _extrapolate(campaign, result, facts, before, sampler.start_s)
+    print_forecast(console, choices, notes)
+    left = campaign.plan.events - result.ledger.events_done
+    emit(
+        {"what": "estimate", "events_left": left, "choices": [asdict(one) for one in choices], "notes": notes}
+    )
+    return 0
+
+
+def _extrapolate(
+    campaign: Campaign,
+    result: RunResult,
+    facts: dict[str, dict[str, Any]],
+    before: float,
+    start_s: float,
+) -> tuple[list[Choice], list[str]]:
+    """Return what the rest would take for several numbers of jobs, and notes for people.
+
+    Parameters
+    ----------
+    facts : dict
+        Of each pool (`facts_of`).
+    before : float
+        When this run began, seconds since 1970: its own chunks are the best sample.
+    start_s : float
+        Seconds until the first worker.
+    """
+    pools, receipts = campaign.site.pools, result.ledger.done.values()
     measured = measure_pools(one for one in receipts if one.started >= before) or measure_pools(receipts)
     if not measured:
         raise CampaignError(str(campaign.folder), "no chunk was done to estimate from", "See submit.log.")
     jobs = {name: -(-(spec.workers or 1) // facts[name]["workers"]) for name, spec in pools.items()}
     left = campaign.plan.events - result.ledger.events_done
-    choices = forecast(measured, facts, jobs, left, sampler.start_s)
     notes = [f"{left:,} of {campaign.plan.events:,} events are left; what was done is kept: submit resumes."]
     notes += [
         f"pool {name}: no worker came, so nothing is known of it" for name in pools if name not in measured
     ]
-    notes += _queues(campaign)
-    print_forecast(console, choices, notes)
-    emit(
-        {"what": "estimate", "events_left": left, "choices": [asdict(one) for one in choices], "notes": notes}
-    )
-    return 0
+    return forecast(measured, facts, jobs, left, start_s), notes + _queues(campaign)
 
 
 def _queues(campaign: Campaign) -> list[str]:
