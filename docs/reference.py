@@ -27,7 +27,8 @@ from e2edist.formats import edm, hits
 from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
 from e2edist.imaging.layers import LAYERS
 from e2edist.imaging.seeds import STATUSES
-from e2edist.records import losses, parts
+from e2edist.records import losses
+from e2edist.records.part_columns import PART_COLUMNS
 from e2edist.tuning.profile import Profile
 
 HERE = Path(__file__).parent
@@ -220,9 +221,7 @@ def tables_page():
     text += table(("layer", "grid", "made from"), layers)
     text += "\n## Input tables\n\nWhat a format must give for them: table, columns, numpy dtypes.\n\n"
     text += table(("table", "columns"), inputs)
-    text += "\n## Output columns\n\nOf `predictions/*.parquet`; scores follow.\n\n" + columns_of(
-        parts, "COLUMNS"
-    )
+    text += "\n## Output columns\n\nOf `predictions/*.parquet`; scores follow.\n\n" + part_columns_table()
     text += (
         "\n## Object statuses\n\nOf the column `status`; the number is that of friend trees, where kinds are "
     )
@@ -264,6 +263,15 @@ def columns_of(module, name):
         (place,) = (k.lineno for k in node.value.keys if k.value == key)
         shown = str(kind.value_type if "dictionary" in str(kind) else kind)
         rows.append((f"`{key}`", shown, lines[place - 1].partition("  # ")[2]))
+    return table(("column", "type", "meaning"), rows)
+
+
+def part_columns_table():
+    """Return the columns of the results."""
+    rows = []
+    for name, column in PART_COLUMNS.items():
+        shown = str(column.type.value_type if "dictionary" in str(column.type) else column.type)
+        rows.append((f"`{name}`", shown, column.meaning))
     return table(("column", "type", "meaning"), rows)
 
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from e2edist.errors import OutputError
 from e2edist.records.folder import AggregatedFolder
 from e2edist.records.parts import RECEIPT, parquet_file, parquet_writer, read_footer, read_part
-from e2edist.records.row_order import in_order
+from e2edist.records.row_order import KEY, in_order
 from e2edist.records.verify import Part
 from e2edist.storage.publish import publish, sweep
 
@@ -31,7 +31,7 @@ from .merge import FinishedCampaign
 _NAME = "part-{:05d}.parquet"
 #: Rows that are written at a time.
 _ROW_GROUP = 500_000
-_ORDER = ("uuid", "entry", "kind", "object")
+_ORDER = ("uuid", *KEY)
 
 
 @dataclass(frozen=True, slots=True)

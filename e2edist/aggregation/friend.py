@@ -23,6 +23,7 @@ from e2edist.imaging.event_batch import OBJECT_KINDS
 from e2edist.imaging.seeds import STATUSES
 from e2edist.records.chunk import chunk_id
 from e2edist.records.folder import AggregatedFolder
+from e2edist.records.part_columns import PART_COLUMNS
 from e2edist.records.plan import PlannedFile
 from e2edist.records.verify import Part
 from e2edist.storage.publish import cut_name, publish, sweep
@@ -37,7 +38,7 @@ ORIGIN = "e2edist"
 _LONGEST_STEM = 200
 #: Entries that are written at a time; few and large ones read fast.
 _BLOCK = 200_000
-_LEFT_OUT = {"uuid", "entry", "run", "lumi", "event", "label", "seed_row", "seed_col"}
+_LEFT_OUT = {name for name, column in PART_COLUMNS.items() if not column.in_friends}
 _CODES = {"kind": OBJECT_KINDS, "status": STATUSES}
 Kind = Literal["ttree", "rntuple"]
 

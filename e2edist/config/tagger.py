@@ -27,7 +27,7 @@ from ._toml import Spec, parse, read_toml
 from .model_files import model_files
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-#: Columns that every part has (`e2edist.records.parts.COLUMNS`): no score may take their names.
+#: Columns that every part has (`e2edist.records.part_columns`): no score may take their names.
 RESERVED = frozenset(
     {"uuid", "entry", "run", "lumi", "event", "kind", "object", "seed_row", "seed_col", "status"}
     | OBJECT_COLUMNS.keys()

@@ -29,25 +29,6 @@ RECEIPT = "e2edist"
 #: Of a Parquet file: the length of its footer, and the word at its end.
 _TAIL, _MAGIC = 8, b"PAR1"
 _REMAKE = "Remove it: the next submit makes it again."
-_TEXT = pa.dictionary(pa.int32(), pa.string())
-
-#: The columns that every part has, scores follow. (uuid, entry, kind, object) is the key of a row.
-COLUMNS: dict[str, pa.DataType] = {
-    "uuid": _TEXT,  # of the input file
-    "entry": pa.int64(),  # in the tree
-    "run": pa.uint32(),  # null where the file hasn't it in readable form
-    "lumi": pa.uint32(),
-    "event": pa.uint64(),
-    "kind": _TEXT,  # photon, electron, jet
-    "object": pa.int32(),  # index in its collection
-    "pt": pa.float32(),  # GeV
-    "eta": pa.float32(),
-    "phi": pa.float32(),  # radians
-    "label": pa.int32(),  # truth, null where unknown
-    "seed_row": pa.int16(),  # pixel on the EB grid (e/gamma) or the stitched grid (jets)
-    "seed_col": pa.int16(),  # null where there is no seed
-    "status": _TEXT,  # ok, or why there is no image; then the scores are null
-}
 
 
 class UnreadableError(OutputError):

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, Array, EventBatch
 from e2edist.imaging.seeds import STATUSES
-from e2edist.records.parts import COLUMNS
+from e2edist.records.part_columns import PART_COLUMNS
 
 from .images import Images
 
@@ -36,7 +36,7 @@ def make_table(
     Returns
     -------
     pyarrow.Table
-        Columns of `COLUMNS`, then the scores; rows in the order of the objects.
+        Columns of `PART_COLUMNS`, then the scores; rows in the order of the objects.
     """
     objects, seeds, ok = images.objects, images.seeds, images.accepted
     seeded = seeds.row >= 0
@@ -56,7 +56,7 @@ def make_table(
         "seed_col": pa.array(seeds.col, mask=~seeded),
         "status": _words(seeds.status, STATUSES),
     }
-    columns = {name: _typed(found[name], kind, len(objects)) for name, kind in COLUMNS.items()}
+    columns = {name: _typed(found[name], column.type, len(objects)) for name, column in PART_COLUMNS.items()}
     for name, dtype in dtypes.items():
         values = np.zeros(len(objects), dtype)
         values[ok] = scores[name]

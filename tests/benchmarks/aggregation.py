@@ -23,7 +23,8 @@ from simulated import make_plan, make_receipt
 
 from e2edist.records.chunk import Chunk
 from e2edist.records.folder import CampaignFolder
-from e2edist.records.parts import COLUMNS, write_part
+from e2edist.records.part_columns import PART_COLUMNS
+from e2edist.records.parts import write_part
 from e2edist.records.plan import Plan
 
 
@@ -37,7 +38,8 @@ def rows_of(chunk: Chunk, rows: int) -> pa.Table:
     found |= {"entry": pa.array(entry), "object": pa.array(np.arange(rows, dtype=np.int32))}
     numbers = {n: pa.array(rng.random(rows, np.float32)) for n in ("pt", "eta", "phi")}
     columns = {
-        name: (found | numbers).get(name, pa.nulls(rows, kind)).cast(kind) for name, kind in COLUMNS.items()
+        name: (found | numbers).get(name, pa.nulls(rows, column.type)).cast(column.type)
+        for name, column in PART_COLUMNS.items()
     }
     return pa.table(columns | {"score": pa.array(rng.random(rows, np.float32))})
 

@@ -35,7 +35,8 @@ from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import prepare_folder
 from e2edist.records.ledger import open_ledger
 from e2edist.records.ledger_lines import done_line
-from e2edist.records.parts import COLUMNS, RECEIPT, write_part
+from e2edist.records.part_columns import PART_COLUMNS
+from e2edist.records.parts import RECEIPT, write_part
 from e2edist.records.plan import Plan, PlannedFile, read_plan
 from e2edist.records.receipt import add_times
 from e2edist.storage.staging import InputOptions
@@ -312,8 +313,8 @@ def test_a_part_has_the_columns_of_all_parts_in_order_then_the_scores(small, tmp
     run_all(tagger, make_plan(tagger, [url]).with_chunks(50).chunks(), tmp_path)
     (path,) = CampaignFolder(tmp_path).predictions.glob("*.parquet")
     schema = pq.read_schema(path)
-    assert schema.names == [*COLUMNS, "photon"]
-    assert [schema.field(name).type for name in COLUMNS] == list(COLUMNS.values())
+    assert schema.names == [*PART_COLUMNS, "photon"]
+    assert [schema.field(name).type for name in PART_COLUMNS] == [c.type for c in PART_COLUMNS.values()]
     assert schema.field("photon").type == pa.float32()
 
 

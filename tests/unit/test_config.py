@@ -16,7 +16,7 @@ from e2edist.config.dask_table import _flat, _put, defaults
 from e2edist.config.site import SiteSpec, load_site, site_folder
 from e2edist.config.tagger import RESERVED, TaggerSpec, load_tagger, packaged
 from e2edist.errors import E2EError, InputError, ModelError, SpecError, UnknownNameError
-from e2edist.records.parts import COLUMNS
+from e2edist.records.part_columns import PART_COLUMNS
 from e2edist.reporting.scaling import read_scaling
 
 SHA = "0123456789abcdef" * 4
@@ -235,7 +235,7 @@ def test_a_score_can_not_take_the_name_of_a_column_that_every_part_has(column):
 
 
 def test_the_reserved_names_are_the_columns_of_a_part():
-    assert set(COLUMNS) == RESERVED
+    assert set(PART_COLUMNS) == RESERVED
 
 
 def test_a_file_that_is_not_toml_is_named_with_line_and_column(tmp_path):

@@ -14,8 +14,8 @@ import pytest
 from receipts import make_receipt
 
 from e2edist.errors import OutputError
+from e2edist.records.part_columns import PART_COLUMNS
 from e2edist.records.parts import (
-    COLUMNS,
     RECEIPT,
     checksum,
     footer_crc,
@@ -269,7 +269,13 @@ def test_a_part_written_twice_is_the_second_and_one_file(tmp_path):
 # ---- verifying
 
 #: A column of every type that a part can have, scores of all kinds included, with nulls.
-TYPES = [*COLUMNS.values(), pa.bool_(), pa.int64(), pa.float32(), pa.float64()]
+TYPES = [
+    *(column.type for column in PART_COLUMNS.values()),
+    pa.bool_(),
+    pa.int64(),
+    pa.float32(),
+    pa.float64(),
+]
 
 
 def table_of_all_types(rows):
