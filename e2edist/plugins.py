@@ -1,7 +1,8 @@
 """Plug-ins: one module a file, the file name is the plug-in's name.
 
 A format, engine or pool is a module in its package's folder, or a module of another package that is
-announced as an entry point of the group ``e2edist.<package>``. Listing imports nothing.
+announced as an entry point of the group ``e2edist.<package>``. Listing imports nothing. The module
+``api`` of such a package is no plug-in: it has what plug-ins import.
 
 What a plug-in raises that is no `E2EError` is a bug (see `as_bug`), unless the system raised it.
 """
@@ -39,7 +40,9 @@ def find(group: str) -> dict[str, str]:
 def _ours(group: str) -> dict[str, str]:
     package = import_module(f"e2edist.{group}")
     names = [module.name for module in pkgutil.iter_modules(package.__path__)]
-    return {name: f"{package.__name__}.{name}" for name in names if not name.startswith("_")}
+    return {
+        name: f"{package.__name__}.{name}" for name in names if not name.startswith("_") and name != "api"
+    }
 
 
 def load(group: str, name: str) -> ModuleType:

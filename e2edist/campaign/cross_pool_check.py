@@ -29,7 +29,7 @@ from e2edist.records.parts import read_columns
 from e2edist.records.receipt import Receipt
 from e2edist.worker.clock import Clock
 from e2edist.worker.images import make_images
-from e2edist.worker.run_chunk import context_of, read_chunk, score
+from e2edist.worker.run_chunk import context_of, read_chunk, score_images
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def rescore(key: str, chunk: Chunk, part: bytes) -> dict[str, float]:
 def _compare(key: str, chunk: Chunk, part: bytes) -> dict[str, float]:
     job = context_of(key)
     images = make_images(read_chunk(chunk, job), job.tagger)
-    _, scores = score(images, job, Clock())
+    _, scores = score_images(images, job, Clock())
     place = CampaignFolder(Path(job.folder)).part(chunk.id)
     before = pq.read_table(io.BytesIO(part), columns=[*scores]) if part else read_columns(place, [*scores])
     differences = {}

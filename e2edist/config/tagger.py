@@ -153,6 +153,8 @@ class ModelSpec(Spec):
     input: str = ""
     #: order of channels, rows and columns in the input
     layout: Literal["NCHW", "NHWC"] = "NCHW"
+    #: options of an engine that has such, which decide numbers: part of the fingerprint where they are given
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class OutputSpec(Spec):
@@ -262,6 +264,8 @@ class TaggerSpec(Spec):
         del content["model"]["path"]
         decides = {"method", *_FIRST_PARAMETERS, *self.seed.definition.parameters}
         content["seed"] = {key: value for key, value in content["seed"].items() if key in decides}
+        if not self.model.options:  # fingerprints are as they were before there were any
+            del content["model"]["options"]
         return content | {"imaging_version": IMAGING_VERSION, "geometry": GEOMETRY}
 
     def fingerprint(self) -> str:

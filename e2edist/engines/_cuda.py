@@ -1,6 +1,9 @@
 """NVIDIA's driver library by ctypes: what devices there are, and host memory that they can read at once.
 
-No Python package of CUDA is needed for it, and nothing is loaded before it is asked for.
+No Python package of CUDA is needed for it, and nothing is loaded before it is asked for. NVIDIA's
+management library (nvidia-ml-py) would not do: it counts the devices of the host, whatever
+CUDA_VISIBLE_DEVICES shows to this process, is not in containers that are started for computing only,
+and pins no memory.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ class Device:
     capability : int
         Compute capability, 80 for 8.0.
     driver : str
-        Release of the kernel module; empty where it is not told.
+        Release of the kernel module; empty where it is not known.
     cuda : int
         Newest CUDA that the driver runs, 12040 for 12.4.
     """

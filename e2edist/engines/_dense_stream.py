@@ -1,16 +1,13 @@
-"""Crops to any engine, as dense images: painted into one batch, run, wiped."""
+"""Crops to any engine as dense images: painted into one batch, run, wiped."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from e2edist.imaging.crops import Crops, Normalisation, blank, paint
 from e2edist.imaging.event_batch import Array
 
-if TYPE_CHECKING:
-    from . import Engine
-
+from .api import Engine
 
 #: Small images are painted several batches at a time, as many as a core's cache holds.
 _GROUP_BYTES = 1 << 20
@@ -21,25 +18,26 @@ class DenseStream:
 
     depth = 1
 
-    def __init__(self, engine: Engine, crops: Crops, rule: Normalisation) -> None:
-        self._engine, self._crops, self._rule = engine, crops, rule
-        one = 4 * crops.channels * crops.size**2
-        self._images = blank(max(1, _GROUP_BYTES // (one * engine.batch)) * engine.batch, crops, rule)
+    def __init__(self, engine: Engine, crops: Crops, normalisation: Normalisation) -> None:
+        self._engine, self._crops, self._normalisation = engine, crops, normalisation
+        image_bytes = 4 * crops.channels * crops.size**2
+        batches = max(1, _GROUP_BYTES // (image_bytes * engine.batch))
+        self._images = blank(batches * engine.batch, crops, normalisation)
         self._painted = (0, 0)
         self._loaded: deque[int] = deque()
-        self.sent = 0
+        self.bytes_sent = 0
 
     def load(self, start: int, stop: int) -> None:
         """Paint the crops start:stop, and those behind them that have room."""
         first, last = self._painted
         at = start - first
         if not (first <= start and stop <= last and at % self._engine.batch == 0):
-            paint(self._crops, first, last, self._rule, self._images, clear=True)
+            paint(self._crops, first, last, self._normalisation, self._images, clear=True)
             last = min(start + len(self._images), self._crops.objects)
-            paint(self._crops, start, last, self._rule, self._images)
+            paint(self._crops, start, last, self._normalisation, self._images)
             self._painted, at = (start, last), 0
         self._loaded.append(at)
-        self.sent += self._images[at : at + self._engine.batch].nbytes
+        self.bytes_sent += self._images[at : at + self._engine.batch].nbytes
 
     def result(self) -> dict[str, Array]:
         """Return their scores."""
@@ -47,4 +45,4 @@ class DenseStream:
         return self._engine.predict(self._images[at : at + self._engine.batch])
 
     def close(self) -> None:
-        """Do nothing: there is nothing to end."""
+        """Do nothing: nothing is held."""

@@ -1,6 +1,6 @@
 """Proof of device: what a model runs on, and why it can't run on what was asked for.
 
-ONNX Runtime falls back to the CPU with one line in a log (lessons.md); here that is an error with
+ONNX Runtime falls back to the CPU with one line in a log; here that is an error with
 its reason, found in the order in which things are missing: build, driver, device, libraries.
 """
 
@@ -30,13 +30,13 @@ _LIBRARIES = {
 _OLD_CARDS = "take onnxruntime-gpu 1.26 or older (CUDA 12)"
 
 
-def needs(release: str) -> tuple[int, int]:
+def build_requirements(release: str) -> tuple[int, int]:
     """Return the CUDA major and the oldest compute capability (75 for 7.5) of an onnxruntime-gpu release."""
     numbers = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
     return next(found for first, found in BUILDS.items() if numbers >= first)
 
 
-def refusal(provider: str, runtime: Any) -> tuple[str, str]:
+def why_unusable(provider: str, runtime: Any) -> tuple[str, str]:
     """Return why a GPU provider can't be used here, and what to do; empty texts if nothing is known.
 
     Parameters
@@ -52,10 +52,10 @@ def refusal(provider: str, runtime: Any) -> tuple[str, str]:
         if "" not in both:
             what = "onnxruntime and onnxruntime-gpu are both installed and break each other"
         return what, "Uninstall onnxruntime and install the extra [gpu] in place of [cpu]."
-    return _driver_refusal(runtime.__version__) or _library_refusal(provider, runtime) or ("", "")
+    return _driver_fault(runtime.__version__) or _library_fault(provider, runtime) or ("", "")
 
 
-def _driver_refusal(release: str) -> tuple[str, str] | None:
+def _driver_fault(release: str) -> tuple[str, str] | None:
     try:
         device = _cuda.find_device()
     except _cuda.DriverError as error:
@@ -69,7 +69,7 @@ def _driver_refusal(release: str) -> tuple[str, str] | None:
             return what, "Start the container with its GPU option (--nv, --gpus, --module=gpu)."
         what = f"no NVIDIA driver on this machine: {_cuda.LIBRARY} can't be loaded"
         return what, 'Run on a node with a GPU, or set provider = "cpu" in the site file.'
-    major, oldest = needs(release)
+    major, oldest = build_requirements(release)
     have = f"{device.name} has compute capability {device.capability / 10}"
     if device.capability < oldest:
         todo = f"Older cards: {_OLD_CARDS}." if oldest > 60 else "Use another GPU."
@@ -81,7 +81,7 @@ def _driver_refusal(release: str) -> tuple[str, str] | None:
     return None
 
 
-def _library_refusal(provider: str, runtime: Any) -> tuple[str, str] | None:
+def _library_fault(provider: str, runtime: Any) -> tuple[str, str] | None:
     preload(runtime)
     path = Path(runtime.__file__).parent / "capi" / _LIBRARIES[provider]
     try:
@@ -97,14 +97,14 @@ def _library_refusal(provider: str, runtime: Any) -> tuple[str, str] | None:
 
 
 def preload(runtime: Any) -> str:
-    """Load the CUDA and cuDNN libraries that pip installed; return what onnxruntime says about it."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.suppress(Exception):
+    """Load the CUDA and cuDNN libraries that pip installed; return what onnxruntime prints about it."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(Exception):
         runtime.preload_dlls()
-    return said.getvalue()
+    return printed.getvalue()
 
 
-def describe(provider: str, runtime: Any) -> dict[str, str]:
+def device_facts(provider: str, runtime: Any) -> dict[str, str]:
     """Return build, device, uuid and driver, for the receipt of each part."""
     facts = {"engine": f"onnxruntime {runtime.__version__}", "build": _build(runtime)}
     if provider == "CPUExecutionProvider":

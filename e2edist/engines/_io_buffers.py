@@ -7,7 +7,7 @@ copied before a run (staged). On the CPU the runtime reads the host's buffer whe
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
@@ -17,7 +17,7 @@ from e2edist.imaging.crops import Crops, Normalisation, paint
 from e2edist.imaging.event_batch import Array
 
 from ._cuda import page_aligned, pin
-from ._sparse_graph import PIXEL, VALUE, entries, fill_up, length, pack
+from ._sparse_graph import PIXEL, VALUE, entry_count, padded_length, write_lists
 
 #: Name -> (shape, dtype) of the inputs of a session.
 Inputs = Mapping[str, tuple[tuple[int, ...], str]]
@@ -30,14 +30,14 @@ class IOBuffers:
     ----------
     host : dict of str to array
         To be filled before `upload`; zeros at first.
-    dirty : (Crops, int, int), optional
-        What the buffers hold, for who wants them blank again.
+    painted : (Crops, int, int), optional
+        The crops that the buffers hold, for who wants them blank again.
     """
 
     def __init__(self, ort: Any, session: Any, inputs: Inputs, device: str, *, staged: bool) -> None:
         self._session, self._binding = session, session.io_binding()
         self.host = {name: page_aligned(shape, dtype) for name, (shape, dtype) in inputs.items()}
-        self.dirty: tuple[Crops, int, int] | None = None
+        self.painted: tuple[Crops, int, int] | None = None
         self._copies = []
         for name, array in self.host.items():
             if staged:
@@ -52,7 +52,7 @@ class IOBuffers:
             self._binding.bind_output(item.name, "cpu")
 
     def upload(self) -> None:
-        """Copy what was filled in to the device, while it may run what another slot holds."""
+        """Copy what was filled in to the device, which may run other buffers meanwhile."""
         for value, array in self._copies:
             value.update_inplace(array)
 
@@ -63,7 +63,7 @@ class IOBuffers:
 
 
 class BufferPool:
-    """The slots of an engine: one for each run that goes on at a time, kept for the next chunk.
+    """The buffers of an engine: as many as are in use at a time, kept for the next chunk.
 
     `device` is where the sessions have their inputs; `staged` whether these are copies of the host's.
     """
@@ -74,21 +74,21 @@ class BufferPool:
         self._free: dict[Any, list[IOBuffers]] = {}
         self._made, self._lock = 0, Lock()
 
-    def take(self, inputs: Inputs) -> IOBuffers:
-        """Return a slot with such inputs that nobody else has."""
+    def acquire(self, inputs: Inputs) -> IOBuffers:
+        """Return buffers for such inputs that nobody else has."""
         key = tuple(inputs.items())
         with self._lock:
-            if waiting := self._free.get(key):
-                return waiting.pop()
+            if free := self._free.get(key):
+                return free.pop()
             session = self._sessions[self._made % len(self._sessions)]
             self._made += 1
         return IOBuffers(self._ort, session, inputs, self._device, staged=self._staged)
 
-    def give(self, slot: IOBuffers) -> None:
-        """Take a slot back."""
-        key = tuple((name, (array.shape, array.dtype.name)) for name, array in slot.host.items())
+    def release(self, buffers: IOBuffers) -> None:
+        """Take buffers back."""
+        key = tuple((name, (array.shape, array.dtype.name)) for name, array in buffers.host.items())
         with self._lock:
-            self._free.setdefault(key, []).append(slot)
+            self._free.setdefault(key, []).append(buffers)
 
 
 class Loader(Protocol):
@@ -97,75 +97,76 @@ class Loader(Protocol):
     def inputs(self, start: int, stop: int) -> Inputs:
         """Return the shapes of the inputs for the crops start:stop."""
 
-    def fill(self, slot: IOBuffers, start: int, stop: int) -> int:
-        """Write the crops start:stop into a slot; return the bytes that go to the device."""
+    def fill(self, buffers: IOBuffers, start: int, stop: int) -> int:
+        """Write the crops start:stop into buffers; return the bytes that go to the device."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListLoader:
-    """Crops as lists of pixels, for a session with the graph of `_sparse` in front."""
+    """Crops as lists of pixels, for a session with the graph of `_sparse_graph` in front."""
 
     crops: Crops
-    rule: Normalisation
-    adds: bool
+    normalisation: Normalisation
     few: bool = False
 
     def inputs(self, start: int, stop: int) -> Inputs:
-        size = length(entries(self.crops, start, stop), few=self.few)
+        size = padded_length(entry_count(self.crops, start, stop), few=self.few)
         return {PIXEL: ((size,), "int32"), VALUE: ((size,), "float32")}
 
-    def fill(self, slot: IOBuffers, start: int, stop: int) -> int:
-        pixel, value = slot.host[PIXEL], slot.host[VALUE]
-        pack(self.crops, (start, stop), self.rule, pixel, value)
-        if not self.adds:
-            fill_up(pixel, value, entries(self.crops, start, stop))
+    def fill(self, buffers: IOBuffers, start: int, stop: int) -> int:
+        pixel, value = buffers.host[PIXEL], buffers.host[VALUE]
+        write_lists(self.crops, (start, stop), self.normalisation, pixel, value)
         return int(pixel.nbytes + value.nbytes)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLoader:
-    """Crops as dense images; a model that takes other floats than float32 gets them converted here."""
+    """Crops as dense images, for a session whose input `name` has this shape and takes float32."""
 
     crops: Crops
-    rule: Normalisation
+    normalisation: Normalisation
     name: str
     shape: tuple[int, ...]
 
     def inputs(self, start: int, stop: int) -> Inputs:  # noqa: ARG002
         return {self.name: (self.shape, "float32")}
 
-    def fill(self, slot: IOBuffers, start: int, stop: int) -> int:
-        image = slot.host[self.name]
-        if slot.dirty is None:
-            image[...] = self.rule.offset if self.rule.channels_last else self.rule.offset[:, None, None]
+    def fill(self, buffers: IOBuffers, start: int, stop: int) -> int:
+        images, rule = buffers.host[self.name], self.normalisation
+        if buffers.painted is None:
+            images[...] = rule.offset if rule.channels_last else rule.offset[:, None, None]
         else:
-            paint(*slot.dirty, self.rule, image, clear=True)
-        paint(self.crops, start, stop, self.rule, image)
-        slot.dirty = (self.crops, start, stop)
-        return int(image.nbytes)
+            paint(*buffers.painted, rule, images, clear=True)
+        paint(self.crops, start, stop, rule, images)
+        buffers.painted = (self.crops, start, stop)
+        return int(images.nbytes)
+
+
+#: Turns a call that runs a session into score columns.
+ScoresOf = Callable[[Callable[[], list[Array]]], dict[str, Array]]
 
 
 class BufferedStream:
-    """A `InferenceStream` over slots; with a depth of two the next batch is made while one runs."""
+    """An `InferenceStream` over buffers; with a depth of two the next batch is made while one runs."""
 
-    def __init__(self, rack: BufferPool, loader: Loader, answer: Any, depth: int) -> None:
-        self.depth, self.sent = depth, 0
-        self._rack, self._loader, self._answer = rack, loader, answer
+    def __init__(self, pool: BufferPool, loader: Loader, scores_of: ScoresOf, depth: int) -> None:
+        self.depth, self.bytes_sent = depth, 0
+        self._pool, self._loader, self._scores_of = pool, loader, scores_of
         self._runner = ThreadPoolExecutor(1) if depth > 1 else None
         self._loaded: deque[tuple[IOBuffers, Future[list[Array]] | None]] = deque()
 
     def load(self, start: int, stop: int) -> None:
-        """Make the inputs of the crops start:stop, and begin with them if there is a second slot."""
-        slot = self._rack.take(self._loader.inputs(start, stop))
-        self.sent += self._loader.fill(slot, start, stop)
-        slot.upload()
-        self._loaded.append((slot, self._runner.submit(slot.run) if self._runner else None))
+        """Make the inputs of the crops start:stop, and run them at once if there are second buffers."""
+        buffers = self._pool.acquire(self._loader.inputs(start, stop))
+        self.bytes_sent += self._loader.fill(buffers, start, stop)
+        buffers.upload()
+        self._loaded.append((buffers, self._runner.submit(buffers.run) if self._runner else None))
 
     def result(self) -> dict[str, Array]:
         """Return the score columns of the batch that was loaded first."""
-        slot, running = self._loaded.popleft()
-        scores: dict[str, Array] = self._answer(running.result if running else slot.run)
-        self._rack.give(slot)
+        buffers, running = self._loaded.popleft()
+        scores = self._scores_of(running.result if running else buffers.run)
+        self._pool.release(buffers)
         return scores
 
     def close(self) -> None:

@@ -11,6 +11,8 @@ from e2edist.config.tagger import RESERVED, OutputSpec, TaggerSpec
 from e2edist.errors import ModelError
 from e2edist.imaging.event_batch import Array
 
+from .api import image_shape
+
 _TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 
 
@@ -19,47 +21,49 @@ class ModelIO:
 
     Attributes
     ----------
-    name, dtype, fixed : str, str, int
-        Of the image input; `fixed` is the only batch that it takes, 0 if any.
-    fetch : list of str
+    name, dtype : str
+        Of the image input.
+    fixed_batch : int
+        The only batch that it takes, 0 if any.
+    output_names : list of str
         Names of the outputs that become columns.
     columns : dict of str to str
-        Column -> dtype; known after `learn`.
+        Column -> dtype; known after `name_columns`.
     """
 
     def __init__(self, tagger: TaggerSpec, session: Any) -> None:
         self._path, self._session = tagger.model.path, session
-        self.name, self.dtype, self.fixed = self._find_input(tagger)
+        self.name, self.dtype, self.fixed_batch = self._find_input(tagger)
         self._outputs = self._find_outputs(tagger.outputs)
-        self.fetch = [o if isinstance(o, str) else o.name for o in self._outputs]
+        self.output_names = [o if isinstance(o, str) else o.name for o in self._outputs]
         self._names: list[list[str]] = []
         self.columns: dict[str, str] = {}
         del self._session
 
-    def learn(self, answers: list[Any], batch: int) -> None:
+    def name_columns(self, outputs: list[Any], batch: int) -> None:
         """Name the columns after a first run, which tells how wide the outputs are."""
-        tables = self._tables(answers, batch)
+        tables = self._tables(outputs, batch)
         self._names = [self._name_columns(o, a) for o, a in zip(self._outputs, tables, strict=True)]
         self.columns = {
-            name: _column_dtype(output, answer)
-            for output, names, answer in zip(self._outputs, self._names, tables, strict=True)
+            name: _column_dtype(output, values)
+            for output, names, values in zip(self._outputs, self._names, tables, strict=True)
             for name in names
         }
         if len(self.columns) != sum(map(len, self._names)):
             raise ModelError(self._path, "two outputs give the same column", "Name them under [[outputs]].")
 
-    def scores(self, answers: list[Any], batch: int) -> dict[str, Array]:
-        """Return the score columns, each of shape (batch,), of the outputs `fetch`."""
+    def scores(self, outputs: list[Any], batch: int) -> dict[str, Array]:
+        """Return the score columns, each of shape (batch,), of the outputs `output_names`."""
         scores = {}
-        tables = self._tables(answers, batch)
-        for output, names, answer in zip(self._outputs, self._names, tables, strict=True):
-            active = answer if isinstance(output, str) else _activate(answer, output.activation)
+        tables = self._tables(outputs, batch)
+        for output, names, values in zip(self._outputs, self._names, tables, strict=True):
+            active = values if isinstance(output, str) else _activate(values, output.activation)
             for i, name in enumerate(names):
                 scores[name] = active[:, i].astype(self.columns[name], copy=False)
         return scores
 
-    def _tables(self, answers: list[Any], batch: int) -> list[Array]:
-        return [self._table(name, a, batch) for name, a in zip(self.fetch, answers, strict=True)]
+    def _tables(self, outputs: list[Any], batch: int) -> list[Array]:
+        return [self._table(name, a, batch) for name, a in zip(self.output_names, outputs, strict=True)]
 
     def _find_input(self, tagger: TaggerSpec) -> tuple[str, str, int]:
         """Return name, dtype and fixed batch (0: free) of the image input."""
@@ -104,17 +108,17 @@ class ModelIO:
             found.append(output.model_copy(update={"name": name}))
         return found
 
-    def _table(self, name: str, answer: Any, batch: int) -> Array:
+    def _table(self, name: str, values: Any, batch: int) -> Array:
         """Return an output as (batch, k)."""
-        if not isinstance(answer, np.ndarray) or answer.dtype.kind not in "fiub":
+        if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
             raise ModelError(self._path, f"output {name} is not a tensor of numbers")
-        if answer.ndim == 0 or answer.shape[0] != batch:
-            what = f"output {name} has shape {list(answer.shape)} for a batch of {batch}"
+        if values.ndim == 0 or values.shape[0] != batch:
+            what = f"output {name} has shape {list(values.shape)} for a batch of {batch}"
             raise ModelError(self._path, f"{what}: no row per image")
-        return answer.reshape(batch, -1)
+        return values.reshape(batch, -1)
 
-    def _name_columns(self, output: OutputSpec | str, answer: Array) -> list[str]:
-        width = answer.shape[1]
+    def _name_columns(self, output: OutputSpec | str, values: Array) -> list[str]:
+        width = values.shape[1]
         if isinstance(output, str):
             name = re.sub(r"\W+", "_", output).strip("_") or "score"
             if name.lower() in RESERVED:
@@ -128,16 +132,10 @@ class ModelIO:
         return list(output.columns)
 
 
-def image_shape(tagger: TaggerSpec) -> tuple[int, int, int]:
-    """Return the shape of one image as the model takes it."""
-    c, n = len(tagger.channels), tagger.crop.size
-    return (c, n, n) if tagger.model.layout == "NCHW" else (n, n, c)
-
-
-def _column_dtype(output: OutputSpec | str, answer: Array) -> str:
+def _column_dtype(output: OutputSpec | str, values: Array) -> str:
     if isinstance(output, OutputSpec) and output.activation != "none":
         return "float32"
-    return {"f": "float32", "b": "bool"}.get(answer.dtype.kind, "int64")
+    return {"f": "float32", "b": "bool"}.get(values.dtype.kind, "int64")
 
 
 def _activate(x: Array, activation: str) -> Array:

@@ -14,7 +14,7 @@ _SHOWN = 5
 
 
 def placement(session: Any) -> dict[str, Counter[str]]:
-    """Return provider -> operator -> number of nodes, as the graph was divided; empty if it isn't told.
+    """Return provider -> operator -> number of nodes, as the graph was divided; empty if it is not known.
 
     A node that a provider fused of others counts as those others.
     """
@@ -29,7 +29,7 @@ def placement(session: Any) -> dict[str, Counter[str]]:
     return found
 
 
-def nothing_of(placed: Mapping[str, Counter[str]], provider: str) -> str:
+def no_nodes_on(placed: Mapping[str, Counter[str]], provider: str) -> str:
     """Return what is wrong if a provider has none of a model's nodes; empty if that can't be said."""
     if not placed or placed.get(provider):
         return ""
@@ -40,7 +40,7 @@ def nothing_of(placed: Mapping[str, Counter[str]], provider: str) -> str:
 
 
 def facts(placed: Mapping[str, Counter[str]], provider: str) -> dict[str, str]:
-    """Return how many nodes a provider has, and which the CPU has, for receipts and verdicts."""
+    """Return how many nodes a provider has, and which the CPU has, for receipts and validation records."""
     if not placed:
         return {"nodes": "not told by this onnxruntime"}
     # What TensorRT leaves goes to CUDA first: only what ends on the CPU costs copies to and fro.

@@ -15,7 +15,7 @@ _NOISE = re.compile(
     r"\S*onnxruntime\S*\.(?:cc|h):\d+ [^\[\n]*(?=\[ONNX)|"
     r"\S*onnxruntime\S*\.(?:cc|h):\d+ onnxruntime::.*?\) (?!const)|\b\w+\.(?:cc|h):\d+ \w+ "
 )
-_AGAIN = "Copy or export it again."
+_EXPORT_AGAIN = "Copy or export it again."
 #: What the runtime says of a damaged model -> what that means, with what it names, and what to do.
 _DAMAGES = (
     (
@@ -26,20 +26,20 @@ _DAMAGES = (
     (
         re.compile(r"External initializer: (\S+).*out of bounds"),
         "the file with its weights is too short: ",
-        _AGAIN,
+        _EXPORT_AGAIN,
     ),
     (
         re.compile(r"Initializer '([^']+)': \w+ size .*does not match"),
         "it is damaged, a weight is too short: ",
-        _AGAIN,
+        _EXPORT_AGAIN,
     ),
     (
         re.compile(r"External data path escapes.*External data path: \"?([^\"]+)"),
         "its weights lie outside its folder: ",
         "Put that file itself beside the model, not a link to it.",
     ),
-    (re.compile(r"Protobuf parsing failed()"), "it is damaged, or no ONNX file", _AGAIN),
-    (re.compile(r"No graph was found()"), "it is no ONNX file, or an empty one", _AGAIN),
+    (re.compile(r"Protobuf parsing failed()"), "it is damaged, or no ONNX file", _EXPORT_AGAIN),
+    (re.compile(r"No graph was found()"), "it is no ONNX file, or an empty one", _EXPORT_AGAIN),
     (
         re.compile(r"(Could not find an implementation for \S+)"),
         "",
@@ -72,8 +72,8 @@ def first_line(error: Exception) -> str:
     return lines[0][:300] if lines else type(error).__name__
 
 
-def refused_load(path: str, error: Exception) -> ModelError:
-    """Return what to tell of a model that the runtime does not load: the usual damages in plain words."""
+def load_error(path: str, error: Exception) -> ModelError:
+    """Return the error of a model that the runtime does not load: the usual damages in plain words."""
     for sign, why, todo in _DAMAGES:
         if found := sign.search(str(error)):
             return ModelError(path, f"does not load: {why}{found[1]}", todo)

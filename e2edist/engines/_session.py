@@ -15,8 +15,9 @@ from e2edist.config.model_files import model_files
 from e2edist.errors import DeviceError, ModelError
 from e2edist.process import writable_cache
 
-from . import EngineOptions, _device, _node_placement
-from ._runtime import refused_load, runtime
+from . import _device, _node_placement
+from ._runtime import load_error, runtime
+from .api import EngineOptions
 
 log = logging.getLogger(__name__)
 
@@ -59,18 +60,18 @@ def open_session(model: str | bytes, path: str, options: EngineOptions) -> Any:
             enable_fallback=0,
         )
     except Exception as error:  # onnxruntime's errors have no common class of their own
-        raise refused_load(path, error) from error
+        raise load_error(path, error) from error
     ran = session.get_providers()[0]
     if ran != provider:  # none of the known reasons, and still it fell back
         _check_device(provider, ort)
         raise DeviceError(provider, f"the model would run on {ran}")
-    if not on_cpu and (why := _node_placement.nothing_of(_node_placement.placement(session), provider)):
+    if not on_cpu and (why := _node_placement.no_nodes_on(_node_placement.placement(session), provider)):
         raise ModelError(path, why, "Run it on the CPU, or export it with operators that the provider has.")
     return session
 
 
 def _check_device(provider: str, ort: Any) -> None:
-    why, todo = _device.refusal(provider, ort)
+    why, todo = _device.why_unusable(provider, ort)
     if why:
         raise DeviceError(provider, why, todo)
 
@@ -83,13 +84,13 @@ def session_options(ort: Any, options: EngineOptions) -> Any:
     settings.inter_op_num_threads = 1
     # Workers share cores: a thread that waits must not burn the one that another thread needs.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    settings.log_severity_level = 4  # what goes wrong is said by the exception
+    settings.log_severity_level = 4  # the exception says what went wrong
     settings.add_session_config_entry(*_node_placement.RECORD)
     return settings
 
 
 def provider_settings(options: EngineOptions, path: str) -> list[tuple[str, dict[str, str]]]:
-    """Return the providers of a session and their settings (lessons.md), the wanted one first."""
+    """Return the providers of a session and their settings, the wanted one first."""
     cuda = {
         "use_tf32": str(int(options.tf32)),  # on by default on A100, and then scores differ from the CPU's
         "cudnn_conv_algo_search": options.conv_search.upper(),  # EXHAUSTIVE searches anew for each shape
@@ -115,7 +116,7 @@ def engine_folder(path: str) -> Path | None:
     They fit one kind of device, one release and one model only, so all three are in its name. None where
     no folder can be written: each process builds its own.
     """
-    facts = _device.describe(PROVIDERS["tensorrt"], runtime())
+    facts = _device.device_facts(PROVIDERS["tensorrt"], runtime())
     model = model_files(path).identity[:16]
     kind = re.sub(r"\W+", "-", f"{facts['device']} {facts['build']}").strip("-")
     chosen = os.environ.get(CACHE)
@@ -131,7 +132,7 @@ def tf32(options: EngineOptions) -> str:
 
 
 @contextmanager
-def engines_locked(path: str, options: EngineOptions) -> Iterator[None]:
+def engine_build_lock(path: str, options: EngineOptions) -> Iterator[None]:
     """Let one process of a node build TensorRT engines while the others wait to read them."""
     if options.provider != "tensorrt":
         yield

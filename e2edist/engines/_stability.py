@@ -1,4 +1,4 @@
-"""Does an image get the same score whatever else is in its batch? Asked of every engine that is opened.
+"""Does an image get the same score whatever else is in its batch? Every engine that is opened is tested.
 
 Softmax or a mean over the axis of images, dropout and normalisation left in training mode, random operators:
 such a network runs, and its scores depend on ``--batch``, on neighbours, or on chance. A few images made of
@@ -8,9 +8,7 @@ random numbers with a fixed seed are scored alone in a padded batch and in a ful
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,10 +17,9 @@ from e2edist.errors import ModelError
 from e2edist.imaging.crops import Crops, Normalisation
 from e2edist.imaging.event_batch import Array
 
-from ._unstable_nodes import quantised, suspects
-
-if TYPE_CHECKING:
-    from . import Engine
+from ._score import score
+from ._unstable_nodes import dynamic_quantisation, unstable_nodes
+from .api import Engine, StreamingEngine
 
 #: Mean of the pixels that are not empty, of each image, as networks see it; three, for odd and even rows.
 _SIZES = (0.5, 0.1, 2.0)
@@ -62,13 +59,13 @@ class Trial:
 Pair = tuple[Trial, Trial, float]
 
 
-def fault(tagger: TaggerSpec, engine: Engine, *, sparse: bool) -> str:
+def instability(tagger: TaggerSpec, engine: Engine, *, sparse: bool) -> str:
     """Return how the scores of an engine depend on the batch or on chance; empty if they don't."""
     run = _Runner(tagger, engine, sparse=sparse)
-    return _told(tagger, run.trials(), lambda _: run)
+    return _message(tagger, run.trials(), lambda _: run)
 
 
-def fault_in_any_batch(tagger: TaggerSpec, open_at: Callable[[int], Engine], *, sparse: bool) -> str:
+def instability_in_any_batch(tagger: TaggerSpec, open_at: Callable[[int], Engine], *, sparse: bool) -> str:
     """Return the same of a model in batches of several sizes, the one that was asked for among them.
 
     Parameters
@@ -86,13 +83,13 @@ def fault_in_any_batch(tagger: TaggerSpec, open_at: Callable[[int], Engine], *, 
         return _Runner(tagger, open_at(size), sparse=sparse)
 
     # One after the other: a model may fill a good part of this host's memory.
-    asked = run(0)
-    size, trials = asked.size, asked.trials() if asked.size <= _LARGEST else []
-    del asked
+    wanted = run(0)
+    size, trials = wanted.size, wanted.trials() if wanted.size <= _LARGEST else []
+    del wanted
     for other in (1,) if _SMALL <= size <= _LARGEST else (_SMALL, 1):
         if other != size:
             trials += _trials_at(other, run)
-    return _told(tagger, trials or run(0).trials(), run)
+    return _message(tagger, trials or run(0).trials(), run)
 
 
 def _trials_at(size: int, run: Callable[[int], _Runner]) -> list[Trial]:
@@ -114,9 +111,9 @@ class _Runner:
     """
 
     def __init__(self, tagger: TaggerSpec, engine: Engine, *, sparse: bool) -> None:
-        self._engine, self._rule, self.size = engine, tagger.normalisation, engine.batch
-        self._images = _made_up(tagger)
-        self._feed = getattr(engine, "feed", None) if sparse else None
+        self._engine, self._normalisation, self.size = engine, tagger.normalisation, engine.batch
+        self._images = _synthetic_images(tagger)
+        self._streams = sparse and isinstance(engine, StreamingEngine)
 
     @property
     def columns(self) -> list[str]:
@@ -144,23 +141,20 @@ class _Runner:
         ]
 
     def _scores(self, images: list[int]) -> Array:
-        crops = _take(self._images, images)
-        if self._feed is not None:
-            with closing(self._feed(crops, self._rule)) as feed:
-                feed.load(0, len(images))
-                answer = feed.result()
-        else:
-            answer = self._engine.predict(_dense(crops, self._rule, self.size))
-        columns = [np.asarray(answer[name][: len(images)], np.float64) for name in self.columns]
+        crops = _select(self._images, images)
+        if self._streams:
+            return score(self._engine, crops, self._normalisation).table
+        found = self._engine.predict(_dense(crops, self._normalisation, self.size))
+        columns = [np.asarray(found[name][: len(images)], np.float64) for name in self.columns]
         return np.stack(columns, axis=1)
 
 
-def _told(tagger: TaggerSpec, trials: list[Trial], run_at: Callable[[int], _Runner]) -> str:
+def _message(tagger: TaggerSpec, trials: list[Trial], run_at: Callable[[int], _Runner]) -> str:
     """Return the largest difference of trials in words; empty if all of them agree."""
     found = _worst(_pairs(trials), trials, tagger.tolerance.max_abs)
     if found is None:
         # What goes by one scale for a whole batch may hide where scores are near to 0 or 1.
-        mixing = quantised(tagger.model.path) if max(trial.batch for trial in trials) > 1 else ""
+        mixing = dynamic_quantisation(tagger.model.path) if max(trial.batch for trial in trials) > 1 else ""
         return f"gives an image a score that depends on those beside it: {mixing}" if mixing else ""
     run = run_at(max(trial.batch for trial in trials))
     repeated = [(one, two, _SAME_SIZE) for one, two in zip(run.full(), run.full(), strict=True)]
@@ -169,7 +163,7 @@ def _told(tagger: TaggerSpec, trials: list[Trial], run_at: Callable[[int], _Runn
     what = "gives one image another score " + ("each time" if again else "in another batch")
     where = f"{two.place} again" if again else two.place
     name, values = run.columns[column], (one.scores[column], two.scores[column])
-    nodes = suspects(tagger.model.path)
+    nodes = unstable_nodes(tagger.model.path)
     shown = f"{name} is {values[0]:.6g} {one.place}, {values[1]:.6g} {where}"
     return f"{what}: {shown}" + (f" (probably by {nodes})" if nodes else "")
 
@@ -200,7 +194,7 @@ def _worst(pairs: Iterable[Pair], trials: list[Trial], max_abs: float) -> tuple[
     return found
 
 
-def _made_up(tagger: TaggerSpec) -> Crops:
+def _synthetic_images(tagger: TaggerSpec) -> Crops:
     """Return images of random numbers, the same each time: few pixels, as large as training made them."""
     rng, rule = np.random.default_rng(20230914), tagger.normalisation
     channels, size = len(tagger.channels), tagger.crop.size
@@ -217,7 +211,7 @@ def _made_up(tagger: TaggerSpec) -> Crops:
     return Crops(offsets, pixel, np.concatenate(values).astype(np.float32), channels, size)
 
 
-def _take(images: Crops, rows: list[int]) -> Crops:
+def _select(images: Crops, rows: list[int]) -> Crops:
     """Return the images with these numbers; all have the same number of pixels."""
     count = len(images.pixel) // images.objects
     pixel, value = (

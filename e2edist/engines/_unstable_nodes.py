@@ -6,16 +6,11 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
+from ._onnx_graph import inner_graphs
+
 #: Operators that draw numbers.
 RANDOM = frozenset(
-    {
-        "RandomNormal",
-        "RandomNormalLike",
-        "RandomUniform",
-        "RandomUniformLike",
-        "Multinomial",
-        "Bernoulli",
-    }
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
 #: Operators along one axis -> the axis that they have if none is named (of today's opsets).
 _ALONG = {
@@ -36,30 +31,30 @@ _RECURRENT = frozenset({"LSTM", "GRU", "RNN", "Scan"})
 #: What ``quantize_dynamic`` puts before each product.
 _DYNAMIC = "DynamicQuantizeLinear"
 _SHOWN = 4
-#: Axes are not more.
-_FEW = 16
+#: A constant with more numbers is no list of axes.
+_MOST_AXES = 16
 
 
-def suspects(path: str) -> str:
+def unstable_nodes(path: str) -> str:
     """Return the nodes that may be to blame, as text; empty if there are none, or without onnx."""
     try:
-        found = list(dict.fromkeys(_suspects(path)))
-    except Exception:  # onnx is missing, or does not know the file: the scores have said enough
+        found = list(dict.fromkeys(_unstable_nodes(path)))
+    except Exception:  # onnx is missing, or does not know the file: the scores show enough
         return ""
     more = f" and {len(found) - _SHOWN} kinds more" if len(found) > _SHOWN else ""
     return ", ".join(found[:_SHOWN]) + more
 
 
-def quantised(path: str) -> str:
+def dynamic_quantisation(path: str) -> str:
     """Return the nodes that scale all images of a batch by what is largest among them; empty without onnx."""
     try:
-        found = [name for name in _suspects(path) if name.startswith(_DYNAMIC)]
+        found = [name for name in _unstable_nodes(path) if name.startswith(_DYNAMIC)]
     except Exception:  # as above
         return ""
     return next(iter(found), "")
 
 
-def _suspects(path: str) -> Iterator[str]:
+def _unstable_nodes(path: str) -> Iterator[str]:
     import onnx
 
     model = onnx.load(path, load_external_data=False)
@@ -78,7 +73,7 @@ def _of_functions(model: Any) -> Iterator[str]:
 
 
 def _of_graph(graph: Any, outer: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is odd in a graph or function, and in those inside it; `outer` are the constants around."""
+    """Yield the unstable nodes of a graph or function, and of those inside it; `outer`: constants around."""
     constants = dict(outer) | {tensor.name: _value(tensor) for tensor in getattr(graph, "initializer", ())}
     ranks = _ranks(graph)
     for node in graph.node:
@@ -88,11 +83,10 @@ def _of_graph(graph: Any, outer: Mapping[str, Any]) -> Iterator[str]:
         elif node.op_type not in RANDOM and node.input and all(x in constants for x in node.input if x):
             constants |= dict.fromkeys(node.output)  # of weights, whatever it does
             continue
-        if why := _odd(node, attributes, constants, ranks):
+        if why := _why_unstable(node, attributes, constants, ranks):
             yield why
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                yield from _of_graph(inner, constants)
+        for inner in inner_graphs(node):
+            yield from _of_graph(inner, constants)
 
 
 def _value(tensor: Any) -> Any:
@@ -100,7 +94,7 @@ def _value(tensor: Any) -> Any:
     from onnx import numpy_helper
 
     size = prod(tensor.dims)
-    return None if size > _FEW or tensor.external_data else numpy_helper.to_array(tensor)
+    return None if size > _MOST_AXES or tensor.external_data else numpy_helper.to_array(tensor)
 
 
 def _ranks(graph: Any) -> dict[str, int]:
@@ -114,14 +108,14 @@ def _ranks(graph: Any) -> dict[str, int]:
     }
 
 
-def _odd(
+def _why_unstable(
     node: Any, attributes: Mapping[str, Any], constants: Mapping[str, Any], ranks: Mapping[str, int]
 ) -> str:
     """Return what a node does with the first axis, or that it draws numbers; empty if neither."""
     kind = str(node.op_type)
     if kind in RANDOM or kind == _DYNAMIC:
         return kind if kind in RANDOM else f"{kind}, one scale for the whole batch: quantise it statically"
-    if trains(node, constants):
+    if in_training_mode(node, constants):
         return f"{kind} in training mode"
     if kind in _RECURRENT and not (attributes.get("layout") and attributes["layout"].i):
         return f"{kind} along axis 0"
@@ -134,7 +128,7 @@ def _odd(
     return ""
 
 
-def trains(node: Any, constants: Mapping[str, Any]) -> bool:
+def in_training_mode(node: Any, constants: Mapping[str, Any]) -> bool:
     """Whether a node does what is for training only."""
     if any(a.name == "training_mode" and a.i for a in node.attribute):
         return True

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from e2edist.config.tagger import TaggerSpec
-from e2edist.imaging.event_batch import Array
-
-from . import EngineOptions
+from .api import Array, EngineOptions, TaggerSpec
 
 
 class NullEngine:
-    """Answers every image with zeros, in the tagger's columns."""
+    """Gives every image zeros, in the tagger's columns."""
 
     def __init__(self, tagger: TaggerSpec, options: EngineOptions) -> None:
         names = [column for output in tagger.outputs for column in output.columns] or ["score"]
@@ -25,5 +22,5 @@ class NullEngine:
 
 
 def make(tagger: TaggerSpec, options: EngineOptions) -> NullEngine:
-    """Return the engine (see `e2edist.engines`)."""
+    """Return the engine (see `e2edist.engines.api`)."""
     return NullEngine(tagger, options)

@@ -10,17 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from e2edist.config.tagger import TaggerSpec
-from e2edist.errors import ModelError
-from e2edist.imaging.crops import Crops, Normalisation
-from e2edist.imaging.event_batch import Array
-
-from . import EngineOptions, InferenceStream, _device, _node_placement, _sparse_graph
+from . import _device, _node_placement, _sparse_graph
 from ._dense_stream import DenseStream
 from ._io_buffers import BufferedStream, BufferPool, ImageLoader, ListLoader
-from ._model_io import ModelIO, image_shape
+from ._model_io import ModelIO
 from ._runtime import first_line, runtime
-from ._session import engines_locked, open_session, tf32
+from ._session import engine_build_lock, open_session, tf32
+from .api import (
+    Array,
+    Crops,
+    EngineOptions,
+    InferenceStream,
+    ModelError,
+    Normalisation,
+    TaggerSpec,
+    image_shape,
+)
 
 #: Where ONNX Runtime keeps a provider's tensors.
 _MEMORY = {"cpu": "cpu", "cuda": "cuda", "tensorrt": "cuda"}
@@ -32,47 +37,48 @@ class OnnxEngine:
     def __init__(self, tagger: TaggerSpec, options: EngineOptions) -> None:
         self._tagger, self._options, self._path = tagger, options, tagger.model.path
         self._sparse = options.images == "sparse"
-        self._rule, self._adds = tagger.normalisation, True
-        with engines_locked(self._path, options):
+        with engine_build_lock(self._path, options):
             self._open()
         staged = options.provider != "cpu"
-        self._rack = BufferPool(runtime(), self._sessions, _MEMORY[options.provider], staged=staged)
-        self.columns = self._ports.columns
+        self._buffers = BufferPool(runtime(), self._sessions, _MEMORY[options.provider], staged=staged)
+        self.columns = self._io.columns
         self.facts: Mapping[str, str] = self._facts()
 
     def _open(self) -> None:
         """Open the sessions; the first call sizes the outputs and pays for what happens only once."""
         options, model = self._options, self._path
         if self._sparse:  # the model's own input disappears in the joined graph: look at it before
-            self._ports = ModelIO(self._tagger, open_session(model, self._path, EngineOptions()))
-            self.batch = self._ports.fixed or options.batch or self._tagger.batch
-            content, self._adds = _sparse_graph.merge(self._path, self._target(), self._rule)
-            self._sessions = [open_session(content, self._path, options) for _ in range(options.sessions)]
+            self._describe_io(open_session(model, self._path, EngineOptions()))
+            joined = _sparse_graph.join_sparse_input(model, self._image_input(), self._tagger.normalisation)
+            self._sessions = [open_session(joined, self._path, options) for _ in range(options.sessions)]
         else:
             self._sessions = [open_session(model, self._path, options) for _ in range(options.sessions)]
-            self._ports = ModelIO(self._tagger, self._sessions[0])
-            self.batch = self._ports.fixed or options.batch or self._tagger.batch
+            self._describe_io(self._sessions[0])
         self._turn = count()
         for _ in self._sessions:
-            answers = self._run(self._nothing())
-        self._ports.learn(answers, self.batch)
+            outputs = self._run(self._empty_inputs())
+        self._io.name_columns(outputs, self.batch)
 
-    def _target(self) -> _sparse_graph.Target:
+    def _describe_io(self, session: Any) -> None:
+        self._io = ModelIO(self._tagger, session)
+        self.batch = self._io.fixed_batch or self._options.batch or self._tagger.batch
+
+    def _image_input(self) -> _sparse_graph.ImageInput:
         channels, size = len(self._tagger.channels), self._tagger.crop.size
-        return _sparse_graph.Target(self._ports.name, self._ports.dtype, self.batch, channels, size)
+        return _sparse_graph.ImageInput(self._io.name, self._io.dtype, self.batch, channels, size)
 
-    def _nothing(self) -> dict[str, Array]:
+    def _empty_inputs(self) -> dict[str, Array]:
         if self._sparse:
-            size = _sparse_graph.length(0)
+            size = _sparse_graph.padded_length(0)
             return {
                 _sparse_graph.PIXEL: np.zeros(size, np.int32),
                 _sparse_graph.VALUE: np.zeros(size, np.float32),
             }
-        return {self._ports.name: np.zeros((self.batch, *image_shape(self._tagger)), self._ports.dtype)}
+        return {self._io.name: np.zeros((self.batch, *image_shape(self._tagger)), self._io.dtype)}
 
     def _facts(self) -> dict[str, str]:
         options, provider = self._options, self._sessions[0].get_providers()[0]
-        facts = _device.describe(provider, runtime()) | {
+        facts = _device.device_facts(provider, runtime()) | {
             "provider": provider,
             "images": options.images,
             "sessions": str(options.sessions),
@@ -86,7 +92,7 @@ class OnnxEngine:
 
     def _run(self, inputs: dict[str, Array]) -> list[Any]:
         session = self._sessions[next(self._turn) % len(self._sessions)]
-        return self._guarded(lambda: list(session.run(self._ports.fetch, inputs)))
+        return self._guarded(lambda: list(session.run(self._io.output_names, inputs)))
 
     def _guarded(self, call: Callable[[], list[Any]]) -> list[Any]:
         try:
@@ -99,32 +105,32 @@ class OnnxEngine:
         """Return the score columns of a batch (see `Engine.predict`)."""
         if self._sparse:
             return self._dense_twin.predict(images)
-        answers = self._run({self._ports.name: images.astype(self._ports.dtype, copy=False)})
-        return self._ports.scores(answers, self.batch)
+        outputs = self._run({self._io.name: images.astype(self._io.dtype, copy=False)})
+        return self._io.scores(outputs, self.batch)
 
     @cached_property
     def _dense_twin(self) -> OnnxEngine:
         return OnnxEngine(self._tagger, replace(self._options, images="dense"))
 
-    def feed(self, crops: Crops, rule: Normalisation) -> InferenceStream:
-        """Return the way of crops into this engine (see `e2edist.engines.open_stream`)."""
+    def open_stream(self, crops: Crops, normalisation: Normalisation) -> InferenceStream:
+        """Return the way of crops into this engine (see `StreamingEngine.open_stream`)."""
         on_device = self._options.provider != "cpu"
         if self._sparse:
-            lists = ListLoader(crops, rule, self._adds, few=self._options.provider == "tensorrt")
-            return BufferedStream(self._rack, lists, self._answer, 1 + on_device)
-        if not on_device or self._ports.dtype != "float32":
-            return DenseStream(self, crops, rule)
+            lists = ListLoader(crops, normalisation, few=self._options.provider == "tensorrt")
+            return BufferedStream(self._buffers, lists, self._scores_of, 1 + on_device)
+        if not on_device or self._io.dtype != "float32":
+            return DenseStream(self, crops, normalisation)
         shape = (self.batch, *image_shape(self._tagger))
-        loader = ImageLoader(crops, rule, self._ports.name, shape)
-        return BufferedStream(self._rack, loader, self._answer, 2)
+        images = ImageLoader(crops, normalisation, self._io.name, shape)
+        return BufferedStream(self._buffers, images, self._scores_of, 2)
 
-    def _answer(self, call: Callable[[], list[Any]]) -> dict[str, Array]:
-        """Return the scores of a slot's run, whose outputs are all that the sessions have."""
+    def _scores_of(self, run: Callable[[], list[Any]]) -> dict[str, Array]:
+        """Return the scores of a run of buffers, whose outputs are all that the sessions have."""
         names = [item.name for item in self._sessions[0].get_outputs()]
-        answers = dict(zip(names, self._guarded(call), strict=True))
-        return self._ports.scores([answers[name] for name in self._ports.fetch], self.batch)
+        outputs = dict(zip(names, self._guarded(run), strict=True))
+        return self._io.scores([outputs[name] for name in self._io.output_names], self.batch)
 
 
 def make(tagger: TaggerSpec, options: EngineOptions) -> OnnxEngine:
-    """Return the engine (see `e2edist.engines`)."""
+    """Return the engine (see `e2edist.engines.api`)."""
     return OnnxEngine(tagger, options)

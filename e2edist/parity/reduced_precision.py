@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from e2edist.engines import first_line, in_order, runtime
+from e2edist.engines import first_line, runtime, toposort
 from e2edist.errors import ModelError
 
 _TODO = "Install the extra [convert]: pip install 'e2edist[convert]'."
@@ -31,7 +31,7 @@ def to_half(path: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it says of each weight that it is clipped to what float16 has
-            return in_order(convert(onnx.load(path), keep_io_types=True))
+            return toposort(convert(onnx.load(path), keep_io_types=True))
     except Exception as error:  # converters raise whatever their graph code meets
         raise ModelError(path, f"can't be made float16: {first_line(error)}") from error
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
-from e2edist.engines import first_line, refused_load, runtime
+from e2edist.engines import first_line, load_error, runtime
 from e2edist.errors import ModelError
 from e2edist.imaging.event_batch import Array
 
@@ -92,4 +92,4 @@ def _open(model: str | bytes, path: str, settings: Settings) -> Any:
     try:
         return ort.InferenceSession(model, options, providers=[CPU])
     except Exception as error:  # as above
-        raise refused_load(path, error) from error
+        raise load_error(path, error) from error

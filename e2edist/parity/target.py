@@ -8,7 +8,7 @@ from typing import Any
 from e2edist.config._toml import parse
 from e2edist.config.model_files import model_files
 from e2edist.config.tagger import TaggerSpec, load_tagger, packaged
-from e2edist.engines import refused_load, runtime
+from e2edist.engines import load_error, runtime
 from e2edist.errors import ModelError
 
 _TODO = "Name the tagger that it belongs to with --tagger."
@@ -35,7 +35,7 @@ def stand_in(model: Path) -> TaggerSpec:
     except ModelError:
         raise
     except Exception as error:  # onnxruntime's errors have no common class of their own
-        raise refused_load(str(model), error) from error
+        raise load_error(str(model), error) from error
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(f"{item.name} {item.shape}" for item in inputs) or "none"

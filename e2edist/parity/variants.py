@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
-from e2edist.engines import Engine, EngineOptions, InferenceStream, make_engine, open_stream, runtime
+from e2edist.engines import Engine, EngineOptions, make_engine, runtime, score
 from e2edist.errors import DeviceError, ModelError
 from e2edist.imaging.event_batch import Array
 
@@ -95,8 +94,7 @@ class EngineRun:
             tagger = _as_it_is(tagger)
         engine = self._open(tagger)
         self.facts.update(engine.facts)
-        with closing(open_stream(engine, crops, tagger.normalisation)) as feed:
-            return np.concatenate(list(_batches(engine, feed, len(golden))))
+        return score(engine, crops, tagger.normalisation).table
 
     def _open(self, tagger: TaggerSpec) -> Engine:
         try:
@@ -108,19 +106,6 @@ class EngineRun:
                 raise
             # A model to which no sparse graph can be joined runs dense.
             raise NotApplicableError(*error.args) from error
-
-
-def _batches(engine: Engine, feed: InferenceStream, objects: int) -> Iterator[Array]:
-    """Yield scores batch by batch, one batch ahead where the feed has two buffers, as in a campaign."""
-    spans = [(i, min(i + engine.batch, objects)) for i in range(0, objects, engine.batch)]
-    loaded = 0
-    for done, (start, stop) in enumerate(spans):
-        while loaded < min(done + feed.depth, len(spans)):
-            feed.load(*spans[loaded])
-            loaded += 1
-        answer = feed.result()
-        columns = [answer[name][: stop - start].astype(np.float64) for name in engine.columns]
-        yield np.stack(columns, axis=1)
 
 
 def _as_it_is(tagger: TaggerSpec) -> TaggerSpec:

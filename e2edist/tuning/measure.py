@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -12,15 +11,12 @@ from typing import Any
 import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
-from e2edist.engines import Engine, EngineOptions, forget_engines, open_engine, open_stream
+from e2edist.engines import EngineOptions, close_engines, open_engine, score
 from e2edist.errors import CampaignError, InputError
 from e2edist.formats import open_events
-from e2edist.imaging.crops import Crops
 from e2edist.imaging.event_batch import EventBatch
 from e2edist.pools import Outcome, Pool
-from e2edist.worker.clock import Clock
 from e2edist.worker.images import make_images
-from e2edist.worker.run_chunk import predict
 
 #: A worker that does not answer for so long, compiling included, is given up.
 _PATIENCE_S = 600.0
@@ -100,14 +96,14 @@ def warm_thread(key: str, options: EngineOptions) -> dict[str, Any]:
     """Open the model with some options and score the sample once, so that nothing happens first later."""
     batch, tagger = _events(key), _samples[key].tagger
     began = time.perf_counter()
-    forget_engines(but=options)
+    close_engines(but=options)
     engine = open_engine(tagger, options)
     setup = time.perf_counter() - began
     images = make_images(batch, tagger)
     if not images.crops.objects:
         todo = "Name --input files with objects that the tagger accepts."
         raise InputError(_samples[key].url, "no accepted object to measure with", todo)
-    sent = _send(engine, images.crops, tagger)
+    sent = score(engine, images.crops, tagger.normalisation).bytes_sent
     return {
         "setup_s": setup,
         "kb": sent / images.crops.objects / 1e3,
@@ -126,7 +122,7 @@ def time_thread(key: str, options: EngineOptions, seconds: float) -> list[float]
     engine, times = open_engine(tagger, options), [time.time()]
     while times[-1] - times[0] < seconds or len(times) < 2:
         images = make_images(batch, tagger)
-        predict(images, engine, tagger, Clock())
+        score(engine, images.crops, tagger.normalisation)
         times.append(time.time())
     return times
 
@@ -152,15 +148,6 @@ def passes_s(slots: Sequence[Sequence[float]]) -> float:
     # Passes done until each edge, the one that is under way in part.
     done = sum(np.interp(edges, times, np.arange(len(times))) for times in slots)
     return float(np.median(np.diff(done))) / ((stop - start) / _SPELLS)
-
-
-def _send(engine: Engine, crops: Crops, tagger: TaggerSpec) -> int:
-    """Score all crops once, which warms everything up; return the bytes of the inputs."""
-    with closing(open_stream(engine, crops, tagger.normalisation)) as feed:
-        for start in range(0, crops.objects, engine.batch):
-            feed.load(start, min(start + engine.batch, crops.objects))
-            feed.result()
-        return feed.sent
 
 
 def time_pool(pool: Pool, key: str, options: EngineOptions, seconds: float) -> Speed:

@@ -24,11 +24,11 @@ class Clock:
 
     _start: tuple[float, float] = field(default_factory=_now)
     _done: dict[str, list[Any]] = field(default_factory=dict)
-    _running: list[_Stage] = field(default_factory=list)
+    _running: list[Stage] = field(default_factory=list)
 
-    def stage(self, name: str, items: int = 0) -> _Stage:
+    def stage(self, name: str, items: int = 0) -> Stage:
         """Return a context whose time and items are added to stage `name`; stages do not nest."""
-        return _Stage(self, name, items)
+        return Stage(self, name, items)
 
     def times(self) -> StageTimes:
         """Return the times until now, a running stage included; what no stage took is "other"."""
@@ -40,10 +40,10 @@ class Clock:
         rest = (wall - self._start[0] - taken[0], cpu - self._start[1] - taken[1], 0)
         return {name: (round(w, 3), round(c, 3), n) for name, (w, c, n) in (result | {OTHER: rest}).items()}
 
-    def _enter(self, stage: _Stage) -> None:
+    def _enter(self, stage: Stage) -> None:
         self._running.append(stage)
 
-    def _exit(self, stage: _Stage) -> None:
+    def _exit(self, stage: Stage) -> None:
         self._running.remove(stage)
         # In place: a chunk of small images passes here thousands of times.
         for name, taken in stage.elapsed().items():
@@ -52,7 +52,9 @@ class Clock:
                 total[i] += taken[i]
 
 
-class _Stage:
+class Stage:
+    """A context that measures one stage of a `Clock`."""
+
     def __init__(self, clock: Clock, name: str, items: int) -> None:
         self._clock, self._name, self._items = clock, name, items
         self._start = (0.0, 0.0)
@@ -68,5 +70,6 @@ class _Stage:
         self._clock._exit(self)
 
     def elapsed(self) -> StageTimes:
+        """Return its times until now."""
         wall, cpu = _now()
         return {self._name: (wall - self._start[0], cpu - self._start[1], self._items)}

@@ -8,7 +8,7 @@ import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
 from e2edist.imaging import layers
-from e2edist.imaging.crops import Crops, Normalisation, Window, cut
+from e2edist.imaging.crops import Crops, Window, cut
 from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, Array, Columns, EventBatch, Ragged
 from e2edist.imaging.layers import Hits
 from e2edist.imaging.objects import Objects, collect
@@ -101,11 +101,6 @@ def _find_seeds(candidates: Candidates, frames: dict[str, Hits], tagger: TaggerS
     objects, seed = candidates.objects, tagger.seed
     directions = (objects.event, objects["eta"], objects["phi"])
     return seed.definition.find(frames[_SEED], directions, candidates.status, **seed.parameters)
-
-
-def normalisation(tagger: TaggerSpec) -> Normalisation:
-    """Return what the tagger's training did to each channel."""
-    return tagger.normalisation
 
 
 def empty_batch(columns: Columns) -> EventBatch:

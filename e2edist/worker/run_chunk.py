@@ -7,7 +7,6 @@ import platform
 import resource
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +16,7 @@ import numpy as np
 
 from e2edist.accounting.quality import measure
 from e2edist.config.tagger import TaggerSpec
-from e2edist.engines import Engine, EngineOptions, open_engine, open_stream
+from e2edist.engines import Engine, EngineOptions, Step, open_engine, score
 from e2edist.formats import FileInfo, read_events
 from e2edist.imaging.crops import dense
 from e2edist.imaging.event_batch import Array, EventBatch
@@ -30,7 +29,7 @@ from e2edist.records.receipt import EVENTSETUP, Receipt
 from e2edist.records.result_transfer import deliver, unpack_model
 from e2edist.storage.staging import InputOptions, read_input
 
-from .clock import DET_FRAMES, OUTPUT, SOURCE, Clock
+from .clock import DET_FRAMES, OUTPUT, SOURCE, Clock, Stage
 from .images import Images, cut_images, empty_batch, find_candidates, make_frames, make_images
 from .malloc import keep_freed_memory
 from .rows import make_table
@@ -104,10 +103,10 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
         candidates = find_candidates(batch, tagger)
     with clock.stage(DET_FRAMES, chunk.events):
         frames = make_frames(batch, candidates, tagger)
-    with clock.stage(tagger.frame_module):
+    with clock.stage(tagger.frame_module, len(candidates.objects)):
         images = cut_images(candidates, frames, tagger)
     del frames
-    engine, scores = score(images, job, clock)
+    engine, scores = score_images(images, job, clock)
     with clock.stage(OUTPUT, len(images.objects)):
         table = make_table(chunk.uuid, batch, images, scores, engine.columns)
         quality = measure(scores, images.crops, tagger)
@@ -143,39 +142,22 @@ def read_chunk(chunk: Chunk, job: TaskContext) -> EventBatch:
     return read_input(job.access.get(chunk.uuid, chunk.url), job.inputs, read)
 
 
-def score(images: Images, job: TaskContext, clock: Clock) -> tuple[Engine, dict[str, Array]]:
-    """Return the engine of a job, and its score columns (see `predict`).
+def score_images(images: Images, job: TaskContext, clock: Clock) -> tuple[Engine, dict[str, Array]]:
+    """Return the engine of a job, and its score columns, each of shape (crops,).
 
     Scores during which a file with the model's weights was written to may be of either: they are made again.
     """
+    tagger = job.tagger
+    modules: dict[Step, str] = {"load": tagger.frame_module, "run": tagger.module}
+
+    def timer(step: Step, crops: int) -> Stage:
+        return clock.stage(modules[step], crops)
+
     while True:
-        engine = open_engine(job.tagger, job.engine)
-        scores = predict(images, engine, job.tagger, clock)
-        if open_engine(job.tagger, job.engine) is engine:
-            return engine, scores
-
-
-def predict(images: Images, engine: Engine, tagger: TaggerSpec, clock: Clock) -> dict[str, Array]:
-    """Return the score columns, each of shape (crops,), batch by batch with a padded tail."""
-    crops, step = images.crops, engine.batch
-    scores = {name: np.empty(crops.objects, dtype) for name, dtype in engine.columns.items()}
-    with clock.stage(tagger.frame_module, len(images.objects)):
-        feed = open_stream(engine, crops, tagger.normalisation)
-    starts, loaded = range(0, crops.objects, step), 0
-    with closing(feed):
-        for done, start in enumerate(starts):
-            stop = min(start + step, crops.objects)
-            with clock.stage(tagger.frame_module):
-                # A feed with a second buffer makes the next batch while this one runs.
-                for i in range(loaded, min(done + feed.depth, len(starts))):
-                    feed.load(starts[i], min(starts[i] + step, crops.objects))
-                    loaded += 1
-            with clock.stage(tagger.module, stop - start):
-                answer = feed.result()
-            with clock.stage(tagger.frame_module):
-                for name, column in answer.items():
-                    scores[name][start:stop] = column[: stop - start]
-    return scores
+        engine = open_engine(tagger, job.engine)
+        scores = score(engine, images.crops, tagger.normalisation, timer)
+        if open_engine(tagger, job.engine) is engine:
+            return engine, scores.columns
 
 
 def _receipt(

@@ -53,7 +53,7 @@ def driver(monkeypatch):
     [("1.23.0", 12, 60), ("1.26.1", 12, 60), ("1.28.0", 13, 75), ("1.31.1", 13, 75), ("2.0", 13, 75)],
 )
 def test_what_a_build_needs_follows_the_table(release, cuda, oldest):
-    assert _device.needs(release) == (cuda, oldest)
+    assert _device.build_requirements(release) == (cuda, oldest)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_each_thing_that_is_missing_is_named_with_what_to_do(
 ):
     monkeypatch.setattr(_cuda, "MODULE", tmp_path / "none")
     driver(device)
-    what, todo = _device.refusal(CUDA, runtime(tmp_path, release))
+    what, todo = _device.why_unusable(CUDA, runtime(tmp_path, release))
     assert re.search(why, f"{what}. {todo}"), (what, todo)
 
 
@@ -97,7 +97,7 @@ def test_a_container_that_hides_the_driver_is_told_from_a_machine_without_one(tm
     module.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19\n")
     monkeypatch.setattr(_cuda, "MODULE", module)
     driver(DriverError("libcuda.so.1: cannot open shared object file"))
-    what, todo = _device.refusal(CUDA, runtime(tmp_path))
+    what, todo = _device.why_unusable(CUDA, runtime(tmp_path))
     assert "535.104.05 is on this host" in what
     assert "--nv" in todo
 
@@ -105,19 +105,19 @@ def test_a_container_that_hides_the_driver_is_told_from_a_machine_without_one(tm
 def test_hidden_devices_are_told_with_the_variable_that_hides_them(tmp_path, driver, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "10000")
     driver(DriverError("the driver shows 0 devices"))
-    assert "CUDA_VISIBLE_DEVICES='10000'" in _device.refusal(CUDA, runtime(tmp_path))[0]
+    assert "CUDA_VISIBLE_DEVICES='10000'" in _device.why_unusable(CUDA, runtime(tmp_path))[0]
 
 
 def test_a_receipt_tells_device_uuid_driver_and_build(tmp_path, driver):
     driver(A100)
-    facts = _device.describe(CUDA, runtime(tmp_path))
+    facts = _device.device_facts(CUDA, runtime(tmp_path))
     assert (facts["device"], facts["uuid"], facts["driver"]) == (A100.name, "GPU-1", "580.65")
     assert facts["capability"] == "8.0"
     assert "1.31.1" in facts["build"]
 
 
 def test_on_a_cpu_it_tells_the_model_of_the_processor(tmp_path):
-    facts = _device.describe("CPUExecutionProvider", runtime(tmp_path))
+    facts = _device.device_facts("CPUExecutionProvider", runtime(tmp_path))
     assert facts["device"]
     assert "uuid" not in facts
 
@@ -146,11 +146,11 @@ def test_engines_of_tensorrt_are_built_by_one_process_at_a_time(tmp_path, driver
     (tmp_path / "m.onnx").write_bytes(b"model")
     options = EngineOptions(provider="tensorrt")
     with pytest.raises(DeviceError, match="a library of TensorrtExecutionProvider is missing"):
-        _session.engines_locked(str(tmp_path / "m.onnx"), options).__enter__()
+        _session.engine_build_lock(str(tmp_path / "m.onnx"), options).__enter__()
     assert list(tmp_path.rglob(".lock")) == []
     monkeypatch.setattr(_session, "_check_device", lambda provider, ort: None)
     code = "import fcntl, sys; fcntl.flock(open(sys.argv[1], 'w'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
-    with _session.engines_locked(str(tmp_path / "m.onnx"), options):
+    with _session.engine_build_lock(str(tmp_path / "m.onnx"), options):
         (lock,) = tmp_path.rglob(".lock")
         other = [sys.executable, "-c", code, str(lock)]
         assert subprocess.run(other, check=False, capture_output=True).returncode != 0
@@ -187,8 +187,8 @@ def test_nodes_that_are_left_to_the_cpu_are_told_in_receipts():
 
 
 def test_a_provider_that_takes_no_node_of_a_model_is_no_proof_of_a_device(tmp_path, monkeypatch):
-    assert _node_placement.nothing_of({}, CUDA) == ""
-    assert _node_placement.nothing_of({CUDA: Counter(Conv=1)}, CUDA) == ""
+    assert _node_placement.no_nodes_on({}, CUDA) == ""
+    assert _node_placement.no_nodes_on({CUDA: Counter(Conv=1)}, CUDA) == ""
     path = str(write_model(tmp_path / "m.onnx"))
     monkeypatch.setattr(_session, "_check_device", lambda provider, ort: None)
     monkeypatch.setattr(_session, "provider_settings", lambda options, path: ["CPUExecutionProvider"])

@@ -304,16 +304,17 @@ def test_batches_of_a_thread_use_the_same_buffers_one_after_the_other(build, kin
     engine = engine_of(tagger, batch=4, images=kind)
     crops = Crops(np.zeros(41, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), 1, 32)
     for _ in range(3):
-        with closing(BufferedStream(engine._rack, loader_of(kind, crops, tagger), engine._answer, 1)) as feed:
+        loader = loader_of(kind, crops, tagger)
+        with closing(BufferedStream(engine._buffers, loader, engine._scores_of, 1)) as stream:
             for start in range(0, 40, 4):
-                feed.load(start, start + 4)
-                assert feed.result()["modelOutput"].shape == (4,)
-    assert engine._rack._made == 1
+                stream.load(start, start + 4)
+                assert stream.result()["modelOutput"].shape == (4,)
+    assert engine._buffers._made == 1
 
 
 def loader_of(kind, crops, tagger):
     if kind == "sparse":
-        return ListLoader(crops, tagger.normalisation, adds=True)
+        return ListLoader(crops, tagger.normalisation)
     return ImageLoader(crops, tagger.normalisation, "modelInput", (4, 1, 32, 32))
 
 

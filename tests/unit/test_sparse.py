@@ -1,5 +1,6 @@
 """Images that a graph makes from lists of pixels: the same scores as dense ones, and few bytes."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -18,7 +19,7 @@ from e2edist.engines import (
     _session,
     _sparse_graph,
     make_engine,
-    open_stream,
+    score,
 )
 from e2edist.engines import onnx as engine_module
 from e2edist.errors import ModelError
@@ -64,13 +65,8 @@ def build(tmp_path):
 
 def scores_of(engine, crops, rule):
     """Return the columns of all crops, and the bytes that were sent."""
-    parts = []
-    with closing(open_stream(engine, crops, rule)) as feed:
-        for start in range(0, crops.objects, engine.batch):
-            stop = min(start + engine.batch, crops.objects)
-            feed.load(start, stop)
-            parts.append({k: v[: stop - start].copy() for k, v in feed.result().items()})
-    return {name: np.concatenate([part[name] for part in parts]) for name in engine.columns}, feed.sent
+    scores = score(engine, crops, rule)
+    return scores.columns, scores.bytes_sent
 
 
 def both(tagger, crops, **options):
@@ -88,7 +84,7 @@ def assert_same(tagger, crops, **options):
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("opset", [9, 10, 11, 13, 15, 16, 17])
+@pytest.mark.parametrize("opset", [16, 17, 18, 21])
 def test_scores_are_those_of_dense_images_for_both_layouts_and_every_opset(build, layout, opset):
     tagger = build(opset, layout=layout)
     assert_same(tagger, random_crops(19, seed=opset), batch=4)
@@ -118,30 +114,39 @@ def test_scores_are_the_same_for_any_occupancy_and_batch(tmp_path_factory, seed,
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("opset", [10, 17])
-def test_the_graph_makes_the_images_of_crops_dense_bit_for_bit(build, layout, opset):
+def test_the_graph_makes_the_images_of_crops_dense_bit_for_bit(build, layout):
     import onnxruntime
 
     tagger, crops = build(layout=layout), random_crops(5, seed=3)
-    target, rule = _sparse_graph.Target("image", "float32", 5, 3, 32), tagger.normalisation
+    target, rule = _sparse_graph.ImageInput("image", "float32", 5, 3, 32), tagger.normalisation
     model = onnx.helper.make_model(
-        _sparse_graph._graph(target, rule, opset),
-        opset_imports=[onnx.helper.make_opsetid("", opset)],
-        ir_version=6,
+        _sparse_graph._graph(target, rule),
+        opset_imports=[onnx.helper.make_opsetid("", 16)],
+        ir_version=8,
     )
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    slot = _io_buffers.ListLoader(crops, rule, adds=opset >= 16)
-    rack = _io_buffers.BufferPool(onnxruntime, [session], "cpu", staged=False)
-    held = rack.take(slot.inputs(0, 5))
-    slot.fill(held, 0, 5)
-    held.upload()
-    np.testing.assert_array_equal(held.run()[0], dense(crops, rule))
+    loader = _io_buffers.ListLoader(crops, rule)
+    pool = _io_buffers.BufferPool(onnxruntime, [session], "cpu", staged=False)
+    buffers = pool.acquire(loader.inputs(0, 5))
+    loader.fill(buffers, 0, 5)
+    buffers.upload()
+    np.testing.assert_array_equal(buffers.run()[0], dense(crops, rule))
 
 
-def test_models_older_than_opset_9_are_refused_with_what_to_set(build):
-    with pytest.raises(ModelError, match=r"m\.onnx: sparse images need opset 9 or newer, it has 8.*dense"):
-        make_engine(build(8), EngineOptions(images="sparse"))
+@pytest.mark.parametrize("opset", [8, 13, 15])
+def test_models_older_than_opset_16_are_refused_and_the_sentence_says_how_to_convert_them(build, opset):
+    tagger, crops = build(opset), random_crops(19)
+    with pytest.raises(ModelError, match="sparse images need opset 16 or newer, it has") as refused:
+        make_engine(tagger, EngineOptions(images="sparse"))
+    assert 'images = "dense"' in refused.value.todo
+    command = re.search(r"onnx\.save\(.*?NEW_PATH\)", refused.value.todo)[0]
+    before, _ = scores_of(make_engine(tagger, EngineOptions()), crops, tagger.normalisation)
+    path = tagger.model.path
+    exec(command, {"onnx": onnx, "PATH": path, "NEW_PATH": path})
+    assert onnx.load(path).opset_import[0].version == 17
+    for after, _ in both(tagger, crops):
+        np.testing.assert_array_equal(after["modelOutput"], before["modelOutput"])
 
 
 def test_a_batch_with_more_pixels_than_an_index_can_tell_is_refused(build):
@@ -150,27 +155,27 @@ def test_a_batch_with_more_pixels_than_an_index_can_tell_is_refused(build):
 
 
 def test_lists_are_padded_to_few_lengths_and_by_a_quarter_at_most():
-    lengths = [_sparse_graph.length(count) for count in range(100_000)]
+    lengths = [_sparse_graph.padded_length(count) for count in range(100_000)]
     assert all(size >= count for count, size in enumerate(lengths))
     assert all(size <= 1.25 * count for count, size in enumerate(lengths) if count > 256)
     assert len(set(lengths)) < 40
-    few = [_sparse_graph.length(count, few=True) for count in range(100_000)]
+    few = [_sparse_graph.padded_length(count, few=True) for count in range(100_000)]
     assert all(count <= size <= max(256, 4 * count) for count, size in enumerate(few))
     assert sorted(set(few)) == [256, 1024, 4096, 16384, 65536, 262144]
 
 
-def test_a_feed_keeps_its_buffers_and_answers_in_order(build):
+def test_a_stream_keeps_its_buffers_and_gives_scores_in_order(build):
     tagger, crops = build(), random_crops(24)
     engine = make_engine(tagger, EngineOptions(images="sparse", batch=8))
     expected, _ = scores_of(engine, crops, tagger.normalisation)
-    loader = _io_buffers.ListLoader(crops, tagger.normalisation, adds=True)
-    feed = _io_buffers.BufferedStream(engine._rack, loader, engine._answer, depth=2)
-    feed.load(0, 8)
-    feed.load(8, 16)
-    first = feed.result()["modelOutput"].copy()
-    feed.load(16, 24)
-    found = np.concatenate([first, *(feed.result()["modelOutput"].copy() for _ in range(2))])
-    feed.close()
+    loader = _io_buffers.ListLoader(crops, tagger.normalisation)
+    stream = _io_buffers.BufferedStream(engine._buffers, loader, engine._scores_of, depth=2)
+    stream.load(0, 8)
+    stream.load(8, 16)
+    first = stream.result()["modelOutput"].copy()
+    stream.load(16, 24)
+    found = np.concatenate([first, *(stream.result()["modelOutput"].copy() for _ in range(2))])
+    stream.close()
     np.testing.assert_array_equal(found, expected["modelOutput"])
 
 
@@ -187,17 +192,17 @@ def test_threads_and_several_sessions_give_the_scores_of_one(build, images, sess
     np.testing.assert_array_equal(list(shared), alone)
 
 
-def test_dense_slots_as_on_a_gpu_are_wiped_between_batches(build):
+def test_dense_buffers_as_on_a_gpu_are_wiped_between_batches(build):
     # What a CUDA provider uses for dense images, here with the CPU's memory as the device.
     tagger, crops = build(), random_crops(30)
     engine = make_engine(tagger, EngineOptions(batch=4))
     expected, _ = scores_of(engine, crops, tagger.normalisation)
     loader = _io_buffers.ImageLoader(crops, tagger.normalisation, "modelInput", (4, 3, 32, 32))
     found = []
-    with closing(_io_buffers.BufferedStream(engine._rack, loader, engine._answer, depth=2)) as feed:
+    with closing(_io_buffers.BufferedStream(engine._buffers, loader, engine._scores_of, depth=2)) as stream:
         for start in range(0, 30, 4):
-            feed.load(start, min(start + 4, 30))
-            found.append(feed.result()["modelOutput"].copy())
+            stream.load(start, min(start + 4, 30))
+            found.append(stream.result()["modelOutput"].copy())
     np.testing.assert_array_equal(np.concatenate(found)[:30], expected["modelOutput"])
 
 
@@ -219,23 +224,14 @@ def test_the_way_of_a_gpu_copies_each_batch_to_buffers_of_the_runtime_and_gives_
     one = make_engine(tagger, EngineOptions(batch=4))
     alone = [scores_of(one, c, tagger.normalisation)[0]["modelOutput"] for c in crops]
     engine = make_engine(tagger, EngineOptions(provider="cuda", images=images, batch=4, sessions=sessions))
-
-    def campaign(c):
-        """Score as `campaign.chunk.predict`: one batch is loaded while another runs."""
-        with closing(open_stream(engine, c, tagger.normalisation)) as feed:
-            assert feed.depth == 2
-            starts, parts = range(0, 30, 4), []
-            for done, start in enumerate(starts):
-                for i in range(0 if done == 0 else done + 1, min(done + 2, len(starts))):
-                    feed.load(starts[i], min(starts[i] + 4, 30))
-                parts.append(feed.result()["modelOutput"][: min(4, 30 - start)].copy())
-            return np.concatenate(parts)
-
+    with closing(engine.open_stream(crops[0], tagger.normalisation)) as stream:
+        assert stream.depth == 2  # one batch is loaded while another runs
     with ThreadPoolExecutor(3) as pool:
-        np.testing.assert_array_equal(list(pool.map(campaign, crops)), alone)
-    slots = [slot for free in engine._rack._free.values() for slot in free]
-    assert len(slots) == engine._rack._made >= 2  # all came back, and whoever came later took them
-    assert all(len(slot._copies) == len(slot.host) for slot in slots)
+        shared = pool.map(lambda c: scores_of(engine, c, tagger.normalisation)[0]["modelOutput"], crops)
+    np.testing.assert_array_equal(list(shared), alone)
+    buffers = [one for free in engine._buffers._free.values() for one in free]
+    assert len(buffers) == engine._buffers._made >= 2  # all came back, and whoever came later took them
+    assert all(len(one._copies) == len(one.host) for one in buffers)
     assert engine.facts["tf32"] == "off"
 
 

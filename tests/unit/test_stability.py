@@ -260,7 +260,7 @@ def test_engines_of_plug_ins_are_asked_as_well(tmp_path, monkeypatch):
     assert check_stability(tagger, EngineOptions(name="null")) == ""
     plugin = type(sys)("e2edist.engines.moody")
     plugin.make = lambda *_: Moody()
-    monkeypatch.setattr("e2edist.engines.load", lambda *_: plugin)
+    monkeypatch.setattr("e2edist.engines._registry.load", lambda *_: plugin)
     for opening in (check_stability, open_engine):
         with pytest.raises(ModelError, match="another score each time: score is "):
             opening(tagger, EngineOptions(name="moody"))
