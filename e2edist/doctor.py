@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _doctor(args: argparse.Namespace, console: Console) -> int:
     worst = 0
     for finding in _findings(args):
-        _say(console, finding)
+        _print_finding(console, finding)
         worst = max(worst, ["ok", "warn", "fail"].index(finding.level))
     return worst
 
@@ -82,7 +82,7 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
         yield from run_smoke_tests(site, demo)
 
 
-def _say(console: Console, finding: Finding) -> None:
+def _print_finding(console: Console, finding: Finding) -> None:
     from rich.text import Text
 
     line = Text(f"{finding.level:5}", style=_STYLES[finding.level])

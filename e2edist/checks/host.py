@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import socket
-import struct
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from pathlib import Path
 
 from e2edist.config.jobs import JobSpec
 from e2edist.config.site import SiteSpec
+from e2edist.pools import is_batch
 
 from . import Finding, run_command
 
@@ -22,7 +21,6 @@ _GIB = 1024**3
 _LITTLE_GIB = 5.0
 #: Certificates and the age of locks need clocks that agree about so well.
 _SKEW_S, _WRONG_SKEW_S = 5.0, 120.0
-_SIOCGIFADDR = 0x8915
 _DASHBOARD_PORT = 8787
 
 
@@ -44,7 +42,7 @@ def check_folders(site: SiteSpec, output: Path) -> Iterator[Finding]:
     if site.inputs.scratch:
         scratch["input copies"] = Path(os.path.expandvars(site.inputs.scratch))
     for name, pool in site.pools.items():
-        if pool.kind in ("slurm", "htcondor"):
+        if is_batch(pool.kind):
             if pool.job.log_directory:
                 scratch[f"logs of {name}"] = Path(pool.job.log_directory)
             continue
@@ -88,7 +86,7 @@ def check_network(site: SiteSpec) -> Iterator[Finding]:
     """Open ports on the interfaces that workers will come to, and look for the dashboard's."""
     seen = set()
     for name, pool in site.pools.items():
-        if pool.kind not in ("slurm", "htcondor"):
+        if not is_batch(pool.kind):
             continue
         interface = pool.job.scheduler_interface or pool.job.interface
         if (interface, pool.job.scheduler_ports) not in seen:
@@ -139,10 +137,13 @@ def _interface(name: str, interface: str, job: JobSpec) -> Finding:
 
 
 def _address(interface: str) -> str:
-    """Return the IPv4 address of an interface."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        packed = struct.pack("256s", interface.encode()[:15])
-        return socket.inet_ntoa(fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, packed)[20:24])
+    """Return the IPv4 address of an interface; OSError where it has none."""
+    from psutil import net_if_addrs
+
+    found = [one.address for one in net_if_addrs().get(interface, ()) if one.family == socket.AF_INET]
+    if not found:
+        raise OSError(interface)
+    return str(found[0])
 
 
 def _default_address() -> str:
