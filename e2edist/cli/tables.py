@@ -64,8 +64,15 @@ def print_summary(console: Console, total: Summary, seconds: float, events: int)
     if total.peak_mib:
         counts.add_row("largest worker", f"{total.peak_mib:,} MiB")
     console.print(counts)
-    stages = Table("stage", "wall s", "cpu s", "items", "ms/item", title="time, summed over threads")
-    stages.title_justify = "left"
+    stages = Table(
+        "stage",
+        "wall s",
+        "cpu s",
+        "items",
+        "ms/item",
+        title="time, summed over threads",
+        title_justify="left",
+    )
     for name, (wall, cpu, items) in total.stages.items():
         per = f"{wall / items:.3f}" if items else ""
         stages.add_row(name, f"{wall / 1e3:.2f}", f"{cpu / 1e3:.2f}", f"{items:,}" if items else "", per)
@@ -77,9 +84,14 @@ def print_bad(console: Console, rows: list[dict[str, Any]], fraction: float) -> 
     if not rows:
         return
     table = Table(
-        "file", "entries", "events", "attempts", "reason", title=f"lost: {fraction:.3%} of all events"
+        "file",
+        "entries",
+        "events",
+        "attempts",
+        "reason",
+        title=f"failed: {100 * fraction:.4g} % of all events",
+        title_justify="left",
     )
-    table.title_justify = "left"
     for row in sorted(rows, key=lambda r: -r["events"])[:_SHOWN]:
         entries = f"{row['start']}-{row['stop']}" if row.get("stop") is not None else "all"
         table.add_row(row["url"], entries, f"{row['events']:,}", str(row["attempts"]), row["reason"])
@@ -94,8 +106,9 @@ def print_tuning(
     """Show what was measured, the fastest first, and mark the setting that was chosen."""
     names = ("workers", "threads", "intra_op", "sessions")
     shape = "workers x threads x in a call x sessions"
-    table = Table("", shape, "images", "batch", "events/s", "objects/s", "kB/object", title=title)
-    table.title_justify = "left"
+    table = Table(
+        "", shape, "images", "batch", "events/s", "objects/s", "kB/object", title=title, title_justify="left"
+    )
     for row in sorted(measured, key=lambda r: -r.get("events_per_s", 0)):
         mark = "*" if {key: row[key] for key in best} == best else ""
         speed = [f"{row.get(key, 0):,.0f}" for key in ("events_per_s", "objects_per_s")]
@@ -115,8 +128,8 @@ def print_bill(console: Console, bill: Sequence[PoolBill]) -> None:
         Column("worker\nh"),
         Column("% used/idle\n/start/lost", no_wrap=True),
     )
-    table = Table(*whole, "node h", "GPU h", "charge", "per M\nevents")
-    table.title, table.title_justify = "bill, of all runs", "left"
+    headers = (*whole, "node h", "GPU h", "charge", "per M\nevents")
+    table = Table(*headers, title="bill, of all runs", title_justify="left")
     for row in bill:
         hours = (row.used_h, row.idle_h, row.starting_h, row.lost_h)
         parts = "/".join(f"{100 * h / row.allocated_h:.0f}" for h in hours if row.allocated_h)
@@ -140,9 +153,16 @@ def print_forecast(console: Console, choices: Sequence[Choice], notes: Sequence[
 
     marks = best(list(choices))
     table = Table(
-        "", "pool", "jobs", "time to finish", "node h", "GPU h", "charge", title="estimate of the rest"
+        "",
+        "pool",
+        "jobs",
+        "time to finish",
+        "node h",
+        "GPU h",
+        "charge",
+        title="estimate of the rest",
+        title_justify="left",
     )
-    table.title_justify = "left"
     for one in choices:
         message = [
             word for word, top in zip(("cheapest", "fastest"), marks or (), strict=False) if one is top

@@ -50,7 +50,7 @@ def test_submit_status_report_and_aggregate_tell_the_same_numbers(lab, tmp_path,
     assert (counts["events_failed"], counts["skipped"]) == (1, 1)
     assert told["objects"] == counts["rows"] == story.total.objects == total["objects"]
     assert counts["parts"] == story.total.chunks == total["chunks"]
-    assert f"lost: {97 / 288:.3%} of all events" in said
+    assert f"failed: {100 * 97 / 288:.4g} % of all events" in said
     rejected = {name.removeprefix("rejected: "): n for name, n in told.items() if "rejected" in name}
     assert rejected | {"ok": told["with scores"]} == total["status"]
     # And they are what lies on disk.
