@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from e2edist.errors import OutputError
-from e2edist.records.chunk import chunk_id, chunk_place, has_place
+from e2edist.records.chunk import file_key, has_entries, parse_id, ranges_by_file
 from e2edist.records.failure import Failure
 from e2edist.records.folder import CampaignFolder
+from e2edist.records.intervals import Range, is_covered, union
 from e2edist.records.ledger_lines import count_line
-
-#: Entries of one file, half-open, by the beginning of their ids.
-_Ranges = dict[str, list[tuple[int, int]]]
 
 
 @dataclass(slots=True)
@@ -75,22 +72,19 @@ def count_folder(folder: Path) -> FolderCounts | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = _planned(content)
-        edges = {_head(file): [int(edge) for edge in file["edges"]] for file in content["files"]}
+        edges = {
+            file_key(file["uuid"], file["tree"]): list(map(int, file["edges"])) for file in content["files"]
+        }
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(str(path), f"can't be read ({error})", "Name the folder of a campaign.") from error
-    ranges: _Ranges = {}
     done = _done_and_failed(folder, found)
-    for name, (rows, events) in done.items():
-        head, start, stop = chunk_place(name)
-        ranges.setdefault(head, []).append((start, stop))
-        found.rows += rows
-        found.events_done += events
+    found.rows = sum(rows for rows, _ in done.values())
+    found.events_done = sum(events for _, events in done.values())
     found.parts = len(done)
-    for item in found.failed:
-        ranges.setdefault(chunk_place(item.id)[0], []).append((item.start, item.stop))
-    found.ended = sum(_ended(edges[head], pieces) for head, pieces in ranges.items() if head in edges)
+    ranges = ranges_by_file((*done, *(failure.id for failure in found.failed)))
+    found.ended = sum(_ended(edges[key], some) for key, some in ranges.items() if key in edges)
     return found
 
 
@@ -104,11 +98,6 @@ def _planned(content: dict[str, Any]) -> FolderCounts:
     )
 
 
-def _head(file: dict[str, Any]) -> str:
-    """Return the beginning that the ids of a file's chunks share."""
-    return chunk_id(file["uuid"], file["tree"], 0, 0).removesuffix("-0-0")
-
-
 def _done_and_failed(folder: Path, found: FolderCounts) -> dict[str, tuple[int, int]]:
     """Return part -> rows, events; failures go into `found`."""
     done: dict[str, tuple[int, int]] = {}
@@ -116,37 +105,24 @@ def _done_and_failed(folder: Path, found: FolderCounts) -> dict[str, tuple[int, 
     path = CampaignFolder(folder).ledger
     if not path.exists():
         parts = (path.stem for path in CampaignFolder(folder).predictions.glob("*.parquet"))
-        return {name: (0, _events(name)) for name in parts if has_place(name)}
+        return {name: (0, parse_id(name)[1].size) for name in parts if has_entries(name)}
     with path.open("rb") as stream:
-        for said in map(count_line, stream):
-            if said is None or not has_place(said.id):
+        for line in map(count_line, stream):
+            if line is None or not has_entries(line.id):
                 continue
-            if isinstance(said, Failure):
-                failed[said.id] = said
+            if isinstance(line, Failure):
+                failed[line.id] = line
             else:
-                done[said.id] = said.rows, said.events
+                done[line.id] = line.rows, line.events
     found.failed = [item for name, item in failed.items() if name not in done]
     return done
 
 
-def _events(name: str) -> int:
-    _, start, stop = chunk_place(name)
-    return stop - start
-
-
-def _ended(edges: list[int], pieces: list[tuple[int, int]]) -> int:
-    """Return how many of a file's chunks `pieces` cover."""
-    whole = set(pieces)
-    if edges and 0 < edges[-1] == sum(stop - start for start, stop in whole):
+def _ended(edges: list[int], ranges: list[Range]) -> int:
+    """Return how many of a file's chunks `ranges` hold."""
+    if len(edges) < 2:  # no entries, one chunk
+        return int(Range(0, 0) in ranges)
+    joined = union(ranges)
+    if joined == [(0, edges[-1])]:
         return len(edges) - 1
-    planned = list(pairwise(edges)) if len(edges) > 1 else [(0, 0)]
-    ended = [place in whole for place in planned]
-    covered = [0] * len(planned)
-    for start, stop in whole:
-        at = bisect_right(edges, start) - 1
-        if 0 <= at < len(planned):
-            covered[at] += stop - start
-    return sum(
-        done or 0 < stop - start <= sum_
-        for done, (start, stop), sum_ in zip(ended, planned, covered, strict=True)
-    )
+    return sum(is_covered(Range(*chunk), joined) for chunk in pairwise(edges))

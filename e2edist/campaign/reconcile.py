@@ -15,13 +15,13 @@ from pathlib import Path
 from e2edist.accounting.progress import Progress
 from e2edist.errors import OutputError
 from e2edist.records.changed_parts import changed_parts
-from e2edist.records.chunk import Chunk, chunk_place, is_chunk_id, piece_id
+from e2edist.records.chunk import Chunk, is_chunk_id, parse_id, range_id, ranges_by_file
 from e2edist.records.failure import Failure
 from e2edist.records.folder import CampaignFolder
-from e2edist.records.ledger import Ledger, choose_parts, part_sizes, pieces_of, read_parts
+from e2edist.records.intervals import gaps
+from e2edist.records.ledger import Ledger, choose_parts, part_sizes, read_parts
 from e2edist.records.parts import UnreadableError, read_receipt
 from e2edist.records.receipt_file import log_line
-from e2edist.records.tiling import gaps
 
 log = logging.getLogger(__name__)
 
@@ -101,11 +101,11 @@ def _adopt_parts(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) ->
 
 def _still_lost(ledger: Ledger, adopted: list[str]) -> Iterable[Failure]:
     """Yield what was given up and is in none of these parts."""
-    pieces = pieces_of(adopted)
+    by_file = ranges_by_file(adopted)
     for failure in ledger.failed.values():
-        head = chunk_place(failure.id)[0]
-        for start, stop in gaps(failure.start, failure.stop, pieces.get(head, [])):
-            yield replace(failure, id=piece_id(head, start, stop), start=start, stop=stop)
+        key, entries = parse_id(failure.id)
+        for start, stop in gaps(entries, by_file.get(key, [])):
+            yield replace(failure, id=range_id(key, (start, stop)), start=start, stop=stop)
         if not failure.events and failure.id not in adopted:
             yield failure
 
@@ -119,11 +119,11 @@ def remove_doubles(ledger: Ledger) -> None:
     unknown = [name for name in part_sizes(folder) if name not in ledger.done and is_chunk_id(name)]
     if not unknown:
         return
-    pieces = pieces_of(ledger.done)
+    by_file = ranges_by_file(ledger.done)
     for name in sorted(unknown):
         path = CampaignFolder(folder).part(name)
-        head, start, stop = chunk_place(name)
-        doubled = start < stop and not any(gaps(start, stop, pieces.get(head, [])))
+        key, entries = parse_id(name)
+        doubled = bool(entries.size) and not any(gaps(entries, by_file.get(key, [])))
         if doubled and _is_ours(path, ledger.fingerprint):
             log.warning("removed %s: its entries are in other parts", path.name)
             path.unlink(missing_ok=True)

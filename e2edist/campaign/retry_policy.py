@@ -24,6 +24,7 @@ from e2edist.errors import (
 from e2edist.plugins import place_of
 from e2edist.pools import Outcome
 from e2edist.records.chunk import Chunk
+from e2edist.records.intervals import Range, gaps
 
 from .circuit_breaker import CircuitBreaker
 
@@ -218,10 +219,9 @@ class RetryPolicy:
         """Return what lies between the bad baskets of a chunk, and the baskets, which share its case."""
         case = self.case(chunk)
         self._splits[case.root] = self._splits.get(case.root, 0) + 1
-        bad = [chunk.part(max(a, chunk.start), min(b, chunk.stop)) for a, b in case.ranges]
-        edges = [chunk.start, *(edge for piece in bad for edge in (piece.start, piece.stop)), chunk.stop]
-        pairs = zip(edges[::2], edges[1::2], strict=True)
-        good = [chunk.part(start, stop) for start, stop in pairs if start < stop]
+        ranges = [Range(*entries).clip(*chunk.range) for entries in case.ranges]
+        bad = [chunk.part(*entries) for entries in ranges]
+        good = [chunk.part(*entries) for entries in gaps(chunk.range, ranges)]
         self._cases.update({piece.id: FailureRecord(case.root) for piece in good})
         self._cases.update({piece.id: case for piece in bad})
         return good, bad

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 
 from e2edist.redaction import public
+
+from .intervals import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +50,55 @@ class Chunk:
         """Return the chunk of other entries of the same file."""
         return replace(self, start=start, stop=stop)
 
+    @property
+    def range(self) -> Range:
+        """Its entries."""
+        return Range(self.start, self.stop)
+
     def halves(self) -> tuple[Chunk, Chunk]:
         """Return the two halves of a chunk of at least two entries."""
-        middle = (self.start + self.stop) // 2
-        return self.part(self.start, middle), self.part(middle, self.stop)
+        first, second = self.range.halves()
+        return self.part(*first), self.part(*second)
 
 
 def chunk_id(uuid: str, tree: str, start: int, stop: int) -> str:
     """Return the name of a part: safe in any file system, the same for the same entries of a file."""
-    return piece_id(chunk_head(uuid, tree), start, stop)
+    return range_id(file_key(uuid, tree), (start, stop))
 
 
-def chunk_head(uuid: str, tree: str) -> str:
+def file_key(uuid: str, tree: str) -> str:
     """Return what the ids of all chunks of a file begin with."""
     return f"{uuid}-{_plain(tree)}"
 
 
-def piece_id(head: str, start: int, stop: int) -> str:
-    """Return the id of other entries of the file that `head` stands for."""
-    return f"{head}-{start}-{stop}"
+def range_id(key: str, entries: tuple[int, int]) -> str:
+    """Return the id of some entries, half-open, of the file that `key` stands for."""
+    return f"{key}-{entries[0]}-{entries[1]}"
 
 
-def chunk_place(name: str) -> tuple[str, int, int]:
-    """Return what the ids of a file's chunks begin with, and the entries of this one, half-open.
+def parse_id(name: str) -> tuple[str, Range]:
+    """Return the key of a chunk's file, and its entries.
 
-    >>> chunk_place("0f-Events-10-20")
-    ('0f-Events', 10, 20)
+    >>> parse_id("0f-Events-10-20")
+    ('0f-Events', Range(start=10, stop=20))
     """
-    head, start, stop = name.rsplit("-", 2)
-    return head, int(start), int(stop)
+    key, start, stop = name.rsplit("-", 2)
+    return key, Range(int(start), int(stop))
 
 
-def has_place(name: str) -> bool:
-    """Whether `chunk_place` can read a name, which may be anybody's file."""
+def ranges_by_file(names: Iterable[str]) -> dict[str, list[Range]]:
+    """Return the entries of some chunks, in order, by the key of their file."""
+    found: dict[str, list[Range]] = {}
+    for name in names:
+        key, entries = parse_id(name)
+        found.setdefault(key, []).append(entries)
+    for ranges in found.values():
+        ranges.sort()
+    return found
+
+
+def has_entries(name: str) -> bool:
+    """Return whether `parse_id` can read a name, which may be anybody's file."""
     return re.fullmatch(r".+-\d+-\d+", name, re.DOTALL) is not None
 
 

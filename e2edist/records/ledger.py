@@ -7,7 +7,6 @@ at any byte, or older than the parts is made whole from their receipts.
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,16 +14,16 @@ from pathlib import Path
 from typing import Protocol
 
 from e2edist.errors import OutputError
-from e2edist.records.chunk import Chunk, chunk_place, piece_id
+from e2edist.records.chunk import Chunk, parse_id, range_id, ranges_by_file
 from e2edist.records.failure import Failure
 from e2edist.records.parts import read_receipt, with_file
 from e2edist.records.receipt import Receipt
 
 from .changed_parts import changed_parts, remove_damaged
 from .folder import CampaignFolder
+from .intervals import best_cover, gaps, inside
 from .receipt_file import ReceiptFile
 from .result_transfer import import_part
-from .tiling import Range, best_tiles, gaps
 
 
 class Listener(Protocol):
@@ -96,7 +95,7 @@ class Ledger:
     @property
     def events_done(self) -> int:
         """Entries of all done chunks."""
-        return sum(stop - start for _, start, stop in map(chunk_place, self.done))
+        return sum(entries.size for _, entries in map(parse_id, self.done))
 
     @property
     def events_failed(self) -> int:
@@ -151,18 +150,18 @@ def choose_parts(
         Parts that count already, and others that are there: one of these counts where no known one holds
         its entries.
     """
-    pieces = pieces_of(name for some in (known, found) for name in some)
+    by_file = ranges_by_file(name for some in (known, found) for name in some)
     counted: list[str] = []
     pending: list[Chunk] = []
     for chunk in chunks:
         if chunk.id in known or (not chunk.events and chunk.id in found):
             counted.append(chunk.id)
             continue
-        head = chunk_place(chunk.id)[0]
-        inside = {place: piece_id(head, *place) for place in _inside(chunk, pieces.get(head, []))}
-        tiles = best_tiles(inside, {place for place, name in inside.items() if name in known})
-        counted += [inside[place] for place in tiles]
-        pending += [chunk.part(*place) for place in gaps(chunk.start, chunk.stop, tiles)]
+        key = parse_id(chunk.id)[0]
+        ids = {entries: range_id(key, entries) for entries in inside(chunk.range, by_file.get(key, []))}
+        chosen = best_cover(ids, {entries for entries, name in ids.items() if name in known})
+        counted += [ids[entries] for entries in chosen]
+        pending += [chunk.part(*entries) for entries in gaps(chunk.range, chosen)]
         pending += [] if chunk.events else [chunk]
     return counted, pending
 
@@ -192,20 +191,3 @@ def read_parts(folder: Path, some: Iterable[str], fingerprint: str) -> dict[str,
             if (receipt.fingerprint, receipt.id) == (fingerprint, name):
                 found[name] = receipt
     return found
-
-
-def pieces_of(parts: Iterable[str]) -> dict[str, list[Range]]:
-    """Return the entries that parts hold, in order, by what the ids of a file's chunks begin with."""
-    pieces: dict[str, list[Range]] = {}
-    for name in parts:
-        head, start, stop = chunk_place(name)
-        pieces.setdefault(head, []).append((start, stop))
-    for ranges in pieces.values():
-        ranges.sort()
-    return pieces
-
-
-def _inside(chunk: Chunk, pieces: list[Range]) -> list[Range]:
-    """Return those of `pieces`, parts of its file in order, that lie inside a chunk."""
-    first, last = (bisect_left(pieces, (edge, 0)) for edge in (chunk.start, max(chunk.stop, chunk.start + 1)))
-    return [piece for piece in pieces[first:last] if piece[1] <= chunk.stop]

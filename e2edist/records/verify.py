@@ -9,20 +9,18 @@ from functools import partial
 from pathlib import Path
 
 from e2edist.errors import OutputError
-from e2edist.records.chunk import Chunk, chunk_head, chunk_place, is_chunk_id
+from e2edist.records.chunk import Chunk, file_key, is_chunk_id, ranges_by_file
 from e2edist.records.parts import UnreadableError, read_part
 
 from .folder import CampaignFolder
+from .intervals import Range, best_cover, gaps
 from .losses import read_bad
 from .plan import Plan
 from .row_order import fault, in_order
-from .tiling import Range, best_tiles, gaps
 
 _READERS = 4
 _SLICE = 1_000
 _DOUBLE = "covers entries that another part covers too"
-#: Entries of one file, half-open, by the beginning of its chunks' ids.
-_Ranges = dict[str, list[Range]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +121,13 @@ def verify(folder: Path, plan: Plan) -> Verification:
                     kind, why = result
                     getattr(found, kind).append((path, why))
     _cover(found, plan, good)
-    found.missing, _ = _without(found.missing, _named(found.unreadable))
-    given_up: _Ranges = {}
+    unreadable = ranges_by_file(path.stem for path, _ in found.unreadable if is_chunk_id(path.stem))
+    found.missing, _ = _without(found.missing, unreadable)
+    given_up: dict[str, list[Range]] = {}
     for row in read_bad(folder):
         if row["uuid"] is not None:
-            given_up.setdefault(chunk_head(row["uuid"], row["tree"]), []).append((row["start"], row["stop"]))
+            entries = Range(row["start"], row["stop"])
+            given_up.setdefault(file_key(row["uuid"], row["tree"]), []).append(entries)
     found.missing, found.given_up = _without(found.missing, given_up)
     return found
 
@@ -144,32 +144,16 @@ def _paths(folder: Path) -> list[Path]:
     return [path for path in found if path.suffix == ".parquet" and path.name[0] != "."]
 
 
-def _named(parts: list[tuple[Path, str]]) -> _Ranges:
-    """Return the entries that the names of parts tell."""
-    ranges: _Ranges = {}
-    for path, _ in parts:
-        if is_chunk_id(path.stem):
-            head, start, stop = chunk_place(path.stem)
-            ranges.setdefault(head, []).append((start, stop))
-    return ranges
-
-
-def _without(missing: list[Chunk], ranges: _Ranges) -> tuple[list[Chunk], int]:
-    """Return what `ranges` leave of missing entries, and how many events they take."""
+def _without(missing: list[Chunk], by_file: dict[str, list[Range]]) -> tuple[list[Chunk], int]:
+    """Return what some ranges leave of missing entries, and how many events they take."""
     left: list[Chunk] = []
-    taken = 0
     for chunk in missing:
-        at = chunk.start
-        some = sorted(ranges.get(chunk_head(chunk.uuid, chunk.tree), []))
-        for start, stop in some:
-            first, last = max(start, at), min(stop, chunk.stop)
-            if first < last:
-                left += [chunk.part(at, first)] if at < first else []
-                taken += last - first
-                at = last
-        nothing = not chunk.events and (0, 0) not in some
-        left += [chunk.part(at, chunk.stop)] if at < chunk.stop or nothing else []
-    return left, taken
+        ranges = by_file.get(file_key(chunk.uuid, chunk.tree), [])
+        if chunk.events:
+            left += [chunk.part(*entries) for entries in gaps(chunk.range, ranges)]
+        elif chunk.range not in ranges:
+            left.append(chunk)
+    return left, sum(chunk.events for chunk in missing) - sum(chunk.events for chunk in left)
 
 
 def _slices(paths: list[Path]) -> Iterator[list[Path]]:
@@ -207,16 +191,15 @@ def _cover(found: Verification, plan: Plan, good: list[Part]) -> None:
     for file in plan.files:
         parts = by_file.pop((file.uuid, file.tree), [])
         whole = Chunk(file.url, file.format, file.tree, file.uuid, file.size, file.entries, 0, file.entries)
-        inside = {(part.start, part.stop): part for part in parts if part.stop <= file.entries}
-        tiles = best_tiles(inside) if file.entries else list(inside)
-        chosen = [inside[place] for place in tiles]
-        counted = set(tiles)
+        inside = {Range(part.start, part.stop): part for part in parts if part.stop <= file.entries}
+        taken = best_cover(inside) if file.entries else list(inside)
+        chosen, counted = [inside[entries] for entries in taken], set(taken)
         found.foreign += [(part.path, _DOUBLE) for part in parts if (part.start, part.stop) not in counted]
         found.good_parts += chosen
         found.rows += sum(part.rows for part in chosen)
         found.events += sum(part.stop - part.start for part in chosen)
-        found.missing += [whole.part(*place) for place in gaps(0, file.entries, tiles)]
-        found.missing += [] if file.entries or tiles else [whole]
+        found.missing += [whole.part(*entries) for entries in gaps(whole.range, taken)]
+        found.missing += [] if file.entries or taken else [whole]
     found.parts = len(found.good_parts)
     for parts in by_file.values():
         found.foreign += [(part.path, "is of a file that was not planned") for part in parts]

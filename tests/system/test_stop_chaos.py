@@ -17,7 +17,7 @@ from lab import Lab, members, until
 from runs import parts
 from test_chaos import STARTERS, Starter
 
-from e2edist.records.chunk import chunk_place
+from e2edist.records.chunk import parse_id
 from e2edist.records.ledger import read_parts
 from e2edist.records.plan import read_plan
 
@@ -62,11 +62,11 @@ def _good_parts(lab):
     plan = read_plan(lab.out) if lab.out.exists() else None
     names = [path.stem for path in parts(lab.out)]
     found = read_parts(lab.out, names, plan.fingerprint) if plan else {}
-    return {(head, entry) for head, start, stop in map(chunk_place, found) for entry in range(start, stop)}
+    return {(key, entry) for key, entries in map(parse_id, found) for entry in range(*entries)}
 
 
 def _entries(line):
-    head, start, stop = chunk_place(line)
+    head, (start, stop) = parse_id(line)
     return {(head, entry) for entry in range(start, stop)}
 
 
