@@ -14,7 +14,7 @@ from math import inf
 from typing import Any
 
 from e2edist.plugins import as_bug, is_bug
-from e2edist.pools import Outcome, Pool
+from e2edist.pools import Pool, TaskOutcome
 from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import Receipt
 from e2edist.worker.run_bundle import run_chunks
@@ -167,7 +167,7 @@ class BundleResult:
     ----------
     done : list of (Chunk, dict)
         With their receipts.
-    failed : list of (Chunk, Outcome)
+    failed : list of (Chunk, TaskOutcome)
         Those that raised, or were running when the task was lost.
     back : list of Chunk
         Those that merely waited.
@@ -176,13 +176,13 @@ class BundleResult:
     """
 
     done: list[tuple[Chunk, Receipt]] = field(default_factory=list)
-    failed: list[tuple[Chunk, Outcome]] = field(default_factory=list)
+    failed: list[tuple[Chunk, TaskOutcome]] = field(default_factory=list)
     back: list[Chunk] = field(default_factory=list)
     run_alone: bool = False
 
 
 def resolve(
-    load: TaskBundle, outcome: Outcome, find: Callable[[Chunk], Receipt | None] | None
+    load: TaskBundle, outcome: TaskOutcome, find: Callable[[Chunk], Receipt | None] | None
 ) -> BundleResult:
     """Return what became of the chunks of a load whose task ended.
 
@@ -203,18 +203,18 @@ def resolve(
     return _lost(load, outcome, find or (lambda _: None))
 
 
-def _home(load: TaskBundle, outcome: Outcome) -> BundleResult:
+def _home(load: TaskBundle, outcome: TaskOutcome) -> BundleResult:
     landing, fates = BundleResult(), outcome.value
     for chunk, fate in zip(load.chunks, fates, strict=False):
         if isinstance(fate, Exception):
-            landing.failed.append((chunk, Outcome(chunk.id, "error", error=fate)))
+            landing.failed.append((chunk, TaskOutcome(chunk.id, "error", error=fate)))
         else:
             landing.done.append((chunk, fate))
     landing.back.extend(load.chunks[len(fates) :])
     return landing
 
 
-def _lost(load: TaskBundle, outcome: Outcome, find: Callable[[Chunk], Any]) -> BundleResult:
+def _lost(load: TaskBundle, outcome: TaskOutcome, find: Callable[[Chunk], Any]) -> BundleResult:
     """Blame the chunk after the last part: it was running, earlier ones without a part had raised.
 
     A part that this host does not see yet, as network disks have it, makes its chunk a suspect too early;

@@ -22,7 +22,7 @@ from e2edist.config.site import PoolSpec
 from e2edist.engines import engine_options
 from e2edist.errors import CampaignError
 from e2edist.plugins import as_bug, is_bug
-from e2edist.pools import Outcome, Pool
+from e2edist.pools import Pool, TaskOutcome
 from e2edist.records.chunk import Chunk
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.parts import read_columns
@@ -149,7 +149,7 @@ class CrossPoolCheck:
         """Whether a tag is a comparison's."""
         return tag.startswith(_TAG)
 
-    def settle(self, key: str, pool: Pool, outcome: Outcome) -> None:
+    def settle(self, key: str, pool: Pool, outcome: TaskOutcome) -> None:
         """Note the outcome of a comparison; one that failed or was lost is asked again, some times.
 
         Raises

@@ -18,7 +18,7 @@ from threading import Event
 from e2edist.accounting.progress import Progress
 from e2edist.accounting.quality_monitor import QualityMonitor
 from e2edist.errors import CampaignError, ResourceError
-from e2edist.pools import Outcome, Pool
+from e2edist.pools import Pool, TaskOutcome
 from e2edist.records.chunk import Chunk
 from e2edist.records.failure import Failure
 from e2edist.records.ledger import Ledger
@@ -132,7 +132,7 @@ class Driver:
         now = time.monotonic()
         for lane in self._lanes:
             lane.slots = lane.pool.slots()
-            lane.pool.expect(self._longest_s, self._pending())
+            lane.pool.update_demand(self._longest_s, self._pending())
             lane.stop_late(self._limits.chunk_s)
         self._progress.workers = sum(lane.slots for lane in self._lanes)
         self._progress.in_flight = self._flying()
@@ -140,8 +140,8 @@ class Driver:
         queued = any(lane.pool.counts()["queued"] for lane in self._lanes if not lane.slots)
         if self._progress.workers or queued:
             self._seen = now
-        elif all(lane.pool.trouble for lane in self._lanes):
-            pools = "; ".join(f"pool {lane.pool.name}: {lane.pool.trouble}" for lane in self._lanes)
+        elif all(lane.pool.failure_reason for lane in self._lanes):
+            pools = "; ".join(f"pool {lane.pool.name}: {lane.pool.failure_reason}" for lane in self._lanes)
             raise ResourceError("", pools, "What is done is kept; the same command does the rest.")
         elif now - self._seen > self._limits.stall_s:
             what = f"no worker for {self._limits.stall_s:.0f} s"
@@ -201,7 +201,7 @@ class Driver:
         self._waiting.put_back(chunk.part(chunk.start, chunk.start + events))
         self._progress.chunks += 1
 
-    def _settle(self, lane: PoolState, outcome: Outcome) -> None:
+    def _settle(self, lane: PoolState, outcome: TaskOutcome) -> None:
         if self._overlap.owns(outcome.tag):
             lane.comparing = False
             self._overlap.settle(lane.key, lane.pool, outcome)
@@ -228,14 +228,14 @@ class Driver:
         for chunk, why in landing.failed:
             self._punish(lane, load, chunk, self._explain(load, why))
 
-    def _explain(self, load: TaskBundle, outcome: Outcome) -> Outcome:
+    def _explain(self, load: TaskBundle, outcome: TaskOutcome) -> TaskOutcome:
         """Return why a chunk was lost, where it was our doing."""
         if outcome.kind == "lost" and load.late:
             what = f"it ran for more than {self._limits.chunk_s:.0f} s, so its worker was stopped"
-            return Outcome(outcome.tag, "error", error=SlowError(what))
+            return TaskOutcome(outcome.tag, "error", error=SlowError(what))
         if outcome.kind == "lost" and load.collateral:
             what = "its worker was stopped because of another chunk"
-            return Outcome(outcome.tag, "lost", error=ConnectionError(what))
+            return TaskOutcome(outcome.tag, "lost", error=ConnectionError(what))
         return outcome
 
     def _record(self, lane: PoolState, chunk: Chunk, receipt: Receipt) -> float:
@@ -257,7 +257,7 @@ class Driver:
         log.info("%s", log_line(receipt))
         return took_s
 
-    def _decide(self, lane: PoolState, load: TaskBundle, chunk: Chunk, outcome: Outcome) -> Decision:
+    def _decide(self, lane: PoolState, load: TaskBundle, chunk: Chunk, outcome: TaskOutcome) -> Decision:
         """Return what to do with a chunk; while nothing succeeded, let one of another file be the next."""
         error = outcome.error
         self._once.bug(error)
@@ -266,7 +266,7 @@ class Driver:
         untried = self._waiting.prefer(lambda other: not self._blame.knows(other), chunk.uuid)
         return self._blame.decide_early(chunk, outcome, lane.breaker, probe=load.probe, untried=untried)
 
-    def _punish(self, lane: PoolState, load: TaskBundle, chunk: Chunk, outcome: Outcome) -> None:
+    def _punish(self, lane: PoolState, load: TaskBundle, chunk: Chunk, outcome: TaskOutcome) -> None:
         verdict = self._decide(lane, load, chunk, outcome)
         log.warning("%s %s: %s: %s", outcome.kind, chunk.id, verdict.reason, verdict.action.value)
         match verdict.action:

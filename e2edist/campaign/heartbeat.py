@@ -15,9 +15,10 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+from e2edist.accounting.telemetry import Telemetry
 from e2edist.accounting.usage import Journal, facts_of
 from e2edist.errors import E2EError
-from e2edist.pools import Telemetry, is_batch
+from e2edist.pools import is_batch
 from e2edist.records.folder import CampaignFolder
 from e2edist.redaction import redact
 
@@ -178,7 +179,7 @@ class Heartbeat:
         if pool is None:
             return facts
         with suppress(OSError, TimeoutError, RuntimeError):
-            facts |= {"dashboard": pool.dashboard, "trouble": pool.trouble} | pool.counts()
+            facts |= {"dashboard": pool.dashboard, "trouble": pool.failure_reason} | pool.counts()
         return facts
 
 

@@ -22,7 +22,7 @@ from e2edist.errors import (
     SpecError,
 )
 from e2edist.plugins import place_of
-from e2edist.pools import Outcome
+from e2edist.pools import TaskOutcome
 from e2edist.records.chunk import Chunk
 from e2edist.records.intervals import Range, gaps
 
@@ -122,7 +122,7 @@ class RetryPolicy:
         return chunk.id in self._cases
 
     def decide_early(
-        self, chunk: Chunk, outcome: Outcome, breaker: CircuitBreaker, *, probe: bool, untried: bool
+        self, chunk: Chunk, outcome: TaskOutcome, breaker: CircuitBreaker, *, probe: bool, untried: bool
     ) -> Decision:
         """Return what to do with a chunk whose failure is systemic, in a pool in which nothing succeeded.
 
@@ -150,7 +150,7 @@ class RetryPolicy:
             return Decision(Action.SPLIT, reason)
         return Decision(Action.AGAIN if case.attempts < case.tries else Action.FAIL, reason)
 
-    def decide(self, chunk: Chunk, outcome: Outcome, *, alone: bool) -> Decision:
+    def decide(self, chunk: Chunk, outcome: TaskOutcome, *, alone: bool) -> Decision:
         """Return what to do with a chunk whose task raised or was lost.
 
         Parameters

@@ -14,12 +14,13 @@ from typing import Any
 
 from e2edist.accounting.progress import Progress
 from e2edist.accounting.summary import write_timing
+from e2edist.accounting.telemetry import Telemetry
 from e2edist.campaign.planning import default_chunk_events, make_plan
 from e2edist.config.campaign import CampaignSpec, expand_inputs, name_group, take_group
 from e2edist.config.site import SiteSpec, threads_of
 from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.errors import CampaignError, E2EError, OutputError
-from e2edist.pools import Pool, Telemetry, check_host, configured, show
+from e2edist.pools import Pool, check_host, configured, controller_grace_s, show
 from e2edist.records.chunk import Chunk
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import check_usable, prepare_folder
@@ -269,7 +270,7 @@ def _driver(
     spec = campaign.spec
     limits = Limits(spec.chunk_limit_min * 60, spec.stall_limit_min * 60)
     if TOKEN in os.environ:  # a controller, which may be a job
-        limits = limits.ending_within(campaign.site.controller.ending_s)
+        limits = limits.ending_within(controller_grace_s(campaign.site.controller))
     max_abs, where = campaign.tagger.tolerance.max_abs, (campaign.plan.fingerprint, campaign.folder)
     overlap = make_cross_pool_check(max_abs, where, campaign.site.pools, ledger.done)
     return Driver(pools, ledger, note, stop, limits, overlap)

@@ -6,28 +6,19 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from e2edist.config.controller import PROCESS
 from e2edist.config.site import SiteSpec
 from e2edist.errors import E2EError
-from e2edist.pools import make_controller, preview
+from e2edist.pools import BatchSystem, batch_system, is_batch, make_controller, preview
 
-from . import CommandResult, Finding, run_command
-
-_COMMANDS = {
-    "slurm": ("sbatch", "squeue", "scancel"),
-    "htcondor": ("condor_submit", "condor_q", "condor_rm"),
-}
-_ANSWER = {"slurm": ("squeue", "--me", "--noheader"), "htcondor": ("condor_q", "-totals")}
-_TRY = {
-    "slurm": ("sbatch", "--test-only"),
-    "htcondor": ("condor_submit", "-dry-run", "/dev/null", "-"),
-}
+from . import Finding, run_command
 
 
 def check_batch(site: SiteSpec, folder: Path) -> Iterator[Finding]:
     """Look at the batch systems of all pools and of the controller; `folder` is the campaign's."""
-    pools = {name: pool for name, pool in site.pools.items() if pool.kind in _COMMANDS}
-    working = set()
-    for kind in sorted({pool.kind for pool in pools.values()} | {site.controller.kind} & set(_COMMANDS)):
+    pools = {name: pool for name, pool in site.pools.items() if is_batch(pool.kind)}
+    kinds, working = {pool.kind for pool in pools.values()}, set()
+    for kind in sorted(kinds | {site.controller.kind} - {PROCESS}):
         finding = _commands(kind)
         yield finding
         if finding.level != "fail":
@@ -40,11 +31,12 @@ def check_batch(site: SiteSpec, folder: Path) -> Iterator[Finding]:
 
 
 def _commands(kind: str) -> Finding:
-    missing = [name for name in _COMMANDS[kind] if shutil.which(name) is None]
+    system = batch_system(kind)
+    missing = [name for name in system.commands if shutil.which(name) is None]
     if missing:
         todo = "Run it on a login node of the site, or load the site's module."
         return Finding("fail", kind, f"there is no {', '.join(missing)} here", todo)
-    result = run_command(_ANSWER[kind])
+    result = run_command(system.probe)
     if result.code:
         return Finding("fail", kind, result.last, "Ask the site whether its batch system is up.")
     level = "ok" if result.seconds < 10 else "warn"
@@ -54,30 +46,35 @@ def _commands(kind: str) -> Finding:
 
 def _controller(site: SiteSpec, folder: Path) -> Finding:
     """Give the controller's job to the batch system for judging only."""
-    kind = site.controller.kind
-    result = run_command(_TRY[kind], make_controller(site.controller, folder, ("--version",), {}).trial())
+    topic, system = "controller's job", batch_system(site.controller.kind)
+    if not system.dry_run:
+        return _unjudged(topic, system)
+    controller = make_controller(site.controller, folder, ("--version",), {})
+    result = run_command(system.dry_run, system.controller_probe(controller))
     if result.code == 0:
-        return Finding("ok", "controller's job", _answer(kind, result))
+        return Finding("ok", topic, system.accepted(result.last))
     todo = "Set queue, account and directives in [controller]."
-    return Finding("fail", "controller's job", f"refused: {result.last}", todo)
+    return Finding("fail", topic, f"refused: {result.last}", todo)
 
 
-def _answer(kind: str, result: CommandResult) -> str:
-    """Return what a batch system answered about a job that it would take."""
-    return result.last.removeprefix("sbatch: ") if kind == "slurm" else "it would be taken"
+def _unjudged(topic: str, system: BatchSystem) -> Finding:
+    return Finding("ok", topic, f"{system.title} does not judge a job before it is submitted")
 
 
 def _job(name: str, site: SiteSpec, folder: Path) -> Finding:
     """Give a pool's job to the batch system for judging only."""
     pool = site.pools[name]
-    topic, account = f"job of {name}", pool.job.account
+    topic, account, system = f"job of {name}", pool.job.account, batch_system(pool.kind)
     try:
-        result = run_command(_TRY[pool.kind], preview(name, pool, folder, site.dask))
+        script = preview(name, pool, folder, site.dask)
     except E2EError as error:
         return Finding("fail", topic, str(error), "Correct the site file.")
+    if not system.dry_run:
+        return _unjudged(topic, system)
+    result = run_command(system.dry_run, script)
     told = f"account {account}" if account else "no account given"
     if result.code == 0:
-        return Finding("ok", topic, f"{told}; {_answer(pool.kind, result)}")
+        return Finding("ok", topic, f"{told}; {system.accepted(result.last)}")
     unnamed = not account and "account" in result.out.lower()
     todo = f"Set {'account' if unnamed else 'queue, account and directives'} in [pools.{name}.job]."
     return Finding("fail", topic, f"{told}; refused: {result.last}", todo)

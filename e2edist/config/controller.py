@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from math import inf
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
+from ._batch_systems import batch_system_of, check_keys
 from ._toml import Spec
 from .jobs import ContainerSpec
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
-
-#: A controller that HTCondor removes gets so long to end.
-VACATE_S = 180
+#: Kind of a controller in the background of this machine; the others are batch systems.
+PROCESS = "process"
 
 
 class ControllerSpec(Spec):
@@ -23,8 +22,8 @@ class ControllerSpec(Spec):
     The controller holds scheduler and driver, and runs no chunk unless a pool is of kind ``local``.
     """
 
-    #: process: in the background of this machine; slurm, htcondor: a batch job
-    kind: Literal["process", "slurm", "htcondor"] = "process"
+    #: process: in the background of this machine; else the batch system of which it is a job
+    kind: str = PROCESS
     #: minutes until the batch system ends it; submit again does the rest
     walltime_min: PositiveInt = 1440
     #: seconds before that end, at which it stops in good order and cancels its workers (SLURM)
@@ -48,7 +47,11 @@ class ControllerSpec(Spec):
     #: it must find the commands of the batch system inside, if its pools are batch jobs
     container: ContainerSpec = ContainerSpec()
 
-    @property
-    def ending_s(self) -> float:
-        """Seconds that it is left from the signal on; infinite for a process."""
-        return {"slurm": float(self.notice_s), "htcondor": float(VACATE_S)}.get(self.kind, inf)
+    @model_validator(mode="after")
+    def _supported(self) -> ControllerSpec:
+        if self.kind != PROCESS:
+            system = batch_system_of(self.kind)
+            if system is None:
+                raise ValueError(f"kind: a controller is a {PROCESS} or a batch job, not {self.kind}")
+            check_keys(self.kind, "", self, system.unsupported)
+        return self

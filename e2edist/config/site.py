@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeInt, field_validator, model_validator
 from e2edist.errors import unknown_name
 from e2edist.urls import given_path
 
+from ._batch_systems import check_pool
 from ._toml import Spec, parse, read_toml
 from .charge import ChargeSpec
 from .controller import ControllerSpec
@@ -59,18 +60,15 @@ class PoolSpec(Spec):
     conv_search: Literal["heuristic", "exhaustive", "default"] = "heuristic"
     #: tuning profile for what is left at 0 or auto: the one that fits (auto), none, or a file
     profile: str = "auto"
-    #: kinds slurm and htcondor
+    #: kinds whose workers are batch jobs
     job: JobSpec = JobSpec()
     container: ContainerSpec = ContainerSpec()
     #: what the site takes for it
     charge: ChargeSpec = ChargeSpec()
 
     @model_validator(mode="after")
-    def _grows(self) -> PoolSpec:
-        if self.workers_most and self.kind not in ("slurm", "htcondor"):
-            raise ValueError(f"workers_most: pools of kind {self.kind} don't grow")
-        if not self.job.shared_disk and self.kind == "slurm":
-            raise ValueError("job.shared_disk: SLURM's nodes need a disk that submit sees too")
+    def _supported(self) -> PoolSpec:
+        check_pool(self.kind, self.job, self.workers_most)
         if 0 < self.workers_most < (self.workers or 1):
             raise ValueError(f"workers_most: {self.workers_most} is less than workers, {self.workers or 1}")
         return self

@@ -7,7 +7,9 @@ import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from e2edist.config.controller import PROCESS
 from e2edist.errors import OutputError
+from e2edist.pools import batch_system
 from e2edist.records.folder import CampaignFolder
 from e2edist.storage.publish import publish
 
@@ -19,7 +21,7 @@ class Controller:
     Attributes
     ----------
     kind : str
-        process, slurm or htcondor.
+        process, or the batch system.
     id : str
         Process or job number.
     host : str
@@ -48,13 +50,19 @@ class Controller:
     @property
     def name(self) -> str:
         """What people call it."""
-        words = {"process": "process", "slurm": "SLURM job", "htcondor": "HTCondor job"}
-        return f"{words.get(self.kind, self.kind)} {self.id}"
+        if not self.is_job:
+            return f"process {self.id}"
+        return f"{batch_system(self.kind).title} job {self.id}"
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it is a job of a batch system."""
+        return self.kind != PROCESS
 
     @property
     def process_lives(self) -> bool:
         """Whether it is a process of this host that runs."""
-        return self.kind == "process" and self.host == platform.node() and birth(self.id) == self.born
+        return not self.is_job and self.host == platform.node() and birth(self.id) == self.born
 
     def write(self, folder: Path) -> None:
         """Write ``controller.json``."""

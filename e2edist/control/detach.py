@@ -17,9 +17,9 @@ from uuid import uuid4
 
 from e2edist.campaign.heartbeat import TOKEN
 from e2edist.campaign.run import Campaign
-from e2edist.config.controller import ControllerSpec
+from e2edist.config.controller import PROCESS, ControllerSpec
 from e2edist.errors import OutputError, ResourceError
-from e2edist.pools import is_batch, make_controller, queue_of
+from e2edist.pools import batch_system, make_controller
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import prepare_folder
 from e2edist.records.lock import locked, look_at_lock
@@ -50,9 +50,11 @@ def controller_arguments(argv: Sequence[str], access: str) -> list[str]:
 
 def preview_controller(spec: ControllerSpec, folder: Path, argv: Sequence[str]) -> str:
     """Return what the batch system would be given; empty for a process."""
+    if spec.kind == PROCESS:
+        return ""
     arguments = controller_arguments(argv, str(CampaignFolder(folder.absolute()).access))
     job = make_controller(spec, folder.absolute(), arguments, {TOKEN: "TOKEN"})
-    return job.text() if is_batch(spec.kind) else ""
+    return batch_system(spec.kind).controller_script(job)
 
 
 def detach(campaign: Campaign, argv: Sequence[str]) -> Controller:
@@ -75,13 +77,13 @@ def detach(campaign: Campaign, argv: Sequence[str]) -> Controller:
     _freeze(campaign)
     remove_access(folder)
     token, access = uuid4().hex, campaign.plan.access if has_secrets(argv) else None
-    if spec.kind == "process":
+    if spec.kind == PROCESS:
         return _spawn(folder, controller_arguments(argv, STDIN), token, access)
     if access is not None:
         write_access(folder, access)
     arguments = controller_arguments(argv, str(CampaignFolder(folder).access))
     job = make_controller(spec, folder, arguments, {TOKEN: token})
-    number = job.submit()
+    number = batch_system(spec.kind).submit_controller(job)
     record = Controller(spec.kind, number, platform.node(), token, 0, time.time(), str(job.log))
     record.write(folder)
     return record
@@ -91,8 +93,7 @@ def _refuse_second(folder: Path) -> None:
     old = read_record(folder)
     if old is None or old.cancelled:
         return
-    batch = is_batch(old.kind) and queue_of(old.kind).states([old.id])
-    if batch or old.process_lives:
+    if (old.is_job and batch_system(old.kind).states([old.id])) or old.process_lives:
         todo = "Wait for it, or run python -m e2edist.cancel."
         raise OutputError(str(folder), f"has a controller already: {old.name}", todo)
 
@@ -120,7 +121,7 @@ def _spawn(folder: Path, arguments: list[str], token: str, access: Mapping[str, 
             env=os.environ | {TOKEN: token},
         )
     born = birth(process.pid)
-    record = Controller("process", str(process.pid), platform.node(), token, born, time.time(), str(log))
+    record = Controller(PROCESS, str(process.pid), platform.node(), token, born, time.time(), str(log))
     try:
         record.write(folder)
         if access is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from e2edist.accounting.folder_counts import FolderCounts, count_folder
 from e2edist.campaign.heartbeat import BEAT_S
 from e2edist.errors import E2EError, OutputError
-from e2edist.pools import is_batch, queue_of
+from e2edist.pools import batch_system
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.lock import Holder, look_at_lock
 
@@ -125,10 +125,10 @@ def look(folder: Path, *, ask_queue: bool = True) -> State:
 
 def _job_is_gone(record: Controller | None, heart: dict[str, Any]) -> bool:
     """Return whether a driver that says nothing any more was a job that has left its queue."""
-    if record is None or not is_batch(record.kind) or time.time() - heart.get("updated", 0) < _PAUSE_S:
+    if record is None or not record.is_job or time.time() - heart.get("updated", 0) < _PAUSE_S:
         return False
     try:
-        return not queue_of(record.kind).states([record.id])
+        return not batch_system(record.kind).states([record.id])
     except E2EError:
         return False
 
@@ -187,12 +187,12 @@ def _last_words(heart: dict[str, Any]) -> tuple[str, str]:
 
 def _waiting(record: Controller, *, ask_queue: bool) -> tuple[str, str] | None:
     """Return what a controller that has not begun waits for, or None if it is gone."""
-    if not is_batch(record.kind):
+    if not record.is_job:
         return ("starting", "") if record.process_lives else None
     if not ask_queue:
         return "queued", "as far as is known: its queue was not asked"
     try:
-        state = queue_of(record.kind).states([record.id]).get(record.id)
+        state = batch_system(record.kind).states([record.id]).get(record.id)
     except E2EError as error:
         return "queued", f"as far as is known: {error}"
     if state in ("running", "ending"):

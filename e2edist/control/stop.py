@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from e2edist.errors import OutputError, ResourceError
-from e2edist.pools import is_batch, queue_of
+from e2edist.pools import BatchSystem, batch_system
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.lock import look_at_lock
 from e2edist.records.submitted_jobs import SubmittedJob, read_jobs
@@ -50,10 +51,10 @@ def cancel(folder: Path, timeout_s: float, say: Say) -> bool:
     record = found.controller
     if record is not None and found.under_way:
         replace(record, cancelled=True).write(folder)
-    if record is not None and is_batch(record.kind) and _in_queue(record):
+    if record is not None and record.is_job and _in_queue(record):
         _stop_job(folder, record, timeout_s, say)
         acted = True
-    elif record is not None and is_batch(record.kind) and found.holder is not None and not found.holder.here:
+    elif record is not None and record.is_job and found.holder is not None and not found.holder.here:
         say(f"{record.name} is gone")
         acted = False
     elif found.holder is not None:
@@ -65,7 +66,7 @@ def cancel(folder: Path, timeout_s: float, say: Say) -> bool:
         acted = True
     else:
         acted = False
-    if record is not None and is_batch(record.kind):
+    if record is not None and record.is_job:
         _free_lock(folder)
     remove_access(folder)
     return _sweep_jobs(folder, say) or acted
@@ -79,7 +80,7 @@ def _free_lock(folder: Path) -> None:
 
 
 def _in_queue(record: Controller) -> bool:
-    return bool(queue_of(record.kind).states([record.id]))
+    return bool(batch_system(record.kind).states([record.id]))
 
 
 def _is_leader(record: Controller | None) -> bool:
@@ -101,16 +102,16 @@ def _until(true: Callable[[], bool], seconds: float) -> bool:
 
 
 def _stop_job(folder: Path, record: Controller, timeout_s: float, say: Say) -> None:
-    queue = queue_of(record.kind)
+    system = batch_system(record.kind)
     say(f"asked {record.name} to stop")
-    queue.stop(record.id)
+    system.stop(record.id)
 
     def ended() -> bool:
         return not _in_queue(record)
 
     if not _until(ended, timeout_s):
         say(f"{record.name} is still there after {timeout_s:.0f} s: removed")
-        queue.cancel([record.id])
+        system.cancel([record.id])
         if not _until(ended, _LEAVE_S):
             raise ResourceError(record.name, "does not leave the queue", "Ask the site's support.")
     # Its last words reach this host's view of the folder a little later.
@@ -156,16 +157,20 @@ def _sweep_jobs(folder: Path, say: Say) -> bool:
         submitted.setdefault(job.kind, []).append(job.id)
     swept = False
     for kind, ids in sorted(submitted.items()):
-        queue = queue_of(kind)
-        left = queue.states(ids)
+        system = batch_system(kind)
+        left = system.states(ids)
         if not left:
             continue
         swept = True
         say(f"cancelled {len(left)} worker jobs that were left: {', '.join(sorted(left))}")
-        queue.cancel(left)
-        if not _until(lambda queue=queue, left=left: not queue.states(left), _LEAVE_S):  # type: ignore[misc]
+        system.cancel(left)
+        if not _until(partial(_all_gone, system, left), _LEAVE_S):
             raise ResourceError(kind, "worker jobs don't leave the queue", f"Look at {', '.join(left)}.")
     return swept
+
+
+def _all_gone(system: BatchSystem, ids: Iterable[str]) -> bool:
+    return not system.states(ids)
 
 
 def _submitted(folder: Path) -> list[SubmittedJob]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-
-from distributed.security import Security
+from typing import TYPE_CHECKING
 
 from e2edist.errors import SpecError
+
+if TYPE_CHECKING:
+    from distributed.security import Security
 
 _FILES = ("ca.pem", "key.pem", "cert.pem")
 
@@ -30,6 +32,8 @@ def make_certificates(folder: Path) -> Security:
     Files that are there already are used again, so that a campaign keeps its workers when its driver
     starts anew. All hosts of the campaign must see the folder.
     """
+    from distributed.security import Security  # Dask
+
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = certificate_files(folder)
     if not all(path.is_file() for path in paths):
@@ -55,6 +59,8 @@ def read_certificates(folder: Path) -> Security:
     SpecError
         A file is missing, or others may read the key.
     """
+    from distributed.security import Security  # Dask
+
     ca, key, cert = certificate_files(folder)
     for path in (ca, key, cert):
         if not path.is_file():

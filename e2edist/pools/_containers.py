@@ -67,12 +67,17 @@ def python_command(spec: ContainerSpec, *, gpu: bool) -> str:
     return spec.python or ("python3" if inside else shlex.quote(sys.executable))
 
 
-def worker_command(container: ContainerSpec, job: JobSpec, name: str, *, gpu: bool) -> str:
+def worker_command(container: ContainerSpec, job: JobSpec, name: str, *, gpu: bool, rank: str = "") -> str:
     """Return the shell words that stand before ``-m e2edist.pools._worker`` in a job.
 
     The worker takes the place of the job's shell, so that it gets the batch system's signals and can
     hand back its chunks. Several workers in a job get their names and GPUs in a shell of each. `name` is
     shell text too.
+
+    Parameters
+    ----------
+    rank : str
+        Variable that tells the workers of a job apart, where the batch system has launchers.
     """
     python = python_command(container, gpu=gpu)
     if job.visible_gpus:
@@ -80,14 +85,8 @@ def worker_command(container: ContainerSpec, job: JobSpec, name: str, *, gpu: bo
     if not job.launcher:
         return f"exec {python}"
     # The last of several --name counts.
-    each = f'exec {python} "$@" --name "$0.$SLURM_PROCID"'
+    each = f'exec {python} "$@" --name "$0.${rank}"'
     return f"exec {job.launcher} sh -c {shlex.quote(each)} {name}"
-
-
-def htcondor_attributes(spec: ContainerSpec) -> dict[str, str]:
-    """Return the submit-file lines that let HTCondor start the container."""
-    name = {"htcondor-apptainer": "+ApptainerImage", "htcondor-singularity": "MY.SingularityImage"}
-    return {name[spec.runtime]: f'"{spec.image}"'} if spec.runtime in name else {}
 
 
 def check_job_path(path: Path) -> None:
@@ -101,8 +100,3 @@ def check_job_path(path: Path) -> None:
     if any(mark in str(path) for mark in "\n\r"):
         what = f"{str(path)!r} holds a line break, which a job script can't"
         raise SpecError("--output", what, "Choose another --output.")
-
-
-def literal(text: str) -> str:
-    """Keep HTCondor from taking text as macros of the submit file."""
-    return text.replace("$", "$(DOLLAR)")

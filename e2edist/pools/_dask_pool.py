@@ -17,7 +17,6 @@ from distributed import Client, Future
 
 from e2edist.errors import MORE_THREADS, ResourceError, SpecError
 
-from . import Outcome, Setup
 from ._dask_config import configured, table_text
 from ._lost_tasks import TaskCheck
 from ._remote_calls import (
@@ -37,6 +36,7 @@ from ._scheduler_calls import ask, dashboard_of, never, tell_workers
 from ._task_outcome import lost_task, outcome_of
 from ._worker_setup import WorkerSetup, cant_be_set_up
 from ._worker_slots import WorkerSlots
+from .api import Setup, TaskOutcome
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class DaskPool:
         self._run, self._count = secrets.token_hex(4), 0
         self._topic, self._told = f"e2edist-{name}-{self._run}", dict[str, bytes]()
         self._desk, self._looked, self._unfit = WorkerSlots(), -inf, ""
-        self._check, self._handed_back = TaskCheck(client), list[Outcome]()
+        self._check, self._handed_back = TaskCheck(client), list[TaskOutcome]()
         #: how often tasks were lost since one was done, and why, where that is known
         self._lost, self._fault = 0, ""
         plugin = SetupPlugin(self._topic, resource, setup)
@@ -117,11 +117,11 @@ class DaskPool:
         self._introduction.begin(stopping)
 
     @property
-    def trouble(self) -> str:
+    def failure_reason(self) -> str:
         """Why there will be no more workers; empty while there may be."""
         return ""
 
-    def expect(self, longest_s: float, left: int) -> None:
+    def update_demand(self, longest_s: float, left: int) -> None:
         """Note how long a chunk may take and how many are left: nothing to do for workers that stay."""
 
     @property
@@ -206,7 +206,7 @@ class DaskPool:
             if told is None:
                 self._handed_back.append(lost_task(tag, what))
             else:  # it was done, only the news of its end was lost
-                self._handed_back.append(Outcome(tag, "done", unpack(told)))
+                self._handed_back.append(TaskOutcome(tag, "done", unpack(told)))
             future.release()
 
     def _forget(self, tag: str, future: Future[Any]) -> None:
@@ -279,7 +279,7 @@ class DaskPool:
         """Have the workers end each of this pool's tasks after its current step."""
         tell_workers(self._client, stop_tasks, self._topic)
 
-    def wait(self, timeout: float) -> list[Outcome]:
+    def wait(self, timeout: float) -> list[TaskOutcome]:
         """Return what ended, waiting at most `timeout` seconds for the first."""
         self._send()
         outcomes, self._handed_back = self._handed_back, []

@@ -12,7 +12,7 @@ from pathlib import Path
 from e2edist.config.jobs import ContainerSpec
 from e2edist.errors import ResourceError
 
-from ._job_supervisor import call
+from ._batch_commands import call
 
 UNKNOWN = "unknown digest"
 #: Where a runtime keeps what it pulled; both print the digest.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,62 +12,28 @@ from typing import Protocol
 from e2edist.config.jobs import JobSpec
 from e2edist.errors import ResourceError
 
+from ._batch_commands import CALL_S
+
 log = logging.getLogger(__name__)
 
-#: A batch system that does not answer in so many seconds is asked again later.
-_CALL_S = 60
 #: Cancelled jobs get so long to leave the queue; where there is no time, so long to end what is under way.
 _LEAVE_S, _HURRIED_S = 30, 2
 
 
-class Batch(Protocol):
-    """A batch system: what slurm.py and htcondor.py know of theirs."""
-
-    def script(self, name: str) -> str:
-        """Return the job script or submit file of a worker."""
+class Jobs(Protocol):
+    """The jobs of one pool in its batch system (see `BatchSystem`)."""
 
     def submit(self, name: str) -> str:
-        """Submit the job of a worker; return its id."""
+        """Submit the job of a worker; return its number."""
 
     def states(self, ids: Iterable[str]) -> dict[str, str]:
-        """Return id -> queued, running, ending or held (with the reason) of the jobs that are not gone."""
+        """Return number -> state of the jobs that are not gone."""
 
     def cancel(self, ids: Iterable[str]) -> None:
         """Cancel jobs; those that are gone do no harm."""
 
-    def log_tail(self, job: str) -> str:
+    def log_tail(self, number: str) -> str:
         """Return the last lines that a job wrote."""
-
-
-def call(*words: str, text: str | None = None, patience_s: float = _CALL_S, heard: bool = False) -> str:
-    """Run a command of a batch system and return what it printed, with `heard` on stderr too.
-
-    Raises
-    ------
-    ResourceError
-        It is not there, fails, or does not answer.
-    """
-    try:
-        # In a session of its own: Ctrl-C is ours to answer, and must not cut off a submission.
-        done = subprocess.run(  # noqa: S603 - our own words
-            words,
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=patience_s,
-            check=False,
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        todo = "Submit from a host of that batch system."
-        raise ResourceError(words[0], "there is no such command here", todo) from error
-    except subprocess.TimeoutExpired as error:
-        raise ResourceError(words[0], f"did not answer in {patience_s:.0f} s") from error
-    if done.returncode:
-        raise ResourceError(
-            words[0], f"failed ({done.returncode}): {done.stderr.strip() or done.stdout.strip()}"
-        )
-    return done.stdout + done.stderr if heard else done.stdout
 
 
 @dataclass(slots=True)
@@ -89,7 +54,7 @@ class JobSupervisor:
 
     Attributes
     ----------
-    batch : Batch
+    jobs : Jobs
     spec : JobSpec
     prefix : str
         Of worker names.
@@ -119,7 +84,7 @@ class JobSupervisor:
         Is told the id of each job that was submitted, and the name of its worker.
     """
 
-    batch: Batch
+    jobs: Jobs
     spec: JobSpec
     prefix: str
     wanted: int
@@ -130,7 +95,7 @@ class JobSupervisor:
     run: str = ""
     most: int = 0
     width: int = 1
-    trouble: str = ""
+    failure_reason: str = ""
     longest_s: float = 0.0
     left: int = 0
     unfit: dict[str, str] = field(default_factory=dict)
@@ -171,7 +136,7 @@ class JobSupervisor:
             return {"queued": len(self._members) - len(running), "running": len(running), "joined": joined}
 
     def _look_after(self) -> None:
-        while not self._stop.is_set() and not self.trouble:
+        while not self._stop.is_set() and not self.failure_reason:
             try:
                 self.look()
             except (ResourceError, OSError, TimeoutError) as error:
@@ -184,7 +149,7 @@ class JobSupervisor:
     def look(self) -> None:
         """Compare queue and scheduler with what should be; replace, drain, give up."""
         with self._lock:
-            states = self.batch.states(member.job for member in self._members)
+            states = self.jobs.states(member.job for member in self._members)
             names, now = self.joined(), time.monotonic()
             for member in list(self._members):
                 self._check(member, states.get(member.job), names, now)
@@ -192,7 +157,7 @@ class JobSupervisor:
                 self.drop(workers)
             self._leaving = [one for one in self._leaving if one not in late]
             if self._failures >= self.spec.start_failures:
-                self.batch.cancel(member.job for member in self._members)
+                self.jobs.cancel(member.job for member in self._members)
                 self._members.clear()
                 return
             if self.wanted and self.most:
@@ -200,7 +165,8 @@ class JobSupervisor:
             while self._at_work() < self.wanted and self._count < self._limit:
                 self._submit()
             if self.wanted and not self._members:
-                self.trouble = f"all of its jobs are gone, and {self.spec.replacements} were replaced already"
+                replaced = self.spec.replacements
+                self.failure_reason = f"all of its jobs are gone, and {replaced} were replaced already"
 
     def _at_work(self) -> int:
         return sum(not member.dismissed for member in self._members)
@@ -223,7 +189,7 @@ class JobSupervisor:
 
     def _check(self, member: WorkerJob, state: str | None, names: set[str], now: float) -> None:
         if member.name in self.unfit:
-            self.batch.cancel([member.job])
+            self.jobs.cancel([member.job])
             self._members.remove(member)
             self._start_failed(member, f"it can't be set up: {self.unfit[member.name]}")
             return
@@ -231,7 +197,7 @@ class JobSupervisor:
             member.joined, self._failures = True, 0
         if state is None or state.startswith("held"):
             if state is not None:
-                self.batch.cancel([member.job])
+                self.jobs.cancel([member.job])
             self._members.remove(member)
             if member.dismissed:
                 return
@@ -261,18 +227,19 @@ class JobSupervisor:
 
     def _start_failed(self, member: WorkerJob, state: str | None) -> None:
         self._failures += 1
-        tail = self.batch.log_tail(member.job) or "it wrote no log"
+        tail = self.jobs.log_tail(member.job) or "it wrote no log"
         log.warning(
             "pool %s: job %s ended before its worker joined (%s)", self.prefix, member.job, state or "gone"
         )
         if self._failures >= self.spec.start_failures:
             why = state or "they end by themselves"
-            self.trouble = f"{self._failures} jobs in a row ended before their worker joined ({why}):\n{tail}"
+            what = f"{self._failures} jobs in a row ended before their worker joined ({why})"
+            self.failure_reason = f"{what}:\n{tail}"
 
     def _submit(self) -> None:
         name = "-".join(part for part in (self.prefix, self.run, str(self._count)) if part)
         self._count += 1
-        job = self.batch.submit(name)
+        job = self.jobs.submit(name)
         self._members.append(WorkerJob(job, name))
         self.submitted(job, name)
         log.info("pool %s: submitted job %s for %s", self.prefix, job, name)
@@ -281,15 +248,15 @@ class JobSupervisor:
         """Cancel all jobs and wait until they have left the queue, unless there is no time for that."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(_HURRIED_S if self.hurried else _CALL_S)
+            self._thread.join(_HURRIED_S if self.hurried else CALL_S)
         ids, cancelled, why = [member.job for member in self._members], False, "they do not leave it"
         deadline = time.monotonic() + _LEAVE_S
         while ids and time.monotonic() < deadline:
             try:
                 if not cancelled:
-                    self.batch.cancel(ids)
+                    self.jobs.cancel(ids)
                     cancelled = True
-                if self.hurried or set(self.batch.states(ids).values()) <= {"ending"}:
+                if self.hurried or set(self.jobs.states(ids).values()) <= {"ending"}:
                     return
             except ResourceError as error:
                 why = str(error)

@@ -1,4 +1,4 @@
-"""dask-jobqueue's jobs, without what importing it does to Ctrl-C."""
+"""dask-jobqueue's jobs, without what importing it does to Ctrl-C. Import it in the main thread."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import signal
 _BEFORE = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
 from dask_jobqueue.htcondor import HTCondorJob  # noqa: E402
+from dask_jobqueue.pbs import PBSJob  # noqa: E402
+from dask_jobqueue.sge import SGEJob  # noqa: E402
 from dask_jobqueue.slurm import SLURMJob  # noqa: E402
 
 for _number, _handler in _BEFORE.items():
     signal.signal(_number, _handler)
 
-__all__ = ["HTCondorJob", "SLURMJob"]
+#: By name, for batch systems that must not import Dask to ask their queue.
+JOB_CLASSES = {job.__name__: job for job in (HTCondorJob, PBSJob, SGEJob, SLURMJob)}

@@ -79,7 +79,7 @@ async def _leave(resource: str, topic: str, notice_s: float, dask_worker: Any = 
     """Take no more tasks, and return once all are done and their results fetched, or the time is over."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + notice_s
-    await give_up(resource, dask_worker)
+    await stop_taking_tasks(resource, dask_worker)
     dask_worker.log_event(topic, str(dask_worker.name))
     while _busy(dask_worker) and loop.time() < deadline:
         await asyncio.sleep(_POLL_S)
@@ -91,7 +91,7 @@ def _busy(worker: Any) -> bool:
     return wanted or bool(worker.data)
 
 
-async def give_up(resource: str, dask_worker: Any = None) -> None:
+async def stop_taking_tasks(resource: str, dask_worker: Any = None) -> None:
     """Let a worker take no more tasks; what it runs goes on, up to its next pause."""
     _ending.add(dask_worker)
     await dask_worker.set_resources(**{resource: 0})

@@ -11,10 +11,10 @@ from typing import Any
 
 from distributed import Worker, WorkerPlugin, get_worker
 
-from . import Setup
 from ._dask_config import VARIABLE
 from ._dask_logs import silence_dask_logs
 from ._lost_tasks import find_tasks
+from .api import Setup
 
 #: News of a worker that can't be set up, in place of a key.
 SETUP_FAILED = "unfit"

@@ -9,14 +9,14 @@ from typing import Any
 from distributed import Future
 from distributed.scheduler import KilledWorker
 
-from . import Outcome
 from ._remote_calls import unpack
+from .api import TaskOutcome
 
 #: A receipt is small: what takes longer died with its worker.
 _RESULT_S = 30
 
 
-def outcome_of(tag: str, future: Future[Any], told: bytes | None, leaving: Container[str]) -> Outcome:
+def outcome_of(tag: str, future: Future[Any], told: bytes | None, leaving: Container[str]) -> TaskOutcome:
     """Return the outcome of a task that ended.
 
     Parameters
@@ -28,9 +28,9 @@ def outcome_of(tag: str, future: Future[Any], told: bytes | None, leaving: Conta
     """
     if future.status == "finished":
         if told is not None:
-            return Outcome(tag, "done", unpack(told))
+            return TaskOutcome(tag, "done", unpack(told))
         try:
-            return Outcome(tag, "done", future.result(timeout=_RESULT_S))
+            return TaskOutcome(tag, "done", future.result(timeout=_RESULT_S))
         except (CancelledError, KilledWorker, OSError, TimeoutError) as error:
             # The part is written, only its receipt died with the worker: nobody is to blame.
             return lost_task(tag, f"its result was lost: {error}")
@@ -38,10 +38,10 @@ def outcome_of(tag: str, future: Future[Any], told: bytes | None, leaving: Conta
         raised = future.exception()
         if isinstance(raised, KilledWorker) and str(raised.last_worker.name) in leaving:
             return lost_task(tag, "its worker was told to end")
-        return Outcome(tag, "lost" if isinstance(raised, KilledWorker) else "error", error=raised)
+        return TaskOutcome(tag, "lost" if isinstance(raised, KilledWorker) else "error", error=raised)
     return lost_task(tag, f"the task was {future.status}")
 
 
-def lost_task(tag: str, why: str) -> Outcome:
+def lost_task(tag: str, why: str) -> TaskOutcome:
     """Return the outcome of a task that was lost without anybody's fault."""
-    return Outcome(tag, "lost", error=ConnectionError(why))
+    return TaskOutcome(tag, "lost", error=ConnectionError(why))

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distributed import Client
-
 from e2edist.config.site import PoolSpec
 from e2edist.errors import ResourceError, SpecError
 
-from . import PoolEnvironment, Setup
 from ._certificates import read_certificates
-from ._dask_pool import DaskPool, settings
+from ._environment import PoolEnvironment
+from .api import Pool, Setup
 
 _CONNECT_S = 30
 
 
-def make(name: str, spec: PoolSpec, setup: Setup, place: PoolEnvironment) -> DaskPool:
-    """Connect to the scheduler at ``spec.scheduler`` (see `e2edist.pools`).
+def make(name: str, spec: PoolSpec, setup: Setup, environment: PoolEnvironment) -> Pool:
+    """Connect to the scheduler at ``spec.scheduler`` (see `e2edist.pools.api`).
 
     Raises
     ------
@@ -31,6 +29,10 @@ def make(name: str, spec: PoolSpec, setup: Setup, place: PoolEnvironment) -> Das
     ResourceError
         No scheduler answers there, or it refuses us.
     """
+    from distributed import Client
+
+    from ._dask_pool import DaskPool, settings
+
     if not spec.scheduler:
         raise SpecError(f"pool {name}", "scheduler is missing", 'Write scheduler = "tls://host:port".')
     secure = spec.scheduler.startswith("tls://")
@@ -47,4 +49,4 @@ def make(name: str, spec: PoolSpec, setup: Setup, place: PoolEnvironment) -> Das
         raise ResourceError(
             f"pool {name}", f"no scheduler answers at {spec.scheduler} ({error})", todo
         ) from error
-    return DaskPool(name, client, setup, stopping=lambda: place.giving_up)
+    return DaskPool(name, client, setup, stopping=lambda: environment.giving_up)

@@ -1,115 +1,177 @@
-"""Workers as HTCondor jobs."""
+"""HTCondor: workers and controllers as jobs of condor_submit."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
-from e2edist.config.site import PoolSpec
+from e2edist.config.controller import ControllerSpec
+from e2edist.config.jobs import ContainerSpec
 from e2edist.errors import ResourceError, SpecError
 
-from . import PoolEnvironment, Setup
-from ._batch_pool import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of
-from ._certificates import certificate_files
-from ._containers import htcondor_attributes, literal, worker_command
-from ._job_supervisor import call
-from ._jobqueue import HTCondorJob
-from ._queues import queue_of
+from .api import (
+    BatchSystem,
+    ControllerJob,
+    PoolJob,
+    call,
+    certificate_files,
+    jobqueue_script,
+    worker_command,
+)
+
+_HELD = 5
+_STATES = {1: "queued", 2: "running", 6: "running", 7: "running"}
+#: A controller that is removed gets so long to end.
+_VACATE_S = 180
+#: Names under which a pool of HTCondor takes the image of a job.
+_IMAGES = {"htcondor-apptainer": "+ApptainerImage", "htcondor-singularity": "MY.SingularityImage"}
 
 
-@dataclass(frozen=True, slots=True)
-class HTCondor:
-    """HTCondor as a batch system (see `Batch`)."""
+class HTCondor(BatchSystem):
+    """HTCondor as a batch system (see `BatchSystem`)."""
 
-    pool: str
-    spec: PoolSpec
-    place: PoolEnvironment
-    address: str
+    title = "HTCondor"
+    commands = ("condor_submit", "condor_q", "condor_rm")
+    probe = ("condor_q", "-totals")
+    dry_run = ("condor_submit", "-dry-run", "/dev/null", "-")
+    unsupported: ClassVar = {"launcher": "let each job hold one worker", "directives": "write job.attributes"}
 
-    def script(self, name: str) -> str:
+    def job_script(self, job: PoolJob, name: str) -> str:
         """Return the submit file of a worker.
 
         Raises
         ------
         SpecError
-            The pool's settings are not for HTCondor.
+            ``job.skip`` names a line that is not there.
         """
-        spec, job, where = self.spec, self.spec.job, f"pool {self.pool}"
-        if job.launcher:
-            raise SpecError(where, "job.launcher is for SLURM", "Let each job hold one worker.")
-        folder = Path() if self._ships() else self.place.tls_folder(spec)
-        settings = job_settings(self.pool, spec, folder)
+        spec, table = job.spec, job.spec.job
+        settings = job.settings(Path() if _ships(job) else None)
         for key in ("job_script_prologue", "worker_extra_args"):
             settings[key] = [literal(text) for text in settings[key]]
         # A job that was put back into the queue must not be taken for its former self.
         worker = literal(f"{name}.$(date +%s)")
+        settings |= {
+            "name": worker,
+            "disk": f"{table.disk_gib}GiB",
+            "shebang": "#!/usr/bin/env condor_submit",
+            "submit_command_extra": [],
+            "cancel_command_extra": [],
+            "job_extra_directives": _attributes(job) | table.attributes,
+            "python": literal(worker_command(spec.container, table, worker, gpu=spec.provider != "cpu")),
+        }
         try:
-            made = HTCondorJob(
-                self.address,
-                name=worker,
-                disk=f"{job.disk_gib}GiB",
-                shebang="#!/usr/bin/env condor_submit",
-                submit_command_extra=[],
-                cancel_command_extra=[],
-                job_extra_directives=self._attributes() | job.attributes,
-                python=literal(worker_command(spec.container, job, worker, gpu=spec.provider != "cpu")),
-                protocol=self.address.split("://", maxsplit=1)[0] + "://",
-                **settings,
-            )
+            return jobqueue_script("HTCondorJob", job, settings)
         except KeyError as error:
-            raise SpecError(where, f"job.skip names {error}, which is not written") from error
-        return str(made.job_script())
+            raise SpecError(f"pool {job.pool}", f"job.skip names {error}, which is not written") from error
 
-    def _ships(self) -> bool:
-        """Return whether the certificates travel with the job."""
-        return self.spec.job.ship_certificates or not self.spec.job.shared_disk
+    def controller_script(self, controller: ControllerJob) -> str:
+        """Return the submit file of a controller, and the script that it names."""
+        return f"{_controller_file(controller)}\n{controller.script()}"
 
-    def _attributes(self) -> dict[str, str]:
-        spec, job = self.spec, self.spec.job
-        lines = {"batch_name": f"e2edist-{self.pool}", "+MaxRuntime": str(job.walltime_min * 60)}
-        log = f"{literal(str(log_folder(spec, self.place)))}/e2edist-{self.pool}-$(ClusterId)"
-        lines |= {"output": f"{log}.out", "error": f"{log}.err", "log": f"{log}.log"}
-        # Workers end by being removed: what was not streamed is lost then.
-        lines |= {"stream_output": "True", "stream_error": "True"}
-        lines |= {"request_gpus": str(job.gpus)} if job.gpus else {}
-        if self._ships():
-            files = ",".join(map(str, certificate_files(self.place.tls_folder(spec))))
-            lines |= {"should_transfer_files": "YES", "transfer_input_files": files}
-            lines["transfer_output_files"] = '""'
-        return lines | htcondor_attributes(spec.container)
+    def controller_probe(self, controller: ControllerJob) -> str:
+        """Return the submit file with a program that is there already."""
+        return _controller_file(controller).replace(literal(str(controller.script_path)), "/bin/sh", 1)
 
-    def submit(self, name: str) -> str:
-        """Submit the job of a worker."""
-        log_folder(self.spec, self.place).mkdir(parents=True, exist_ok=True)
+    def submit_controller(self, controller: ControllerJob) -> str:
+        """Write the script and submit the job; return its number."""
+        controller.write_script()
+        return self.submit_text(_controller_file(controller))
+
+    def submit_text(self, text: str, arguments: Iterable[str] = ()) -> str:
+        """Submit a submit file; return the job's number."""
         # From stdin, as no file is named: a dash would be taken for -verbose.
-        out = call("condor_submit", "-terse", *self.spec.job.submit_args, text=self.script(name))
-        found = re.search(r"^(\d+\.\d+) - ", out, re.MULTILINE)
+        said = call("condor_submit", "-terse", *arguments, text=text)
+        found = re.search(r"^(\d+\.\d+) - ", said, re.MULTILINE)
         if found is None:
-            raise ResourceError("condor_submit", f"named no job: {out.strip()[:500]}")
+            raise ResourceError("condor_submit", f"named no job: {said.strip()[:500]}")
         return found[1]
 
     def states(self, ids: Iterable[str]) -> dict[str, str]:
-        """Return id -> state of the jobs that are in the queue."""
-        return queue_of("htcondor").states(ids)
+        """Return job number -> state of the jobs that are in the queue."""
+        wanted = list(ids)
+        if not wanted:
+            return {}
+        said = call("condor_q", *wanted, "-json", "-attributes", "ClusterId,ProcId,JobStatus,HoldReason")
+        jobs = json.loads(said) if said.strip() else []
+        found = {f"{job['ClusterId']}.{job['ProcId']}": _state(job) for job in jobs}
+        return {job: state for job, state in found.items() if state}
 
     def cancel(self, ids: Iterable[str]) -> None:
-        """Remove jobs; one that is gone is no fault."""
-        queue_of("htcondor").cancel(ids)
+        """Remove jobs; of a controller, its submit file asks for a graceful removal."""
+        alive = self.states(ids)
+        if alive:
+            call("condor_rm", *alive)
 
-    def log_tail(self, job: str) -> str:
-        """Return the end of what a job wrote to stderr, or else of HTCondor's own log of it."""
-        folder = log_folder(self.spec, self.place)
-        log = f"e2edist-{self.pool}-{job.split('.', maxsplit=1)[0]}"
-        return tail_of(folder, f"{log}.err") or tail_of(folder, f"{log}.out") or tail_of(folder, f"{log}.log")
+    def log_names(self, job: PoolJob, number: str) -> tuple[str, ...]:
+        """Return stderr, stdout and HTCondor's own log of the job."""
+        log = f"{job.title}-{number.split('.', maxsplit=1)[0]}"
+        return f"{log}.err", f"{log}.out", f"{log}.log"
+
+    def controller_grace_s(self, spec: ControllerSpec) -> float:  # noqa: ARG002
+        """Return what its submit file asks for."""
+        return float(_VACATE_S)
 
 
-def make(name: str, spec: PoolSpec, setup: Setup, place: PoolEnvironment) -> BatchPool:
-    """Submit the first jobs (see `e2edist.pools`)."""
-    return open_batch_pool(name, spec, setup, place, lambda address: HTCondor(name, spec, place, address))
+def literal(text: str) -> str:
+    """Keep HTCondor from taking text as macros of the submit file."""
+    return text.replace("$", "$(DOLLAR)")
 
 
-def preview(name: str, spec: PoolSpec, folder: Path) -> str:
-    """Return the submit file of the pool's first worker (see `e2edist.pools`)."""
-    return HTCondor(name, spec, PoolEnvironment(folder), NO_ADDRESS).script(f"{name}-0")
+def _state(job: dict[str, Any]) -> str:
+    if job.get("JobStatus") == _HELD:
+        return f"held: {job.get('HoldReason', 'no reason given')}"
+    return _STATES.get(int(job.get("JobStatus", 0)), "")
+
+
+def _ships(job: PoolJob) -> bool:
+    """Return whether the certificates travel with the job."""
+    return job.spec.job.ship_certificates or not job.spec.job.shared_disk
+
+
+def image_attributes(spec: ContainerSpec) -> dict[str, str]:
+    """Return the submit-file lines that let HTCondor start the container."""
+    return {_IMAGES[spec.runtime]: f'"{spec.image}"'} if spec.runtime in _IMAGES else {}
+
+
+def _attributes(job: PoolJob) -> dict[str, str]:
+    """Return the lines of a worker's submit file that dask-jobqueue does not write."""
+    table = job.spec.job
+    lines = {"batch_name": job.title, "+MaxRuntime": str(table.walltime_min * 60)}
+    log = f"{literal(str(job.logs))}/{job.title}-$(ClusterId)"
+    lines |= {"output": f"{log}.out", "error": f"{log}.err", "log": f"{log}.log"}
+    # Workers end by being removed: what was not streamed is lost then.
+    lines |= {"stream_output": "True", "stream_error": "True"}
+    lines |= {"request_gpus": str(table.gpus)} if table.gpus else {}
+    if _ships(job):
+        files = ",".join(map(str, certificate_files(job.certificates)))
+        lines |= {"should_transfer_files": "YES", "transfer_input_files": files}
+        lines["transfer_output_files"] = '""'
+    return lines | image_attributes(job.spec.container)
+
+
+def _controller_file(controller: ControllerJob) -> str:
+    spec, folder = controller.spec, literal(str(controller.folder))
+    lines = {
+        "universe": "vanilla",
+        "executable": literal(str(controller.script_path)),
+        "initialdir": literal(controller.cwd),
+        "request_cpus": str(spec.cores),
+        "request_memory": f"{round(spec.memory_gib * 1024)}MB",
+        "request_disk": f"{round(spec.disk_gib * 1024)}MB",
+        "JobBatchName": f'"{controller.title}"',
+        "error": f"{folder}/controller.err",
+        "log": f"{folder}/controller.condor.log",
+        # It is asked to end and waited for, so that no worker job stays behind.
+        "kill_sig": "SIGTERM",
+        "want_graceful_removal": "true",
+        "job_max_vacate_time": str(_VACATE_S),
+        "+MaxRuntime": str(spec.walltime_min * 60),
+    }
+    lines |= image_attributes(spec.container) | spec.attributes
+    return "\n".join([*(f"{key} = {value}" for key, value in lines.items()), "queue 1", ""])
+
+
+SYSTEM = HTCondor()

@@ -1,99 +1,153 @@
-"""Workers as SLURM jobs."""
+"""SLURM: workers and controllers as jobs of sbatch."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
-from e2edist.config.site import PoolSpec
+from e2edist.config.controller import ControllerSpec
+from e2edist.config.jobs import ContainerSpec
 
-from . import PoolEnvironment, Setup
-from ._batch_pool import NO_ADDRESS, BatchPool, job_settings, log_folder, open_batch_pool, tail_of
-from ._containers import worker_command
-from ._job_supervisor import call
-from ._jobqueue import SLURMJob
-from ._queues import queue_of
+from .api import BatchSystem, ControllerJob, PoolJob, call, jobqueue_script, worker_command
+
+_QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
+_RUNNING = {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"}
+#: It may be gone soon, or be queued anew.
+_ENDING = "COMPLETING"
+#: Reasons for which a queued job waits for ever.
+_STUCK = {"BadConstraints", "DependencyNeverSatisfied", "InvalidAccount", "InvalidQOS", "PartitionTimeLimit"}
 
 
-@dataclass(frozen=True, slots=True)
-class Slurm:
-    """SLURM as a batch system (see `Batch`)."""
+class Slurm(BatchSystem):
+    """SLURM as a batch system (see `BatchSystem`)."""
 
-    pool: str
-    spec: PoolSpec
-    place: PoolEnvironment
-    address: str
+    title = "SLURM"
+    commands = ("sbatch", "squeue", "scancel")
+    probe = ("squeue", "--me", "--noheader")
+    dry_run = ("sbatch", "--test-only")
+    unsupported: ClassVar = {
+        "shared_disk": "SLURM's nodes need a disk that submit sees too",
+        "attributes": "write job.directives",
+    }
 
-    def script(self, name: str) -> str:
+    def job_script(self, job: PoolJob, name: str) -> str:
         """Return the job script of a worker."""
-        spec, job = self.spec, self.spec.job
+        spec, table = job.spec, job.spec.job
         # A job that was requeued must not be taken for its former self, should the scheduler still know that.
         worker = f"{name}.${{SLURM_RESTART_COUNT:-0}}"
         # Not by dask-jobqueue, which does not quote the folder.
-        folder = str(log_folder(spec, self.place)).replace("%", "%%")  # which SLURM takes for a pattern
-        log = f"{folder}/e2edist-{self.pool}-%j"
+        folder = str(job.logs).replace("%", "%%")  # which SLURM takes for a pattern
+        log = f"{folder}/{job.title}-%j"
         directives = [f"--error={shlex.quote(f'{log}.err')}", f"--output={shlex.quote(f'{log}.out')}"]
-        directives += [line for line in self._image() if not any(word in line for word in job.skip)]
-        made = SLURMJob(
-            self.address,
-            name=worker,
-            queue=job.queue or None,
-            account=job.account or None,
-            walltime=f"{job.walltime_min // 60:02d}:{job.walltime_min % 60:02d}:00",
-            shebang="#!/usr/bin/env bash",
-            job_cpu=spec.threads or 1,
-            job_extra_directives=[*directives, *job.directives],
-            python=worker_command(spec.container, job, worker, gpu=spec.provider != "cpu"),
-            protocol=self.address.split("://", maxsplit=1)[0] + "://",
-            **job_settings(self.pool, spec, self.place.tls_folder(spec)),
+        wanted = [line for line in _image(spec.container) if not any(word in line for word in table.skip)]
+        return jobqueue_script(
+            "SLURMJob",
+            job,
+            job.settings()
+            | {
+                "name": worker,
+                "queue": table.queue or None,
+                "account": table.account or None,
+                "walltime": _hours(table.walltime_min),
+                "shebang": "#!/usr/bin/env bash",
+                "job_cpu": spec.threads or 1,
+                "job_extra_directives": [*directives, *wanted, *table.directives],
+                "python": worker_command(
+                    spec.container, table, worker, gpu=spec.provider != "cpu", rank="SLURM_PROCID"
+                ),
+            },
         )
-        return str(made.job_script())
 
-    def _image(self) -> list[str]:
-        """Return the options by which shifter's plug-in fetches an image before the job starts."""
-        spec = self.spec.container
-        if spec.runtime != "shifter":
-            return []
-        modules = [f"--module={','.join(spec.modules)}"] if spec.modules else []
-        return [f"--image={spec.image}", *modules]
+    def controller_script(self, controller: ControllerJob) -> str:
+        """Return the job script of a controller."""
+        spec = controller.spec
+        options = [
+            f"--job-name={controller.title}",
+            *([f"--partition={spec.queue}"] if spec.queue else []),
+            *([f"--account={spec.account}"] if spec.account else []),
+            "--nodes=1",
+            "--ntasks=1",
+            f"--cpus-per-task={spec.cores}",
+            f"--mem={round(spec.memory_gib * 1024)}M",
+            f"--time={_hours(spec.walltime_min)}",
+            f"--signal=B:TERM@{spec.notice_s}",
+            f"--output={shlex.quote(str(controller.log).replace('%', '%%'))}",
+            "--open-mode=append",
+            "--no-requeue",
+            *_image(spec.container)[:1],
+        ]
+        lines = [f"#SBATCH {option}" for option in (*options, *spec.directives)]
+        return "\n".join(["#!/bin/bash", *lines, controller.commands()])
 
-    def submit(self, name: str) -> str:
-        """Submit the job of a worker."""
-        log_folder(self.spec, self.place).mkdir(parents=True, exist_ok=True)
-        said = call("sbatch", "--parsable", *self.spec.job.submit_args, text=self.script(name))
-        return said.strip().split(";")[0]
+    def submit_text(self, text: str, arguments: Iterable[str] = ()) -> str:
+        """Submit a job script; return the job's number."""
+        return call("sbatch", "--parsable", *arguments, text=text).strip().split(";")[0]
 
     def states(self, ids: Iterable[str]) -> dict[str, str]:
-        """Return id -> state of the jobs that squeue still lists as alive."""
-        return queue_of("slurm").states(ids)
+        """Return job number -> state of the jobs that squeue lists as alive."""
+        wanted = set(ids)
+        if not wanted:
+            return {}
+        # By user and filtered here: squeue -j fails as a whole when one of the ids is forgotten.
+        lines = call("squeue", "--me", "--noheader", "--format=%i|%T|%r").splitlines()
+        rows = [line.strip().split("|", maxsplit=2) for line in lines]
+        found = {row[0]: _state(*row[1:]) for row in rows if len(row) == 3 and row[0] in wanted}
+        return {job: state for job, state in found.items() if state}
+
+    def stop(self, number: str) -> None:
+        """Send SIGTERM to the batch shell alone, which became the controller; remove a job that waits."""
+        if self.states([number]).get(number, "").startswith(("queued", "held")):
+            self.cancel([number])
+        else:
+            call("scancel", "--quiet", "--batch", "--signal=TERM", number)
 
     def cancel(self, ids: Iterable[str]) -> None:
         """Cancel jobs."""
-        queue_of("slurm").cancel(ids)
+        wanted = list(ids)
+        if wanted:
+            call("scancel", "--quiet", *wanted)
 
-    def log_tail(self, job: str) -> str:
-        """Return the end of what a job wrote to stderr, or else to stdout."""
-        folder = log_folder(self.spec, self.place)
-        return tail_of(folder, f"e2edist-{self.pool}-{job}.err") or tail_of(
-            folder, f"e2edist-{self.pool}-{job}.out"
-        )
+    def log_names(self, job: PoolJob, number: str) -> tuple[str, ...]:
+        """Return stderr and stdout."""
+        return f"{job.title}-{number}.err", f"{job.title}-{number}.out"
+
+    def controller_grace_s(self, spec: ControllerSpec) -> float:
+        """Return what --signal asks for."""
+        return float(spec.notice_s)
+
+    def starts_at(self, job: PoolJob) -> str:
+        """Return when SLURM expects to start a job submitted now; empty if it does not say."""
+        script = self.job_script(job, f"{job.pool}-0")
+        said = call(*self.dry_run, *job.spec.job.submit_args, text=script, stderr_too=True)
+        found = re.search(r"to start at (\S+)", said)
+        return found[1] if found else ""
+
+    def accepted(self, last_line: str) -> str:
+        """Return when and where the job would start, which sbatch says."""
+        return last_line.removeprefix("sbatch: ")
 
 
-def make(name: str, spec: PoolSpec, setup: Setup, place: PoolEnvironment) -> BatchPool:
-    """Submit the first jobs (see `e2edist.pools`)."""
-    return open_batch_pool(name, spec, setup, place, lambda address: Slurm(name, spec, place, address))
+def _hours(minutes: int) -> str:
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:00"
 
 
-def preview(name: str, spec: PoolSpec, folder: Path) -> str:
-    """Return the job script of the pool's first worker (see `e2edist.pools`)."""
-    return Slurm(name, spec, PoolEnvironment(folder), NO_ADDRESS).script(f"{name}-0")
+def _image(spec: ContainerSpec) -> list[str]:
+    """Return the options by which shifter's plug-in fetches an image before the job starts."""
+    if spec.runtime != "shifter":
+        return []
+    modules = [f"--module={','.join(spec.modules)}"] if spec.modules else []
+    return [f"--image={spec.image}", *modules]
 
 
-def starts_at(name: str, spec: PoolSpec, folder: Path) -> str:
-    """Return when SLURM expects to start a job of the pool submitted now; empty if it does not say."""
-    said = call("sbatch", "--test-only", *spec.job.submit_args, text=preview(name, spec, folder), heard=True)
-    found = re.search(r"to start at (\S+)", said)
-    return found[1] if found else ""
+def _state(state: str, reason: str) -> str:
+    if state in _QUEUED:
+        # Holds have many names, as JobHeldUser or "launch failed requeued held".
+        return f"held: {reason}" if reason in _STUCK or "held" in reason.lower() else "queued"
+    if state == _ENDING:
+        return "ending"
+    return "running" if state in _RUNNING else ""
+
+
+SYSTEM = Slurm()

@@ -15,7 +15,7 @@ from e2edist.engines import EngineOptions, close_engines, open_engine, score
 from e2edist.errors import CampaignError, InputError
 from e2edist.formats import open_events
 from e2edist.imaging.event_batch import EventBatch
-from e2edist.pools import Outcome, Pool
+from e2edist.pools import Pool, TaskOutcome
 from e2edist.worker.images import make_images
 
 #: A worker that does not answer for so long, compiling included, is given up.
@@ -176,7 +176,7 @@ def _everywhere(pool: Pool, task: Callable[..., Any], *arguments: Any) -> list[A
     tags = [f"tune {i}" for i in range(pool.slots())]
     for tag in tags:
         pool.submit(tag, task, *arguments)
-    ended: list[Outcome] = []
+    ended: list[TaskOutcome] = []
     until = time.monotonic() + _PATIENCE_S
     while len(ended) < len(tags):
         ended += pool.wait(0.05)
@@ -199,6 +199,6 @@ def wait_for_workers(pool: Pool, limit_s: float) -> None:
     until = time.monotonic() + limit_s
     while not pool.slots():
         pool.wait(0.2)
-        if pool.trouble or time.monotonic() > until:
-            what = pool.trouble or f"no worker for {limit_s:.0f} s"
+        if pool.failure_reason or time.monotonic() > until:
+            what = pool.failure_reason or f"no worker for {limit_s:.0f} s"
             raise CampaignError(f"pool {pool.name}", what, "Try again, or another --site.")

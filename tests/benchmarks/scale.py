@@ -105,8 +105,8 @@ def run_dask(folder: Path, chunks: int, workers: int, seconds: float) -> None:
     """Time the driver and the scheduler on workers that only wait."""
     from distributed import Client
 
-    from e2edist.pools._batch_pool import resource_of
     from e2edist.pools._dask_pool import DaskPool
+    from e2edist.pools._pool_job import resource_of
 
     plan = make_plan(chunks)
     with simulated_cluster(workers, seconds) as cluster:

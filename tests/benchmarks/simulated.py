@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import Any
 
-from e2edist.pools import Outcome
+from e2edist.pools import TaskOutcome
 from e2edist.records.chunk import Chunk
 from e2edist.records.plan import Plan, PlannedFile
 from e2edist.records.receipt import Receipt
@@ -68,7 +68,7 @@ class SimulatedPool:
         Fraction of the attempts.
     """
 
-    trouble, dashboard = "", ""
+    failure_reason, dashboard = "", ""
 
     def __init__(self, name: str, threads: int, fingerprint: str, raising: float = 0.0, dying: float = 0.0):
         self.name, self._threads, self._fingerprint = name, threads, fingerprint
@@ -77,7 +77,7 @@ class SimulatedPool:
         self._random = random.Random(7)
         self.attempts = 0
 
-    def expect(self, longest_s: float, left: int) -> None:
+    def update_demand(self, longest_s: float, left: int) -> None:
         pass
 
     def counts(self) -> dict[str, int]:
@@ -96,15 +96,15 @@ class SimulatedPool:
     def stop_task(self, tag: str) -> list[str]:
         return [tag]
 
-    def wait(self, timeout: float) -> list[Outcome]:
+    def wait(self, timeout: float) -> list[TaskOutcome]:
         if not self._running:
             time.sleep(min(timeout, 0.01))
         return [self._outcome(*self._running.popleft()) for _ in range(min(len(self._running), 64))]
 
-    def _outcome(self, tag: str, chunks: tuple[Chunk, ...]) -> Outcome:
+    def _outcome(self, tag: str, chunks: tuple[Chunk, ...]) -> TaskOutcome:
         if self._random.random() < self._dying:
-            return Outcome(tag, "lost", error=RuntimeError("simulated"))
-        return Outcome(tag, "done", [self._fate(chunk) for chunk in chunks])
+            return TaskOutcome(tag, "lost", error=RuntimeError("simulated"))
+        return TaskOutcome(tag, "done", [self._fate(chunk) for chunk in chunks])
 
     def _fate(self, chunk: Chunk) -> Receipt | Exception:
         raises = self._random.random() < self._raising

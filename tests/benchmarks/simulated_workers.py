@@ -17,7 +17,7 @@ import dask
 from distributed import Worker
 from simulated import make_receipt
 
-from e2edist.pools._batch_pool import resource_of
+from e2edist.pools._pool_job import resource_of
 from e2edist.records.chunk import Chunk
 from e2edist.worker import run_chunk as real
 

@@ -18,7 +18,7 @@ from simulated import make_receipt
 
 from e2edist.accounting.progress import Progress
 from e2edist.campaign import bundles, driver
-from e2edist.pools import Outcome
+from e2edist.pools import TaskOutcome
 from e2edist.records.chunk import Chunk
 from e2edist.records.ledger import open_ledger
 from e2edist.records.plan import Plan
@@ -77,7 +77,7 @@ class VirtualClock:
 class VirtualPool:
     """Workers of one thread; `wait` jumps to the next moment at which anything changes."""
 
-    trouble, dashboard, name = "", "", "simulated"
+    failure_reason, dashboard, name = "", "", "simulated"
 
     def __init__(self, clock: VirtualClock, workers: int, work: Work, fingerprint: str, seed: int) -> None:
         self._clock, self._work, self._fingerprint = clock, work, fingerprint
@@ -91,7 +91,7 @@ class VirtualPool:
         self._running: list[tuple[float, int, str, list[dict[str, Any]], _Worker]] = []
         self.useful, self.chunks = 0.0, 0
 
-    def expect(self, longest_s: float, left: int) -> None:
+    def update_demand(self, longest_s: float, left: int) -> None:
         pass
 
     def counts(self) -> dict[str, int]:
@@ -126,7 +126,7 @@ class VirtualPool:
     def stop_task(self, tag: str) -> list[str]:
         raise AssertionError(f"{tag} was stopped: chunks are longer than the driver's patience")
 
-    def wait(self, timeout: float) -> list[Outcome]:
+    def wait(self, timeout: float) -> list[TaskOutcome]:
         moments = [self._running[0][0]] if self._running else []
         moments += [self.workers[self._joined].joins] if self._joined < len(self.workers) else []
         # In between the driver would only look round, and see what it saw before.
@@ -136,7 +136,7 @@ class VirtualPool:
             end, _, tag, receipts, worker = heapq.heappop(self._running)
             worker.ended = end
             self._free.append(worker)
-            found.append(Outcome(tag, "done", receipts))
+            found.append(TaskOutcome(tag, "done", receipts))
         return found
 
     def close(self) -> None:

@@ -21,12 +21,11 @@ pytestmark = pytest.mark.slow
 class Processes(Slurm):
     """Runs the job scripts that SLURM would get."""
 
-    __slots__ = ()
     started = {}  # noqa: RUF012 - of the one test that runs
     requeued = set()  # noqa: RUF012 - these wait in the queue again, whatever still runs of them
 
-    def submit(self, name):
-        script = self.script(name)
+    def submit(self, job, name):
+        script = self.job_script(job, name)
         # The functions of these tests are this module's.
         here = Path(__file__).parent
         env = environment() | {"PYTHONPATH": os.pathsep.join(map(str, [ROOT, here, here.parent]))}
@@ -45,7 +44,7 @@ class Processes(Slurm):
             end_group(int(job))
             self.started[job].wait(10)
 
-    def log_tail(self, job):
+    def log_tail(self, job, number):
         return ""
 
 
@@ -83,11 +82,9 @@ def make(tmp_path):
         job = {"poll_s": 0.2, "notice_s": notice_s, "interface": "lo", "local_directory": str(tmp_path)}
         spec = PoolSpec.model_validate({"kind": "slurm", "workers": 1, "threads": 1, "job": job})
         place = PoolEnvironment(tmp_path)
-        pool = open_batch_pool(
-            "cpu", spec, Setup(setup, ()), place, lambda address: Processes("cpu", spec, place, address)
-        )
+        pool = open_batch_pool(Processes(), "cpu", spec, Setup(setup, ()), place)
         pools.append((pool, place))
-        until(lambda: pool.slots() == 1 or pool.trouble, 60)
+        until(lambda: pool.slots() == 1 or pool.failure_reason, 60)
         return pool, next(reversed(Processes.started.values()))
 
     yield call
@@ -179,5 +176,5 @@ def test_a_worker_that_dies_without_notice_puts_its_task_under_suspicion(make, b
 
 def test_workers_that_can_not_be_set_up_stop_their_pool(make):
     pool, _ = make(notice_s=1, setup=_bad_setup)
-    assert "3 jobs in a row ended before their worker joined" in pool.trouble
-    assert "no such thing here" in pool.trouble
+    assert "3 jobs in a row ended before their worker joined" in pool.failure_reason
+    assert "no such thing here" in pool.failure_reason

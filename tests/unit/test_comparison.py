@@ -18,7 +18,7 @@ from e2edist.campaign.planning import make_plan
 from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions
 from e2edist.errors import CampaignError
-from e2edist.pools import Outcome
+from e2edist.pools import TaskOutcome
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.ledger import Ledger
 from e2edist.worker.run_chunk import Chunk, TaskContext, prepare, run_chunk
@@ -110,7 +110,7 @@ def test_only_pools_of_another_kind_are_asked_and_each_of_them_once():
 @pytest.mark.parametrize(("found", "agrees"), [(0.0, True), (1e-3, True), (1.1e-3, False), (np.nan, False)])
 def test_the_largest_difference_decides_and_nan_is_no_agreement(found, agrees):
     overlap = CrossPoolCheck(1e-3, {"a": "gpu", "b": "cpu"})
-    outcome = Outcome("overlap b", "done", {"x": found, "y": 1e-4})
+    outcome = TaskOutcome("overlap b", "done", {"x": found, "y": 1e-4})
     pool = SimpleNamespace(name="b")
     if agrees:
         overlap.settle("b", pool, outcome)
@@ -128,7 +128,7 @@ def test_a_comparison_that_failed_is_asked_again_three_times_in_all():
         assert overlap.owes("b", 1)
         assert overlap.ask("b", pool)
         assert not overlap.owes("b", 1)
-        overlap.settle("b", pool, Outcome("overlap b", "lost", error=ConnectionError("gone")))
+        overlap.settle("b", pool, TaskOutcome("overlap b", "lost", error=ConnectionError("gone")))
     assert not overlap.owes("b", 1)
     assert not overlap.ask("b", pool)
     assert len(pool.tasks) == 3
@@ -137,13 +137,13 @@ def test_a_comparison_that_failed_is_asked_again_three_times_in_all():
 class OneThread:
     """A pool that does its one task when it may, and answers comparisons with a number or an error."""
 
-    dashboard, trouble = "", ""
+    dashboard, failure_reason = "", ""
 
     def __init__(self, name, answer=0.0, may=lambda: True, leaves=False):
         self.name, self.answer, self.may, self.leaves = name, answer, may, leaves
         self.tasks, self.done, self.compared = [], 0, 0
 
-    def expect(self, longest_s, left):
+    def update_demand(self, longest_s, left):
         pass
 
     def counts(self):
@@ -165,11 +165,11 @@ class OneThread:
         if function is rescore:
             self.compared += 1
             if isinstance(self.answer, Exception):
-                return [Outcome(tag, "error", error=self.answer)]
-            return [Outcome(tag, "done", {"x": self.answer})]
+                return [TaskOutcome(tag, "error", error=self.answer)]
+            return [TaskOutcome(tag, "done", {"x": self.answer})]
         _, chunks, _ = arguments
         self.done += len(chunks)
-        return [Outcome(tag, "done", [make_receipt(chunk, "f", pool=self.name) for chunk in chunks])]
+        return [TaskOutcome(tag, "done", [make_receipt(chunk, "f", pool=self.name) for chunk in chunks])]
 
 
 def run_both(folder, answer, chunks=6, leaves=False):

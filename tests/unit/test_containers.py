@@ -12,8 +12,9 @@ from packaging.requirements import Requirement
 from pydantic import ValidationError
 
 from e2edist.config.jobs import ContainerSpec, JobSpec
-from e2edist.pools._containers import htcondor_attributes, python_command, worker_command
+from e2edist.pools._containers import python_command, worker_command
 from e2edist.pools._image_digest import UNKNOWN, _digest, image_of
+from e2edist.pools.htcondor import image_attributes
 
 ODD = "/da ta/o'x"
 WORDS = {
@@ -82,9 +83,9 @@ def test_another_python_inside():
 
 
 def test_htcondor_starts_its_own_containers():
-    assert htcondor_attributes(_spec("htcondor-apptainer")) == {"+ApptainerImage": '"docker:r/e:1"'}
-    assert htcondor_attributes(_spec("htcondor-singularity")) == {"MY.SingularityImage": '"docker:r/e:1"'}
-    assert htcondor_attributes(_spec("apptainer")) == {}
+    assert image_attributes(_spec("htcondor-apptainer")) == {"+ApptainerImage": '"docker:r/e:1"'}
+    assert image_attributes(_spec("htcondor-singularity")) == {"MY.SingularityImage": '"docker:r/e:1"'}
+    assert image_attributes(_spec("apptainer")) == {}
 
 
 def test_a_runtime_without_an_image_is_refused():
@@ -118,7 +119,8 @@ def _run(line, folder):
 def test_each_worker_of_a_job_gets_its_name_and_its_gpu_before_python_starts(tmp_path):
     job = JobSpec(workers_per_job=2, launcher="./launch", visible_gpus="$((3-SLURM_LOCALID))")
     container = ContainerSpec(python=shlex.quote("./py thon"))
-    line = worker_command(container, job, "gpu-7", gpu=True) + " -m dask_worker --name gpu-7 'a b'"
+    command = worker_command(container, job, "gpu-7", gpu=True, rank="SLURM_PROCID")
+    line = command + " -m dask_worker --name gpu-7 'a b'"
     assert _run(line, tmp_path) == [
         "3: -m dask_worker --name gpu-7 a b --name gpu-7.0",
         "2: -m dask_worker --name gpu-7 a b --name gpu-7.1",

@@ -6,16 +6,20 @@ import pytest
 
 from e2edist.config._toml import parse
 from e2edist.config.controller import ControllerSpec
-from e2edist.control.detach import controller_arguments
+from e2edist.control.detach import controller_arguments, preview_controller
 from e2edist.errors import SpecError
-from e2edist.pools._controller import ControllerJob, make_controller
+from e2edist.pools import ControllerJob, batch_system, make_controller
 
 ARGUMENTS = ("-m", "e2edist.submit", "--output", "my out", "--resume")
 
 
-def job(**content):
+def script_of(**content):
     spec = parse(ControllerSpec, content, "test")
-    return ControllerJob(spec, Path("/campaigns/a b"), ARGUMENTS, "/home/u", {"TOKEN": "x y"})
+    return _text(ControllerJob(spec, Path("/campaigns/a b"), ARGUMENTS, "/home/u", {"TOKEN": "x y"}))
+
+
+def _text(controller):
+    return batch_system(controller.spec.kind).controller_script(controller)
 
 
 def test_the_controller_only_goes_on_with_the_plan_that_was_made():
@@ -32,9 +36,9 @@ def test_a_controller_gets_addresses_without_their_secrets_and_where_to_read_the
 
 
 def test_a_slurm_controller_is_its_jobs_first_process_and_is_warned_before_its_end():
-    text = job(
+    text = script_of(
         kind="slurm", walltime_min=90, queue="long", account="m1", directives=["--constraint=cpu"]
-    ).text()
+    )
     for line in ("--partition=long", "--account=m1", "--time=01:30:00", "--signal=B:TERM@300"):
         assert f"#SBATCH {line}\n" in text
     head, _, body = text.partition("cd /home/u\n")
@@ -45,7 +49,7 @@ def test_a_slurm_controller_is_its_jobs_first_process_and_is_warned_before_its_e
 
 
 def test_an_htcondor_controller_is_given_time_to_remove_its_workers():
-    text = job(kind="htcondor", attributes={"universe": "local"}, cores=1).text()
+    text = script_of(kind="htcondor", attributes={"universe": "local"}, cores=1)
     submit, _, script = text.partition("#!/bin/bash\n")
     for line in (
         "universe = local",
@@ -60,22 +64,22 @@ def test_an_htcondor_controller_is_given_time_to_remove_its_workers():
 
 def test_a_container_of_the_controller_is_part_of_its_command():
     container = {"runtime": "shifter", "image": "docker:x:1"}
-    text = job(kind="slurm", container=container, prologue=["module load x"]).text()
+    text = script_of(kind="slurm", container=container, prologue=["module load x"])
     assert "#SBATCH --image=docker:x:1\n" in text
     assert "\nmodule load x\nexec shifter --image=docker:x:1 python3 -m e2edist.submit" in text
 
 
 def test_a_mistyped_key_of_the_controller_is_refused():
     with pytest.raises(SpecError, match="walltime_min"):
-        job(kind="slurm", walltime=90)
+        script_of(kind="slurm", walltime=90)
 
 
 def test_names_of_outputs_mean_nothing_to_batch_systems():
     folder = Path('/campaigns/50%j $(x) "y"')
     slurm = ControllerJob(parse(ControllerSpec, {"kind": "slurm"}, "test"), folder, ARGUMENTS, "/", {})
-    assert "#SBATCH --output='/campaigns/50%%j $(x) \"y\"/controller.log'\n" in slurm.text()
+    assert "#SBATCH --output='/campaigns/50%%j $(x) \"y\"/controller.log'\n" in _text(slurm)
     condor = ControllerJob(parse(ControllerSpec, {"kind": "htcondor"}, "test"), folder, ARGUMENTS, "/a$b", {})
-    lines = condor.text().splitlines()
+    lines = _text(condor).splitlines()
     assert 'executable = /campaigns/50%j $(DOLLAR)(x) "y"/.controller.sh' in lines
     assert "initialdir = /a$(DOLLAR)b" in lines
     assert 'JobBatchName = "e2edist-controller-50_j___x___y_"' in lines
@@ -86,4 +90,4 @@ def test_an_output_with_a_line_break_is_refused_where_scripts_would_hold_it(kind
     spec = parse(ControllerSpec, {"kind": kind}, "test")
     with pytest.raises(SpecError, match="line break"):
         make_controller(spec, Path("/a\nb"), ARGUMENTS, {})
-    assert make_controller(parse(ControllerSpec, {}, "test"), Path("/a\nb"), ARGUMENTS, {})
+    assert preview_controller(parse(ControllerSpec, {}, "test"), Path("/a\nb"), []) == ""

@@ -10,7 +10,8 @@ import pytest
 from e2edist.config.jobs import JobSpec
 from e2edist.errors import ResourceError
 from e2edist.pools import _job_supervisor
-from e2edist.pools._job_supervisor import JobSupervisor, call
+from e2edist.pools._batch_commands import call
+from e2edist.pools._job_supervisor import JobSupervisor
 
 
 class Scripted:
@@ -129,7 +130,7 @@ def test_a_lost_job_is_replaced(stage):
     crew.look()
     assert names == {"gpu-1"}
     assert batch.submitted == ["gpu-0", "gpu-1", "gpu-2"]
-    assert crew.trouble == ""
+    assert crew.failure_reason == ""
 
 
 def test_nothing_is_replaced_when_no_work_is_left(stage):
@@ -142,7 +143,7 @@ def test_nothing_is_replaced_when_no_work_is_left(stage):
     batch.jobs.clear()
     crew.look()
     assert len(batch.submitted) == 2
-    assert crew.trouble == ""
+    assert crew.failure_reason == ""
 
 
 def test_replacements_have_an_end_that_is_told(stage):
@@ -155,7 +156,7 @@ def test_replacements_have_an_end_that_is_told(stage):
         batch.jobs.clear()
     crew.look()
     assert len(batch.submitted) == 3
-    assert crew.trouble == "all of its jobs are gone, and 2 were replaced already"
+    assert crew.failure_reason == "all of its jobs are gone, and 2 were replaced already"
 
 
 def test_jobs_that_end_before_they_join_stop_the_pool_with_the_last_lines(stage):
@@ -165,10 +166,10 @@ def test_jobs_that_end_before_they_join_stop_the_pool_with_the_last_lines(stage)
     for _ in range(2):
         batch.jobs.pop(min(batch.jobs, key=int))
         crew.look()
-        assert crew.trouble == ""
+        assert crew.failure_reason == ""
     batch.jobs.pop("3")
     crew.look()
-    assert crew.trouble == (
+    assert crew.failure_reason == (
         "3 jobs in a row ended before their worker joined (they end by themselves):\nlast lines of 3"
     )
     # The one that still waited can't start either.
@@ -183,9 +184,9 @@ def test_workers_that_join_and_can_not_be_set_up_count_as_jobs_that_died(stage):
     _all_run(batch, names)
     crew.unfit.update(dict.fromkeys(names, "ImportError: no numba"))
     crew.look()
-    assert "2 jobs in a row ended before their worker joined" in crew.trouble
-    assert "ImportError: no numba" in crew.trouble
-    assert "last lines of" in crew.trouble
+    assert "2 jobs in a row ended before their worker joined" in crew.failure_reason
+    assert "ImportError: no numba" in crew.failure_reason
+    assert "last lines of" in crew.failure_reason
     assert batch.jobs == {}
 
 
@@ -199,7 +200,7 @@ def test_a_worker_that_joins_clears_the_record(stage):
         _all_run(batch, names)
         crew.look()
         batch.jobs.clear()
-    assert crew.trouble == ""
+    assert crew.failure_reason == ""
 
 
 def test_held_jobs_are_removed_and_their_reason_is_told(stage):
@@ -212,7 +213,8 @@ def test_held_jobs_are_removed_and_their_reason_is_told(stage):
     assert batch.submitted == ["gpu-0", "gpu-1"]
     batch.jobs["2"] = "held: no such image"
     crew.look()
-    assert crew.trouble.startswith("2 jobs in a row ended before their worker joined (held: no such image)")
+    what = "2 jobs in a row ended before their worker joined (held: no such image)"
+    assert crew.failure_reason.startswith(what)
 
 
 def test_a_held_job_that_can_not_be_removed_now_is_removed_later(stage, monkeypatch):
@@ -287,7 +289,7 @@ def test_a_requeued_job_that_can_not_start_any_more_counts(stage):
     crew.look()
     batch.jobs.clear()
     crew.look()
-    assert "1 jobs in a row" in crew.trouble
+    assert "1 jobs in a row" in crew.failure_reason
 
 
 def test_a_worker_is_drained_once_when_a_chunk_could_outlive_its_job(stage, clock):
@@ -379,7 +381,7 @@ def test_only_idle_workers_go_and_never_more_than_are_too_many(stage):
     crew.look()
     assert names == {"gpu-0", "gpu-2"}  # one of them too many, and busy
     assert batch.cancelled == []
-    assert crew.trouble == ""
+    assert crew.failure_reason == ""
     for job in ("2", "4"):  # they end of themselves, which is no failure
         del batch.jobs[job]
     crew.look()
@@ -416,7 +418,7 @@ def test_a_batch_system_that_does_not_answer_is_asked_again(stage):
     batch.out = False
     crew.look()
     assert len(batch.submitted) == 2
-    assert crew.trouble == ""
+    assert crew.failure_reason == ""
 
 
 def test_closing_cancels_all_and_waits_until_they_left(stage):
@@ -515,7 +517,10 @@ def test_batch_systems_leave_ctrl_c_to_the_driver(kind):
     line = (
         "import signal; numbers = (signal.SIGINT, signal.SIGTERM)\n"
         "for number in numbers: signal.signal(number, print)\n"
-        f"import e2edist.pools.{kind}\n"
+        "from pathlib import Path\n"
+        "from e2edist.config.site import PoolSpec\n"
+        "from e2edist.pools import preview\n"
+        f"assert preview('cpu', PoolSpec(kind='{kind}'), Path('/out'))\n"
         "assert all(signal.getsignal(number) is print for number in numbers)"
     )
     subprocess.run([sys.executable, "-c", line], check=True)

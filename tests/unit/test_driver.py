@@ -29,7 +29,7 @@ from e2edist.errors import (
     ProgrammingError,
     UnknownNameError,
 )
-from e2edist.pools import Outcome
+from e2edist.pools import TaskOutcome, controller_grace_s
 from e2edist.records.chunk import Chunk
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.ledger import Ledger
@@ -57,12 +57,12 @@ class Worker:
 class ThreadWorkers:
     """A pool of workers of some threads each; `work` runs in place of `run_chunk`, its part is real."""
 
-    name, dashboard, trouble = "test", "", ""
+    name, dashboard, failure_reason = "test", "", ""
 
     queued = 0
     accepting = True
 
-    def expect(self, longest_s, left):
+    def update_demand(self, longest_s, left):
         self.left = left
 
     def counts(self):
@@ -105,15 +105,15 @@ class ThreadWorkers:
     def _run(self, worker, life, tag, task):
         self.now.place = (worker, life)
         try:
-            outcome = Outcome(tag, "done", task())
+            outcome = TaskOutcome(tag, "done", task())
         except Death:
             if worker.life == life:
                 self._die(worker)
             return
         except Dropped:
-            outcome = Outcome(tag, "lost", error=ConnectionError("the task was cancelled"))
+            outcome = TaskOutcome(tag, "lost", error=ConnectionError("the task was cancelled"))
         except Exception as error:
-            outcome = Outcome(tag, "error", error=error)
+            outcome = TaskOutcome(tag, "error", error=error)
         with self.lock:
             if worker.life == life:
                 worker.held.remove(tag)
@@ -124,7 +124,7 @@ class ThreadWorkers:
             self.deaths += 1
             worker.life += 1
             for tag in worker.held:
-                self.ended.put(Outcome(tag, "lost", error=RuntimeError("worker died")))
+                self.ended.put(TaskOutcome(tag, "lost", error=RuntimeError("worker died")))
             worker.held.clear()
 
     def stop_accepting(self):
@@ -716,7 +716,7 @@ def test_the_wait_for_chunks_that_run_at_a_stop_has_an_end(drive):
 )
 def test_the_wait_of_a_controller_fits_between_its_signal_and_the_end_of_its_job(controller, wanted):
     spec = ControllerSpec.model_validate(controller)
-    assert Limits().ending_within(spec.ending_s).finish_s == wanted
+    assert Limits().ending_within(controller_grace_s(spec)).finish_s == wanted
 
 
 def test_chunks_that_ran_on_workers_that_are_gone_are_not_waited_for(drive):

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from e2edist.accounting.progress import Progress
+from e2edist.accounting.telemetry import Telemetry
 from e2edist.campaign import heartbeat
 from e2edist.campaign.heartbeat import Heartbeat
-from e2edist.pools import Telemetry
 from e2edist.records.folder import CampaignFolder
 
 

@@ -10,7 +10,7 @@ from receipts import make_receipt
 from e2edist.campaign.bundles import TaskBundle, bundle_chunks, resolve
 from e2edist.campaign.throughput import PendingQueue, ThroughputModel
 from e2edist.errors import EntriesError, InputError, ModelError, OutputError, ProgrammingError
-from e2edist.pools import Outcome
+from e2edist.pools import TaskOutcome
 from e2edist.records.chunk import Chunk
 from e2edist.worker import run_bundle
 from e2edist.worker.run_bundle import run_chunks
@@ -178,7 +178,7 @@ def places(chunks):
     return [CHUNKS.index(chunk) for chunk in chunks]
 
 
-LOST = Outcome("tag", "lost", error=RuntimeError("worker died"))
+LOST = TaskOutcome("tag", "lost", error=RuntimeError("worker died"))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_where_parts_can_not_be_seen_one_that_rides_alone_is_blamed():
 def test_chunks_that_were_not_begun_go_back():
     error = InputError("a", "gone")
     landing = resolve(
-        TaskBundle(tuple(CHUNKS), 0.0, 0.0), Outcome("tag", "done", [make_receipt(), error]), None
+        TaskBundle(tuple(CHUNKS), 0.0, 0.0), TaskOutcome("tag", "done", [make_receipt(), error]), None
     )
     assert places(chunk for chunk, _ in landing.done) == [0]
     assert [(CHUNKS.index(chunk), why.kind, why.error) for chunk, why in landing.failed] == [

@@ -12,12 +12,12 @@ import pytest
 
 from e2edist.accounting.folder_counts import count_folder
 from e2edist.accounting.progress import Progress
+from e2edist.accounting.telemetry import Telemetry
 from e2edist.campaign.heartbeat import Heartbeat, beating
 from e2edist.config.site import PoolSpec
 from e2edist.control.controller_record import Controller, birth, read_record
 from e2edist.control.state import look
 from e2edist.errors import OutputError
-from e2edist.pools import Telemetry
 from e2edist.records.chunk import chunk_id
 from e2edist.records.lock import locked, look_at_lock
 from e2edist.status import exit_code, main
@@ -280,7 +280,7 @@ def test_the_heartbeat_says_how_it_ended(folder):
 
 def test_a_pool_that_can_not_be_asked_counts_as_empty(folder):
     class Gone:
-        name, trouble = "cpu", ""
+        name, failure_reason = "cpu", ""
 
         @property
         def dashboard(self):

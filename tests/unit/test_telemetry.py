@@ -5,8 +5,7 @@ from receipts import CHUNK, make_receipt
 
 from e2edist.accounting import telemetry
 from e2edist.accounting.progress import Progress
-from e2edist.accounting.telemetry import running
-from e2edist.pools import Telemetry
+from e2edist.accounting.telemetry import Telemetry, running
 from e2edist.pools._dashboard_page import _Metrics, curves, headline, shown, stages
 
 

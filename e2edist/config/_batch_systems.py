@@ -1,0 +1,53 @@
+"""What the batch systems, which lie above, say of settings for them: asked by name, as plug-ins are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from e2edist.errors import UnknownNameError
+from e2edist.plugins import load
+
+from .jobs import JobSpec
+
+
+def batch_system_of(kind: str) -> Any:
+    """Return the `BatchSystem` of a kind of pool, or None where its workers are no jobs.
+
+    Raises
+    ------
+    ValueError
+        There is no such kind.
+    """
+    try:
+        return getattr(load("pools", kind), "SYSTEM", None)
+    except UnknownNameError as error:
+        raise ValueError(f"kind: {error}") from error
+
+
+def check_pool(kind: str, job: JobSpec, workers_most: int) -> None:
+    """Refuse settings of a pool that mean nothing to its kind.
+
+    Raises
+    ------
+    ValueError
+        One of them is set, or there is no such kind.
+    """
+    system = batch_system_of(kind)
+    if workers_most and not (system is not None and system.grows):
+        raise ValueError(f'workers_most is not supported by kind "{kind}"')
+    if system is not None:
+        check_keys(kind, "job.", job, system.unsupported)
+
+
+def check_keys(kind: str, table: str, spec: Any, unsupported: dict[str, str]) -> None:
+    """Refuse keys of a table that are set and mean nothing to a batch system.
+
+    Raises
+    ------
+    ValueError
+        One of them is set.
+    """
+    for key, why in unsupported.items():
+        known = type(spec).model_fields.get(key)
+        if known is not None and getattr(spec, key) != known.get_default(call_default_factory=True):
+            raise ValueError(f'{table}{key} is not supported by kind "{kind}": {why}')

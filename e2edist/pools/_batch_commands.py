@@ -1,0 +1,61 @@
+"""Commands of batch systems, run so that they end, and the logs that their jobs wrote."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from e2edist.errors import ResourceError
+
+#: A batch system that does not answer in so many seconds is asked again later.
+CALL_S = 60
+
+
+def call(*words: str, text: str | None = None, patience_s: float = CALL_S, stderr_too: bool = False) -> str:
+    """Run a command of a batch system and return what it printed.
+
+    Parameters
+    ----------
+    text : str, optional
+        For its standard input.
+    stderr_too : bool
+        Whether to return what it printed on stderr behind its standard output.
+
+    Raises
+    ------
+    ResourceError
+        It is not there, fails, or does not answer.
+    """
+    try:
+        # In a session of its own: Ctrl-C is ours to answer, and must not cut off a submission.
+        done = subprocess.run(  # noqa: S603 - our own words
+            words,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=patience_s,
+            check=False,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        todo = "Submit from a host of that batch system."
+        raise ResourceError(words[0], "there is no such command here", todo) from error
+    except subprocess.TimeoutExpired as error:
+        raise ResourceError(words[0], f"did not answer in {patience_s:.0f} s") from error
+    if done.returncode:
+        raise ResourceError(
+            words[0], f"failed ({done.returncode}): {done.stderr.strip() or done.stdout.strip()}"
+        )
+    return done.stdout + done.stderr if stderr_too else done.stdout
+
+
+def log_tail(folder: Path, *names: str, lines: int = 10) -> str:
+    """Return the last lines of the first of some log files in `folder` that has any; empty if none has."""
+    for name in names:
+        try:
+            text = (folder / name).read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            continue
+        if text:
+            return "\n".join(text.splitlines()[-lines:])
+    return ""

@@ -1,0 +1,104 @@
+"""Kinds of pools and batch systems, found by name among the plug-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from e2edist.config.controller import PROCESS, ControllerSpec
+from e2edist.config.site import PoolSpec
+from e2edist.errors import unknown_name
+from e2edist.plugins import find, load
+
+from ._dask_config import configured, table_text
+from ._environment import PoolEnvironment
+from ._pool_job import PoolJob
+from .api import BatchSystem, Pool, Setup
+
+
+def find_batch_system(kind: str) -> BatchSystem | None:
+    """Return the batch system of a kind of pool, or None where its workers are no jobs.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such kind.
+    """
+    system: BatchSystem | None = getattr(load("pools", kind), "SYSTEM", None)
+    return system
+
+
+def batch_system(kind: str) -> BatchSystem:
+    """Return a batch system by name.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none of that name.
+    """
+    system = find_batch_system(kind)
+    if system is None:
+        known = [name for name in find("pools") if find_batch_system(name) is not None]
+        raise unknown_name("batch system", kind, known)
+    return system
+
+
+def is_batch(kind: str) -> bool:
+    """Return whether the workers of a kind of pool are jobs in a queue."""
+    return find_batch_system(kind) is not None
+
+
+def controller_grace_s(spec: ControllerSpec) -> float:
+    """Return the seconds that a controller is left from the signal on that ends it; inf for a process."""
+    return inf if spec.kind == PROCESS else batch_system(spec.kind).controller_grace_s(spec)
+
+
+def open_pool(name: str, spec: PoolSpec, setup: Setup, environment: PoolEnvironment) -> Pool:
+    """Start the workers of a pool; `configured` around it says how Dask does that.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such kind of pool.
+    ResourceError
+        The workers don't start.
+    StoppedError
+        The pool was given up meanwhile.
+    """
+    with configured():
+        system = find_batch_system(spec.kind)
+        if system is None:
+            return environment.start(partial(load("pools", spec.kind).make, name, spec, setup, environment))
+        from ._batch_pool import open_batch_pool  # Dask, in this thread as it touches signals
+
+        return environment.start(partial(open_batch_pool, system, name, spec, setup, environment))
+
+
+def preview(name: str, spec: PoolSpec, folder: Path, dask: Mapping[str, Any] | None = None) -> str:
+    """Return what a pool would give to its batch system, empty where there is none.
+
+    Parameters
+    ----------
+    dask : mapping
+        The site's table ``[dask]``.
+    """
+    system = find_batch_system(spec.kind)
+    if system is None:
+        return ""
+    with configured(dask):
+        return system.job_script(PoolJob(name, spec, folder, dask_table=table_text()), f"{name}-0")
+
+
+def starts_at(name: str, spec: PoolSpec, folder: Path, dask: Mapping[str, Any] | None = None) -> str:
+    """Return when the batch system expects to start a job that is submitted now; empty if it does not say.
+
+    Raises
+    ------
+    ResourceError
+        It refuses the job, or does not answer.
+    """
+    with configured(dask):
+        return batch_system(spec.kind).starts_at(PoolJob(name, spec, folder, dask_table=table_text()))
