@@ -7,7 +7,7 @@ import oracle
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from e2edist.imaging.crops import frame
+from e2edist.imaging.crops import Crops, frame
 from e2edist.imaging.event_batch import EventBatch, Ragged
 from e2edist.imaging.layers import FillOptions, fill, hbhe_depth1
 from e2edist.imaging.seeds import STATUSES, eb_hottest, hcal_tower
@@ -111,3 +111,18 @@ def direction_of(row, column):
 def same(got, expected):
     status, row, column = expected
     return got == (status, -1 if row is None else row, -1 if column is None else column)
+
+
+def random_crops(objects, channels=3, size=32, seed=0, most=60):
+    """Return crops with up to `most` pixels a channel, of either sign, around every threshold, some empty."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, most + 1, (objects, channels)) * rng.integers(0, 2, (objects, channels))
+    pixel = [
+        c * size**2 + rng.permutation(size**2)[: counts[o, c]]
+        for o in range(objects)
+        for c in range(channels)
+    ]
+    offsets = np.concatenate([[0], np.cumsum(counts.ravel())])
+    value = rng.normal(0, 1, offsets[-1]) ** 3
+    flat = np.concatenate([np.zeros(0), *pixel]).astype(np.int32)
+    return Crops(offsets.astype(np.int64), flat, value.astype(np.float32), channels, size)

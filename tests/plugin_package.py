@@ -68,9 +68,14 @@ def install(folder, room, text, *, package="odd_plugin", name="odd", **bugs):
     (path.parent / "__init__.py").touch()
     fields = dict.fromkeys(("detect", "bind", "build", "decode", "make", "predict"), "pass") | bugs
     path.write_text(text.format(**fields))
-    metadata = folder / f"{package}-1.0.dist-info"
+    announce(folder, room, name, f"{package}.{room}", package=package)
+    return path
+
+
+def announce(folder, group, name, module, *, package="odd_plugin"):
+    """Write metadata in `folder` that announce a module as a plug-in of `group`."""
+    metadata = Path(folder) / f"{package}-1.0.dist-info"
     metadata.mkdir(exist_ok=True)
     (metadata / "METADATA").write_text(_METADATA.format(name=package))
     with (metadata / "entry_points.txt").open("a") as stream:
-        stream.write(f"[e2edist.{room}]\n{name} = {package}.{room}\n")
-    return path
+        stream.write(f"[e2edist.{group}]\n{name} = {module}\n")

@@ -44,7 +44,7 @@ class PoolSpec(Spec):
     tls_folder: str = ""
     #: module of `e2edist.engines`
     engine: str = "onnx"
-    #: options of an engine that has such, which decide no number, as the address of a server
+    #: the engine's own options that decide no number, where it has such, as the address of a server
     engine_options: dict[str, Any] = Field(default_factory=dict)
     #: what runs the model; there is no falling back to another
     provider: Literal["cpu", "cuda", "tensorrt"] = "cpu"

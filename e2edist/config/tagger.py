@@ -153,8 +153,8 @@ class ModelSpec(Spec):
     input: str = ""
     #: order of channels, rows and columns in the input
     layout: Literal["NCHW", "NHWC"] = "NCHW"
-    #: options of an engine that has such, which decide numbers: part of the fingerprint where they are given
-    options: dict[str, Any] = Field(default_factory=dict)
+    #: engine -> its own options that decide numbers, where it has such; part of the fingerprint if given
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class OutputSpec(Spec):

@@ -10,11 +10,11 @@ from typing import Any
 from e2edist.config.model_files import ModelFiles, check_planned
 from e2edist.config.site import PoolSpec
 from e2edist.config.tagger import TaggerSpec
-from e2edist.errors import ModelError, SpecError
-from e2edist.plugins import load
+from e2edist.errors import ModelError, SpecError, unknown_name
+from e2edist.plugins import find, load
 
 from ._stability import TODO, instability, instability_in_any_batch
-from .api import Engine, EngineOptions, model_options
+from .api import Engine, EngineOptions
 
 _engines: dict[tuple[str, EngineOptions], tuple[Engine, ModelFiles]] = {}
 _lock = Lock()
@@ -54,21 +54,20 @@ def make_engine(tagger: TaggerSpec, options: EngineOptions) -> Engine:
 
 
 def _check_options(module: Any, tagger: TaggerSpec, options: EngineOptions) -> None:
-    """Refuse keys that the engine does not know: a module without such a class has no options."""
+    """Refuse keys that the engine does not know."""
     if hasattr(module, "Options"):
         options.own(module.Options)
-    else:
-        _refuse(options.name, "engine_options of its pool", options.plugin_options)
+    elif options.plugin_options:
+        raise _no_options(f"engine_options of a pool with engine {options.name}", options.plugin_options)
+    given = tagger.model.options.get(options.name)
     if hasattr(module, "ModelOptions"):
-        model_options(tagger, module.ModelOptions)
-    else:
-        _refuse(options.name, f"model.options of tagger {tagger.name}", tagger.model.options)
+        options.of_model(tagger, module.ModelOptions)
+    elif given:
+        raise _no_options(f"model.options.{options.name} of tagger {tagger.name}", given)
 
 
-def _refuse(engine: str, where: str, given: Mapping[str, Any]) -> None:
-    if given:
-        what = f"engine {engine} has no such options, they are given {', '.join(given)}"
-        raise SpecError(where, what, "Take them out, or name the engine that they are for.")
+def _no_options(where: str, given: Mapping[str, Any]) -> SpecError:
+    return SpecError(where, f"the engine has no such options: {', '.join(given)}", "Take them out.")
 
 
 def check_stability(tagger: TaggerSpec, options: EngineOptions) -> str:
@@ -82,8 +81,11 @@ def check_stability(tagger: TaggerSpec, options: EngineOptions) -> str:
     Raises
     ------
     ModelError, SpecError
-        As `make_engine`, or they do.
+        As `make_engine`, or they do; or the tagger has options for an engine that there is not.
     """
+    for name in tagger.model.options:
+        if name not in find("engines"):
+            raise unknown_name("engine", name, find("engines"))
 
     def open_at(batch: int) -> Engine:
         return make_engine(tagger, replace(options, batch=batch or options.batch))

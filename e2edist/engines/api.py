@@ -4,11 +4,11 @@ An engine module has a function ``make(tagger, options) -> Engine``. It may have
 
 - a class ``Options``, for ``[pools.NAME.engine_options]`` of a site file: what decides no number, such as the
   address of a server;
-- a class ``ModelOptions``, for ``[model.options]`` of a tagger file: what decides a number, such as the
-  version of the model on that server. It is part of the tagger's fingerprint.
+- a class ``ModelOptions``, for ``[model.options.ENGINE]`` of a tagger file: what decides a number, such as
+  the version of the model on that server. It is part of the tagger's fingerprint.
 
 Both are subclasses of `PluginOptions`; ``make`` reads them by ``options.own(Options)`` and
-``model_options(tagger, ModelOptions)``. Keys that are given to an engine without such a class are refused.
+``options.of_model(tagger, ModelOptions)``. Keys that are given to an engine without such a class are refused.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ __all__ = [
     "StreamingEngine",
     "TaggerSpec",
     "image_shape",
-    "model_options",
 ]
 
 
@@ -106,6 +105,17 @@ class EngineOptions:
         """
         return parse(model, dict(self.plugin_options), f"engine_options of a pool with engine {self.name}")
 
+    def of_model(self, tagger: TaggerSpec, model: type[T]) -> T:
+        """Return what a tagger says to this engine, which decides numbers.
+
+        Raises
+        ------
+        SpecError
+            As `own`.
+        """
+        given = tagger.model.options.get(self.name, {})
+        return parse(model, given, f"model.options.{self.name} of tagger {tagger.name}")
+
 
 class InferenceStream(Protocol):
     """Crops of one chunk on their way through an engine, for one thread.
@@ -168,17 +178,6 @@ class StreamingEngine(Protocol):
 
     def open_stream(self, crops: Crops, normalisation: Normalisation) -> InferenceStream:
         """Return the way of these crops through the engine."""
-
-
-def model_options(tagger: TaggerSpec, model: type[T]) -> T:
-    """Return what ``[model.options]`` of a tagger says to its engine.
-
-    Raises
-    ------
-    SpecError
-        As `EngineOptions.own`.
-    """
-    return parse(model, dict(tagger.model.options), f"model.options of tagger {tagger.name}")
 
 
 def image_shape(tagger: TaggerSpec) -> tuple[int, int, int]:

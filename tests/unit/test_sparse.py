@@ -7,6 +7,7 @@ from contextlib import closing
 import numpy as np
 import onnx
 import pytest
+from handmade import random_crops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import JETS, write_model, write_tagger
@@ -23,28 +24,13 @@ from e2edist.engines import (
 )
 from e2edist.engines import onnx as engine_module
 from e2edist.errors import ModelError
-from e2edist.imaging.crops import Crops, dense
+from e2edist.imaging.crops import dense
 
 CHANNELS = [
     {"layer": "EB_energy", "threshold": 0.2, "scale": 0.02, "offset": -0.3},
     {"layer": "EB_time", "threshold": 0.0, "scale": -1.7, "offset": 0.0},
     {"layer": "EB_energy", "threshold": 1e-3, "scale": 25.0, "offset": 1.5},
 ]
-
-
-def random_crops(objects, channels=3, size=32, seed=0, most=60):
-    """Return crops with up to `most` pixels a channel, of either sign, around every threshold, some empty."""
-    rng = np.random.default_rng(seed)
-    counts = rng.integers(0, most + 1, (objects, channels)) * rng.integers(0, 2, (objects, channels))
-    pixel = [
-        c * size**2 + rng.permutation(size**2)[: counts[o, c]]
-        for o in range(objects)
-        for c in range(channels)
-    ]
-    offsets = np.concatenate([[0], np.cumsum(counts.ravel())])
-    value = rng.normal(0, 1, offsets[-1]) ** 3
-    flat = np.concatenate([np.zeros(0), *pixel]).astype(np.int32)
-    return Crops(offsets.astype(np.int64), flat, value.astype(np.float32), channels, size)
 
 
 @pytest.fixture
