@@ -299,7 +299,7 @@ def branches_page():
             f"`{name}`",
             ", ".join(f"`{kind}`" for kind in edm.TYPES[name]),
             ", ".join(f"`{label}`" for label in labels),
-            ", ".join(f"`{leaf}`" for leaves in edm.LEAVES[name].values() for leaf in leaves),
+            ", ".join(f"`{leaf}`" for names in edm.SUBBRANCHES[name].values() for leaf in names),
         )
         for name, labels in edm.LABELS.items()
     ]
@@ -314,7 +314,7 @@ def branches_page():
         for shown, name in numbered(hits.LABELS).items()
     ]
     text += table(("table", "prefixes", "columns"), rows)
-    numbers = ", ".join(f"{key} from `{name}`" for key, (name, _) in hits.NUMBERS.items())
+    numbers = ", ".join(f"{key} from `{name}`" for key, (name, _) in hits.EVENT_IDS.items())
     return f"{text}\n`A+B`: the rows of A, then those of B, in each event. Event numbers: {numbers}.\n"
 
 

@@ -14,6 +14,7 @@ import traceback
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .errors import E2EError, ProgrammingError, described, unknown_name
@@ -38,11 +39,11 @@ def find(group: str) -> dict[str, str]:
 
 
 def _ours(group: str) -> dict[str, str]:
-    package = import_module(f"e2edist.{group}")
-    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
-    return {
-        name: f"{package.__name__}.{name}" for name in names if not name.startswith("_") and name != "api"
-    }
+    package = f"{__package__}.{group}"
+    spec = find_spec(package)
+    modules = pkgutil.iter_modules(spec.submodule_search_locations if spec else [])
+    names = [module.name for module in modules if module.name != "api" and module.name[0] != "_"]
+    return {name: f"{package}.{name}" for name in names}
 
 
 def load(group: str, name: str) -> ModuleType:

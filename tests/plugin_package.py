@@ -17,26 +17,26 @@ def detect(names):
     return hits.detect(names)
 
 
-def bind(request):
-    {bind}
-    binding = hits.bind(request)
-    return replace(binding, sources=tuple(map(_source, binding.sources)), numbers=_numbers(binding.numbers))
+def map_branches(request):
+    {map_branches}
+    found = hits.map_branches(request)
+    return replace(found, tables=tuple(map(_table, found.tables)), event_ids=_event_ids(found.event_ids))
 
 
-def _source(source):
+def _table(table):
     def build(lists):
         {build}
-        return source.build(lists)
+        return table.build(lists)
 
-    return replace(source, build=build)
+    return replace(table, build=build)
 
 
-def _numbers(numbers):
+def _event_ids(event_ids):
     def decode(lists):
         {decode}
-        return numbers.decode(lists)
+        return event_ids.decode(lists)
 
-    return replace(numbers, decode=decode)
+    return replace(event_ids, decode=decode)
 """
 #: An engine without a model: every object gets its place in the batch as its score.
 ENGINE = """\
@@ -66,7 +66,7 @@ def install(folder, room, text, *, package="odd_plugin", name="odd", **bugs):
     path = folder / package / f"{room}.py"
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.parent / "__init__.py").touch()
-    fields = dict.fromkeys(("detect", "bind", "build", "decode", "make", "predict"), "pass") | bugs
+    fields = dict.fromkeys(("detect", "map_branches", "build", "decode", "make", "predict"), "pass") | bugs
     path.write_text(text.format(**fields))
     announce(folder, room, name, f"{package}.{room}", package=package)
     return path

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._branch_map import JaggedColumn, Leaf, uproot
+from ._branch_map import Branch, JaggedColumn
+from ._check_branch import uproot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,19 +47,21 @@ class Baskets:
         The branch is none that can be read here.
     """
 
-    def __init__(self, leaf: Leaf) -> None:
-        branch = leaf.branch
-        plain = leaf.dtype is not None and isinstance(branch, uproot.TBranch) and not branch.embedded_baskets
+    def __init__(self, branch: Branch) -> None:
+        source = branch.source
+        plain = (
+            branch.dtype is not None and isinstance(source, uproot.TBranch) and not source.embedded_baskets
+        )
         # Of two branches with one name, uproot and ROOT read the first.
-        if not plain or branch.tree[leaf.name] is not branch:
-            raise ValueError(f"{leaf.name} is for uproot to read")
-        self.leaf, self.dtype = leaf, np.dtype(leaf.dtype)
-        self.edges: list[int] = [int(edge) for edge in branch.entry_offsets]
+        if not plain or source.tree[branch.name] is not source:
+            raise ValueError(f"{branch.name} is for uproot to read")
+        self.branch, self.dtype = branch, np.dtype(branch.dtype)
+        self.edges: list[int] = [int(edge) for edge in source.entry_offsets]
         if self.edges[0] or self.edges != sorted(self.edges):
-            raise ValueError(f"{leaf.name} has baskets in no order")
+            raise ValueError(f"{branch.name}: its baskets are not in ascending order")
         count = len(self.edges) - 1
-        self.first: list[int] = branch.member("fBasketSeek")[:count].tolist()
-        self.bytes: list[int] = branch.member("fBasketBytes")[:count].tolist()
+        self.first: list[int] = source.member("fBasketSeek")[:count].tolist()
+        self.bytes: list[int] = source.member("fBasketBytes")[:count].tolist()
 
     def numbers(self, start: int, stop: int) -> range:
         """Return which baskets hold the entries ``start:stop``, which is not empty."""
@@ -74,7 +77,7 @@ class Baskets:
         ]
         data = np.concatenate([values for values, _ in found], dtype=self.dtype.newbyteorder("="))
         offsets = np.arange(stop - start + 1, dtype=np.int64)
-        if not self.leaf.scalar:
+        if not self.branch.scalar:
             np.cumsum(np.concatenate([counts for _, counts in found]), out=offsets[1:])
         return JaggedColumn(offsets, data)
 
@@ -86,30 +89,30 @@ class Baskets:
         if content > _FREE_BYTES and content > MAX_RATIO * len(raw):
             raise DamagedBasketError(f"a basket of {len(raw)} bytes would hold {content}")
         if size != len(raw) or entries != self.edges[number + 1] - self.edges[number]:
-            raise ValueError("not the basket that the branch speaks of")
+            raise ValueError("basket header does not match the branch")
         # Before anything is made of that size.
-        offsets = 0 if self.leaf.scalar and end == content else 4 * (entries + 2)
+        offsets = 0 if self.branch.scalar and end == content else 4 * (entries + 2)
         if not 0 <= end <= content or content - end != offsets:
-            raise ValueError("not the offsets that the entries need")
-        body = _inflated(raw[key:], content)
-        if self.leaf.scalar:
+            raise ValueError("size of the offsets does not match the number of entries")
+        body = _decompressed(raw[key:], content)
+        if self.branch.scalar:
             values = body[:end].view(self.dtype)
             if len(values) != entries:
-                raise ValueError("not one value an entry")
+                raise ValueError("number of values does not match the number of entries")
             return values[low:high], values[:0]
         # The number of offsets, the offsets, counted from the key's beginning, and one without a meaning.
         bounds = body[end:].view(">i4")[1:].astype(np.int64) - key
         bounds[-1] = end
-        counts, odd = np.divmod(np.diff(bounds) - self.leaf.header, self.dtype.itemsize)
+        counts, odd = np.divmod(np.diff(bounds) - self.branch.header_bytes, self.dtype.itemsize)
         if len(counts) != entries or bounds[0] or odd.any() or counts.min(initial=0) < 0:
-            raise ValueError("offsets that do not fit")
+            raise ValueError("offsets do not fit the values")
         values = body[bounds[low] : bounds[high]]
-        if self.leaf.header:
-            values = _beheaded(values, bounds[low:high] - bounds[low], self.leaf.header)
+        if self.branch.header_bytes:
+            values = _without_headers(values, bounds[low:high] - bounds[low], self.branch.header_bytes)
         return values.view(self.dtype), counts[low:high]
 
 
-def _inflated(body: Array, size: int) -> Array:
+def _decompressed(body: Array, size: int) -> Array:
     """Return what a basket's body holds, which takes `size` bytes."""
     if len(body) == size:
         return body
@@ -122,11 +125,11 @@ def _inflated(body: Array, size: int) -> Array:
         raise ValueError("can't be decompressed") from error
     data: Array = whole.raw_data
     if len(data) != size:
-        raise ValueError("another size than the key says")
+        raise ValueError("decompressed size does not match the key")
     return np.frombuffer(data, np.uint8)
 
 
-def _beheaded(values: Array, firsts: Array, header: int) -> Array:
+def _without_headers(values: Array, firsts: Array, header: int) -> Array:
     """Return bytes without the `header` bytes that begin at each of `firsts`."""
     kept = np.ones(len(values), np.bool_)
     kept[(firsts[:, None] + np.arange(header)).ravel()] = False
@@ -147,24 +150,24 @@ def read_baskets(columns: Sequence[Baskets], start: int, stop: int) -> dict[str,
         for column in columns
         for i in column.numbers(start, stop)
     }
-    content = _fetch(columns[0].leaf.branch.file.source, sorted(places)) if places else {}
+    content = _fetch(columns[0].branch.source.file.source, sorted(places)) if places else {}
     for column in columns:
         raw = [content[column.first[i]] for i in column.numbers(start, stop)]
         # So `decode` answers bytes that are not as they should be: uproot reads them, or says what is wrong.
         with suppress(ValueError, IndexError, OverflowError, struct.error):
-            found[column.leaf.name] = column.decode(raw, start, stop)
+            found[column.branch.name] = column.decode(raw, start, stop)
     return found
 
 
-def has_bytes(directory: Any, branch: Any, number: int) -> bool:
+def has_bytes(directory: Any, source: Any, number: int) -> bool:
     """Return whether the bytes of a basket can be had now.
 
     On a local disk that answers, a basket that can't be read is as good as a damaged one.
     """
-    seek = branch.member("fBasketSeek") if isinstance(branch, uproot.TBranch) else ()
+    seek = source.member("fBasketSeek") if isinstance(source, uproot.TBranch) else ()
     if number >= len(seek):  # in the tree's own record, or in the pages of an RNTuple
         return answers(directory)
-    first, size = int(seek[number]), int(branch.member("fBasketBytes")[number])
+    first, size = int(seek[number]), int(source.member("fBasketBytes")[number])
     if not 0 < first < first + size <= directory.file.fEND:  # a damaged list of baskets
         return answers(directory)
     local = isinstance(directory.file.source, uproot.source.file.MultithreadedFileSource)

@@ -15,7 +15,7 @@ _COUNT_FLAG = 0x40000000
 _EVENT_ID_BYTES = 18  # version u16, run u32, lumi u32, event u64
 
 
-def event_numbers(records: JaggedColumn) -> dict[str, Array | None]:
+def event_ids_of(records: JaggedColumn) -> dict[str, Array | None]:
     """Return run, lumi and event from raw EventAuxiliary records, nothing if a byte count does not fit.
 
     A record begins with a process history id (a 4-byte count with bit 30 set, then that many bytes) and
@@ -24,7 +24,7 @@ def event_numbers(records: JaggedColumn) -> dict[str, Array | None]:
 
     Parameters
     ----------
-    records : Lists
+    records : JaggedColumn
         uint8; one record an entry.
 
     Returns

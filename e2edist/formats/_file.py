@@ -6,18 +6,19 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from e2edist.errors import InputError, described, guarded, nearest
 from e2edist.plugins import find, load
 from e2edist.urls import local_path, public
 
-from ._branch_map import uproot
+from ._check_branch import uproot
 from ._rntuple import CLASSES, Ntuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import ModuleType
+
+    from ._branch_map import Format
 
 TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD")
 #: The heaviest branches decide where clusters end; intersecting thousands would take seconds.
@@ -59,12 +60,12 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class OpenTree:
-    """An open file with the chosen tree and the module of its format."""
+    """An open file with the chosen tree and its format."""
 
     info: FileInfo
     directory: Any
     tree: Any
-    module: ModuleType
+    format: Format
 
     def close(self) -> None:
         """Close the file."""
@@ -168,46 +169,47 @@ def _names(url: str, tree: Any) -> frozenset[str]:
 
 
 @cache
-def _formats(*, ours: bool) -> dict[str, ModuleType]:
+def _formats(*, ours: bool) -> dict[str, Format]:
     """Return our own formats, or those of other packages."""
     found = find("formats")
-    return {name: load("formats", name) for name in sorted(found) if ours == (found[name] == _own(name))}
+    own = {name for name, module in found.items() if module == f"{__package__}.{name}"}
+    return {name: _load(name) for name in sorted(found) if ours == (name in own)}
 
 
-def _own(name: str) -> str:
-    return f"{__package__}.{name}"
+def _load(name: str) -> Format:
+    return cast("Format", load("formats", name))
 
 
-def _groups(only: str | None) -> Iterator[dict[str, ModuleType]]:
+def _groups(only: str | None) -> Iterator[dict[str, Format]]:
     """Yield formats, our own first: an installed package can neither claim a file of theirs nor break it."""
     if only:
-        yield {only: load("formats", only)}
+        yield {only: _load(only)}
     else:
         yield _formats(ours=True)
         yield _formats(ours=False)
 
 
-def _choose(url: str, directory: Any, only: str | None, tree: str | None) -> tuple[str, Any, str, ModuleType]:
-    """Return tree name, tree, format name and the format's module."""
+def _choose(url: str, directory: Any, only: str | None, tree: str | None) -> tuple[str, Any, str, Format]:
+    """Return tree name, tree, format name and format."""
     trees = _trees(url, directory)
     if tree is not None and tree.partition(";")[0] not in trees:
         raise InputError(url, f"has no tree {tree!r}", nearest(tree, trees))
     seen: dict[str, tuple[Any, frozenset[str]]] = {}
-    known: dict[str, ModuleType] = {}
-    for modules in _groups(only):
-        known |= modules
-        preferred = [name for module in modules.values() for name in getattr(module, "TREES", ())]
+    known: dict[str, Format] = {}
+    for formats in _groups(only):
+        known |= formats
+        preferred = [name for one in formats.values() for name in getattr(one, "TREES", ())]
         candidates = [tree] if tree else sorted(trees, key=lambda name: name not in preferred)
         for candidate in candidates:
             if candidate not in seen:
                 opened = _get(url, directory, candidate)
                 seen[candidate] = opened, _names(url, opened)
-            for name, module in modules.items():
-                if module.detect(seen[candidate][1]):
-                    return candidate, seen[candidate][0], name, module
+            for name, one in formats.items():
+                if one.detect(seen[candidate][1]):
+                    return candidate, seen[candidate][0], name, one
         if only and (tree or candidates[0] in preferred or len(candidates) == 1):
             # Not recognised, but asked for by name: the missing branches make the clearer error.
-            return candidates[0], seen[candidates[0]][0], only, modules[only]
+            return candidates[0], seen[candidates[0]][0], only, formats[only]
     held = [f"{name}: {', '.join(sorted(names)[:12])}" for name, (_, names) in list(seen.items())[:4]]
     todo = f"Formats known: {', '.join(sorted(known))}; name the right one and its tree if there is one"
     raise InputError(url, f"no format fits its trees ({'; '.join(held)})", todo)
@@ -244,7 +246,7 @@ def open_tree(
     directory = _open(url)
     try:
         size = _size(url, directory)
-        name, found, chosen, module = _choose(url, directory, format, tree)
+        name, found, chosen, reads = _choose(url, directory, format, tree)
         with guarded(f"{url}:{name}", "the tree is damaged", "Copy or make the file again"):
             entries = int(found.num_entries)
             edges = cluster_edges(found, entries) if edges is None else edges
@@ -253,4 +255,24 @@ def open_tree(
     except BaseException:
         directory.close()
         raise
-    return OpenTree(info, directory, found, module)
+    return OpenTree(info, directory, found, reads)
+
+
+def inspect(url: str, format: str | None = None, tree: str | None = None) -> FileInfo:  # noqa: A002
+    """Return what a plan must know about a file, without reading events.
+
+    Parameters
+    ----------
+    url : str
+        Local path, ``file://``, ``root://`` or ``https://``.
+    format, tree : str, optional
+        Found out where not given.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not ROOT, cut short, or of no known format; it says what to do.
+    """
+    opened = open_tree(url, format, tree)
+    opened.close()
+    return opened.info

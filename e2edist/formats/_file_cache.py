@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from e2edist.imaging.event_batch import Columns, EventBatch
 
-#: So many files wait for their next range, those used last; a file is used by one thread at a time.
-_KEPT = 4
-_kept: deque[tuple[Hashable, Reader]] = deque()
+#: So many files stay open for their next range, those used last; one thread uses a file at a time.
+_MOST_FILES = 4
+_open_files: deque[tuple[Hashable, Reader]] = deque()
 _lock = Lock()
 
 
@@ -38,7 +38,7 @@ def read_events(
         As `open_events` and `Reader.read`.
     """
     key = _key(file, columns, collections)
-    reader = _take(key)
+    reader = _pop(key)
     if reader is not None:
         try:
             return _read(reader, key, start, stop)
@@ -46,15 +46,6 @@ def read_events(
             if not error.retryable:
                 raise
     return _read(open_events(file, columns, collections), key, start, stop)
-
-
-def forget_files() -> None:
-    """Close all files that wait for their next range."""
-    with _lock:
-        readers = [reader for _, reader in _kept]
-        _kept.clear()
-    for reader in readers:
-        reader.close()
 
 
 def _key(file: FileInfo, columns: Columns, collections: Mapping[str, tuple[str, ...]]) -> Hashable:
@@ -70,11 +61,12 @@ def _key(file: FileInfo, columns: Columns, collections: Mapping[str, tuple[str, 
     return (planned, found, wanted, tuple(sorted(collections.items())))
 
 
-def _take(key: Hashable) -> Reader | None:
+def _pop(key: Hashable) -> Reader | None:
+    """Return an open file, which is this thread's from now on."""
     with _lock:
-        for entry in _kept:
+        for entry in _open_files:
             if entry[0] == key:
-                _kept.remove(entry)
+                _open_files.remove(entry)
                 return entry[1]
     return None
 
@@ -89,8 +81,8 @@ def _read(reader: Reader, key: Hashable, start: int, stop: int) -> EventBatch:
         reader.close()
         return batch
     with _lock:
-        _kept.append((key, reader))
-        old = [_kept.popleft()[1]] if len(_kept) > _KEPT else []
+        _open_files.append((key, reader))
+        old = [_open_files.popleft()[1]] if len(_open_files) > _MOST_FILES else []
     for other in old:
         other.close()
     return batch

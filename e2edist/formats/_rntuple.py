@@ -1,4 +1,4 @@
-"""RNTuples with the face of a TTree: as much of it as reading hit ntuples needs."""
+"""RNTuples behind the interface of a TTree: as much of it as reading flat ntuples needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._branch_map import uproot
+from ._check_branch import uproot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

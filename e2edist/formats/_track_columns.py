@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 
     from ._branch_map import JaggedColumn
 
+#: Track column -> what it is computed from; `d0` and `dz` also need the vertices' x, y (and z).
+TRACK_INPUTS: dict[str, tuple[str, ...]] = {
+    "pt": ("px", "py"),
+    "eta": ("px", "py", "pz"),
+    "phi": ("px", "py"),
+    "d0": ("px", "py", "vx", "vy"),
+    "dz": ("px", "py", "pz", "vx", "vy", "vz"),
+    "quality": ("quality",),
+}
+VERTEX_INPUTS: dict[str, tuple[str, ...]] = {"d0": ("x", "y"), "dz": ("x", "y", "z")}
+
 
 def first_of_each(lists: JaggedColumn) -> Array:
     """Return the first value of each event, 0 where an event has none (no vertex: the origin)."""

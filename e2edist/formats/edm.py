@@ -13,20 +13,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from e2edist.errors import EntriesError
-from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TABLES, TRACKER_LAYERS
+from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TRACKER_LAYERS
 
-from ._branch_map import BranchMap, EventIds, JaggedColumn, Leaf, Request, TableReader, leaf, raw_bytes
-from ._event_ids import event_numbers
-from ._table_builders import may_be_missing, missing_value, table
-from ._track_columns import first_of_each, track_column
+from ._event_ids import event_ids_of
+from ._track_columns import TRACK_INPUTS, VERTEX_INPUTS, first_of_each, track_column
+from .api import (
+    Branch,
+    BranchMap,
+    EntriesError,
+    EventIds,
+    JaggedColumn,
+    Request,
+    TableReader,
+    build_table,
+    find_columns,
+    raw_bytes,
+    table_reader,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from e2edist.imaging.event_batch import Array, Ragged
-
-    from ._branch_map import Kind
 
 TREES = ("Events",)
 LABELS: dict[str, tuple[str, ...]] = {
@@ -59,7 +67,7 @@ _OBJECT = {
     name: column.branches["edm"] for name, column in OBJECT_COLUMNS.items() if "edm" in column.branches
 }
 #: Table -> input -> names below the product, best first.
-LEAVES: dict[str, dict[str, tuple[str, ...]]] = {
+SUBBRANCHES: dict[str, dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("EB", "EE", "HBHE"), _HIT),
     **dict.fromkeys(OBJECT_KINDS, _OBJECT),
     "tracks": {
@@ -69,19 +77,9 @@ LEAVES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "vertices": {x.lower(): (f"obj.position_.fCoordinates.f{x}",) for x in "XYZ"},
 }
-#: Track column -> what it is computed from; `d0` and `dz` also need the vertices' x, y (and z).
-TRACK_INPUTS: dict[str, tuple[str, ...]] = {
-    "pt": ("px", "py"),
-    "eta": ("px", "py", "pz"),
-    "phi": ("px", "py"),
-    "d0": ("px", "py", "vx", "vy"),
-    "dz": ("px", "py", "pz", "vx", "vy", "vz"),
-    "quality": ("quality",),
-}
-VERTEX_INPUTS: dict[str, tuple[str, ...]] = {"d0": ("x", "y"), "dz": ("x", "y", "z")}
 #: What a tagger file can give other labels for.
-CHOSEN = (*OBJECT_KINDS, "tracks")
-OTHER_LABEL = "If the file has it under another label, write that under collections in the tagger file"
+_CHOSEN = (*OBJECT_KINDS, "tracks")
+_OTHER_LABEL = "If the file has it under another label, write that under collections in the tagger file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +106,21 @@ def detect(names: Collection[str]) -> bool:
     )
 
 
-def bind(request: Request) -> BranchMap:
-    """Find the leaves for all columns of `request`; faults go to ``request.faults``."""
+def map_branches(request: Request) -> BranchMap:
+    """Find the branches for all columns of `request`; what is missing goes to ``request.errors``."""
     products = _products(request.tree)
-    sources = []
+    tables = []
     for name, wanted in request.columns.items():
         if name in TRACKER_LAYERS:
-            request.faults.wrong(
-                name, "CMS event data read here has no tracker hits", "Use hit ntuples for them"
-            )
+            problem = "CMS event data read here has no tracker hits"
+            request.errors.add_unusable(name, problem, "Use hit ntuples for them")
             continue
-        make = _tracks if name == "tracks" else _simple
-        source = make(request, products, name, wanted)
-        if source:
-            sources.append(source)
-    numbers, note = _numbers(request.tree)
-    return BranchMap(tuple(sources), numbers, note)
+        make = _tracks if name == "tracks" else _plain
+        table = make(request, products, name, wanted)
+        if table:
+            tables.append(table)
+    event_ids, notes = _event_ids(request.tree)
+    return BranchMap(tuple(tables), event_ids, notes)
 
 
 def _products(tree: Any) -> list[Product]:
@@ -138,7 +135,7 @@ def _products(tree: Any) -> list[Product]:
 
 def _find(request: Request, products: list[Product], kind: str) -> Product | None:
     """Return the product of the first label that the file has, or note the fault."""
-    faults = request.faults
+    errors = request.errors
     labels = request.collections.get(kind, LABELS[kind])
     typed = [p for p in products if any(fnmatchcase(p.type, t) for t in TYPES[kind])]
     for label in labels:
@@ -146,16 +143,14 @@ def _find(request: Request, products: list[Product], kind: str) -> Product | Non
         same = [p for p in typed if (p.label, p.instance) == (name, instance) and process in ("", p.process)]
         if len(same) > 1:
             tags = ", ".join(p.tag for p in same)
-            faults.wrong(
-                kind, f"label {label!r} fits {tags}", f"Write the one that is meant under collections, {kind}"
-            )
+            hint = f"Write the one that is meant under collections, {kind}"
+            errors.add_unusable(kind, f"label {label!r} fits {tags}", hint)
             return None
         if same:
             return same[0]
     known = {p.branch.name for p in typed or products if p.branch.name.endswith(".")}
-    faults.absent(
-        kind, [_pattern(kind, label) for label in labels], known, OTHER_LABEL if kind in CHOSEN else ""
-    )
+    hint = _OTHER_LABEL if kind in _CHOSEN else ""
+    errors.add_missing(kind, [_pattern(kind, label) for label in labels], known, hint)
     return None
 
 
@@ -164,98 +159,77 @@ def _pattern(kind: str, label: str) -> str:
     return f"{'|'.join(TYPES[kind])}_{name}_{instance}_{process or '*'}."
 
 
-def _leaves(request: Request, product: Product, kind: str, inputs: set[str]) -> dict[str, Leaf]:
-    """Return input -> leaf of a product; what is not there is a fault."""
-    branch, faults = product.branch, request.faults
-    below = {b.name: b for b in branch.itervalues(recursive=True)}
-    prefix = branch.name.removesuffix(".")
+def _parts_of(request: Request, product: Product, kind: str, wanted: frozenset[str]) -> dict[str, Branch]:
+    """Return column or input -> branch of a product; what is not there is a fault."""
+    below = {branch.name: branch for branch in product.branch.itervalues(recursive=True)}
+    prefix = product.branch.name.removesuffix(".")
     if not any(name.startswith(f"{prefix}.obj.") for name in below):
-        faults.unsplit.append(branch.name)
+        request.errors.unsplit.append(product.branch.name)
         return {}
-    found = {}
-    for name in sorted(inputs):
-        wanted = [f"{prefix}.{one}" for one in LEAVES[kind].get(name, (name,))]
-        there = [one for one in wanted if one in below]
-        if not there:
-            if not may_be_missing(kind, name):
-                faults.absent(f"{kind}.{name}", wanted, below)
-            continue
-        integer: Kind = "integer" if name in ("detid", "quality") else "number"
-        one = leaf(below[there[0]], f"{kind}.{name}", integer, faults)
-        if one:
-            found[name] = one
-    return found
+    names = {column: [f"{prefix}.{one}" for one in some] for column, some in SUBBRANCHES[kind].items()}
+    return find_columns(request, kind, wanted, names, below)
 
 
-def _simple(
+def _plain(
     request: Request, products: list[Product], name: str, wanted: frozenset[str]
 ) -> TableReader | None:
-    """Bind a table whose columns are leaves."""
+    """Return what reads a table whose columns are branches."""
     product = _find(request, products, name)
     if product is None:
         return None
-    # Without any other column, one is read for the number of rows.
-    inputs = {c for c in wanted if c in LEAVES[name] or not may_be_missing(name, c)}
-    inputs = inputs or {next(iter(TABLES[name]))}
-    leaves = _leaves(request, product, name, inputs)
-
-    def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
-        return table(name, {c: lists[found.name] for c, found in leaves.items()}, wanted)
-
-    matched = {c: leaves[c].name if c in leaves else missing_value(c) for c in sorted(wanted)}
-    return TableReader(name, tuple(leaves.values()), build, matched)
+    return table_reader(name, wanted, _parts_of(request, product, name, wanted))
 
 
 def _tracks(
     request: Request, products: list[Product], name: str, wanted: frozenset[str]
 ) -> TableReader | None:
-    """Bind the tracks, whose columns are computed."""
+    """Return what reads the tracks, whose columns are computed."""
     product = _find(request, products, name)
-    position = {c for column in wanted for c in VERTEX_INPUTS.get(column, ())}
+    position = frozenset(c for column in wanted for c in VERTEX_INPUTS.get(column, ()))
     vertices = _find(request, products, "vertices") if position else None
     if product is None or (position and vertices is None):
         return None
-    inputs = {c for column in wanted or {"pt"} for c in TRACK_INPUTS[column]}
-    leaves = _leaves(request, product, name, inputs)
-    first = _leaves(request, vertices, "vertices", position) if vertices else {}
-    matched = dict.fromkeys(sorted(wanted), str(product.branch.name))
-    for column in sorted(wanted & VERTEX_INPUTS.keys()):
-        matched[column] += f" - {vertices.branch.name}" if vertices else ""
-    return TableReader(
-        name, (*leaves.values(), *first.values()), _track_builder(leaves, first, wanted), matched
-    )
+    inputs = frozenset(c for column in wanted or {"pt"} for c in TRACK_INPUTS[column])
+    given = _parts_of(request, product, name, inputs)
+    first = _parts_of(request, vertices, "vertices", position) if vertices else {}
+    branches = (*given.values(), *first.values())
+    return TableReader(name, branches, _track_builder(given, first, wanted))
 
 
 def _track_builder(
-    leaves: dict[str, Leaf], first: dict[str, Leaf], wanted: frozenset[str]
+    inputs: dict[str, Branch], first: dict[str, Branch], wanted: frozenset[str]
 ) -> Callable[[Mapping[str, JaggedColumn]], Ragged]:
     def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
-        given = {name: lists[found.name] for name, found in leaves.items()}
+        given = {name: lists[found.name] for name, found in inputs.items()}
         rows = next(iter(given.values()))
         if any(not np.array_equal(one.offsets, rows.offsets) for one in given.values()):
-            what = "the leaves of a track product have different numbers of rows in an event"
+            what = "the branches of a track product have different numbers of rows in an event"
             raise EntriesError("", what)
         values = {name: one.data for name, one in given.items()}
         for name, found in first.items():
             values[f"{name}0"] = np.repeat(first_of_each(lists[found.name]), np.diff(rows.offsets))
         with np.errstate(all="ignore"):
             made = {c: JaggedColumn(rows.offsets, track_column(c, values)) for c in wanted or {"pt"}}
-        return table("tracks", made, wanted)
+        return build_table("tracks", made, wanted)
 
     return build
 
 
-def _numbers(tree: Any) -> tuple[EventIds | None, tuple[str, ...]]:
+def _event_ids(tree: Any) -> tuple[EventIds | None, tuple[str, ...]]:
     """Return how to read run, lumi and event, or why they can't be read."""
     # uproot can't read EventAuxiliary; its bytes can be, entry by entry.
-    raw = {branch.name: branch for branch in tree.branches}.get("EventAuxiliary")
-    if raw is None:
+    source = {branch.name: branch for branch in tree.branches}.get("EventAuxiliary")
+    if source is None:
         return None, ("run, lumi, event: the file has no EventAuxiliary",)
-    if len(raw.branches) > 0 or not raw.member("fEntryOffsetLen") or raw.num_entries != tree.num_entries:
+    if (
+        len(source.branches) > 0
+        or not source.member("fEntryOffsetLen")
+        or source.num_entries != tree.num_entries
+    ):
         return None, ("run, lumi, event: EventAuxiliary of this file is not written entry by entry",)
-    as_bytes = Leaf("EventAuxiliary", False, raw_bytes(), raw, np.dtype("u1"))
+    as_bytes = Branch("EventAuxiliary", False, raw_bytes(), source, np.dtype("u1"))
 
     def decode(lists: Mapping[str, JaggedColumn]) -> dict[str, Array | None]:
-        return event_numbers(lists["EventAuxiliary"])
+        return event_ids_of(lists["EventAuxiliary"])
 
     return EventIds((as_bytes,), decode), ()

@@ -8,18 +8,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from e2edist.errors import EntriesError
 from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TABLES, TRACKER_LAYERS
 
-from ._branch_map import BranchMap, EventIds, Leaf, Request, TableReader, leaf
-from ._table_builders import cast, glue, may_be_missing, missing_value, table
+from .api import (
+    BranchErrors,
+    BranchMap,
+    EntriesError,
+    EventIds,
+    Request,
+    TableReader,
+    check_branch,
+    find_columns,
+    table_reader,
+    to_dtype,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
-    from e2edist.imaging.event_batch import Array, Ragged
+    from e2edist.imaging.event_batch import Array
 
-    from ._branch_map import JaggedColumn, Kind
+    from .api import JaggedColumn
 
 TREES = ("Events",)
 LABELS: dict[str, tuple[str, ...]] = {
@@ -34,8 +43,9 @@ LABELS: dict[str, tuple[str, ...]] = {
 }
 #: Column of a table without objects -> names it may have after the prefix, best first.
 SYNONYMS = {"pt": ("pt", "et"), "d0": ("dxy", "d0")}
-NUMBERS = {"run": ("run", "u4"), "lumi": ("luminosityBlock", "u4"), "event": ("event", "u8")}
-NO_QUALITY = (
+#: Number of an event -> its branch and dtype.
+EVENT_IDS = {"run": ("run", "u4"), "lumi": ("luminosityBlock", "u4"), "event": ("event", "u8")}
+_NO_QUALITY = (
     "The tagger asks for high-purity tracks and this ntuple has no track quality; if it holds selected "
     "tracks only, track_quality = 0 in the tagger file accepts all of them"
 )
@@ -53,47 +63,12 @@ def detect(names: Collection[str]) -> bool:
     return not hits.isdisjoint(names)
 
 
-def bind(request: Request) -> BranchMap:
-    """Find the branches for all columns of `request`; faults go to ``request.faults``."""
-    # Of two branches with one name ROOT reads the first.
-    branches = {branch.name: branch for branch in reversed(list(request.tree.branches))}
-    found = [_source(request, branches, name, wanted) for name, wanted in request.columns.items()]
-    numbers, notes = _numbers(branches, request)
-    return BranchMap(tuple(source for source in found if source), numbers, notes)
-
-
-def _source(
-    request: Request, branches: Mapping[str, Any], name: str, wanted: frozenset[str]
-) -> TableReader | None:
-    labels = request.collections.get(name, LABELS[name])
-    parts = _parts(labels, branches)
-    if parts is None:
-        wanted_names = [
-            f"{part}_{min(wanted or TABLES[name])}" for label in labels for part in label.split("+")
-        ]
-        request.faults.absent(name, wanted_names, branches)
-        return None
-    needed = {c for c in wanted if not _is_left_out(branches, name, parts, c)}
-    # Without any other column, one is read for the number of rows.
-    needed = needed or {next(iter(TABLES[name]))}
-    leaves = [{c: _leaf(request, branches, name, part, c) for c in sorted(needed)} for part in parts]
-    complete = [{c: found for c, found in part.items() if found} for part in leaves]
-    matched = {
-        c: " + ".join(part[c].name for part in complete if c in part) or missing_value(c)
-        for c in sorted(wanted)
-    }
-    flat = tuple(found for part in complete for found in part.values())
-    return TableReader(name, flat, _builder(name, complete, wanted), matched)
-
-
-def _parts(labels: tuple[str, ...], branches: Mapping[str, Any]) -> list[str] | None:
-    """Return the prefixes of the first label of which the tree has any branch."""
-    prefixes = {name.rpartition("_")[0] for name in branches}
-    for label in labels:
-        parts = label.split("+")
-        if not prefixes.isdisjoint(parts):
-            return parts
-    return None
+def map_branches(request: Request) -> BranchMap:
+    """Find the branches for all columns of `request`; what is missing goes to ``request.errors``."""
+    branches = request.branches
+    found = [_table(request, branches, name, wanted) for name, wanted in request.columns.items()]
+    event_ids, notes = _event_ids(branches, request)
+    return BranchMap(tuple(table for table in found if table), event_ids, notes)
 
 
 def names_of(table: str, column: str) -> tuple[str, ...]:
@@ -103,60 +78,47 @@ def names_of(table: str, column: str) -> tuple[str, ...]:
     return SYNONYMS.get(column, (column,))
 
 
-def _is_left_out(branches: Mapping[str, Any], name: str, parts: list[str], column: str) -> bool:
-    """Return whether the ntuple lacks a column that may be missing."""
-    if not may_be_missing(name, column):
-        return False
-    names = names_of(name, column)
-    return not all(any(f"{part}_{one}" in branches for one in names) for part in parts)
+def _table(
+    request: Request, branches: Mapping[str, Any], table: str, wanted: frozenset[str]
+) -> TableReader | None:
+    labels = request.collections.get(table, LABELS[table])
+    prefixes = {name.rpartition("_")[0] for name in branches}
+    label = next((label for label in labels if not prefixes.isdisjoint(label.split("+"))), None)
+    if label is None:
+        column = min(wanted or TABLES[table])
+        names = [f"{part}_{column}" for label in labels for part in label.split("+")]
+        request.errors.add_missing(table, names, branches)
+        return None
+    parts = []
+    for part in label.split("+"):
+        names_by_column = {c: [f"{part}_{name}" for name in names_of(table, c)] for c in TABLES[table]}
+        parts.append(find_columns(request, table, wanted, names_by_column, branches))
+    if table == "tracks" and "quality" in wanted - parts[0].keys():
+        request.errors.add_hint(_NO_QUALITY)
+    return table_reader(table, wanted, *parts)
 
 
-def _leaf(request: Request, branches: Mapping[str, Any], name: str, part: str, column: str) -> Leaf | None:
-    faults = request.faults
-    candidates = [f"{part}_{one}" for one in names_of(name, column)]
-    for candidate in candidates:
-        if candidate in branches:
-            kind: Kind = "integer" if TABLES[name][column][0] in "iu" else "number"
-            return leaf(branches[candidate], f"{name}.{column}", kind, faults)
-    todo = NO_QUALITY if (name, column) == ("tracks", "quality") else ""
-    faults.absent(f"{name}.{column}", candidates, branches, todo)
-    return None
-
-
-def _builder(
-    name: str, parts: list[dict[str, Leaf]], wanted: frozenset[str]
-) -> Callable[[Mapping[str, JaggedColumn]], Ragged]:
-    def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
-        made = [table(name, {c: lists[found.name] for c, found in part.items()}, wanted) for part in parts]
-        out = made[0]
-        for more in made[1:]:
-            out = glue(out, more)
-        return out
-
-    return build
-
-
-def _numbers(branches: Mapping[str, Any], request: Request) -> tuple[EventIds | None, tuple[str, ...]]:
+def _event_ids(branches: Mapping[str, Any], request: Request) -> tuple[EventIds | None, tuple[str, ...]]:
     """Return how to read run, lumi and event, and which of them can't be read, and why."""
-    # A list of faults of its own: event numbers are optional.
-    faults = type(request.faults)(request.faults.where)
+    errors = BranchErrors(request.errors.where)  # of its own: event numbers are optional
     found = {
-        key: leaf(branches[name], key, "integer", faults, scalar=True)
-        for key, (name, _) in NUMBERS.items()
+        key: check_branch(branches[name], key, "integer", errors, scalar=True)
+        for key, (name, _) in EVENT_IDS.items()
         if name in branches
     }
-    absent = [f"{key}: no branch {name}" for key, (name, _) in NUMBERS.items() if name not in branches]
-    leaves = {key: number for key, number in found.items() if number}
+    absent = [f"{key}: no branch {name}" for key, (name, _) in EVENT_IDS.items() if name not in branches]
+    readable = {key: branch for key, branch in found.items() if branch}
 
     def decode(lists: Mapping[str, JaggedColumn]) -> dict[str, Array | None]:
-        return {key: _number(lists[n.name].data, NUMBERS[key][1], n.name) for key, n in leaves.items()}
+        return {key: _number(lists[b.name].data, EVENT_IDS[key][1], b.name) for key, b in readable.items()}
 
-    return EventIds(tuple(leaves.values()), decode) if leaves else None, (*absent, *faults.missing)
+    event_ids = EventIds(tuple(readable.values()), decode) if readable else None
+    return event_ids, (*absent, *errors.messages)
 
 
 def _number(values: Array, dtype: str, what: str) -> Array | None:
     """Return event numbers, nothing where one of them does not fit: a run of -1 says that there is none."""
     try:
-        return cast(values, dtype, what)
+        return to_dtype(values, dtype, what)
     except EntriesError:
         return None

@@ -93,7 +93,7 @@ def test_a_name_error_in_decoding_event_numbers_is_no_row_without_keys(tmp_path,
     stopped_by(campaign("--format", "odd", "--chunk-events", 50), path, tmp_path)
 
 
-@pytest.mark.parametrize("where", ["bind", "detect"])
+@pytest.mark.parametrize("where", ["map_branches", "detect"])
 def test_a_name_error_at_planning_names_the_plug_in_and_writes_nothing(tmp_path, campaign, where):
     path = install(tmp_path / "plugins", "formats", FORMAT, **{where: "oops"})
     ended = campaign("--format", "odd")

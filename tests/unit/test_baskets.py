@@ -15,25 +15,22 @@ import uproot
 from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.errors import EntriesError, InputError
-from e2edist.formats import _file_cache, _reader, forget_files, inspect, open_events, read_events
+from e2edist.formats import _file_cache, inspect, open_events, read_events
 from e2edist.formats._baskets import Baskets, read_baskets
-from e2edist.formats._branch_map import Leaf, _packed, raw_bytes
+from e2edist.formats._check_branch import _packed
+from e2edist.formats._column_reader import read_by_uproot
+from e2edist.formats.api import Branch, raw_bytes
 
 TOP = load_tagger("top").columns()
 LISTS = [[1.5], [], [2.5, -3.0, 4.0], [8.0]]
 
 
-def plain(reader):
-    numbers = reader._binding.numbers
-    return [*reader._leaves, *(numbers.leaves if numbers else ())]
-
-
 def same_as_uproot(reader, start, stop):
     """Compare all columns of a range, bit by bit; every one of them must be read here."""
-    leaves = plain(reader)
-    found = read_baskets([reader._plain(one) for one in leaves], start, stop)
-    wanted = _reader.read_leaves(reader._opened.tree, leaves, start, stop)
-    for one in leaves:
+    branches = reader._columns._branches
+    found = read_baskets([reader._columns._plain(one) for one in branches], start, stop)
+    wanted = read_by_uproot(reader._opened.tree, branches, start, stop)
+    for one in branches:
         ours, theirs = found[one.name], wanted[one.name]
         assert ours.data.dtype.isnative
         np.testing.assert_array_equal(ours.offsets, theirs.offsets)
@@ -73,14 +70,17 @@ def test_bytes_of_event_numbers_and_vectors_with_a_header_are_what_uproot_reads(
     with uproot.open(data / "edm/given_1.root") as file:
         tree = file["Events"]
         branch = tree["BranchListIndexes"]
-        leaves = [
-            Leaf(
-                branch.name, branch=branch, dtype=np.dtype(">u2"), header=branch.interpretation.header_bytes
+        branches = [
+            Branch(
+                branch.name,
+                source=branch,
+                dtype=np.dtype(">u2"),
+                header_bytes=branch.interpretation.header_bytes,
             ),
-            Leaf("EventAuxiliary", False, raw_bytes(), tree["EventAuxiliary"], np.dtype("u1")),
+            Branch("EventAuxiliary", False, raw_bytes(), tree["EventAuxiliary"], np.dtype("u1")),
         ]
-        found = read_baskets([Baskets(one) for one in leaves], 5, 300)
-        wanted = _reader.read_leaves(tree, leaves, 5, 300)
+        found = read_baskets([Baskets(one) for one in branches], 5, 300)
+        wanted = read_by_uproot(tree, branches, 5, 300)
     for name, lists in found.items():
         np.testing.assert_array_equal(lists.offsets, wanted[name].offsets)
         np.testing.assert_array_equal(lists.data, wanted[name].data)
@@ -105,7 +105,7 @@ def basket(lists, *, header=10, bounds=None, entries=None, size=None):
 def baskets(header=10):
     """Return what reads a branch of one basket."""
     made = object.__new__(Baskets)
-    made.leaf = Leaf("x", header=header)
+    made.branch = Branch("x", header_bytes=header)
     made.dtype, made.edges = np.dtype(">f4"), [0, len(LISTS)]
     return made
 
@@ -161,10 +161,10 @@ def test_a_basket_that_claims_gigabytes_costs_nothing_and_its_entries_are_named(
 def test_a_branch_that_is_not_the_one_of_its_name_is_left_to_uproot(tmp_path):
     path = make_events(tmp_path, "eg", 5, 1, files=1)[0]
     with open_events(str(path), load_tagger("eg").columns()) as reader:
-        first, second = reader._leaves[:2]
+        first, second = reader._columns._branches[:2]
         assert Baskets(first).edges == [0, 5]
         with pytest.raises(ValueError, match="for uproot"):
-            Baskets(Leaf(first.name, branch=second.branch, dtype=first.dtype))
+            Baskets(Branch(first.name, source=second.source, dtype=first.dtype))
 
 
 @pytest.mark.parametrize(("title", "kind"), [("x[n]/d[0,500,16]", "Double32_t"), ("x/f[0,1]", "Float16_t")])
@@ -176,7 +176,7 @@ def test_numbers_packed_into_few_bits_are_refused(title, kind):
 
 def test_what_uproot_alone_can_read_is_left_to_it():
     with pytest.raises(ValueError, match="for uproot"):
-        Baskets(Leaf("x", dtype=np.dtype("f4"), branch=SimpleNamespace(embedded_baskets=[])))
+        Baskets(Branch("x", dtype=np.dtype("f4"), source=SimpleNamespace(embedded_baskets=[])))
 
 
 def test_a_branch_that_can_not_be_read_here_is_read_by_uproot(tmp_path, monkeypatch):
@@ -196,11 +196,17 @@ def test_a_branch_that_can_not_be_read_here_is_read_by_uproot(tmp_path, monkeypa
             np.testing.assert_array_equal(values, theirs[name][column])
 
 
+def close_files():
+    """Close all files that wait for their next range."""
+    while _file_cache._open_files:
+        _file_cache._open_files.popleft()[1].close()
+
+
 @pytest.fixture
 def file(tmp_path):
-    forget_files()
+    close_files()
     yield inspect(str(make_events(tmp_path, "eg", 60, 1, files=1)[0]))
-    forget_files()
+    close_files()
 
 
 def opened(monkeypatch):
@@ -219,7 +225,7 @@ def test_a_file_stays_open_until_its_last_entry_is_read(file, monkeypatch):
     calls, columns = opened(monkeypatch), load_tagger("eg").columns()
     parts = [read_events(file, columns, {}, start, start + 20) for start in (0, 20, 40)]
     assert len(calls) == 1
-    assert not _file_cache._kept
+    assert not _file_cache._open_files
     with open_events(file, columns) as reader:
         whole = reader.read(0, 60)
     together = np.concatenate([part["EB"]["energy"] for part in parts])
@@ -239,7 +245,7 @@ def test_other_columns_or_another_file_of_the_name_are_opened_anew(file, monkeyp
 def test_a_file_that_hung_up_is_opened_once_more(file, monkeypatch):
     calls, columns = opened(monkeypatch), load_tagger("eg").columns()
     read_events(file, columns, {}, 0, 20)
-    _file_cache._kept[0][1]._opened.directory.file.source.close()
+    _file_cache._open_files[0][1]._opened.directory.file.source.close()
     assert read_events(file, columns, {}, 20, 40).events == 20
     assert len(calls) == 2
 
@@ -261,12 +267,12 @@ def test_a_forked_process_opens_the_file_for_itself(file):
 
 def test_no_more_than_a_few_files_stay_open(tmp_path, monkeypatch):
     calls, columns = opened(monkeypatch), load_tagger("eg").columns()
-    forget_files()
+    close_files()
     for path in make_events(tmp_path, "eg", 120, 1, files=6):
         read_events(inspect(str(path)), columns, {}, 0, 10)
     assert len(calls) == 6
-    assert len(_file_cache._kept) == _file_cache._KEPT
-    forget_files()
+    assert len(_file_cache._open_files) == _file_cache._MOST_FILES
+    close_files()
 
 
 # ---- how many requests
@@ -283,7 +289,7 @@ def requested(reader, monkeypatch, start, stop):
         return chunks(ranges, notifications)
 
     monkeypatch.setattr(source, "chunks", note)
-    read_baskets([reader._plain(one) for one in plain(reader)], start, stop)
+    read_baskets([reader._columns._plain(one) for one in reader._columns._branches], start, stop)
     return requests
 
 

@@ -14,7 +14,7 @@ import uproot
 
 from e2edist import formats
 from e2edist.errors import BranchError, E2EError, InputError, ResourceError
-from e2edist.formats import _reader
+from e2edist.formats import _column_reader
 from e2edist.formats._file import _check_end
 
 HITS = {"EB": frozenset({"detid", "energy"})}
@@ -159,8 +159,8 @@ def test_whatever_uproot_raises_is_an_input_error(tmp_path, monkeypatch, error):
         raise error
 
     with formats.open_events(str(made(tmp_path / "x.root")), HITS) as reader:
-        monkeypatch.setattr(_reader, "read_baskets", lambda *_: {})
-        monkeypatch.setattr(_reader, "read_leaves", fail)
+        monkeypatch.setattr(_column_reader, "read_baskets", lambda *_: {})
+        monkeypatch.setattr(_column_reader, "read_by_uproot", fail)
         with pytest.raises(InputError, match=type(error).__name__) as caught:
             reader.read(0, 10)
     assert caught.value.__cause__ is error
@@ -249,14 +249,14 @@ def test_a_tree_that_no_format_knows_lists_the_formats(data):
 
 
 def test_a_plain_double32_leaf_is_read_as_the_float_it_is(data):
-    from e2edist.formats._branch_map import BranchErrors, leaf
+    from e2edist.formats.api import BranchErrors, check_branch
 
     with uproot.open(data / "odd/leaves.root") as file:
         tree, faults = file["tree"], BranchErrors("leaves.root")
-        one = leaf(tree["SliD32"], "x", "number", faults)
-        lists = _reader.read_leaves(tree, [one], 0, 10)["SliD32"]
+        one = check_branch(tree["SliD32"], "x", "number", faults)
+        lists = _column_reader.read_by_uproot(tree, [one], 0, 10)["SliD32"]
         expected = ak.to_numpy(ak.flatten(tree["SliF32"].array()))
-    assert not faults.missing
+    assert not faults.messages
     np.testing.assert_array_equal(lists.data, expected)
 
 

@@ -14,7 +14,7 @@ from e2edist.campaign.planning import make_plan
 from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.errors import E2EError, EntriesError, InputError, OutputError, ProgrammingError, guarded
-from e2edist.formats import _baskets, _file, _reader
+from e2edist.formats import _baskets, _column_reader, _file
 from e2edist.plugins import as_bug, is_bug, load
 
 HITS = {"EB": frozenset({"detid", "energy"})}
@@ -64,7 +64,7 @@ def test_a_format_without_a_bug_reads_as_the_format_that_it_wraps(plugin, events
     np.testing.assert_array_equal(one.event, other.event)
 
 
-@pytest.mark.parametrize("where", ["detect", "bind", "build", "decode"])
+@pytest.mark.parametrize("where", ["detect", "map_branches", "build", "decode"])
 def test_a_name_error_of_a_format_is_never_told_as_damage(plugin, events, where):
     path = plugin(**{where: BUG})
     with pytest.raises(NameError) as caught, formats.open_events(events, HITS, format="odd") as reader:
@@ -78,7 +78,7 @@ def test_a_name_error_of_a_format_is_never_told_as_damage(plugin, events, where)
     assert BUG in bug.traceback
 
 
-@pytest.mark.parametrize("where", ["detect", "bind"])
+@pytest.mark.parametrize("where", ["detect", "map_branches"])
 @pytest.mark.parametrize("allowed", [0.0, 0.5])
 def test_a_bug_at_planning_is_told_once_and_names_no_file_as_damaged(plugin, events, where, allowed):
     path = plugin(**{where: BUG})
@@ -90,13 +90,15 @@ def test_a_bug_at_planning_is_told_once_and_names_no_file_as_damaged(plugin, eve
 
 
 def test_a_plug_in_that_uses_a_function_of_ours_wrongly_is_named_itself(plugin, events):
-    path = plugin(bind="from e2edist.formats._table_builders import cast; cast(None, 3, None)")
+    path = plugin(map_branches="from e2edist.formats.api import to_dtype; to_dtype(None, 3, None)")
     with pytest.raises(TypeError) as caught:
         formats.open_events(events, HITS, format="odd")
     assert as_bug(caught.value).place.startswith(str(path))
 
 
-@pytest.mark.parametrize("text", ["def bind(:", "import no_such_module", "def detect(names): no_such_name"])
+@pytest.mark.parametrize(
+    "text", ["def map_branches(:", "import no_such_module", "def detect(names): no_such_name"]
+)
 def test_a_broken_plug_in_that_is_not_needed_breaks_nothing(plugin, events, text):
     plugin().write_text(text)
     _file._formats.cache_clear()
@@ -104,7 +106,7 @@ def test_a_broken_plug_in_that_is_not_needed_breaks_nothing(plugin, events, text
     _file._formats.cache_clear()
 
 
-@pytest.mark.parametrize("text", ["def bind(:", "import no_such_module"])
+@pytest.mark.parametrize("text", ["def map_branches(:", "import no_such_module"])
 def test_a_plug_in_that_can_not_be_imported_is_named(plugin, text):
     path = plugin()
     path.write_text(text)
@@ -163,7 +165,7 @@ def test_a_bug_of_ours_in_reading_is_no_damage(events, monkeypatch, error):
     space = {"__name__": "e2edist.formats._baskets"}
     exec(code, space)
     with formats.open_events(events, HITS) as reader:
-        monkeypatch.setattr(_reader, "read_leaves", space["fail"])
+        monkeypatch.setattr(_column_reader, "read_by_uproot", space["fail"])
         monkeypatch.setattr(_baskets.Baskets, "decode", space["fail"])
         with pytest.raises(error):
             reader.read(0, 60)
@@ -173,15 +175,15 @@ def test_a_bug_of_ours_in_reading_is_no_damage(events, monkeypatch, error):
 
 
 def test_event_numbers_that_fail_to_be_read_fail_the_range(events, monkeypatch):
-    real = _reader.read_baskets
+    real = _column_reader.read_baskets
 
     def read(columns, *rest):
-        if any(one.leaf.name == "event" for one in columns):
+        if any(one.branch.name == "event" for one in columns):
             raise OSError("the network is down")
         return real(columns, *rest)
 
     with formats.open_events(events, HITS) as reader:
-        monkeypatch.setattr(_reader, "read_baskets", read)
+        monkeypatch.setattr(_column_reader, "read_baskets", read)
         with pytest.raises(InputError, match="the network is down") as caught:
             reader.read(0, 60)
         assert caught.value.retryable
@@ -216,7 +218,7 @@ def test_records_of_another_kind_are_noted(data, monkeypatch):
     from e2edist.formats import edm
 
     none = dict.fromkeys(("run", "lumi", "event"))
-    monkeypatch.setattr(edm, "event_numbers", lambda _: none)
+    monkeypatch.setattr(edm, "event_ids_of", lambda _: none)
     with formats.open_events(str(data / "edm/given_1.root"), HITS) as reader:
         assert reader.read(0, 10).notes == ("run, lumi, event: not understood in EventAuxiliary",)
 

@@ -1,0 +1,143 @@
+"""From flat branches to tables: found by name, cast without losing anything unseen, joined event by event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from e2edist.errors import EntriesError
+from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TABLES, Array, Ragged
+
+from ._branch_map import TableReader
+from ._check_branch import NumberKind, check_branch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ._branch_map import Branch, JaggedColumn, Request
+
+
+def find_columns(
+    request: Request,
+    table: str,
+    wanted: frozenset[str],
+    names: Mapping[str, Sequence[str]],
+    branches: Mapping[str, Any],
+) -> dict[str, Branch]:
+    """Return column -> branch for those columns of a table that are there.
+
+    Parameters
+    ----------
+    request : Request
+        Its errors take every column that is missing or of another type.
+    table : str
+        Name in `TABLES`.
+    wanted : frozenset of str
+        Columns; one more is read for the number of rows where the file has none of them and needs none.
+    names : mapping of str to sequence of str
+        Column -> names that its branch may have, best first; its own where it is not there.
+    branches : mapping of str to object
+        Name -> branch of what the file has.
+    """
+    found: dict[str, Branch] = {}
+
+    def first(column: str) -> str | None:
+        return next((name for name in names.get(column, (column,)) if name in branches), None)
+
+    needed = {column for column in wanted if first(column) or not _may_be_missing(table, column)}
+    for column in sorted(needed or {next(iter(TABLES[table]))}):
+        what, name = f"{table}.{column}", first(column)
+        if name is None:
+            request.errors.add_missing(what, names.get(column, (column,)), branches)
+            continue
+        kind: NumberKind = "integer" if TABLES.get(table, {}).get(column, "f4")[0] in "iu" else "number"
+        if branch := check_branch(branches[name], what, kind, request.errors):
+            found[column] = branch
+    return found
+
+
+def table_reader(table: str, wanted: frozenset[str], *parts: Mapping[str, Branch]) -> TableReader:
+    """Return what reads a table whose columns are branches.
+
+    Parameters
+    ----------
+    table : str
+        Name in `TABLES`.
+    wanted : frozenset of str
+        Columns.
+    parts : mapping of str to Branch
+        What `find_columns` gives. Of several parts, the table has the rows of the first, then those of the
+        second, and so on, in each event.
+    """
+
+    def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
+        made = [build_table(table, {c: lists[b.name] for c, b in part.items()}, wanted) for part in parts]
+        return made[0] if len(made) == 1 else join_rows(made)
+
+    return TableReader(table, tuple(branch for part in parts for branch in part.values()), build)
+
+
+def _may_be_missing(table: str, column: str) -> bool:
+    """Return whether files need not have a column: those of objects that have a value for it."""
+    return table in OBJECT_KINDS and OBJECT_COLUMNS[column].missing is not None
+
+
+def to_dtype(values: Array, dtype: str, what: str) -> Array:
+    """Return `values` in `dtype`, native byte order, contiguous.
+
+    Raises
+    ------
+    EntriesError
+        If an integer does not fit; a float beyond float32 becomes infinite, as in C++.
+    """
+    wanted = np.dtype(dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        out = np.ascontiguousarray(values, dtype=wanted)
+    if wanted.kind in "iu" and not np.can_cast(values.dtype, wanted) and not np.array_equal(out, values):
+        raise EntriesError("", f"{what} holds numbers that do not fit into {wanted.name}")
+    return out
+
+
+def build_table(name: str, columns: Mapping[str, JaggedColumn], wanted: frozenset[str]) -> Ragged:
+    """Return the table `name` with the columns `wanted`; object columns that may be missing are filled up.
+
+    Parameters
+    ----------
+    name : str
+        Key of `TABLES`.
+    columns : mapping of str to JaggedColumn
+        At least one; all must have the same rows in each event.
+    wanted : frozenset of str
+        Columns to return.
+
+    Raises
+    ------
+    EntriesError
+        If two columns disagree on the rows of an event.
+    """
+    first, lists = next(iter(columns.items()))
+    for column, other in columns.items():
+        if not np.array_equal(other.offsets, lists.offsets):
+            what = f"{name}.{first} and {name}.{column} have different numbers of rows in an event"
+            raise EntriesError("", what)
+    types = TABLES[name]
+    out = {c: to_dtype(columns[c].data, types[c], f"{name}.{c}") for c in sorted(wanted & columns.keys())}
+    for column in sorted(wanted - columns.keys()):
+        missing = OBJECT_COLUMNS[column].missing
+        out[column] = np.full(len(lists.data), np.nan if missing is None else missing, dtype=types[column])
+    return Ragged(lists.offsets, out)
+
+
+def join_rows(tables: Sequence[Ragged]) -> Ragged:
+    """Return one table that has, in each event, the rows of the first table, then those of the next."""
+    offsets = np.sum([table.offsets for table in tables], axis=0)
+    columns = {name: np.empty(offsets[-1], values.dtype) for name, values in tables[0].columns.items()}
+    begins = offsets[:-1].copy()
+    for table in tables:
+        counts = table.counts()
+        places = np.arange(table.rows) + np.repeat(begins - table.offsets[:-1], counts)
+        begins += counts
+        for name, values in columns.items():
+            values[places] = table[name]
+    return Ragged(offsets, columns)

@@ -1,0 +1,66 @@
+"""What a format imports, ours and those of other packages: everything in ``__all__``, and nothing else.
+
+A format is a module with two functions, `Format` in types::
+
+    TREES = ("Events",)                                # optional: names that its tree usually has
+
+    def detect(names) -> bool: ...                     # is a tree with branches of these names one of mine?
+    def map_branches(request: Request) -> BranchMap: ...  # which branches fill the tables, and how?
+
+It lies in `e2edist.formats`, where its file name is its name, or in another package that announces it as an
+entry point of the group ``e2edist.formats``. Opening files, reading ranges of entries, telling damage from
+a disk that fails, and memory limits are the same for all formats and not its concern. `map_branches` reads
+nothing: it finds and checks branches (`find_columns`, `check_branch`), and gives a `TableReader` for each
+table of the request (`table_reader`, or one of its own whose `build` makes the table from arrays).
+
+What can't be found goes to ``request.errors``, so that all faults of a file are told at once. Of a format's
+own code only an `EntriesError` says that entries hold what can't be (``EntriesError("", what)``: where is
+filled in); any other exception is a bug of the format, and a campaign in which nothing else happens stops.
+"""
+
+from __future__ import annotations
+
+from e2edist.errors import BranchError, EntriesError, InputError
+from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TABLES, EventBatch, Ragged
+
+from ._branch_map import (
+    Branch,
+    BranchErrors,
+    BranchMap,
+    EventIds,
+    Format,
+    JaggedColumn,
+    Request,
+    TableReader,
+)
+from ._check_branch import NumberKind, check_branch, raw_bytes
+from ._file import FileInfo
+from ._tables import build_table, find_columns, join_rows, table_reader, to_dtype
+
+__all__ = [
+    "OBJECT_COLUMNS",
+    "OBJECT_KINDS",
+    "TABLES",
+    "Branch",
+    "BranchError",
+    "BranchErrors",
+    "BranchMap",
+    "EntriesError",
+    "EventBatch",
+    "EventIds",
+    "FileInfo",
+    "Format",
+    "InputError",
+    "JaggedColumn",
+    "NumberKind",
+    "Ragged",
+    "Request",
+    "TableReader",
+    "build_table",
+    "check_branch",
+    "find_columns",
+    "join_rows",
+    "raw_bytes",
+    "table_reader",
+    "to_dtype",
+]
