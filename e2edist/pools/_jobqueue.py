@@ -8,6 +8,8 @@ import signal
 _BEFORE = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
 from dask_jobqueue.htcondor import HTCondorJob  # noqa: E402
+from dask_jobqueue.lsf import LSFJob  # noqa: E402
+from dask_jobqueue.oar import OARJob  # noqa: E402
 from dask_jobqueue.pbs import PBSJob  # noqa: E402
 from dask_jobqueue.sge import SGEJob  # noqa: E402
 from dask_jobqueue.slurm import SLURMJob  # noqa: E402
@@ -16,4 +18,4 @@ for _number, _handler in _BEFORE.items():
     signal.signal(_number, _handler)
 
 #: By name, for batch systems that must not import Dask to ask their queue.
-JOB_CLASSES = {job.__name__: job for job in (HTCondorJob, PBSJob, SGEJob, SLURMJob)}
+JOB_CLASSES = {job.__name__: job for job in (HTCondorJob, LSFJob, OARJob, PBSJob, SGEJob, SLURMJob)}

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import awkward as ak
 import numpy as np
@@ -21,7 +22,7 @@ from pathlib import Path
 
 spec = find_spec("e2edist.imaging.event_batch")
 source = Path(spec.origin).read_text()
-entry = '    "mass": ObjectColumn("f4", "invariant mass in GeV"),\\n'
+entry = Path(sys.argv[4]).read_text()
 place = source.index('    "label": ObjectColumn(')
 module = sys.modules[spec.name] = module_from_spec(spec)
 exec(compile(source[:place] + entry + source[place:], spec.origin, "exec"), vars(module))
@@ -40,6 +41,8 @@ for chunk in plan.chunks():
     run_chunk("job", chunk)
 raise SystemExit(aggregate.main([str(folder), "--friend"]))
 """
+#: The entry as docs/extend/output-column.md shows it.
+ENTRY = Path(__file__).resolve().parents[2] / "docs" / "examples" / "mass_column.txt"
 MASSES = [5.5, 6.5, 7.5]
 
 
@@ -66,7 +69,7 @@ def write_photons(path):
 def test_one_entry_takes_a_column_from_the_input_to_parts_tables_and_friends(tmp_path):
     write_model(tmp_path / "m.onnx", outputs={"photon": 1})
     tagger = write_tagger(tmp_path / "t.toml", "m.onnx", objects={"kinds": ["photon"]})
-    words = (tagger, write_photons(tmp_path / "a.root"), tmp_path / "out")
+    words = (tagger, write_photons(tmp_path / "a.root"), tmp_path / "out", ENTRY)
     done = subprocess.run(
         [sys.executable, "-c", ONE_EDIT, *map(str, words)], capture_output=True, text=True, check=False
     )

@@ -1,0 +1,1 @@
+"""Plug-ins of our own for e2edist: a format, an engine and a batch system."""
