@@ -10,7 +10,7 @@ from functools import partial
 from typing import Literal
 
 from e2edist.config.site import PoolSpec
-from e2edist.engines import EngineOptions
+from e2edist.engines import EngineOptions, engine_options
 from e2edist.errors import DeviceError, E2EError
 from e2edist.pools import Pool, PoolEnvironment, Setup, open_pool
 
@@ -177,12 +177,11 @@ class Search:
         if before:
             at = bisect_left(ladder, before.options.batch)
             ladder, kinds = ladder[max(0, at - 1) : at + 3], [before.options.images]
-        base = EngineOptions(spec.engine, spec.provider, threads=shape.intra_op, sessions=shape.sessions)
+        base = replace(engine_options(spec), threads=shape.intra_op, sessions=shape.sessions, profile="")
         if not before:  # what runs without a profile comes first: whenever the time is up, it is not worse
-            usual = replace(base, conv_search=spec.conv_search, batch=self.sample.tagger.batch)
-            self._measure(pool, shape, usual)
+            self._measure(pool, shape, replace(base, images="dense", batch=self.sample.tagger.batch))
         for images in kinds:
-            kind = replace(base, images=images, conv_search=spec.conv_search)
+            kind = replace(base, images=images)
             climb(ladder, partial(self._measure_batch, pool, shape, kind))
         best = best_of(self.rows)
         if best and before is None and spec.provider == "cuda":

@@ -13,14 +13,14 @@ from e2edist.records.chunk import Chunk
 from e2edist.records.receipt import Receipt
 from e2edist.worker.run_chunk import run_chunk
 
-#: What a chunk of a bundle came to.
+#: What became of a chunk of a bundle.
 ChunkResult = Receipt | Exception
 #: Bytes of parts that travel in one message, where workers do not see the folder of the campaign.
-_PAYLOAD = 4 << 20
+_PAYLOAD_BYTES = 4 << 20
 
 
 def run_chunks(key: str, chunks: Iterable[Chunk], budget_s: float) -> list[ChunkResult]:
-    """Run chunks of the job `key`, one after the other; one that raises does not stop the others.
+    """Run chunks with the context `key`, one after the other; one that raises does not stop the others.
 
     Parameters
     ----------
@@ -30,27 +30,27 @@ def run_chunks(key: str, chunks: Iterable[Chunk], budget_s: float) -> list[Chunk
     Returns
     -------
     list
-        Receipt or error of each, in order. It ends early where the worker was told to end, the time is over,
-        or an error would be that of all: the others were not begun.
+        Receipt or error of each, in order. It ends early where the worker is draining, the time is over, or
+        an error would be that of all: the others were not begun.
     """
-    fates: list[ChunkResult] = []
-    until, carried = time.monotonic() + budget_s, 0
+    results: list[ChunkResult] = []
+    deadline, payload_bytes = time.monotonic() + budget_s, 0
     for chunk in chunks:
-        if is_draining() or (fates and time.monotonic() > until):
+        if is_draining() or (results and time.monotonic() > deadline):
             break
         try:
             receipt = run_chunk(key, chunk)
-            fates.append(receipt)
-            carried += len(receipt.payload)
+            results.append(receipt)
+            payload_bytes += len(receipt.payload)
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # signals go to the main thread
-            fates.append(_portable(error))
-        if isinstance(fates[-1], ModelError | OutputError) or carried > _PAYLOAD:
+            results.append(_portable(error))
+        if isinstance(results[-1], ModelError | OutputError) or payload_bytes > _PAYLOAD_BYTES:
             break
-    return fates
+    return results
 
 
 def _portable(error: BaseException) -> Exception:
-    """Return an error fit to travel with its neighbours, without the memory that its traceback holds.
+    """Return an error that can be pickled, without the memory that its traceback holds.
 
     Of a bug the text of the traceback goes along.
     """

@@ -40,8 +40,8 @@ class TaskContext:
     """All that a worker must know besides the chunk; travels once per worker.
 
     `folder` is empty for workers that don't see it, and `files` are then those of the model, by their names,
-    the ONNX file first (see `delivery`). `access` has, by the uuid of a file, the address to open it at where
-    that is not its chunks' url; it may hold secrets, so it lives in memory alone.
+    the ONNX file first. `access` has, by the uuid of a file, the address to open it at where that is not its
+    chunks' url; it may hold secrets, so it lives in memory alone.
     """
 
     tagger: TaggerSpec
@@ -56,27 +56,27 @@ class TaskContext:
     access: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-_jobs: dict[str, TaskContext] = {}
+_contexts: dict[str, TaskContext] = {}
 _warm: set[str] = set()
 _lock = Lock()
 
 
-def prepare(key: str, job: TaskContext) -> None:
-    """Make `job` known to this process as `key`; nothing is opened before the first chunk."""
+def prepare(key: str, context: TaskContext) -> None:
+    """Make a context known to this process as `key`; nothing is opened before the first chunk."""
     prepare_process()
     keep_freed_memory()
-    if job.files:
-        job = replace(job, tagger=unpack_model(job.tagger, job.files), files={})
-    _jobs[key] = job
+    if context.files:
+        context = replace(context, tagger=unpack_model(context.tagger, context.files), files={})
+    _contexts[key] = context
 
 
 def context_of(key: str) -> TaskContext:
     """Return what `prepare` made known as `key`."""
-    return _jobs[key]
+    return _contexts[key]
 
 
 def run_chunk(key: str, chunk: Chunk) -> Receipt:
-    """Run one chunk of the job `key` and publish its part.
+    """Run one chunk with the context `key` and publish its part.
 
     Returns
     -------
@@ -92,30 +92,34 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
     OutputError
         The part can't be written.
     """
-    job, clock, started = _jobs[key], Clock(), time.time()
-    tagger = job.tagger
+    context, clock, started = _contexts[key], Clock(), time.time()
+    tagger = context.tagger
     with clock.stage(EVENTSETUP):
-        engine = open_engine(tagger, job.engine)
+        engine = open_engine(tagger, context.engine)
         _warm_up(key, tagger, engine.columns)
     with clock.stage(SOURCE, chunk.events):
-        batch = read_chunk(chunk, job)
-    with clock.stage(tagger.frame_module):
-        candidates = find_candidates(batch, tagger)
-    with clock.stage(DET_FRAMES, chunk.events):
-        frames = make_frames(batch, candidates, tagger)
-    with clock.stage(tagger.frame_module, len(candidates.objects)):
-        images = cut_images(candidates, frames, tagger)
-    del frames
-    engine, scores = score_images(images, job, clock)
+        batch = read_chunk(chunk, context)
+    images = _timed_images(batch, tagger, clock)
+    engine, scores = score_images(images, context, clock)
     with clock.stage(OUTPUT, len(images.objects)):
         table = make_table(chunk.uuid, batch, images, scores, engine.columns)
         quality = measure(scores, images.crops, tagger)
 
         def receipt() -> Receipt:
-            facts = _receipt(chunk, job, images, engine, clock, started)
+            facts = _receipt(chunk, context, images, engine, clock, started)
             return replace(facts, quality=quality, notes=tuple(batch.notes))
 
-        return deliver(job.folder, chunk.id, lambda path: write_part(path, table, receipt))
+        return deliver(context.folder, chunk.id, lambda path: write_part(path, table, receipt))
+
+
+def _timed_images(batch: EventBatch, tagger: TaggerSpec, clock: Clock) -> Images:
+    """Return what `make_images` does, and measure its stages."""
+    with clock.stage(tagger.frame_module):
+        candidates = find_candidates(batch, tagger)
+    with clock.stage(DET_FRAMES, batch.events):
+        frames = make_frames(batch, candidates, tagger)
+    with clock.stage(tagger.frame_module, len(candidates.objects)):
+        return cut_images(candidates, frames, tagger)
 
 
 def _warm_up(key: str, tagger: TaggerSpec, columns: Mapping[str, str]) -> None:
@@ -131,43 +135,43 @@ def _warm_up(key: str, tagger: TaggerSpec, columns: Mapping[str, str]) -> None:
             _warm.add(key)
 
 
-def read_chunk(chunk: Chunk, job: TaskContext) -> EventBatch:
+def read_chunk(chunk: Chunk, context: TaskContext) -> EventBatch:
     """Return the events of a chunk, wherever its file can be read."""
-    tagger = job.tagger
+    tagger = context.tagger
 
     def read(path: str) -> EventBatch:
         planned = FileInfo(path, chunk.format, chunk.tree, chunk.uuid, chunk.size, chunk.entries, ())
         return read_events(planned, tagger.columns(), tagger.objects.collections, chunk.start, chunk.stop)
 
-    return read_input(job.access.get(chunk.uuid, chunk.url), job.inputs, read)
+    return read_input(context.access.get(chunk.uuid, chunk.url), context.inputs, read)
 
 
-def score_images(images: Images, job: TaskContext, clock: Clock) -> tuple[Engine, dict[str, Array]]:
-    """Return the engine of a job, and its score columns, each of shape (crops,).
+def score_images(images: Images, context: TaskContext, clock: Clock) -> tuple[Engine, dict[str, Array]]:
+    """Return the engine of a context, and its score columns, each of shape (crops,).
 
     Scores during which a file with the model's weights was written to may be of either: they are made again.
     """
-    tagger = job.tagger
+    tagger = context.tagger
     modules: dict[Step, str] = {"load": tagger.frame_module, "run": tagger.module}
 
     def timer(step: Step, crops: int) -> Stage:
         return clock.stage(modules[step], crops)
 
     while True:
-        engine = open_engine(tagger, job.engine)
+        engine = open_engine(tagger, context.engine)
         scores = score(engine, images.crops, tagger.normalisation, timer)
-        if open_engine(tagger, job.engine) is engine:
+        if open_engine(tagger, context.engine) is engine:
             return engine, scores.columns
 
 
 def _receipt(
-    chunk: Chunk, job: TaskContext, images: Images, engine: Engine, clock: Clock, started: float
+    chunk: Chunk, context: TaskContext, images: Images, engine: Engine, clock: Clock, started: float
 ) -> Receipt:
     codes, counts = np.unique(images.seeds.status, return_counts=True)
     return Receipt(
         id=chunk.id,
         chunk=chunk,
-        fingerprint=job.fingerprint,
+        fingerprint=context.fingerprint,
         rows=len(images.objects),
         events=chunk.events,
         status={STATUSES[code]: int(n) for code, n in zip(codes, counts, strict=True)},
@@ -177,11 +181,13 @@ def _receipt(
         pid=os.getpid(),
         # High-water mark of the whole worker: its threads share what is counted.
         peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        pool=job.pool,
-        validation=job.validation,
-        image=job.image,
-        engine=_engine_facts(engine, job.engine),
-        versions=_versions() | package_of("engines", job.engine.name) | package_of("formats", chunk.format),
+        pool=context.pool,
+        validation=context.validation,
+        image=context.image,
+        engine=_engine_facts(engine, context.engine),
+        versions=_versions()
+        | package_of("engines", context.engine.name)
+        | package_of("formats", chunk.format),
     )
 
 

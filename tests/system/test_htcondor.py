@@ -33,7 +33,7 @@ def test_parts_come_home_from_workers_that_do_not_see_our_disk(system, jobs, sou
         security = read_certificates(jobs.out / ".tls")
         with Client(jobs.address(job), security=security, set_as_default=False) as client:
             found = client.run(
-                lambda: [(job.folder, job.tagger.model.path) for job in run_chunk._jobs.values()]
+                lambda: [(c.folder, c.tagger.model.path) for c in run_chunk._contexts.values()]
             )
             known = [place for places in found.values() for place in places]
         # There is no path of ours that a worker could read or write.

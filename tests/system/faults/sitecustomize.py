@@ -126,7 +126,7 @@ def _patch_chunk(module):
     run_chunk.__module__, run_chunk.__qualname__ = run.__module__, run.__qualname__
     module.run_chunk = run_chunk
     module.read_chunk = _before(module.read_chunk, "read")
-    module.predict = _before(module.predict, "infer")
+    module.score = _before(module.score, "infer")
     module.write_part = _before(module.write_part, "write")
 
 
