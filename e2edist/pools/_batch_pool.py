@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class PoolJobs:
+class PoolQueue:
     """The jobs of one pool in its batch system (see `Jobs`)."""
 
     system: BatchSystem
@@ -55,10 +55,10 @@ class PoolJobs:
 class BatchPool(DaskPool):
     """Workers that are batch jobs; only tasks that ask for the pool's own resource run on them."""
 
-    def __init__(self, client: Client, setup: Setup, jobs: PoolJobs, environment: PoolEnvironment) -> None:
+    def __init__(self, client: Client, setup: Setup, jobs: PoolQueue, environment: PoolEnvironment) -> None:
         name, spec = jobs.job.pool, jobs.job.spec
         resource = resource_of(name)
-        client.subscribe_topic(topic_of(name), lambda event: self._hear_leaving(event[1]))
+        client.subscribe_topic(topic_of(name), lambda event: self._on_preemption(event[1]))
         for plugin in (PreemptionPlugin, SigtermGuardPlugin):
             client.register_plugin(plugin(name, resource, spec.job.notice_s))
         super().__init__(name, client, setup, resource=resource, stopping=lambda: environment.giving_up)
@@ -67,7 +67,7 @@ class BatchPool(DaskPool):
         shared = spec.job.workers_per_job
         wanted, most = -(-(spec.workers or 1) // shared), -(-spec.workers_most // shared)
         self._supervisor = JobSupervisor(
-            jobs, spec.job, name, wanted, self._joined, self._drain, self._drop, self._dismiss
+            jobs, spec.job, name, wanted, self._joined, self._drain, self._forget_workers, self._scale_down
         )
         self._supervisor.most, self._supervisor.width = most, shared * (spec.threads or 1)
         # A job that outlived an earlier run must not have the name of one of ours.
@@ -101,7 +101,7 @@ class BatchPool(DaskPool):
         """Return how many jobs are queued, running, and joined as workers."""
         return self._supervisor.counts()
 
-    def _hear_leaving(self, worker: str) -> None:
+    def _on_preemption(self, worker: str) -> None:
         """Note a worker that the batch system wants to end; called by the client's own thread."""
         self.leaving.add(worker)
         self._looked = -inf  # it has no thread for us any more
@@ -109,18 +109,18 @@ class BatchPool(DaskPool):
         level = logging.WARNING if self._supervisor.wanted else logging.INFO
         log.log(level, "pool %s: worker %s was told to end: it takes no more chunks", self.name, worker)
 
-    def _refuse(self, worker: str, why: str) -> None:
+    def _on_setup_failed(self, worker: str, why: str) -> None:
         """Let the crew end the job of a worker that can't be set up; called by the client's own thread."""
         log.warning("pool %s: worker %s can't be set up: %s", self.name, worker, why)
-        self._supervisor.unfit[job_of(worker)] = why
+        self._supervisor.setup_failures[job_of(worker)] = why
 
     def _joined(self) -> set[str]:
-        names, stranded = self._ask(_names_and_stranded, resource=self._resource)
-        self._hand_back(stranded)
+        names, unrunnable = self._ask(_names_and_unrunnable, resource=self._resource)
+        self._cancel(unrunnable)
         return {job_of(name) for name in names}
 
-    def _drop(self, names: list[str]) -> None:
-        self._hand_back(self._ask(_remove_workers, names=names))
+    def _forget_workers(self, names: list[str]) -> None:
+        self._cancel(self._ask(_remove_workers, names=names))
 
     def _drain(self, names: list[str]) -> list[str]:
         workers: dict[str, str] = self._ask(_close_off, names=names, resource=self._resource)
@@ -130,13 +130,13 @@ class BatchPool(DaskPool):
             tell_workers(self._client, stop_taking_tasks, self._resource, workers=list(workers))
         return list(workers.values())
 
-    def _dismiss(self, names: list[str], number: int) -> list[str]:
+    def _scale_down(self, names: list[str], number: int) -> list[str]:
         found: list[str] = self._ask(_end_idle, names=names, number=number)
         return found
 
     def close(self) -> None:
         """Let go of all tasks, so that no worker waits for their end, and cancel the jobs."""
-        self._supervisor.wanted, self._supervisor.hurried = 0, self._environment.at_once
+        self._supervisor.wanted, self._supervisor.at_once = 0, self._environment.at_once
         with suppress(OSError, TimeoutError):
             self._client.cancel(list(self._running.values()))
         self._supervisor.close()
@@ -148,7 +148,7 @@ def job_of(worker: str) -> str:
     return worker.split(".", maxsplit=1)[0]
 
 
-def _names_and_stranded(resource: str, dask_scheduler: Any = None) -> tuple[list[str], list[str]]:
+def _names_and_unrunnable(resource: str, dask_scheduler: Any = None) -> tuple[list[str], list[str]]:
     """Return the names of a pool's workers that are set up and, where it has none at all, its tasks' keys."""
     there = [worker for worker in dask_scheduler.workers.values() if resource in worker.resources]
     # One that can't be set up has given up its resource by then.
@@ -200,4 +200,4 @@ def open_batch_pool(
     """Submit the first jobs of a pool, whose workers come to the campaign's one scheduler."""
     scheduler = environment.scheduler(spec)
     job = PoolJob(name, spec, environment.folder, scheduler.address, table_text())
-    return BatchPool(scheduler.connect(), setup, PoolJobs(system, job), environment)
+    return BatchPool(scheduler.connect(), setup, PoolQueue(system, job), environment)

@@ -41,12 +41,12 @@ class OrdinaryEnd(logging.Filter):
 
     def __init__(self, *, begun: bool = False) -> None:
         super().__init__()
-        self.told, self._begun = False, begun
+        self.signalled, self._begun = False, begun
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is to be written."""
-        self.told = self.told or record.name == "distributed._signals"
-        self._begun = self._begun or self.told or any(word in record.getMessage() for word in _BEGINS)
+        self.signalled = self.signalled or record.name == "distributed._signals"
+        self._begun = self._begun or self.signalled or any(word in record.getMessage() for word in _BEGINS)
         if self._begun:
             record.exc_info = record.exc_text = None
         return not self._begun or record.levelno <= logging.INFO

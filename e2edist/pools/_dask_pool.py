@@ -25,11 +25,11 @@ from ._remote_calls import (
     count_workers,
     exit_worker,
     forget_plugin,
+    inspect_scheduler,
     kill_worker,
-    look_round,
+    run_and_report,
     stop_tasks,
     stop_worker,
-    tell,
     unpack,
 )
 from ._scheduler_calls import ask, dashboard_of, never, tell_workers
@@ -107,14 +107,14 @@ class DaskPool:
         self.leaving: set[str] = set()
         # Keys are of this run alone: campaigns that share a scheduler may have chunks of the same name.
         self._run, self._count = secrets.token_hex(4), 0
-        self._topic, self._told = f"e2edist-{name}-{self._run}", dict[str, bytes]()
-        self._desk, self._looked, self._unfit = WorkerSlots(), -inf, ""
-        self._check, self._handed_back = TaskCheck(client), list[TaskOutcome]()
+        self._topic, self._reported = f"e2edist-{name}-{self._run}", dict[str, bytes]()
+        self._worker_slots, self._looked, self._setup_error = WorkerSlots(), -inf, ""
+        self._check, self._lost_outcomes = TaskCheck(client), list[TaskOutcome]()
         #: how often tasks were lost since one was done, and why, where that is known
         self._lost, self._fault = 0, ""
         plugin = SetupPlugin(self._topic, resource, setup)
-        self._introduction = WorkerSetup(name, client, plugin, self._topic, self._hear)
-        self._introduction.begin(stopping)
+        self._worker_setup = WorkerSetup(name, client, plugin, self._topic, self._on_event)
+        self._worker_setup.begin(stopping)
 
     @property
     def failure_reason(self) -> str:
@@ -155,38 +155,38 @@ class DaskPool:
         """
         if self._client.status != "running":
             return 0
-        if self._unfit:
-            raise cant_be_set_up(self.name, self._unfit)
+        if self._setup_error:
+            raise cant_be_set_up(self.name, self._setup_error)
         if self._lost >= (_LOST_FOR_A_REASON if self._fault else _LOST):
             what = f"its scheduler loses the tasks that it gets ({self._fault or 'they are unknown there'})"
             raise ResourceError(f"pool {self.name}", what, MORE_THREADS)
-        if time.monotonic() - self._looked > _LOOK_S + 1e-3 * self._desk.threads:
-            self._look()
+        if time.monotonic() - self._looked > _LOOK_S + 1e-3 * self._worker_slots.threads:
+            self._refresh()
             self._looked = time.monotonic()
-        return self._desk.threads
+        return self._worker_slots.threads
 
     def _ask(self, function: Callable[..., Any], **named: Any) -> Any:
         """Return what a function returns that runs on the scheduler (see `ask`)."""
         return ask(self._client, function, self._stopping, **named)
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         try:
-            self._introduction.renew()
+            self._worker_setup.renew()
             keys = self._check.suspects()
-            found = self._ask(look_round, resource=self._resource, run=self._run, keys=keys)
+            found = self._ask(inspect_scheduler, resource=self._resource, run=self._run, keys=keys)
         except (OSError, TimeoutError) as error:
             log.warning("pool %s: its scheduler does not answer: %s", self.name, error)
-            self._desk.update({})
+            self._worker_slots.update({})
             return
-        threads, stranded, (missing, running, fault) = found
-        self._desk.update(threads)
-        self._hand_back(stranded)
+        threads, unrunnable, (missing, running, fault) = found
+        self._worker_slots.update(threads)
+        self._cancel(unrunnable)
         if keys:
             self._check.look(missing, running)
             self._fault = fault
         self._find_lost()
 
-    def _hand_back(self, keys: list[str]) -> None:
+    def _cancel(self, keys: list[str]) -> None:
         """Let tasks come back as lost: somebody else may have room when their workers are gone."""
         for future in [future for future in self._running.copy().values() if future.key in keys]:
             future.cancel()
@@ -201,59 +201,59 @@ class DaskPool:
         self._lost += bool(found)
         for tag, future in found:
             self._forget(tag, future)
-            told = self._told.pop(str(future.key), None)
+            reported = self._reported.pop(str(future.key), None)
             log.warning("pool %s: %s: %s", self.name, tag, what)
-            if told is None:
-                self._handed_back.append(lost_task(tag, what))
+            if reported is None:
+                self._lost_outcomes.append(lost_task(tag, what))
             else:  # it was done, only the news of its end was lost
-                self._handed_back.append(TaskOutcome(tag, "done", unpack(told)))
+                self._lost_outcomes.append(TaskOutcome(tag, "done", unpack(reported)))
             future.release()
 
     def _forget(self, tag: str, future: Future[Any]) -> None:
         del self._running[tag]
-        self._desk.leave(tag)
+        self._worker_slots.release(tag)
         self._check.end(str(future.key))
 
     def submit(self, tag: str, function: Callable[..., Any], *arguments: Any) -> None:
         """Start a task; its key is new for each attempt, so that an old result never answers for it."""
         self._count += 1
         # Workers of a pool that has the scheduler to itself are as well chosen there.
-        acquire = self._desk.acquire(tag) if self._resource else ""
-        parcel = pickle.dumps((function, arguments))  # opaque: nobody has to look through it on its way
-        self._outbox.append((tag, f"{tag}-{self._run}-{self._count}", parcel, acquire))
+        acquire = self._worker_slots.acquire(tag) if self._resource else ""
+        payload = pickle.dumps((function, arguments))  # opaque: nobody has to look through it on its way
+        self._outbox.append((tag, f"{tag}-{self._run}-{self._count}", payload, acquire))
         self._stopped.discard(tag)
 
     def _send(self) -> None:
         """Submit what was given lately, all of it at once: each submission costs the scheduler a thread."""
-        seated = [task for task in self._outbox if task[3]]
+        placed = [task for task in self._outbox if task[3]]
         others = [task for task in self._outbox if not task[3]]
-        if seated:
-            self._start(seated, {"workers": {key: [acquire] for _, key, _, acquire in seated}.get})
+        if placed:
+            self._start(placed, {"workers": {key: [acquire] for _, key, _, acquire in placed}.get})
         if others:
             self._start(others, {"resources": {self._resource: 1}} if self._resource else {})
         self._outbox.clear()
 
     def _start(self, tasks: list[tuple[str, str, bytes, str]], where: dict[str, Any]) -> None:
-        tags, keys, parcels, _ = zip(*tasks, strict=True)
+        tags, keys, payloads, _ = zip(*tasks, strict=True)
         with annotate(**where):
-            words = [self._topic] * len(keys), keys, parcels
-            futures = self._client.map(tell, *words, key=list(keys), pure=False)
+            words = [self._topic] * len(keys), keys, payloads
+            futures = self._client.map(run_and_report, *words, key=list(keys), pure=False)
         for tag, future in zip(tags, futures, strict=True):
             self._running[tag] = future
             self._check.begin(str(future.key))
             future.add_done_callback(lambda ended, tag=tag: self._ended.put((tag, ended)))
 
-    def _hear(self, event: tuple[float, tuple[str, bytes]]) -> None:
+    def _on_event(self, event: tuple[float, tuple[str, bytes]]) -> None:
         key, value = event[1]
         if key == SETUP_FAILED:
-            self._refuse(*pickle.loads(value))  # noqa: S301 - as any result of a worker
+            self._on_setup_failed(*pickle.loads(value))  # noqa: S301 - as any result of a worker
         else:
-            self._told[key] = value
+            self._reported[key] = value
 
-    def _refuse(self, worker: str, why: str) -> None:
+    def _on_setup_failed(self, worker: str, why: str) -> None:
         """Note a worker that can't be set up; called by the client's own thread."""
         log.warning("pool %s: worker %s can't be set up: %s", self.name, worker, why)
-        self._unfit = why
+        self._setup_error = why
 
     def stop_task(self, tag: str) -> list[str]:
         """Kill the worker that runs a task: a thread can't be stopped in any other way.
@@ -282,7 +282,7 @@ class DaskPool:
     def wait(self, timeout: float) -> list[TaskOutcome]:
         """Return what ended, waiting at most `timeout` seconds for the first."""
         self._send()
-        outcomes, self._handed_back = self._handed_back, []
+        outcomes, self._lost_outcomes = self._lost_outcomes, []
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -292,20 +292,20 @@ class DaskPool:
                 return outcomes
             if self._running.get(tag) is future:
                 self._forget(tag, future)
-                told = self._told.pop(str(future.key), None)
-                outcomes.append(outcome_of(tag, future, told, self.leaving))
+                reported = self._reported.pop(str(future.key), None)
+                outcomes.append(outcome_of(tag, future, reported, self.leaving))
                 if outcomes[-1].kind == "lost":
                     self._looked = -inf
                 elif outcomes[-1].kind == "done":
                     self._lost = 0
                 if len(outcomes) == 1:
-                    time.sleep(min(_BREATHS_S, _BREATH_S * self._desk.threads))
+                    time.sleep(min(_BREATHS_S, _BREATH_S * self._worker_slots.threads))
 
     def close(self) -> None:
         """Let go of all tasks and stop what the pool started."""
         with suppress(OSError, TimeoutError):
             if self._close is None and self._client.status == "running":  # the scheduler outlives us
-                ask(self._client, forget_plugin, lambda: True, name=self._introduction.plugin.name)
+                ask(self._client, forget_plugin, lambda: True, name=self._worker_setup.plugin.name)
         with suppress(OSError, TimeoutError):
             self._client.close(timeout=_CLOSE_S)
         if self._close is not None:

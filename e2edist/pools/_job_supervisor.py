@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 _LEAVE_S, _HURRIED_S = 30, 2
 
 
-class Jobs(Protocol):
+class JobQueue(Protocol):
     """The jobs of one pool in its batch system (see `BatchSystem`)."""
 
     def submit(self, name: str) -> str:
@@ -40,12 +40,12 @@ class Jobs(Protocol):
 class WorkerJob:
     """A job and its worker."""
 
-    job: str
+    number: str
     name: str
     joined: bool = False
     running_since: float | None = None
     drained: bool = False
-    dismissed: bool = False
+    scaled_down: bool = False
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class JobSupervisor:
 
     Attributes
     ----------
-    jobs : Jobs
+    queue : JobQueue
     spec : JobSpec
     prefix : str
         Of worker names.
@@ -64,10 +64,10 @@ class JobSupervisor:
         Returns the names of the workers that the scheduler knows.
     drain : callable
         Takes names of jobs whose workers shall get no more tasks; returns the names of these workers.
-    drop : callable
+    forget : callable
         Takes names of jobs, or of workers, that are gone, whatever the scheduler believes: a node that
         hangs or is cut off keeps its connection for long.
-    dismiss : callable
+    scale_down : callable
         Takes names of workers and a number; ends at most so many that have nothing to do, and returns
         their names.
     run : str
@@ -76,21 +76,21 @@ class JobSupervisor:
         Grow up to so many jobs while there is work for them and all are at work; 0: a fixed number.
     width : int
         Chunks that a job runs at a time.
-    unfit : dict of str to str
+    setup_failures : dict of str to str
         Workers that joined and can't be set up, and why: as if their jobs had died.
-    hurried : bool
+    at_once : bool
         Whether there is no time to wait until cancelled jobs have left the queue.
     submitted : callable
         Is told the id of each job that was submitted, and the name of its worker.
     """
 
-    jobs: Jobs
+    queue: JobQueue
     spec: JobSpec
     prefix: str
     wanted: int
     joined: Callable[[], set[str]]
     drain: Callable[[list[str]], list[str]]
-    drop: Callable[[list[str]], None]
+    forget: Callable[[list[str]], None]
     scale_down: Callable[[list[str], int], list[str]]
     run: str = ""
     most: int = 0
@@ -98,16 +98,16 @@ class JobSupervisor:
     failure_reason: str = ""
     longest_s: float = 0.0
     left: int = 0
-    unfit: dict[str, str] = field(default_factory=dict)
-    hurried: bool = False
+    setup_failures: dict[str, str] = field(default_factory=dict)
+    at_once: bool = False
     submitted: Callable[[str, str], None] = lambda job, name: None  # noqa: ARG005
     _least: int = 0
-    _members: list[WorkerJob] = field(default_factory=list)
+    _jobs: list[WorkerJob] = field(default_factory=list)
     _count: int = 0
     _limit: int = 0
     _failures: int = 0
     #: workers of jobs that were requeued, and until when they may finish what they run
-    _leaving: list[tuple[float, list[str]]] = field(default_factory=list)
+    _requeued: list[tuple[float, list[str]]] = field(default_factory=list)
     _stop: Event = field(default_factory=Event)
     _lock: Lock = field(default_factory=Lock)
     _thread: Thread | None = None
@@ -125,20 +125,20 @@ class JobSupervisor:
             The batch system refuses the first job.
         """
         self._submit()
-        self._thread = Thread(target=self._look_after, name=f"e2edist-{self.prefix}", daemon=True)
+        self._thread = Thread(target=self._supervise, name=f"e2edist-{self.prefix}", daemon=True)
         self._thread.start()
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs are queued, running, and joined as workers."""
         with self._lock:
-            running = [m for m in self._members if m.running_since is not None]
+            running = [m for m in self._jobs if m.running_since is not None]
             joined = sum(m.joined for m in running)
-            return {"queued": len(self._members) - len(running), "running": len(running), "joined": joined}
+            return {"queued": len(self._jobs) - len(running), "running": len(running), "joined": joined}
 
-    def _look_after(self) -> None:
+    def _supervise(self) -> None:
         while not self._stop.is_set() and not self.failure_reason:
             try:
-                self.look()
+                self.update()
             except (ResourceError, OSError, TimeoutError) as error:
                 log.warning("pool %s: %s", self.prefix, error)
             except Exception:
@@ -146,90 +146,90 @@ class JobSupervisor:
                 log.exception("pool %s: looking after its jobs failed", self.prefix)
             self._stop.wait(self.spec.poll_s)
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Compare queue and scheduler with what should be; replace, drain, give up."""
         with self._lock:
-            states = self.jobs.states(member.job for member in self._members)
+            states = self.queue.states(job.number for job in self._jobs)
             names, now = self.joined(), time.monotonic()
-            for member in list(self._members):
-                self._check(member, states.get(member.job), names, now)
-            for _, workers in (late := [one for one in self._leaving if one[0] < now]):
-                self.drop(workers)
-            self._leaving = [one for one in self._leaving if one not in late]
+            for job in list(self._jobs):
+                self._check(job, states.get(job.number), names, now)
+            for _, workers in (late := [one for one in self._requeued if one[0] < now]):
+                self.forget(workers)
+            self._requeued = [one for one in self._requeued if one not in late]
             if self._failures >= self.spec.start_failures:
-                self.jobs.cancel(member.job for member in self._members)
-                self._members.clear()
+                self.queue.cancel(job.number for job in self._jobs)
+                self._jobs.clear()
                 return
             if self.wanted and self.most:
                 self._scale()
             while self._at_work() < self.wanted and self._count < self._limit:
                 self._submit()
-            if self.wanted and not self._members:
+            if self.wanted and not self._jobs:
                 replaced = self.spec.replacements
                 self.failure_reason = f"all of its jobs are gone, and {replaced} were replaced already"
 
     def _at_work(self) -> int:
-        return sum(not member.dismissed for member in self._members)
+        return sum(not job.scaled_down for job in self._jobs)
 
     def _scale(self) -> None:
         """Double the jobs while all of them came to work and more would have some; let idle ones go."""
         need = min(self.most, max(self._least, -(-self.left // self.width)))
-        came = sum(member.joined and not member.dismissed for member in self._members)
+        came = sum(job.joined and not job.scaled_down for job in self._jobs)
         if need > self.wanted and came >= self.wanted:
             self.wanted = min(need, 2 * self.wanted)
             log.info("pool %s: there is work for more: %d jobs from now on", self.prefix, self.wanted)
         elif need < self.wanted:
-            here = [m.name for m in self._members if m.joined and not (m.drained or m.dismissed)]
+            here = [m.name for m in self._jobs if m.joined and not (m.drained or m.scaled_down)]
             gone = self.scale_down(here, self.wanted - need)
-            for member in self._members:
-                member.dismissed = member.dismissed or member.name in gone
+            for job in self._jobs:
+                job.scaled_down = job.scaled_down or job.name in gone
             self.wanted -= len(gone)
             if gone:
                 log.info("pool %s: nothing to do for %s", self.prefix, ", ".join(gone))
 
-    def _check(self, member: WorkerJob, state: str | None, names: set[str], now: float) -> None:
-        if member.name in self.unfit:
-            self.jobs.cancel([member.job])
-            self._members.remove(member)
-            self._start_failed(member, f"it can't be set up: {self.unfit[member.name]}")
+    def _check(self, job: WorkerJob, state: str | None, names: set[str], now: float) -> None:
+        if job.name in self.setup_failures:
+            self.queue.cancel([job.number])
+            self._jobs.remove(job)
+            self._start_failed(job, f"it can't be set up: {self.setup_failures[job.name]}")
             return
-        if member.name in names and not member.joined:
-            member.joined, self._failures = True, 0
+        if job.name in names and not job.joined:
+            job.joined, self._failures = True, 0
         if state is None or state.startswith("held"):
             if state is not None:
-                self.jobs.cancel([member.job])
-            self._members.remove(member)
-            if member.dismissed:
+                self.queue.cancel([job.number])
+            self._jobs.remove(job)
+            if job.scaled_down:
                 return
-            if not member.joined:
-                self._start_failed(member, state)
+            if not job.joined:
+                self._start_failed(job, state)
                 return
-            log.warning("pool %s: job %s of %s is %s", self.prefix, member.job, member.name, state or "gone")
-            self.drop([member.name])
+            log.warning("pool %s: job %s of %s is %s", self.prefix, job.number, job.name, state or "gone")
+            self.forget([job.name])
         elif state == "running":
-            if member.running_since is None:
-                member.running_since = now
-            self._check_walltime(member, now)
-        elif state == "queued" and member.running_since is not None:
+            if job.running_since is None:
+                job.running_since = now
+            self._check_walltime(job, now)
+        elif state == "queued" and job.running_since is not None:
             # Requeued: its walltime begins anew, and it can fail to start anew.
-            member.running_since, member.drained, member.joined = None, False, False
-            log.warning("pool %s: job %s of %s was requeued", self.prefix, member.job, member.name)
+            job.running_since, job.drained, job.joined = None, False, False
+            log.warning("pool %s: job %s of %s was requeued", self.prefix, job.number, job.name)
             # The worker of its former life has its notice to finish what it runs, and is heard out.
-            self._leaving.append((now + self.spec.notice_s, self.drain([member.name])))
+            self._requeued.append((now + self.spec.notice_s, self.drain([job.name])))
 
-    def _check_walltime(self, member: WorkerJob, now: float) -> None:
+    def _check_walltime(self, job: WorkerJob, now: float) -> None:
         """Let a worker finish what it has when the next chunk could outlive its job."""
-        ends = (member.running_since or now) + self.spec.walltime_min * 60
-        if not member.drained and member.joined and now + self.longest_s + 2 * self.spec.poll_s > ends:
-            member.drained = True
-            log.info("pool %s: %s gets no more chunks before its walltime", self.prefix, member.name)
-            self.drain([member.name])
+        ends = (job.running_since or now) + self.spec.walltime_min * 60
+        if not job.drained and job.joined and now + self.longest_s + 2 * self.spec.poll_s > ends:
+            job.drained = True
+            log.info("pool %s: %s gets no more chunks before its walltime", self.prefix, job.name)
+            self.drain([job.name])
 
-    def _start_failed(self, member: WorkerJob, state: str | None) -> None:
+    def _start_failed(self, job: WorkerJob, state: str | None) -> None:
         self._failures += 1
-        tail = self.jobs.log_tail(member.job) or "it wrote no log"
+        tail = self.queue.log_tail(job.number) or "it wrote no log"
         log.warning(
-            "pool %s: job %s ended before its worker joined (%s)", self.prefix, member.job, state or "gone"
+            "pool %s: job %s ended before its worker joined (%s)", self.prefix, job.number, state or "gone"
         )
         if self._failures >= self.spec.start_failures:
             why = state or "they end by themselves"
@@ -239,8 +239,8 @@ class JobSupervisor:
     def _submit(self) -> None:
         name = "-".join(part for part in (self.prefix, self.run, str(self._count)) if part)
         self._count += 1
-        job = self.jobs.submit(name)
-        self._members.append(WorkerJob(job, name))
+        job = self.queue.submit(name)
+        self._jobs.append(WorkerJob(job, name))
         self.submitted(job, name)
         log.info("pool %s: submitted job %s for %s", self.prefix, job, name)
 
@@ -248,15 +248,15 @@ class JobSupervisor:
         """Cancel all jobs and wait until they have left the queue, unless there is no time for that."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(_HURRIED_S if self.hurried else CALL_S)
-        ids, cancelled, why = [member.job for member in self._members], False, "they do not leave it"
+            self._thread.join(_HURRIED_S if self.at_once else CALL_S)
+        ids, cancelled, why = [job.number for job in self._jobs], False, "they do not leave it"
         deadline = time.monotonic() + _LEAVE_S
         while ids and time.monotonic() < deadline:
             try:
                 if not cancelled:
-                    self.jobs.cancel(ids)
+                    self.queue.cancel(ids)
                     cancelled = True
-                if self.hurried or set(self.jobs.states(ids).values()) <= {"ending"}:
+                if self.at_once or set(self.queue.states(ids).values()) <= {"ending"}:
                     return
             except ResourceError as error:
                 why = str(error)

@@ -68,14 +68,14 @@ async def _close(
         timeout = _QUICK_S
         try:
             async with nanny.rpc(nanny.worker_address) as worker:
-                asked = worker.run(function=pickle.dumps(_leave), args=pickle.dumps(words))
+                asked = worker.run(function=pickle.dumps(_drain_worker), args=pickle.dumps(words))
                 await asyncio.wait_for(asked, words[2] + _QUICK_S)
         except (OSError, TimeoutError) as error:
             log.warning("the worker does not hear that it has to end: %s", error)
     return await close(timeout=timeout, reason=reason)
 
 
-async def _leave(resource: str, topic: str, notice_s: float, dask_worker: Any = None) -> None:
+async def _drain_worker(resource: str, topic: str, notice_s: float, dask_worker: Any = None) -> None:
     """Take no more tasks, and return once all are done and their results fetched, or the time is over."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + notice_s

@@ -16,8 +16,8 @@ from ._dask_logs import silence_dask_logs
 from ._lost_tasks import find_tasks
 from .api import Setup
 
-#: News of a worker that can't be set up, in place of a key.
-SETUP_FAILED = "unfit"
+#: Event of a worker that can't be set up, in place of a key.
+SETUP_FAILED = "setup failed"
 
 
 class SetupPlugin(WorkerPlugin):
@@ -73,12 +73,12 @@ def task_is_stopped() -> bool:
     return getattr(_task, "topic", None) in _stopped
 
 
-#: Bytes of a value that goes out as news; a receipt has a thousand, packed.
-_NEWS = 100_000
+#: Bytes of a value that goes out as an event; a receipt has a thousand, packed.
+_EVENT_BYTES = 100_000
 
 
-def tell(topic: str, key: str, parcel: bytes) -> Any:
-    """Run a task; its value goes out with the news that it ended, so that nobody has to come and get it.
+def run_and_report(topic: str, key: str, payload: bytes) -> Any:
+    """Run a task; an event with its value goes out, so that nobody has to come and get it.
 
     Otherwise the scheduler connects to a worker for each result, and with thousands of workers it can't
     keep their connections.
@@ -88,23 +88,23 @@ def tell(topic: str, key: str, parcel: bytes) -> Any:
     parcel : bytes
         The pickled function and its arguments.
     """
-    function, arguments = pickle.loads(parcel)  # noqa: S301 - our own
+    function, arguments = pickle.loads(payload)  # noqa: S301 - our own
     _task.topic = topic
     value = function(*arguments)
     # Receipts of a load are much alike.
-    news = zlib.compress(pickle.dumps(value), 1)
-    # The scheduler keeps its news for a while: what is large is fetched after all.
-    if len(news) <= _NEWS:
-        get_worker().log_event(topic, (key, news))
+    packed = zlib.compress(pickle.dumps(value), 1)
+    # The scheduler keeps events for a while: what is large is fetched after all.
+    if len(packed) <= _EVENT_BYTES:
+        get_worker().log_event(topic, (key, packed))
     return value
 
 
-def unpack(news: bytes) -> Any:
-    """Return the value that was told."""
-    return pickle.loads(zlib.decompress(news))  # noqa: S301 - as any result of a worker
+def unpack(packed: bytes) -> Any:
+    """Return the value that was reported."""
+    return pickle.loads(zlib.decompress(packed))  # noqa: S301 - as any result of a worker
 
 
-def look_round(
+def inspect_scheduler(
     resource: str, run: str, keys: list[str], dask_scheduler: Any = None
 ) -> tuple[dict[str, int], list[str], tuple[list[str], dict[str, str], str]]:
     """Return worker -> threads of a pool, its tasks whose worker is gone, and what is known of `keys`."""

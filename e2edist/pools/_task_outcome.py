@@ -1,4 +1,4 @@
-"""What became of a task, as its future and the news of its worker say."""
+"""What became of a task, as its future and the event of its worker say."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .api import TaskOutcome
 _RESULT_S = 30
 
 
-def outcome_of(tag: str, future: Future[Any], told: bytes | None, leaving: Container[str]) -> TaskOutcome:
+def outcome_of(tag: str, future: Future[Any], reported: bytes | None, leaving: Container[str]) -> TaskOutcome:
     """Return the outcome of a task that ended.
 
     Parameters
@@ -27,8 +27,8 @@ def outcome_of(tag: str, future: Future[Any], told: bytes | None, leaving: Conta
         Names of workers that were told to end: their loss is nobody's fault.
     """
     if future.status == "finished":
-        if told is not None:
-            return TaskOutcome(tag, "done", unpack(told))
+        if reported is not None:
+            return TaskOutcome(tag, "done", unpack(reported))
         try:
             return TaskOutcome(tag, "done", future.result(timeout=_RESULT_S))
         except (CancelledError, KilledWorker, OSError, TimeoutError) as error:

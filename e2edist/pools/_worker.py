@@ -46,9 +46,9 @@ def main() -> None:
         dask_worker.main.main(_words, prog_name="dask worker")
     except (Exception, SystemExit) as error:
         in_vain = _in_vain(error)
-        if in_vain and not end.told:
+        if in_vain and not end.signalled:
             sys.stderr.write(_NOBODY)
-        if isinstance(error, SystemExit) or not (in_vain or end.told):
+        if isinstance(error, SystemExit) or not (in_vain or end.signalled):
             raise
         sys.exit(1)
 

@@ -29,10 +29,10 @@ class WorkerSetup:
     """
 
     def __init__(
-        self, pool: str, client: Client, plugin: SetupPlugin, topic: str, hear: Callable[[Any], None]
+        self, pool: str, client: Client, plugin: SetupPlugin, topic: str, on_event: Callable[[Any], None]
     ) -> None:
         self._pool, self._client, self.plugin = pool, client, plugin
-        self._topic, self._hear = topic, hear
+        self._topic, self._on_event = topic, on_event
         self._line: object = None
 
     def begin(self, stopping: Callable[[], bool]) -> None:
@@ -68,7 +68,7 @@ class WorkerSetup:
         if self._line is line:
             return
         try:
-            self._client.subscribe_topic(self._topic, self._hear)
+            self._client.subscribe_topic(self._topic, self._on_event)
             self._client.register_plugin(self.plugin)
         except (OSError, TimeoutError):
             raise

@@ -17,7 +17,7 @@ class WorkerSlots:
         #: of all workers
         self.threads = 0
         self._taken: Counter[str] = Counter()
-        self._seats: dict[str, str] = {}
+        self._worker_of: dict[str, str] = {}
         self._free: deque[str] = deque()
 
     def update(self, threads: Mapping[str, int]) -> None:
@@ -35,14 +35,14 @@ class WorkerSlots:
             address = self._free.popleft()
             # A worker may have come back with fewer threads than tasks.
             if self._taken[address] < self._threads[address]:
-                self._seats[tag] = address
+                self._worker_of[tag] = address
                 self._taken[address] += 1
                 return address
         return ""
 
-    def leave(self, tag: str) -> None:
+    def release(self, tag: str) -> None:
         """Free the thread of a task that ended."""
-        address = self._seats.pop(tag, "")
+        address = self._worker_of.pop(tag, "")
         if self._taken[address] > 1:
             self._taken[address] -= 1
         else:

@@ -75,13 +75,13 @@ def stage(clock):
 
     def make(wanted=2, **spec):
         job = JobSpec(**{"poll_s": 1.0, "walltime_min": 60, "start_failures": 3} | spec)
-        drop = names.difference_update
+        forget = names.difference_update
 
         def drain(jobs):
             drained.extend(jobs)
             return [name for name in jobs if name in names]
 
-        return JobSupervisor(batch, job, "gpu", wanted, lambda: set(names), drain, drop, _busy)
+        return JobSupervisor(batch, job, "gpu", wanted, lambda: set(names), drain, forget, _busy)
 
     return make, batch, names, drained
 
@@ -99,130 +99,130 @@ def _all_run(batch, names):
 
 def test_jobs_are_submitted_up_to_what_is_wanted_and_counted(stage):
     make, batch, names, _ = stage
-    crew = make(3)
-    crew.look()
+    supervisor = make(3)
+    supervisor.update()
     assert batch.submitted == ["gpu-0", "gpu-1", "gpu-2"]
-    assert crew.counts() == {"queued": 3, "running": 0, "joined": 0}
+    assert supervisor.counts() == {"queued": 3, "running": 0, "joined": 0}
     batch.jobs["2"] = "running"
-    crew.look()
-    assert crew.counts() == {"queued": 2, "running": 1, "joined": 0}
+    supervisor.update()
+    assert supervisor.counts() == {"queued": 2, "running": 1, "joined": 0}
     _all_run(batch, names)
-    crew.look()
-    assert crew.counts() == {"queued": 0, "running": 3, "joined": 3}
+    supervisor.update()
+    assert supervisor.counts() == {"queued": 0, "running": 3, "joined": 3}
     assert len(batch.submitted) == 3
 
 
 def test_names_tell_runs_apart(stage):
     make, batch, _, _ = stage
-    crew = make(1)
-    crew.run = "a1b2"
-    crew.look()
+    supervisor = make(1)
+    supervisor.run = "a1b2"
+    supervisor.update()
     assert batch.submitted == ["gpu-a1b2-0"]
 
 
 def test_a_lost_job_is_replaced(stage):
     make, batch, names, _ = stage
-    crew = make()
-    crew.look()
+    supervisor = make()
+    supervisor.update()
     _all_run(batch, names)
-    crew.look()
+    supervisor.update()
     del batch.jobs["1"]
-    crew.look()
+    supervisor.update()
     assert names == {"gpu-1"}
     assert batch.submitted == ["gpu-0", "gpu-1", "gpu-2"]
-    assert crew.failure_reason == ""
+    assert supervisor.failure_reason == ""
 
 
 def test_nothing_is_replaced_when_no_work_is_left(stage):
     make, batch, names, _ = stage
-    crew = make()
-    crew.look()
+    supervisor = make()
+    supervisor.update()
     _all_run(batch, names)
-    crew.look()
-    crew.wanted = 0
+    supervisor.update()
+    supervisor.wanted = 0
     batch.jobs.clear()
-    crew.look()
+    supervisor.update()
     assert len(batch.submitted) == 2
-    assert crew.failure_reason == ""
+    assert supervisor.failure_reason == ""
 
 
 def test_replacements_have_an_end_that_is_told(stage):
     make, batch, names, _ = stage
-    crew = make(1, replacements=2)
+    supervisor = make(1, replacements=2)
     for _ in range(4):
-        crew.look()
+        supervisor.update()
         _all_run(batch, names)
-        crew.look()
+        supervisor.update()
         batch.jobs.clear()
-    crew.look()
+    supervisor.update()
     assert len(batch.submitted) == 3
-    assert crew.failure_reason == "all of its jobs are gone, and 2 were replaced already"
+    assert supervisor.failure_reason == "all of its jobs are gone, and 2 were replaced already"
 
 
 def test_jobs_that_end_before_they_join_stop_the_pool_with_the_last_lines(stage):
     make, batch, _, _ = stage
-    crew = make(2)
-    crew.look()
+    supervisor = make(2)
+    supervisor.update()
     for _ in range(2):
         batch.jobs.pop(min(batch.jobs, key=int))
-        crew.look()
-        assert crew.failure_reason == ""
+        supervisor.update()
+        assert supervisor.failure_reason == ""
     batch.jobs.pop("3")
-    crew.look()
-    assert crew.failure_reason == (
+    supervisor.update()
+    assert supervisor.failure_reason == (
         "3 jobs in a row ended before their worker joined (they end by themselves):\nlast lines of 3"
     )
     # The one that still waited can't start either.
     assert batch.jobs == {}
-    assert crew.counts() == {"queued": 0, "running": 0, "joined": 0}
+    assert supervisor.counts() == {"queued": 0, "running": 0, "joined": 0}
 
 
 def test_workers_that_join_and_can_not_be_set_up_count_as_jobs_that_died(stage):
     make, batch, names, _ = stage
-    crew = make(2, start_failures=2)
-    crew.look()
+    supervisor = make(2, start_failures=2)
+    supervisor.update()
     _all_run(batch, names)
-    crew.unfit.update(dict.fromkeys(names, "ImportError: no numba"))
-    crew.look()
-    assert "2 jobs in a row ended before their worker joined" in crew.failure_reason
-    assert "ImportError: no numba" in crew.failure_reason
-    assert "last lines of" in crew.failure_reason
+    supervisor.setup_failures.update(dict.fromkeys(names, "ImportError: no numba"))
+    supervisor.update()
+    assert "2 jobs in a row ended before their worker joined" in supervisor.failure_reason
+    assert "ImportError: no numba" in supervisor.failure_reason
+    assert "last lines of" in supervisor.failure_reason
     assert batch.jobs == {}
 
 
 def test_a_worker_that_joins_clears_the_record(stage):
     make, batch, names, _ = stage
-    crew = make(1, start_failures=2)
+    supervisor = make(1, start_failures=2)
     for _ in range(3):
-        crew.look()
+        supervisor.update()
         batch.jobs.clear()
-        crew.look()
+        supervisor.update()
         _all_run(batch, names)
-        crew.look()
+        supervisor.update()
         batch.jobs.clear()
-    assert crew.failure_reason == ""
+    assert supervisor.failure_reason == ""
 
 
 def test_held_jobs_are_removed_and_their_reason_is_told(stage):
     make, batch, _, _ = stage
-    crew = make(1, start_failures=2)
-    crew.look()
+    supervisor = make(1, start_failures=2)
+    supervisor.update()
     batch.jobs["1"] = "held: no such image"
-    crew.look()
+    supervisor.update()
     assert batch.cancelled == ["1"]
     assert batch.submitted == ["gpu-0", "gpu-1"]
     batch.jobs["2"] = "held: no such image"
-    crew.look()
+    supervisor.update()
     what = "2 jobs in a row ended before their worker joined (held: no such image)"
-    assert crew.failure_reason.startswith(what)
+    assert supervisor.failure_reason.startswith(what)
 
 
 def test_a_held_job_that_can_not_be_removed_now_is_removed_later(stage, monkeypatch):
     make, batch, names, _ = stage
-    crew = make(1)
-    crew.look()
+    supervisor = make(1)
+    supervisor.update()
     _all_run(batch, names)
-    crew.look()
+    supervisor.update()
     batch.jobs["1"] = "held: by somebody"
     with monkeypatch.context() as patch:
 
@@ -231,128 +231,128 @@ def test_a_held_job_that_can_not_be_removed_now_is_removed_later(stage, monkeypa
 
         patch.setattr(batch, "cancel", refuse)
         with pytest.raises(ResourceError):
-            crew.look()
-    crew.look()
+            supervisor.update()
+    supervisor.update()
     assert "1" not in batch.jobs
     assert batch.submitted == ["gpu-0", "gpu-1"]
 
 
 def test_a_requeued_job_is_kept_and_its_walltime_begins_anew(stage, clock):
     make, batch, names, drained = stage
-    crew = make(1)
-    crew.look()
+    supervisor = make(1)
+    supervisor.update()
     _all_run(batch, names)
-    crew.look()
+    supervisor.update()
     clock.now += 3000
     batch.jobs["1"] = "ending"  # between two runs
-    crew.look()
+    supervisor.update()
     batch.jobs["1"] = "queued"
-    crew.look()
+    supervisor.update()
     assert drained == ["gpu-0"]
     drained.clear()
     clock.now += 3000
     _all_run(batch, names)
-    crew.look()
+    supervisor.update()
     clock.now += 3000
-    crew.look()
+    supervisor.update()
     assert drained == []
     clock.now += 700
-    crew.look()
+    supervisor.update()
     assert drained == ["gpu-0"]
     assert len(batch.submitted) == 1
 
 
 def test_the_worker_of_a_requeued_job_may_finish_what_it_runs_and_is_forgotten_after_its_notice(stage, clock):
     make, batch, names, drained = stage
-    crew = make(1, notice_s=20)
-    crew.look()
+    supervisor = make(1, notice_s=20)
+    supervisor.update()
     _all_run(batch, names)
-    crew.look()
+    supervisor.update()
     batch.jobs["1"] = "queued"
-    crew.look()
+    supervisor.update()
     clock.now += 15
-    crew.look()
+    supervisor.update()
     assert (names, drained) == ({"gpu-0"}, ["gpu-0"])  # it gets nothing more, and is still heard
     clock.now += 10
-    crew.look()
+    supervisor.update()
     assert names == set()  # whatever the scheduler believes
 
 
 def test_a_requeued_job_that_can_not_start_any_more_counts(stage):
     make, batch, names, _ = stage
-    crew = make(1, start_failures=1)
-    crew.look()
+    supervisor = make(1, start_failures=1)
+    supervisor.update()
     _all_run(batch, names)
-    crew.look()
+    supervisor.update()
     batch.jobs["1"] = "queued"
     names.clear()
-    crew.look()
+    supervisor.update()
     batch.jobs.clear()
-    crew.look()
-    assert "1 jobs in a row" in crew.failure_reason
+    supervisor.update()
+    assert "1 jobs in a row" in supervisor.failure_reason
 
 
 def test_a_worker_is_drained_once_when_a_chunk_could_outlive_its_job(stage, clock):
     make, batch, names, drained = stage
-    crew = make(1, walltime_min=10)
-    crew.longest_s = 100.0
-    crew.look()
+    supervisor = make(1, walltime_min=10)
+    supervisor.longest_s = 100.0
+    supervisor.update()
     _all_run(batch, names)
-    crew.look()
+    supervisor.update()
     for seconds, wanted in ((490, []), (20, ["gpu-0"]), (20, ["gpu-0"])):
         clock.now += seconds
-        crew.look()
+        supervisor.update()
         assert drained == wanted
 
 
 @pytest.mark.parametrize(("seconds", "wanted"), [(497, []), (499, ["gpu-0"])])
 def test_a_chunk_must_end_two_looks_before_the_walltime(stage, clock, seconds, wanted):
     make, batch, names, drained = stage
-    crew = make(1, walltime_min=10)
-    crew.longest_s = 100.0
-    crew.look()
+    supervisor = make(1, walltime_min=10)
+    supervisor.longest_s = 100.0
+    supervisor.update()
     _all_run(batch, names)
-    crew.look()
+    supervisor.update()
     clock.now += seconds  # 600 less 100 less two times a second
-    crew.look()
+    supervisor.update()
     assert drained == wanted
 
 
 def _elastic(make, least, most, left):
-    crew = make(least)
-    crew.most, crew.left = most, left
-    return crew
+    supervisor = make(least)
+    supervisor.most, supervisor.left = most, left
+    return supervisor
 
 
 def test_a_pool_is_of_fixed_size_without_a_limit_to_grow_to(stage):
     make, batch, names, _ = stage
-    crew = _elastic(make, 2, 0, 1000)
+    supervisor = _elastic(make, 2, 0, 1000)
     for _ in range(4):
-        crew.look()
+        supervisor.update()
         _all_run(batch, names)
     assert len(batch.submitted) == 2
 
 
 def test_a_pool_doubles_when_all_its_jobs_came_to_work_and_there_is_more(stage):
     make, batch, names, _ = stage
-    crew = _elastic(make, 2, 9, 1000)
+    supervisor = _elastic(make, 2, 9, 1000)
     sizes = []
     for _ in range(4):
-        crew.look()
-        crew.look()  # jobs that wait in the queue are no reason for more
+        supervisor.update()
+        supervisor.update()  # jobs that wait in the queue are no reason for more
         sizes.append(len(batch.submitted))
         _all_run(batch, names)
     assert sizes == [2, 4, 8, 9]
-    crew.look()
-    assert crew.counts() == {"queued": 0, "running": 9, "joined": 9}
+    supervisor.update()
+    assert supervisor.counts() == {"queued": 0, "running": 9, "joined": 9}
 
 
 def test_a_pool_grows_no_further_than_its_chunks(stage):
     make, batch, names, _ = stage
-    crew = _elastic(make, 1, 50, 11)
-    crew.width = 4
+    supervisor = _elastic(make, 1, 50, 11)
+    supervisor.width = 4
     for _ in range(6):
-        crew.look()
+        supervisor.update()
         _all_run(batch, names)
     assert len(batch.submitted) == 3
 
@@ -367,74 +367,74 @@ def test_only_idle_workers_go_and_never_more_than_are_too_many(stage):
         names.difference_update(gone)
         return gone
 
-    crew = _elastic(make, 1, 4, 1000)
-    crew.scale_down = scale_down
+    supervisor = _elastic(make, 1, 4, 1000)
+    supervisor.scale_down = scale_down
     for _ in range(4):
-        crew.look()
+        supervisor.update()
         _all_run(batch, names)
     assert len(names) == 4
-    crew.left = 3
-    crew.look()
+    supervisor.left = 3
+    supervisor.update()
     assert (asked, names) == ([1], {"gpu-0", "gpu-2", "gpu-3"})
-    crew.left = 1
-    crew.look()
-    crew.look()
+    supervisor.left = 1
+    supervisor.update()
+    supervisor.update()
     assert names == {"gpu-0", "gpu-2"}  # one of them too many, and busy
     assert batch.cancelled == []
-    assert crew.failure_reason == ""
+    assert supervisor.failure_reason == ""
     for job in ("2", "4"):  # they end of themselves, which is no failure
         del batch.jobs[job]
-    crew.look()
-    assert crew.counts() == {"queued": 0, "running": 2, "joined": 2}
+    supervisor.update()
+    assert supervisor.counts() == {"queued": 0, "running": 2, "joined": 2}
     assert len(batch.submitted) == 4
 
 
 def test_a_pool_grows_again_when_chunks_come_back(stage):
     make, batch, names, _ = stage
-    crew = _elastic(make, 1, 2, 5)
-    crew.scale_down = lambda here, number: [names.remove(name) or name for name in here[:number]]
+    supervisor = _elastic(make, 1, 2, 5)
+    supervisor.scale_down = lambda here, number: [names.remove(name) or name for name in here[:number]]
     for _ in range(2):
-        crew.look()
+        supervisor.update()
         _all_run(batch, names)
-    crew.left = 1
-    crew.look()
+    supervisor.left = 1
+    supervisor.update()
     batch.jobs.pop("1")
-    crew.look()
-    crew.left = 2
-    crew.look()
+    supervisor.update()
+    supervisor.left = 2
+    supervisor.update()
     assert batch.submitted == ["gpu-0", "gpu-1", "gpu-2"]
 
 
 def test_a_batch_system_that_does_not_answer_is_asked_again(stage):
     make, batch, names, _ = stage
-    crew = make()
-    crew.look()
+    supervisor = make()
+    supervisor.update()
     _all_run(batch, names)
-    crew.look()
+    supervisor.update()
     batch.out = True
     with pytest.raises(ResourceError):
-        crew.look()
-    assert crew.counts() == {"queued": 0, "running": 2, "joined": 2}
+        supervisor.update()
+    assert supervisor.counts() == {"queued": 0, "running": 2, "joined": 2}
     batch.out = False
-    crew.look()
+    supervisor.update()
     assert len(batch.submitted) == 2
-    assert crew.failure_reason == ""
+    assert supervisor.failure_reason == ""
 
 
 def test_closing_cancels_all_and_waits_until_they_left(stage):
     make, batch, _, _ = stage
-    crew = make(3)
-    crew.look()
+    supervisor = make(3)
+    supervisor.update()
     batch.jobs["2"] = "running"
-    crew.close()
+    supervisor.close()
     assert sorted(batch.cancelled) == ["1", "2", "3"]
     assert batch.jobs == {}
 
 
 def test_closing_tries_again_while_the_batch_system_does_not_answer(stage, clock, monkeypatch):
     make, batch, _, _ = stage
-    crew = make(1)
-    crew.look()
+    supervisor = make(1)
+    supervisor.update()
     batch.out = True
     began = clock.now
 
@@ -443,39 +443,39 @@ def test_closing_tries_again_while_the_batch_system_does_not_answer(stage, clock
         batch.out = clock.now < began + 10
 
     monkeypatch.setattr(clock, "sleep", sleep)
-    crew.close()
+    supervisor.close()
     assert batch.jobs == {}
 
 
 def test_closing_says_which_jobs_may_stay_behind(stage, caplog):
     make, batch, _, _ = stage
-    crew = make(2)
-    crew.look()
+    supervisor = make(2)
+    supervisor.update()
     batch.sticky = True
-    crew.close()
+    supervisor.close()
     assert sorted(batch.cancelled) == ["1", "2"]  # asked once, not every time
     assert "jobs 1, 2 may be in the queue still: they do not leave it" in caplog.text
 
 
 def test_jobs_that_are_being_cleaned_up_are_not_waited_for(stage, clock):
     make, batch, _, _ = stage
-    crew = make(1)
-    crew.look()
+    supervisor = make(1)
+    supervisor.update()
     batch.sticky, batch.jobs["1"] = True, "ending"
     began = clock.now
-    crew.close()
+    supervisor.close()
     assert clock.now == began
 
 
 def test_the_first_refusal_is_an_error_and_later_ones_are_not():
     batch, names = Scripted(), set()
     job, nothing = JobSpec(poll_s=0.01), lambda _: None
-    crew = JobSupervisor(batch, job, "gpu", 2, lambda: names, nothing, nothing, _busy)
+    supervisor = JobSupervisor(batch, job, "gpu", 2, lambda: names, nothing, nothing, _busy)
     batch.out = True
     with pytest.raises(ResourceError):
-        crew.start()
+        supervisor.start()
     batch.out = False
-    crew.start()
+    supervisor.start()
     try:
         _until(lambda: len(batch.submitted) == 2)
         batch.out = True
@@ -484,7 +484,7 @@ def test_the_first_refusal_is_an_error_and_later_ones_are_not():
         del batch.jobs["1"]
         _until(lambda: len(batch.submitted) == 3)
     finally:
-        crew.close()
+        supervisor.close()
     assert batch.jobs == {}
 
 
@@ -528,9 +528,9 @@ def test_batch_systems_leave_ctrl_c_to_the_driver(kind):
 
 def test_in_a_hurry_jobs_are_cancelled_and_nobody_waits_until_they_are_gone(stage, clock):
     make, batch, _, _ = stage
-    crew = make()
-    crew.look()
-    batch.sticky, crew.hurried, began = True, True, clock.now
-    crew.close()
+    supervisor = make()
+    supervisor.update()
+    batch.sticky, supervisor.at_once, began = True, True, clock.now
+    supervisor.close()
     assert batch.cancelled == ["1", "2"]
     assert clock.now == began
