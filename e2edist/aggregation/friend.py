@@ -21,10 +21,10 @@ from uproot.writing import recreate
 from e2edist.errors import OutputError
 from e2edist.imaging.event_batch import OBJECT_KINDS
 from e2edist.imaging.seeds import STATUSES
+from e2edist.input_file import FileInfo
 from e2edist.records.chunk import chunk_id
 from e2edist.records.folder import AggregatedFolder
 from e2edist.records.part_columns import PART_COLUMNS
-from e2edist.records.plan import PlannedFile
 from e2edist.records.verify import Part
 from e2edist.storage.publish import cut_name, publish, sweep
 from e2edist.urls import public
@@ -49,7 +49,7 @@ class Friend:
 
     Attributes
     ----------
-    file : PlannedFile
+    file : FileInfo
         Its input.
     parts : tuple of Part
         Of that file, in order; none where all of it was given up.
@@ -60,7 +60,7 @@ class Friend:
     kind : str
     """
 
-    file: PlannedFile
+    file: FileInfo
     parts: tuple[Part, ...]
     nothing: pa.Table
     tagger: str

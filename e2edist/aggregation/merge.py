@@ -9,9 +9,10 @@ from shlex import quote
 from typing import Any
 
 from e2edist.errors import CampaignError, OutputError
+from e2edist.input_file import FileInfo
 from e2edist.records.losses import bad_files, read_bad, skipped_events
 from e2edist.records.parts import read_receipt
-from e2edist.records.plan import Plan, PlannedFile, read_plan
+from e2edist.records.plan import Plan, read_plan
 from e2edist.records.receipt import Receipt
 from e2edist.records.verify import Verification, verify
 
@@ -143,7 +144,7 @@ def _check_one_tagger(plans: Mapping[Path, Plan]) -> None:
 
 
 def _check_disjoint(plans: Mapping[Path, Plan]) -> None:
-    seen: dict[tuple[str, str], tuple[Path, PlannedFile]] = {}
+    seen: dict[tuple[str, str], tuple[Path, FileInfo]] = {}
     for folder, plan in plans.items():
         for file in plan.files:
             other = seen.setdefault((file.uuid, file.tree), (folder, file))

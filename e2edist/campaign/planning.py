@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import E2EError, InputError, ProgrammingError
 from e2edist.formats import FileInfo, open_events
 from e2edist.plugins import as_bug, is_bug
-from e2edist.records.plan import Plan, PlannedFile
+from e2edist.records.plan import Plan
 from e2edist.storage.staging import InputOptions, is_refused, read_input
 from e2edist.urls import host, public
 
@@ -75,7 +75,7 @@ def make_plan(
         raise all_faults(list(faults.values()), len(urls))
     found = [item for item in looked if not isinstance(item, E2EError)]
     _refuse_copies([info for info, _ in found])
-    files = tuple(PlannedFile(**asdict(info)) for info, _ in found)
+    files = tuple(info for info, _ in found)
     skipped = tuple((public(url), str(fault)) for url, fault in faults.items())
     opened = [url for url in urls if url not in faults]
     access = {file.uuid: url for file, url in zip(files, opened, strict=True) if file.url != url}

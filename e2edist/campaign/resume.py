@@ -17,7 +17,7 @@ from e2edist.campaign.planning import all_faults, look_at_all
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import E2EError, OutputError
 from e2edist.formats import FileInfo, inspect
-from e2edist.records.plan import Plan, PlannedFile
+from e2edist.records.plan import Plan
 from e2edist.storage.staging import InputOptions, read_input
 from e2edist.urls import canonical, local_path, public
 
@@ -96,7 +96,7 @@ def _real(url: str) -> str:
 class _Match:
     """What has no match yet: planned files by uuid, inputs that could not be planned, and given urls."""
 
-    files: dict[str, PlannedFile]
+    files: dict[str, FileInfo]
     skipped: dict[str, None]
     urls: dict[str, None]
     access: dict[str, str] = field(default_factory=dict)
@@ -142,7 +142,7 @@ class _Match:
         parts = [f"{len(gone)} inputs are missing, as {gone[0]}"] if gone else []
         return "; ".join(parts + ([f"{len(added)} are new, as {public(added[0])}"] if added else []))
 
-    def _take(self, file: PlannedFile, url: str) -> None:
+    def _take(self, file: FileInfo, url: str) -> None:
         del self.files[file.uuid], self.urls[url]
         if url != file.url:
             self.access[file.uuid] = url

@@ -30,7 +30,7 @@ def print_plan(console: Console, plan: Plan, pools: dict[str, str], folder: Path
         console.print(text)
 
     for file in plan.files[:_SHOWN]:
-        count = sum(1 for _ in file.chunks())
+        count = sum(1 for _ in file.ranges())
         line(f"{file.url}: {file.format}, tree {file.tree}, {file.entries:,} events, {count} chunks")
     if len(plan.files) > _SHOWN:
         line(f"... and {len(plan.files) - _SHOWN} more files")

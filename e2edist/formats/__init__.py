@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
-from ._file import FileInfo, inspect
+from e2edist.input_file import FileInfo
+
+from ._file import inspect
 from ._file_cache import read_events
 from ._reader import Reader, open_events
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from e2edist.errors import InputError, described, guarded, nearest
+from e2edist.input_file import FileInfo
 from e2edist.plugins import find, load
 from e2edist.urls import local_path, public
 
@@ -26,36 +27,6 @@ _EDGE_BRANCHES = 16
 #: From this version number on, positions in the header have 8 bytes.
 _BIG_FILE = 1_000_000
 _XROOTD_TODO = "Check the address and that it can be reached; root:// needs the extra e2edist[xrootd]"
-
-
-@dataclass(frozen=True, slots=True)
-class FileInfo:
-    """What a plan notes about a file.
-
-    Attributes
-    ----------
-    url : str
-        As given; of a file that was opened without its secrets.
-    format, tree : str
-        Plug-in that reads it, and the tree's path in the file, without cycle.
-    uuid : str
-        The file's own uuid, 32 hex digits.
-    size : int
-        Bytes.
-    entries : int
-        Events.
-    edges : tuple of int
-        Cluster boundaries: ascending, from 0 to `entries`; ``(0,)`` without events. Ranges that begin
-        and end on edges decompress nothing twice.
-    """
-
-    url: str
-    format: str
-    tree: str
-    uuid: str
-    size: int
-    entries: int
-    edges: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from e2edist.errors import InputError
+from e2edist.input_file import InputFile
 from e2edist.urls import local_path, public
 
-from ._file import FileInfo
 from ._reader import Reader, open_events
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _lock = Lock()
 
 
 def read_events(
-    file: FileInfo, columns: Columns, collections: Mapping[str, tuple[str, ...]], start: int, stop: int
+    file: InputFile, columns: Columns, collections: Mapping[str, tuple[str, ...]], start: int, stop: int
 ) -> EventBatch:
     """Return the entries ``start:stop`` of a planned file, which stays open for the next of its ranges.
 
@@ -48,7 +48,7 @@ def read_events(
     return _read(open_events(file, columns, collections), key, start, stop)
 
 
-def _key(file: FileInfo, columns: Columns, collections: Mapping[str, tuple[str, ...]]) -> Hashable:
+def _key(file: InputFile, columns: Columns, collections: Mapping[str, tuple[str, ...]]) -> Hashable:
     """Return what must be the same for an open file to do."""
     path = local_path(file.url)
     found: tuple[int, ...] = ()

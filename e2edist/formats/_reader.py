@@ -13,11 +13,12 @@ from e2edist.errors import (
     unknown_name,
 )
 from e2edist.imaging.event_batch import TABLES, EventBatch
+from e2edist.input_file import FileInfo, InputFile
 
 from ._baskets import MAX_RATIO
 from ._branch_map import BranchErrors, BranchMap, Request
 from ._column_reader import DAMAGED, ColumnReader
-from ._file import FileInfo, OpenTree, open_tree
+from ._file import OpenTree, open_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,7 +123,7 @@ class Reader:
 
 
 def open_events(
-    file: FileInfo | str,
+    file: InputFile | str,
     columns: Columns,
     collections: Mapping[str, tuple[str, ...]] | None = None,
     *,
@@ -133,7 +134,7 @@ def open_events(
 
     Parameters
     ----------
-    file : FileInfo or str
+    file : InputFile or str
         A url or path; or what `inspect` said, which then is also what the file must still be.
     columns : mapping of str to frozenset of str
         Table -> columns, names as in `TABLES`. Object columns that may be missing are filled up.
@@ -152,11 +153,13 @@ def open_events(
     """
     collections = collections or {}
     _check_request(columns, collections)
-    planned = None
-    if isinstance(file, FileInfo):
+    planned, edges = None, None
+    if isinstance(file, InputFile):
         planned, file = file, file.url
         format, tree = format or planned.format, tree or planned.tree  # noqa: A001
-    opened = open_tree(file, format, tree, planned.edges if planned else None)
+        # Of a file that is not to be cut, edges are not looked for.
+        edges = planned.edges if isinstance(planned, FileInfo) else ()
+    opened = open_tree(file, format, tree, edges)
     try:
         if planned is not None:
             _check_same(opened.info, planned)
@@ -180,7 +183,7 @@ def _check_request(columns: Columns, collections: Mapping[str, tuple[str, ...]])
             raise unknown_name("collection", name, [*TABLES, "vertices"])
 
 
-def _check_same(found: FileInfo, expected: FileInfo) -> None:
+def _check_same(found: InputFile, expected: InputFile) -> None:
     pairs = {
         key: (getattr(expected, key), getattr(found, key))
         for key in ("uuid", "size", "entries")

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from e2edist.errors import BranchError, EntriesError, InputError
 from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TABLES, EventBatch, Ragged
+from e2edist.input_file import FileInfo
 
 from ._branch_map import (
     Branch,
@@ -34,7 +35,6 @@ from ._branch_map import (
     TableReader,
 )
 from ._check_branch import NumberKind, check_branch, raw_bytes
-from ._file import FileInfo
 from ._tables import build_table, find_columns, join_rows, table_reader, to_dtype
 
 __all__ = [

@@ -7,34 +7,32 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 
+from e2edist.input_file import InputFile
 from e2edist.redaction import public
 
 from .intervals import Range
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """A half-open range of entries of one file.
+class Chunk(InputFile):
+    """A half-open range of entries of one file, whose `url` is kept and shown: it never has secrets.
 
     Attributes
     ----------
-    url, format, tree, uuid, size, entries
-        Of the file, as in the plan; `url` is kept and shown, so it never has secrets.
     start, stop : int
         Entries, half-open.
     """
 
-    url: str
-    format: str
-    tree: str
-    uuid: str
-    size: int
-    entries: int
     start: int
     stop: int
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", public(self.url))  # receipts of before may hold it in full
+
+    @classmethod
+    def of(cls, file: InputFile, start: int, stop: int) -> Chunk:
+        """Return the chunk of some entries of a file."""
+        return cls(file.url, file.format, file.tree, file.uuid, file.size, file.entries, start, stop)
 
     @property
     def id(self) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from e2edist.errors import OutputError
+from e2edist.input_file import FileInfo
 from e2edist.records.chunk import Chunk
 from e2edist.storage.publish import publish
 from e2edist.urls import public, redact
@@ -25,26 +26,6 @@ _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedFile:
-    """One input file as the plan knows it; chunks are the ranges between neighbouring `edges`."""
-
-    url: str
-    format: str
-    tree: str
-    uuid: str
-    size: int
-    entries: int
-    edges: tuple[int, ...]
-
-    def chunks(self) -> Iterator[Chunk]:
-        """Yield the chunks; a file without entries has one, of no entries, so that it is accounted for."""
-        stops = self.edges[1:] or (0,)
-        starts = (0, *stops[:-1])
-        for start, stop in zip(starts, stops, strict=True):
-            yield Chunk(self.url, self.format, self.tree, self.uuid, self.size, self.entries, start, stop)
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """A campaign's chunks and all that decides its numbers.
 
@@ -52,7 +33,7 @@ class Plan:
     ----------
     tagger : dict
         `TaggerSpec.identity`.
-    files : tuple of PlannedFile
+    files : tuple of FileInfo
     event_bytes : float
         Largest uncompressed bytes per event that a chunk reads, of all files.
     skipped : tuple of (str, str)
@@ -67,7 +48,7 @@ class Plan:
     """
 
     tagger: dict[str, Any]
-    files: tuple[PlannedFile, ...]
+    files: tuple[FileInfo, ...]
     event_bytes: float
     skipped: tuple[tuple[str, str], ...] = ()
     validation: str = ""
@@ -102,8 +83,8 @@ class Plan:
         return found + [url for url, _ in self.skipped]
 
     def chunks(self) -> list[Chunk]:
-        """Return all chunks, in the order of files and entries."""
-        return [chunk for file in self.files for chunk in file.chunks()]
+        """Return all chunks, in the order of files and entries; a file without entries has one of none."""
+        return [Chunk.of(file, *entries) for file in self.files for entries in file.ranges()]
 
     def with_chunks(self, chunk_events: int) -> Plan:
         """Return a plan of the same files with chunks of about `chunk_events`, on the edges there are."""
@@ -133,7 +114,7 @@ def read_plan(folder: Path) -> Plan | None:
     path = CampaignFolder(folder).plan
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        files = tuple(PlannedFile(**{**file, "edges": tuple(file["edges"])}) for file in content["files"])
+        files = tuple(FileInfo(**{**file, "edges": tuple(file["edges"])}) for file in content["files"])
         skipped = tuple((url, why) for url, why in content["skipped"])
         said, group = content.get("validation", ""), content.get("group", "")
         plan = Plan(content["tagger"], files, content["event_bytes"], skipped, said, group)
@@ -150,7 +131,7 @@ def read_plan(folder: Path) -> Plan | None:
     return replace(plan, files=files, skipped=tuple((public(url), redact(why)) for url, why in plan.skipped))
 
 
-def _merge_edges(file: PlannedFile, chunk_events: int) -> PlannedFile:
+def _merge_edges(file: FileInfo, chunk_events: int) -> FileInfo:
     edges = [0]
     for edge in file.edges[1:]:
         if edge - edges[-1] >= chunk_events:

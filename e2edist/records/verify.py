@@ -190,7 +190,7 @@ def _cover(found: Verification, plan: Plan, good: list[Part]) -> None:
         by_file.setdefault((part.uuid, part.tree), []).append(part)
     for file in plan.files:
         parts = by_file.pop((file.uuid, file.tree), [])
-        whole = Chunk(file.url, file.format, file.tree, file.uuid, file.size, file.entries, 0, file.entries)
+        whole = Chunk.of(file, 0, file.entries)
         inside = {Range(part.start, part.stop): part for part in parts if part.stop <= file.entries}
         taken = best_cover(inside) if file.entries else list(inside)
         chosen, counted = [inside[entries] for entries in taken], set(taken)

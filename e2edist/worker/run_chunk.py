@@ -17,7 +17,7 @@ import numpy as np
 from e2edist.accounting.quality import measure
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import Engine, EngineOptions, Step, open_engine, score
-from e2edist.formats import FileInfo, read_events
+from e2edist.formats import read_events
 from e2edist.imaging.crops import dense
 from e2edist.imaging.event_batch import Array, EventBatch
 from e2edist.imaging.seeds import STATUSES
@@ -140,8 +140,8 @@ def read_chunk(chunk: Chunk, context: TaskContext) -> EventBatch:
     tagger = context.tagger
 
     def read(path: str) -> EventBatch:
-        planned = FileInfo(path, chunk.format, chunk.tree, chunk.uuid, chunk.size, chunk.entries, ())
-        return read_events(planned, tagger.columns(), tagger.objects.collections, chunk.start, chunk.stop)
+        file, collections = chunk.at(path), tagger.objects.collections
+        return read_events(file, tagger.columns(), collections, chunk.start, chunk.stop)
 
     return read_input(context.access.get(chunk.uuid, chunk.url), context.inputs, read)
 

@@ -7,9 +7,10 @@ import time
 from collections import deque
 from typing import Any
 
+from e2edist.input_file import FileInfo
 from e2edist.pools import TaskOutcome
 from e2edist.records.chunk import Chunk
-from e2edist.records.plan import Plan, PlannedFile
+from e2edist.records.plan import Plan
 from e2edist.records.receipt import Receipt
 
 _TAGGER = {"name": "eg", "model": {"sha256": "0" * 64}}
@@ -24,7 +25,7 @@ def make_plan(chunks: int, *, files: int = 0, chunk_events: int = 1000) -> Plan:
         edges = tuple(j * chunk_events for j in range(each + (i < rest) + 1))
         uuid = f"{i:032x}"
         url = f"/data/file_{i:06d}.root"
-        planned.append(PlannedFile(url, "hits", "Events", uuid, 10**9, edges[-1], edges))
+        planned.append(FileInfo(url, "hits", "Events", uuid, 10**9, edges[-1], edges))
     return Plan(_TAGGER, tuple(planned), 4000.0)
 
 

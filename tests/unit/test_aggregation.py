@@ -19,12 +19,13 @@ from receipts import make_receipt
 from e2edist.aggregate import main
 from e2edist.aggregation import compact, friend, write
 from e2edist.imaging.seeds import STATUSES
+from e2edist.input_file import FileInfo
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import prepare_folder
 from e2edist.records.lock import locked
 from e2edist.records.losses import read_bad, write_bad
 from e2edist.records.parts import write_part
-from e2edist.records.plan import Plan, PlannedFile, read_plan
+from e2edist.records.plan import Plan, read_plan
 
 ENTRIES, CHUNK = 40, 10
 
@@ -34,7 +35,7 @@ def make_plan(*names, tagger="x", uuids=None):
     edges = tuple(range(0, ENTRIES + 1, CHUNK))
     uuids = uuids or [f"{ord(name):032x}" for name in names]
     files = [
-        PlannedFile(f"/data/{name}.root", "hits", "Events", uuid, 1, ENTRIES, edges)
+        FileInfo(f"/data/{name}.root", "hits", "Events", uuid, 1, ENTRIES, edges)
         for name, uuid in zip(names, uuids, strict=True)
     ]
     return Plan({"name": tagger}, tuple(files), 8.0)

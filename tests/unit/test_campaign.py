@@ -29,6 +29,7 @@ from e2edist.config.site import SiteSpec
 from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions
 from e2edist.errors import ChangedFileError, InputError, OutputError, ResourceError
+from e2edist.input_file import FileInfo
 from e2edist.records.chunk import Chunk
 from e2edist.records.failure import Failure
 from e2edist.records.folder import CampaignFolder
@@ -37,7 +38,7 @@ from e2edist.records.ledger import open_ledger
 from e2edist.records.ledger_lines import done_line
 from e2edist.records.part_columns import PART_COLUMNS
 from e2edist.records.parts import RECEIPT, write_part
-from e2edist.records.plan import Plan, PlannedFile, read_plan
+from e2edist.records.plan import Plan, read_plan
 from e2edist.records.receipt import add_times
 from e2edist.storage.staging import InputOptions
 from e2edist.worker.clock import OTHER, Clock
@@ -102,7 +103,7 @@ def small(tmp_path_factory):
 
 
 def plan_of(*edges, uuid="f" * 32):
-    file = PlannedFile(f"{uuid[0]}.root", "hits", "Events", uuid, 100, edges[-1], edges)
+    file = FileInfo(f"{uuid[0]}.root", "hits", "Events", uuid, 100, edges[-1], edges)
     return Plan({"name": "x", "chunks": [1, 2]}, (file,), 8.0)
 
 

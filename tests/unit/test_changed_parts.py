@@ -11,18 +11,19 @@ from receipts import make_receipt
 
 from e2edist.accounting.progress import Progress
 from e2edist.campaign.reconcile import recheck
+from e2edist.input_file import FileInfo
 from e2edist.records.changed_parts import changed_parts
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.ledger import open_ledger
 from e2edist.records.ledger_lines import done_line
 from e2edist.records.parts import UnreadableError, write_part
-from e2edist.records.plan import Plan, PlannedFile
+from e2edist.records.plan import Plan
 
 
 @pytest.fixture
 def done(tmp_path):
     """Three parts that are done, in a folder; gives its plan, its ledger and the paths of the parts."""
-    file = PlannedFile("here/a.root", "hits", "Events", "f" * 32, 100, 30, (0, 10, 20, 30))
+    file = FileInfo("here/a.root", "hits", "Events", "f" * 32, 100, 30, (0, 10, 20, 30))
     plan = Plan({"name": "x", "chunks": [1]}, (file,), 8.0)
     folder = tmp_path / "out"
     folder.mkdir()

@@ -11,11 +11,12 @@ from receipts import make_receipt
 from e2edist.accounting.folder_counts import count_folder
 from e2edist.accounting.progress import Progress
 from e2edist.campaign.reconcile import reconcile
+from e2edist.input_file import FileInfo
 from e2edist.records.failure import Failure
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.ledger import open_ledger
 from e2edist.records.parts import write_part
-from e2edist.records.plan import Plan, PlannedFile
+from e2edist.records.plan import Plan
 
 UUID = "f" * 32
 
@@ -23,7 +24,7 @@ UUID = "f" * 32
 @pytest.fixture
 def place(tmp_path):
     """A planned campaign of one file of 100 entries in two chunks."""
-    file = PlannedFile("a.root", "hits", "Events", UUID, 100, 100, (0, 60, 100))
+    file = FileInfo("a.root", "hits", "Events", UUID, 100, 100, (0, 60, 100))
     plan = Plan({"name": "x", "chunks": [1]}, (file,), 8.0)
     plan.write(tmp_path)
     return tmp_path, plan
@@ -167,7 +168,7 @@ def test_a_damaged_part_goes_once_other_parts_hold_its_entries(place):
 
 
 def test_the_part_of_a_file_without_entries_counts(tmp_path):
-    file = PlannedFile("a.root", "hits", "Events", UUID, 100, 0, (0,))
+    file = FileInfo("a.root", "hits", "Events", UUID, 100, 0, (0,))
     plan = Plan({"name": "x"}, (file,), 8.0)
     plan.write(tmp_path)
     ledger, progress = begin(tmp_path, plan)

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pytest
 from receipts import make_receipt
 
+from e2edist.input_file import FileInfo
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.losses import write_bad
 from e2edist.records.parts import write_part
-from e2edist.records.plan import Plan, PlannedFile
+from e2edist.records.plan import Plan
 from e2edist.report import main
 from e2edist.reporting.campaign_stats import at_once, efficiency, read_stats, roofline, throughput
 from e2edist.reporting.cmssw_table import columns_of, read_cmssw, rows_of, write_cmssw
@@ -49,7 +50,7 @@ def put(folder, plan, chunk, started, *, pid=1, host="h", labels=(0, 1), scores=
 @pytest.fixture
 def folder(tmp_path):
     """Four chunks of ten events and two seconds: two at once in one process, two in another."""
-    file = PlannedFile("a.root", "hits", "Events", UUID, 1, 50, (0, 10, 20, 30, 40, 50))
+    file = FileInfo("a.root", "hits", "Events", UUID, 1, 50, (0, 10, 20, 30, 40, 50))
     plan = Plan({"name": "eg", "model": {"sha256": "0"}}, (file,), 8.0)
     plan.write(tmp_path)
     for chunk, started, pid in zip(
@@ -102,7 +103,7 @@ def test_spans_that_touch_do_not_overlap(began, wall, most):
 
 def test_the_area_under_the_curve_is_that_of_all_pairs(folder):
     rng = np.random.default_rng(5)
-    plan = Plan({"name": "eg"}, (PlannedFile("a", "hits", "Events", UUID, 1, 9, (0, 9)),), 8.0)
+    plan = Plan({"name": "eg"}, (FileInfo("a", "hits", "Events", UUID, 1, 9, (0, 9)),), 8.0)
     label = rng.integers(-1, 2, 900)
     score = np.clip(rng.normal(0.4 + 0.2 * (label == 1), 0.2), 0, 1).astype(np.float32)
     chunk = plan.chunks()[0]

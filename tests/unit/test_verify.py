@@ -8,10 +8,11 @@ import pytest
 from receipts import make_receipt
 
 from e2edist.aggregate import main
+from e2edist.input_file import FileInfo
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.losses import write_bad
 from e2edist.records.parts import write_part
-from e2edist.records.plan import Plan, PlannedFile
+from e2edist.records.plan import Plan
 from e2edist.records.verify import verify
 
 UUID = "a" * 32
@@ -19,7 +20,7 @@ UUID = "a" * 32
 
 @pytest.fixture
 def plan():
-    file = PlannedFile("a.root", "hits", "Events", UUID, 100, 30, (0, 10, 20, 30))
+    file = FileInfo("a.root", "hits", "Events", UUID, 100, 30, (0, 10, 20, 30))
     return Plan({"name": "x"}, (file,), 8.0)
 
 
