@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from models import write_model, write_tagger
 from receipts import make_receipt
-from test_campaign import write_hits
+from small_campaign import write_hits
 
 from e2edist.accounting.progress import Progress
 from e2edist.campaign.cross_pool_check import CrossPoolCheck, rescore
