@@ -23,7 +23,7 @@ from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.engines import engine_options, make_engine
 from e2edist.errors import ModelError, SpecError
-from e2edist.formats import inspect, open_events
+from e2edist.formats import _file, inspect, open_events
 from e2edist.pools import preview
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
@@ -56,7 +56,9 @@ def examples(tmp_path_factory):
 @pytest.fixture
 def installed(examples, monkeypatch):
     monkeypatch.syspath_prepend(str(examples))
+    _file._formats.cache_clear()  # a process lists the installed formats once
     yield examples
+    _file._formats.cache_clear()
     for name in [name for name in sys.modules if name.partition(".")[0] == "my_e2e"]:
         del sys.modules[name]
     importlib.invalidate_caches()
