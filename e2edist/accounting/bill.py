@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .usage import Occupied, read_usage
+from .usage import PoolUsage, read_usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def make_bill(folder: Path, done: Mapping[str, tuple[float, int]]) -> list[PoolB
     return [_pool(name, taken, *done.get(name, (0.0, 0))) for name, taken in read_usage(folder).items()]
 
 
-def _pool(name: str, taken: Occupied, wall_ms: float, events: int) -> PoolBill:
+def _pool(name: str, taken: PoolUsage, wall_ms: float, events: int) -> PoolBill:
     facts: dict[str, Any] = taken.facts
     workers, threads = facts["workers"], max(1, facts["threads"])
     used, lost = wall_ms / 3.6e6 / threads, taken.lost_s / 3600 / threads

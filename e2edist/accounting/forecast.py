@@ -53,7 +53,7 @@ class Sampler:
 
 
 def enough_chunks(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """Return pool -> chunks that an estimate needs, of `usage.facts_of` each pool."""
+    """Return pool -> chunks that an estimate needs, of `usage.pool_facts` each pool."""
     return {name: max(_LEAST, _PER_THREAD * one["threads"]) for name, one in facts.items()}
 
 
@@ -125,7 +125,7 @@ def forecast(
     Parameters
     ----------
     facts : mapping
-        Pool -> `usage.facts_of` it.
+        Pool -> `usage.pool_facts` it.
     jobs : mapping of str to int
         Pool -> jobs as the site file says.
     """

@@ -27,7 +27,7 @@ _EVERY_S = 10.0
 _GAP_S = 120.0
 
 
-def facts_of(spec: PoolSpec, *, jobs: bool) -> dict[str, Any]:
+def pool_facts(spec: PoolSpec, *, jobs: bool) -> dict[str, Any]:
     """Return what a bill needs of a pool.
 
     Parameters
@@ -49,7 +49,7 @@ def facts_of(spec: PoolSpec, *, jobs: bool) -> dict[str, Any]:
     }
 
 
-class Journal:
+class UsageLog:
     """Writes the journal of one run."""
 
     def __init__(self, folder: Path, pools: Mapping[str, Mapping[str, Any]]) -> None:
@@ -83,13 +83,13 @@ class Journal:
 
 
 @dataclass(slots=True)
-class Occupied:
+class PoolUsage:
     """What the jobs of a pool took, in seconds of jobs.
 
     Attributes
     ----------
     facts : dict
-        As `facts_of` returns them, of the last run.
+        As `pool_facts` returns them, of the last run.
     running_s, starting_s : float
         Of all jobs; until their workers had joined.
     lost_s : float
@@ -109,21 +109,21 @@ class _Run:
     lost: dict[str, float] = field(default_factory=dict)
 
 
-def read_usage(folder: Path) -> dict[str, Occupied]:
+def read_usage(folder: Path) -> dict[str, PoolUsage]:
     """Return what each pool occupied in all runs of a campaign; empty without a journal."""
-    found: dict[str, Occupied] = {}
+    found: dict[str, PoolUsage] = {}
     runs: dict[str, _Run] = {}
     for line in _lines(CampaignFolder(folder).usage):
         if "pools" in line:
             runs[line["run"]] = _Run(line["pools"])
             for name, facts in line["pools"].items():
-                found.setdefault(name, Occupied(facts)).facts = facts
+                found.setdefault(name, PoolUsage(facts)).facts = facts
         elif line.get("run") in runs:
             _add(found, runs[line["run"]], line["t"], line["jobs"])
     return found
 
 
-def _add(found: dict[str, Occupied], run: _Run, now: float, jobs: dict[str, list[float]]) -> None:
+def _add(found: dict[str, PoolUsage], run: _Run, now: float, jobs: dict[str, list[float]]) -> None:
     """Add the time since the last line of a run: what it said held until now."""
     if run.last is not None:
         seconds = min(max(0.0, now - run.last[0]), _GAP_S)

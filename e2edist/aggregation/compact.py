@@ -88,7 +88,7 @@ def compact(
         table = AggregatedFolder(folder).table / dataset.folder
         table.mkdir(parents=True, exist_ok=True)
         sweep(table)
-        parts = [p for one in campaigns for p in one.verdict.good_parts if p.uuid in dataset.uuids]
+        parts = [p for one in campaigns for p in one.verification.good_parts if p.uuid in dataset.uuids]
         for number, bundle in enumerate(output_files(parts, dataset.file_mib)):
             path = table / _NAME.format(number)
             proof = origin | {"dataset": dataset.name, "parts": len(bundle.parts), "content": bundle.digest}

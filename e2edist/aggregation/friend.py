@@ -93,7 +93,7 @@ def write_friends(campaigns: Sequence[FinishedCampaign], folder: Path, kind: Kin
     OutputError
         There are no parts at all, or the folder can't be written.
     """
-    every = [part for one in campaigns for part in one.verdict.good_parts]
+    every = [part for one in campaigns for part in one.verification.good_parts]
     if not every:
         raise OutputError(str(folder), "can have no friends: everything was given up")
     nothing = read_sorted(every[0]).slice(0, 0)

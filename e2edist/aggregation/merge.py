@@ -10,7 +10,7 @@ from typing import Any
 
 from e2edist.errors import CampaignError, OutputError
 from e2edist.input_file import FileInfo
-from e2edist.records.losses import bad_files, read_bad, skipped_events
+from e2edist.records.losses import read_losses, skipped_events, skipped_rows
 from e2edist.records.parts import read_receipt
 from e2edist.records.plan import Plan, read_plan
 from e2edist.records.receipt import Receipt
@@ -29,30 +29,30 @@ class FinishedCampaign:
 
     folder: Path
     plan: Plan
-    verdict: Verification
+    verification: Verification
     skipped: tuple[tuple[str, str], ...]
 
     @property
     def lost(self) -> int:
         """Events that were given up, skipped files included."""
-        return self.verdict.given_up + self.skipped_events
+        return self.verification.given_up + self.skipped_events
 
     @property
     def skipped_events(self) -> int:
         """Events of files that could not be opened, an estimate."""
         return skipped_events(replace(self.plan, skipped=self.skipped))
 
-    def bad_rows(self) -> list[dict[str, Any]]:
+    def loss_rows(self) -> list[dict[str, Any]]:
         """Return the rows of ``bad.parquet``: files that were skipped, entries that were given up."""
-        given_up = [row for row in read_bad(self.folder) if row["uuid"] is not None]
-        return bad_files(replace(self.plan, skipped=self.skipped)) + given_up
+        given_up = [row for row in read_losses(self.folder) if row["uuid"] is not None]
+        return skipped_rows(replace(self.plan, skipped=self.skipped)) + given_up
 
 
 class PartReceipts(Mapping[str, Receipt]):
     """Chunk id -> receipt of all parts of some campaigns, read from the parts' footers when asked for."""
 
     def __init__(self, campaigns: Sequence[FinishedCampaign]) -> None:
-        self._paths = {part.path.stem: part.path for one in campaigns for part in one.verdict.good_parts}
+        self._paths = {part.path.stem: part.path for one in campaigns for part in one.verification.good_parts}
 
     def __getitem__(self, name: str) -> Receipt:
         return read_receipt(self._paths[name])

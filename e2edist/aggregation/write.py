@@ -13,7 +13,7 @@ from e2edist.accounting.summary import Summary, summarise, write_timing
 from e2edist.errors import OutputError
 from e2edist.records.folder import AggregatedFolder, CampaignFolder
 from e2edist.records.lock import locked
-from e2edist.records.losses import write_bad
+from e2edist.records.losses import write_losses
 from e2edist.storage.publish import publish, sweep
 
 from .compact import compact
@@ -84,8 +84,8 @@ def _write(campaigns: Sequence[FinishedCampaign], datasets: Sequence[Dataset], f
         target.summary.unlink(missing_ok=True)
     files = compact(campaigns, datasets, folder, _origin(campaigns, total))
     write_timing(target.timing, receipts)
-    rows = [row for one in campaigns for row in one.bad_rows()]
-    write_bad(target.losses, [row | {"fraction": row["events"] / max(1, _all(events))} for row in rows])
+    rows = [row for one in campaigns for row in one.loss_rows()]
+    write_losses(target.losses, [row | {"fraction": row["events"] / max(1, _all(events))} for row in rows])
     with publish(target.summary, keep_same=True) as draft:
         draft.write_text(text, encoding="utf-8")
     return Aggregated(folder, files, total, events)
@@ -117,7 +117,7 @@ def _content(
                 "group": one.plan.group,
                 "files": len(one.plan.files),
                 "events": one.plan.events,
-                "parts": one.verdict.parts,
+                "parts": one.verification.parts,
                 "skipped": list(one.skipped),
                 "validation": one.plan.validation,
             }

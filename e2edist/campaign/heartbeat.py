@@ -16,7 +16,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from e2edist.accounting.telemetry import Telemetry
-from e2edist.accounting.usage import Journal, facts_of
+from e2edist.accounting.usage import UsageLog, pool_facts
 from e2edist.errors import E2EError
 from e2edist.pools import is_batch
 from e2edist.records.folder import CampaignFolder
@@ -82,8 +82,8 @@ class Heartbeat:
         self._lock, self._stop = Lock(), Event()
         self._last: dict[str, Any] = {}
         self._state = "running"
-        facts = {name: facts_of(spec, jobs=is_batch(spec.kind)) for name, spec in specs.items()}
-        self._journal = Journal(folder, facts)
+        facts = {name: pool_facts(spec, jobs=is_batch(spec.kind)) for name, spec in specs.items()}
+        self._journal = UsageLog(folder, facts)
         self._thread = Thread(target=self._beat, name="e2edist-heartbeat", daemon=True)
         self._origin = {
             "host": platform.node(),

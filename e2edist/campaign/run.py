@@ -26,9 +26,9 @@ from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import check_usable, prepare_folder
 from e2edist.records.ledger import Ledger, open_ledger
 from e2edist.records.lock import locked
-from e2edist.records.losses import bad_fraction, bad_rows, write_bad
+from e2edist.records.losses import loss_rows, lost_fraction, write_losses
 from e2edist.records.plan import Plan, read_plan
-from e2edist.records.result_transfer import check_reach
+from e2edist.records.result_transfer import check_visible
 from e2edist.storage.publish import sweep
 from e2edist.storage.staging import InputOptions
 
@@ -108,7 +108,7 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec, access: Mapping[str, str] 
     said = check_model(tagger, site.pools, spec)
     everything = expand_inputs(spec.inputs) if access is None else []
     urls, inputs = take_group(everything, spec.group) if everything else [], _inputs(site)
-    check_reach(site.pools, urls, site.inputs.redirectors)
+    check_visible(site.pools, urls, site.inputs.redirectors)
     check_usable(folder, fresh=spec.mode == "fresh")
     old = None if spec.mode == "fresh" else read_plan(folder)
     if old is not None:
@@ -174,7 +174,7 @@ def run_campaign(
                 raise
             rows = _write_tables(folder, plan, ledger)
     events = ledger.events_done - before
-    lost, late = bad_fraction(plan, ledger), (progress.finished_late, progress.cut_off)
+    lost, late = lost_fraction(plan, ledger), (progress.finished_late, progress.cut_off)
     return RunResult(ledger, seconds, events, rows, lost, complete, *late)
 
 
@@ -210,9 +210,9 @@ def _write_tables(folder: Path, plan: Plan, ledger: Ledger) -> list[dict[str, An
         log.warning("%s was gone, and is written again", files.plan.name)
         plan.write(folder)
     sweep(files.predictions)
-    rows = bad_rows(plan, ledger)
+    rows = loss_rows(plan, ledger)
     write_timing(files.timing, ledger.done)
-    write_bad(files.losses, rows)
+    write_losses(files.losses, rows)
     return rows
 
 

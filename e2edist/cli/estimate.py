@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from e2edist.accounting.forecast import Sampler, enough_chunks, forecast, measure_pools
-from e2edist.accounting.usage import facts_of
+from e2edist.accounting.usage import pool_facts
 from e2edist.campaign.run import run_campaign
 from e2edist.cli.closing import kept_message, stop_on_signal
 from e2edist.cli.signals import INTERRUPTED
@@ -52,7 +52,7 @@ def estimate(
         No chunk was done.
     """
     pools = campaign.site.pools
-    facts = {name: facts_of(spec, jobs=is_batch(spec.kind)) for name, spec in pools.items()}
+    facts = {name: pool_facts(spec, jobs=is_batch(spec.kind)) for name, spec in pools.items()}
     watch, ready = callbacks
     sampler = Sampler(signals.stop, enough_chunks(facts), _PATIENCE_S, time.monotonic())
     before = time.time()
@@ -87,7 +87,7 @@ def _extrapolate(
     Parameters
     ----------
     facts : dict
-        Of each pool (`facts_of`).
+        Of each pool (`pool_facts`).
     before : float
         When this run began, seconds since 1970: its own chunks are the best sample.
     start_s : float

@@ -15,7 +15,7 @@ from e2edist.storage.publish import publish
 
 
 @dataclass(frozen=True, slots=True)
-class Controller:
+class ControllerRecord:
     """A controller that was started or submitted.
 
     Attributes
@@ -70,7 +70,7 @@ class Controller:
             draft.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
 
 
-def read_record(folder: Path) -> Controller | None:
+def read_controller(folder: Path) -> ControllerRecord | None:
     """Return the controller of a folder, or None if it never had one.
 
     Raises
@@ -80,7 +80,7 @@ def read_record(folder: Path) -> Controller | None:
     """
     path = CampaignFolder(folder).controller
     try:
-        return Controller(**json.loads(path.read_text(encoding="utf-8")))
+        return ControllerRecord(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:

@@ -22,10 +22,10 @@ from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import batch_system, make_controller
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import prepare_folder
-from e2edist.records.lock import locked, look_at_lock
+from e2edist.records.lock import find_holder, locked
 from e2edist.redaction import redact_word
 
-from .controller_record import Controller, birth, read_record
+from .controller_record import ControllerRecord, birth, read_controller
 from .secrets import STDIN, has_secrets, remove_access, write_access
 
 #: A controller on this machine that has not taken the folder after so long is left to itself.
@@ -57,7 +57,7 @@ def preview_controller(spec: ControllerSpec, folder: Path, argv: Sequence[str]) 
     return batch_system(spec.kind).controller_script(job)
 
 
-def detach(campaign: Campaign, argv: Sequence[str]) -> Controller:
+def detach(campaign: Campaign, argv: Sequence[str]) -> ControllerRecord:
     """Freeze the plan and start the controller that runs it.
 
     Parameters
@@ -84,13 +84,13 @@ def detach(campaign: Campaign, argv: Sequence[str]) -> Controller:
     arguments = controller_arguments(argv, str(CampaignFolder(folder).access))
     job = make_controller(spec, folder, arguments, {TOKEN: token})
     number = batch_system(spec.kind).submit_controller(job)
-    record = Controller(spec.kind, number, platform.node(), token, 0, time.time(), str(job.log))
+    record = ControllerRecord(spec.kind, number, platform.node(), token, 0, time.time(), str(job.log))
     record.write(folder)
     return record
 
 
 def _refuse_second(folder: Path) -> None:
-    old = read_record(folder)
+    old = read_controller(folder)
     if old is None or old.cancelled:
         return
     if (old.is_job and batch_system(old.kind).states([old.id])) or old.process_lives:
@@ -108,7 +108,9 @@ def _freeze(campaign: Campaign) -> None:
             campaign.plan.write(folder)
 
 
-def _spawn(folder: Path, arguments: list[str], token: str, access: Mapping[str, str] | None) -> Controller:
+def _spawn(
+    folder: Path, arguments: list[str], token: str, access: Mapping[str, str] | None
+) -> ControllerRecord:
     log = CampaignFolder(folder).controller_log
     with log.open("ab") as stream:
         # A session of its own: no terminal that closes takes it along.
@@ -121,7 +123,7 @@ def _spawn(folder: Path, arguments: list[str], token: str, access: Mapping[str, 
             env=os.environ | {TOKEN: token},
         )
     born = birth(process.pid)
-    record = Controller(PROCESS, str(process.pid), platform.node(), token, born, time.time(), str(log))
+    record = ControllerRecord(PROCESS, str(process.pid), platform.node(), token, born, time.time(), str(log))
     try:
         record.write(folder)
         if access is not None:
@@ -155,7 +157,7 @@ def _await(process: subprocess.Popen[bytes], folder: Path, log: Path) -> None:
     """Wait until the controller has taken the folder, so that what stops it at once is seen at once."""
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
-        holder = look_at_lock(folder)
+        holder = find_holder(folder)
         if holder is not None and holder.pid == process.pid:
             break
         code = process.poll()

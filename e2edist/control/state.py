@@ -13,9 +13,9 @@ from e2edist.campaign.heartbeat import BEAT_S
 from e2edist.errors import E2EError, OutputError
 from e2edist.pools import batch_system
 from e2edist.records.folder import CampaignFolder
-from e2edist.records.lock import Holder, look_at_lock
+from e2edist.records.lock import Holder, find_holder
 
-from .controller_record import Controller, read_record
+from .controller_record import ControllerRecord, read_controller
 
 #: A heartbeat that is older is worth a word.
 SILENT_S = 15 * BEAT_S
@@ -53,7 +53,7 @@ class State:
     why: str
     counts: FolderCounts
     heart: dict[str, Any] = field(default_factory=dict)
-    controller: Controller | None = None
+    controller: ControllerRecord | None = None
     holder: Holder | None = None
     quality: dict[str, Any] = field(default_factory=dict)
 
@@ -107,7 +107,7 @@ def look(folder: Path, *, ask_queue: bool = True) -> State:
         The folder holds no campaign, or what it holds can't be read.
     """
     # The driver first: one that ends while we read must not pass for one that died half-way.
-    holder, heart, record = look_at_lock(folder), _heart(folder), read_record(folder)
+    holder, heart, record = find_holder(folder), _heart(folder), read_controller(folder)
     counts = count_folder(folder)
     if counts is None:
         raise OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
@@ -123,7 +123,7 @@ def look(folder: Path, *, ask_queue: bool = True) -> State:
     return State(*found, counts, heart, record, quality=_read(CampaignFolder(folder).quality))
 
 
-def _job_is_gone(record: Controller | None, heart: dict[str, Any]) -> bool:
+def _job_is_gone(record: ControllerRecord | None, heart: dict[str, Any]) -> bool:
     """Return whether a driver that says nothing any more was a job that has left its queue."""
     if record is None or not record.is_job or time.time() - heart.get("updated", 0) < _PAUSE_S:
         return False
@@ -146,7 +146,7 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _is_latest(record: Controller, heart: dict[str, Any]) -> bool:
+def _is_latest(record: ControllerRecord, heart: dict[str, Any]) -> bool:
     """Return whether the last run was the controller's; a plain submit may have followed it."""
     return heart.get("controller") == record.token or heart.get("started", 0.0) < record.submitted
 
@@ -158,7 +158,7 @@ def _held(holder: Holder, heart: dict[str, Any]) -> tuple[str, str]:
 
 
 def _free(
-    counts: FolderCounts, heart: dict[str, Any], record: Controller | None, *, ask_queue: bool
+    counts: FolderCounts, heart: dict[str, Any], record: ControllerRecord | None, *, ask_queue: bool
 ) -> tuple[str, str]:
     """Return state and reason of a campaign that nobody works on."""
     if record is not None and not heart:
@@ -185,7 +185,7 @@ def _last_words(heart: dict[str, Any]) -> tuple[str, str]:
     return "stopped", ""
 
 
-def _waiting(record: Controller, *, ask_queue: bool) -> tuple[str, str] | None:
+def _waiting(record: ControllerRecord, *, ask_queue: bool) -> tuple[str, str] | None:
     """Return what a controller that has not begun waits for, or None if it is gone."""
     if not record.is_job:
         return ("starting", "") if record.process_lives else None

@@ -14,10 +14,10 @@ from pathlib import Path
 from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import BatchSystem, batch_system
 from e2edist.records.folder import CampaignFolder
-from e2edist.records.lock import look_at_lock
+from e2edist.records.lock import find_holder
 from e2edist.records.submitted_jobs import SubmittedJob, read_jobs
 
-from .controller_record import Controller, birth
+from .controller_record import ControllerRecord, birth
 from .secrets import remove_access
 from .state import State, look
 
@@ -74,16 +74,16 @@ def cancel(folder: Path, timeout_s: float, say: Say) -> bool:
 
 def _free_lock(folder: Path) -> None:
     """Free the lock of a controller job that is gone: else the next submit waits until it is stale."""
-    holder = look_at_lock(folder)
+    holder = find_holder(folder)
     if holder is not None and not holder.here:
         os.truncate(CampaignFolder(folder).lock, 0)
 
 
-def _in_queue(record: Controller) -> bool:
+def _in_queue(record: ControllerRecord) -> bool:
     return bool(batch_system(record.kind).states([record.id]))
 
 
-def _is_leader(record: Controller | None) -> bool:
+def _is_leader(record: ControllerRecord | None) -> bool:
     return record is not None and record.process_lives
 
 
@@ -101,7 +101,7 @@ def _until(true: Callable[[], bool], seconds: float) -> bool:
     return reached
 
 
-def _stop_job(folder: Path, record: Controller, timeout_s: float, say: Say) -> None:
+def _stop_job(folder: Path, record: ControllerRecord, timeout_s: float, say: Say) -> None:
     system = batch_system(record.kind)
     say(f"asked {record.name} to stop")
     system.stop(record.id)
@@ -115,7 +115,7 @@ def _stop_job(folder: Path, record: Controller, timeout_s: float, say: Say) -> N
         if not _until(ended, _LEAVE_S):
             raise ResourceError(record.name, "does not leave the queue", "Ask the site's support.")
     # Its last words reach this host's view of the folder a little later.
-    _until(lambda: look_at_lock(folder) is None, 4 * _POLL_S)
+    _until(lambda: find_holder(folder) is None, 4 * _POLL_S)
 
 
 def _stop_process(folder: Path, pid: int, timeout_s: float, say: Say, *, leader: bool) -> None:

@@ -32,7 +32,7 @@ class Holder:
     here: bool
 
 
-def look_at_lock(folder: Path) -> Holder | None:
+def find_holder(folder: Path) -> Holder | None:
     """Return who works on a campaign, as far as can be seen without touching the lock.
 
     A driver of this host must live and have the lock open; one of another host must have touched it lately.

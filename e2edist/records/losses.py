@@ -35,14 +35,14 @@ def skipped_events(plan: Plan) -> int:
     return round(plan.events / len(plan.files) * len(plan.skipped)) if plan.files else len(plan.skipped)
 
 
-def bad_fraction(plan: Plan, ledger: Ledger) -> float:
+def lost_fraction(plan: Plan, ledger: Ledger) -> float:
     """Return the fraction of the campaign's events that are lost, skipped files included."""
     skipped = skipped_events(plan)
     everything = plan.events + skipped
     return (ledger.events_failed + skipped) / everything if everything else 0.0
 
 
-def bad_files(plan: Plan) -> list[dict[str, Any]]:
+def skipped_rows(plan: Plan) -> list[dict[str, Any]]:
     """Return one row per skipped file."""
     skipped = skipped_events(plan)
     everything = max(1, plan.events + skipped)
@@ -53,10 +53,10 @@ def bad_files(plan: Plan) -> list[dict[str, Any]]:
     return [{"url": url} | nothing | cost | {"reason": why} | known for url, why in plan.skipped]
 
 
-def bad_rows(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
+def loss_rows(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
     """Return one row per skipped file and per range of entries that was given up."""
     everything = max(1, plan.events + skipped_events(plan))
-    rows = bad_files(plan)
+    rows = skipped_rows(plan)
     for f in ledger.failed.values():
         place = {"url": f.url, "uuid": f.uuid, "tree": f.tree, "start": f.start, "stop": f.stop}
         cost = {"events": f.events, "fraction": f.events / everything}
@@ -64,13 +64,13 @@ def bad_rows(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
     return rows
 
 
-def write_bad(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_losses(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write ``bad.parquet``; it is there, and empty, after a campaign that lost nothing."""
     table = pa.Table.from_pylist(list(rows), schema=pa.schema(_COLUMNS))
     write_table(path, table)
 
 
-def read_bad(folder: Path) -> list[dict[str, Any]]:
+def read_losses(folder: Path) -> list[dict[str, Any]]:
     """Return the rows of ``bad.parquet``; none where there is no such file.
 
     Raises

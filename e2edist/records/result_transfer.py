@@ -30,7 +30,7 @@ _unpacked = ExitStack()
 _models: dict[str, Path] = {}
 
 
-def check_reach(pools: Mapping[str, PoolSpec], urls: list[str], redirectors: tuple[str, ...]) -> None:
+def check_visible(pools: Mapping[str, PoolSpec], urls: list[str], redirectors: tuple[str, ...]) -> None:
     """Refuse inputs on a disk that the workers of a pool don't see.
 
     Raises

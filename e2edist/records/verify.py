@@ -14,7 +14,7 @@ from e2edist.records.parts import UnreadableError, read_part
 
 from .folder import CampaignFolder
 from .intervals import Range, best_cover, gaps
-from .losses import read_bad
+from .losses import read_losses
 from .plan import Plan
 from .row_order import fault, in_order
 
@@ -124,7 +124,7 @@ def verify(folder: Path, plan: Plan) -> Verification:
     unreadable = ranges_by_file(path.stem for path, _ in found.unreadable if is_chunk_id(path.stem))
     found.missing, _ = _without(found.missing, unreadable)
     given_up: dict[str, list[Range]] = {}
-    for row in read_bad(folder):
+    for row in read_losses(folder):
         if row["uuid"] is not None:
             entries = Range(row["start"], row["stop"])
             given_up.setdefault(file_key(row["uuid"], row["tree"]), []).append(entries)

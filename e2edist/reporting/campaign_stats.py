@@ -17,7 +17,7 @@ from e2edist.errors import OutputError
 from e2edist.imaging.event_batch import Array
 from e2edist.records.chunk import Chunk
 from e2edist.records.ledger import read_receipts
-from e2edist.records.losses import read_bad, skipped_events
+from e2edist.records.losses import read_losses, skipped_events
 from e2edist.records.plan import Plan, read_plan
 from e2edist.records.receipt import EVENTSETUP, Receipt, StageTimes, add_times
 
@@ -158,7 +158,7 @@ def read_stats(folder: Path) -> CampaignStats:
         worker=reader.worker,
         parts=reader.parts,
         origins=reader.origins,
-        bad=read_bad(folder),
+        bad=read_losses(folder),
         bill=make_bill(folder, total.pools),
     )
 

@@ -65,7 +65,7 @@ class Attempt:
 
 
 @dataclass(slots=True)
-class Journal:
+class AttemptLog:
     """All tries at one file; `url` opens it, and only its public part is told."""
 
     url: str = field(repr=False)

@@ -21,7 +21,7 @@ from e2edist.urls import host, identity, local_path, public, replicas
 
 from ._input_cache import Cache, Copy, ScratchError
 from ._remote_files import connect, forget, prepare
-from .read_attempts import RENEW, Attempt, InputOptions, Journal, attempts_of, is_refused
+from .read_attempts import RENEW, Attempt, AttemptLog, InputOptions, attempts_of, is_refused
 
 __all__ = [
     "RENEW",
@@ -84,7 +84,7 @@ def read_input(url: str, options: InputOptions, use: Callable[[str], T]) -> T:
         Nothing worked: it is about `url`, names all tries, and `attempts_of` gives them as data. Errors
         about what is in the file keep their type.
     """
-    journal = Journal(url)
+    journal = AttemptLog(url)
     copy_first, copy_last = _copies(url, options)
     if copy_first:
         try:
@@ -117,7 +117,7 @@ def open_input(url: str, options: InputOptions) -> Iterator[Source]:
     InputError
         Nothing answered.
     """
-    journal = Journal(url)
+    journal = AttemptLog(url)
     copy_first, copy_last = _copies(url, options)
     with ExitStack() as held:
 
@@ -159,7 +159,7 @@ def stage(url: str, options: InputOptions) -> Iterator[Path]:
     ResourceError
         The disk can't take it.
     """
-    with _staged(Journal(url), options) as copy:
+    with _staged(AttemptLog(url), options) as copy:
         yield copy.path
 
 
@@ -206,7 +206,7 @@ def _more_hopeful(last: E2EError | None, error: E2EError) -> E2EError:
     return last if last is not None and last.retryable and not error.retryable else error
 
 
-def _tries(journal: Journal, options: InputOptions, settled: Container[str] = ()) -> Iterator[str]:
+def _tries(journal: AttemptLog, options: InputOptions, settled: Container[str] = ()) -> Iterator[str]:
     """Yield every place several times unless it is `settled`, with a pause before each repetition."""
     for place in _places(journal.url, options):
         for number in range(1 if local_path(place) is not None else options.tries):
@@ -219,7 +219,7 @@ def _tries(journal: Journal, options: InputOptions, settled: Container[str] = ()
             yield place
 
 
-def _use_direct(journal: Journal, options: InputOptions, use: Callable[[str], T]) -> T:
+def _use_direct(journal: AttemptLog, options: InputOptions, use: Callable[[str], T]) -> T:
     last: E2EError | None = None
     settled: set[str] = set()
     for place in _tries(journal, options, settled):
@@ -238,7 +238,7 @@ def _use_direct(journal: Journal, options: InputOptions, use: Callable[[str], T]
     raise journal.error(last) from last.__cause__
 
 
-def _use_copy(journal: Journal, options: InputOptions, use: Callable[[str], T]) -> T:
+def _use_copy(journal: AttemptLog, options: InputOptions, use: Callable[[str], T]) -> T:
     """Use a copy; one that was there before and fails is fetched once more: the original may be newer."""
     bad: int | None = None
     while True:
@@ -253,7 +253,7 @@ def _use_copy(journal: Journal, options: InputOptions, use: Callable[[str], T]) 
 
 
 @contextmanager
-def _staged(journal: Journal, options: InputOptions, bad: int | None = None) -> Iterator[Copy]:
+def _staged(journal: AttemptLog, options: InputOptions, bad: int | None = None) -> Iterator[Copy]:
     cache, name = _cache(options), _name(journal.url)
     cache.prepare()
     fresh = False
@@ -269,7 +269,7 @@ def _staged(journal: Journal, options: InputOptions, bad: int | None = None) -> 
     raise ScratchError(str(cache.folder), "evicts copies before they can be read", "Give more cache_gib.")
 
 
-def _fetch(journal: Journal, options: InputOptions, cache: Cache, name: str) -> None:
+def _fetch(journal: AttemptLog, options: InputOptions, cache: Cache, name: str) -> None:
     last: E2EError | None = None
     settled: set[str] = set()
     for place in _tries(journal, options, settled):

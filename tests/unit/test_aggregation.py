@@ -23,7 +23,7 @@ from e2edist.input_file import FileInfo
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import prepare_folder
 from e2edist.records.lock import locked
-from e2edist.records.losses import read_bad, write_bad
+from e2edist.records.losses import read_losses, write_losses
 from e2edist.records.parts import write_part
 from e2edist.records.plan import Plan, read_plan
 
@@ -216,13 +216,13 @@ def test_what_was_given_up_is_listed_counted_and_fails_without_leave(tmp_path, c
     finish(tmp_path, plan)[0].unlink()
     chunk = plan.chunks()[0]
     row = {"url": chunk.url, "uuid": chunk.uuid, "tree": "Events", "start": 0, "stop": 10, "events": 10}
-    write_bad(CampaignFolder(tmp_path).losses, [row | {"fraction": 0.25}])
+    write_losses(CampaignFolder(tmp_path).losses, [row | {"fraction": 0.25}])
     out = tmp_path / "aggregated"
     assert main([str(tmp_path)]) == 1
     assert main([str(tmp_path), "--max-bad-fraction", "0.25"]) == 0
     found = json.loads((out / "summary.json").read_text())["events"]
     assert found == {"planned": 40, "skipped": 0, "done": 30, "lost": 10}
-    assert read_bad(out) == read_bad(tmp_path)
+    assert read_losses(out) == read_losses(tmp_path)
 
 
 @pytest.mark.parametrize("how", ["two rows of one key", "not its own"])
@@ -346,7 +346,9 @@ def test_a_file_that_one_campaign_skipped_and_another_has_is_not_lost(tmp_path):
     assert main([*line, "--max-bad-fraction", "0.4"]) == 0
     total = json.loads((tmp_path / "all" / "summary.json").read_text())
     assert total["events"] == {"planned": 80, "skipped": 40, "done": 80, "lost": 40}
-    ((url, events, fraction),) = [(r["url"], r["events"], r["fraction"]) for r in read_bad(tmp_path / "all")]
+    ((url, events, fraction),) = [
+        (r["url"], r["events"], r["fraction"]) for r in read_losses(tmp_path / "all")
+    ]
     assert (url, events, fraction) == ("/data/c.root", 40, pytest.approx(1 / 3))
 
 
@@ -390,7 +392,7 @@ def test_a_friend_has_the_entries_of_its_input_in_order(tmp_path, monkeypatch, o
     finish(tmp_path, plan)[1].unlink()
     chunk = plan.chunks()[1]
     row = {"url": chunk.url, "uuid": chunk.uuid, "tree": tree, "start": 10, "stop": 20, "events": 10}
-    write_bad(CampaignFolder(tmp_path).losses, [row])
+    write_losses(CampaignFolder(tmp_path).losses, [row])
     assert main([str(tmp_path), option, "--max-bad-fraction", "1"]) == 0
     (path,) = (tmp_path / "aggregated" / "friends").glob("a-*.friend.root")
     with uproot.open(path) as file:
@@ -418,7 +420,7 @@ def test_a_file_of_which_nothing_is_left_has_a_friend_all_the_same(tmp_path):
         "stop": ENTRIES,
         "events": ENTRIES,
     }
-    write_bad(CampaignFolder(tmp_path).losses, [row])
+    write_losses(CampaignFolder(tmp_path).losses, [row])
     assert main([str(tmp_path), "--friend", "--max-bad-fraction", "1"]) == 0
     (path,) = (tmp_path / "aggregated" / "friends").glob("a-*")
     with uproot.open(path) as file:

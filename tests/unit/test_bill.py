@@ -6,7 +6,7 @@ import pytest
 
 from e2edist.accounting import usage
 from e2edist.accounting.bill import bill_facts, make_bill
-from e2edist.accounting.usage import Journal, facts_of, read_usage
+from e2edist.accounting.usage import UsageLog, pool_facts, read_usage
 from e2edist.config.site import PoolSpec, load_site
 
 FACTS = {
@@ -83,7 +83,7 @@ def test_without_a_journal_there_is_no_bill(tmp_path):
 def test_a_journal_has_a_line_for_each_change_and_one_now_and_then(tmp_path, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(usage.time, "time", lambda: now[0])
-    journal = Journal(tmp_path, {"gpu": FACTS})
+    journal = UsageLog(tmp_path, {"gpu": FACTS})
     for seconds, running in ((0, 1), (2, 1), (4, 2), (6, 2), (20, 2)):
         now[0] = 1000.0 + seconds
         journal.note({"gpu": {"queued": 0, "running": running, "joined": 1}}, {"gpu": 1.5})
@@ -94,10 +94,10 @@ def test_a_journal_has_a_line_for_each_change_and_one_now_and_then(tmp_path, mon
 
 def test_a_shared_node_is_a_part_of_one_and_local_workers_are_one_together():
     pools = load_site("perlmutter").pools
-    assert facts_of(pools["gpu"], jobs=True)["nodes"] == 1.0
-    shared = facts_of(pools["gpu_shared"], jobs=True)
+    assert pool_facts(pools["gpu"], jobs=True)["nodes"] == 1.0
+    shared = pool_facts(pools["gpu_shared"], jobs=True)
     assert (shared["nodes"], shared["gpus"], shared["workers"]) == (0.25, 1, 1)
-    local = facts_of(PoolSpec(workers=4, threads=2), jobs=False)
+    local = pool_facts(PoolSpec(workers=4, threads=2), jobs=False)
     assert (local["nodes"], local["workers"], local["threads"]) == (0.25, 1, 2)
 
 

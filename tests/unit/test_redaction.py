@@ -11,7 +11,7 @@ from e2edist.campaign.logfile import log_to
 from e2edist.errors import E2EError, InputError, guarded
 from e2edist.records.chunk import Chunk
 from e2edist.records.failure import Failure
-from e2edist.storage.read_attempts import Journal
+from e2edist.storage.read_attempts import AttemptLog
 from e2edist.urls import canonical, identity, public, redact
 
 TOKEN = "SECRETabc.def-ghi"
@@ -49,7 +49,7 @@ def test_an_address_is_shown_without_its_secrets(form):
 @pytest.mark.parametrize("form", FORMS)
 def test_errors_and_what_was_tried_tell_no_secrets(form):
     url = form.format(TOKEN)
-    journal = Journal(url)
+    journal = AttemptLog(url)
     with pytest.raises(InputError), journal.attempt(url, "open"), guarded(url, "fails", "See."):
         raise OSError(f"server says: {url} and also {TOKEN}")
     told = journal.error(InputError(url, f"fails with {url}"))

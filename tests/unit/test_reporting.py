@@ -10,7 +10,7 @@ from receipts import make_receipt
 
 from e2edist.input_file import FileInfo
 from e2edist.records.folder import CampaignFolder
-from e2edist.records.losses import write_bad
+from e2edist.records.losses import write_losses
 from e2edist.records.parts import write_part
 from e2edist.records.plan import Plan
 from e2edist.report import main
@@ -59,7 +59,7 @@ def folder(tmp_path):
         put(tmp_path, plan, chunk, started, pid=pid)
     lost = plan.chunks()[4]
     row = {"url": "a.root", "uuid": UUID, "tree": "Events", "start": lost.start, "stop": lost.stop}
-    write_bad(
+    write_losses(
         CampaignFolder(tmp_path).losses,
         [row | {"events": 10, "fraction": 0.2, "reason": "no luck", "attempts": 3}],
     )

@@ -17,7 +17,7 @@ from e2edist.engines import EngineOptions, open_engine
 from e2edist.errors import OutputError, SpecError
 from e2edist.records.ledger import Ledger
 from e2edist.records.parts import footer_crc, read_receipt, write_part
-from e2edist.records.result_transfer import check_reach, deliver, import_part
+from e2edist.records.result_transfer import check_visible, deliver, import_part
 from e2edist.worker.run_chunk import TaskContext, context_of, prepare
 
 FAR = PoolSpec.model_validate({"kind": "htcondor", "job": {"shared_disk": False}})
@@ -81,14 +81,14 @@ def test_files_with_weights_come_along_and_the_model_opens_there(tmp_path):
     "url", ["root://host//store/a.root", "https://host/a", "/cvmfs/x/a.root", "/store/a"]
 )
 def test_inputs_that_every_node_sees_are_taken(url):
-    check_reach({"cpu": FAR}, [url], ("root://host/",))
+    check_visible({"cpu": FAR}, [url], ("root://host/",))
 
 
 @pytest.mark.parametrize("url", ["/data/a.root", "a.root", "file:///data/a.root", "/store/a.root"])
 def test_inputs_on_our_own_disk_are_refused_where_workers_do_not_see_it(url):
     with pytest.raises(SpecError, match=r"pool far: its workers don't see this host's disk"):
-        check_reach({"near": PoolSpec(), "far": FAR}, [url], ())
-    check_reach({"near": PoolSpec()}, [url], ())
+        check_visible({"near": PoolSpec(), "far": FAR}, [url], ())
+    check_visible({"near": PoolSpec()}, [url], ())
 
 
 def test_slurm_carries_no_certificates_to_nodes():

@@ -15,11 +15,11 @@ from e2edist.accounting.progress import Progress
 from e2edist.accounting.telemetry import Telemetry
 from e2edist.campaign.heartbeat import Heartbeat, beating
 from e2edist.config.site import PoolSpec
-from e2edist.control.controller_record import Controller, birth, read_record
+from e2edist.control.controller_record import ControllerRecord, birth, read_controller
 from e2edist.control.state import look
 from e2edist.errors import OutputError
 from e2edist.records.chunk import chunk_id
-from e2edist.records.lock import locked, look_at_lock
+from e2edist.records.lock import find_holder, locked
 from e2edist.status import exit_code, main
 
 TREE = "Events"
@@ -131,22 +131,22 @@ def test_a_folder_without_a_plan_or_with_a_torn_one_is_refused(tmp_path, capsys)
 
 
 def test_the_lock_is_seen_while_it_is_held_and_only_then(folder):
-    assert look_at_lock(folder) is None
+    assert find_holder(folder) is None
     with locked(folder):
-        holder = look_at_lock(folder)
+        holder = find_holder(folder)
         assert (holder.pid, holder.host, holder.here) == (os.getpid(), platform.node(), True)
         assert look(folder).state == "starting"
         write_heart(folder, pid=os.getpid())
         assert look(folder).state == "running"
         write_heart(folder, pid=os.getpid(), state="done")
         assert look(folder).state == "finishing"
-    assert look_at_lock(folder) is None
+    assert find_holder(folder) is None
 
 
 def test_the_lock_of_a_dead_process_or_of_one_that_took_its_number_is_free(folder):
     for pid in (DEAD, os.getpid()):  # ours lives, and has not got this lock open
         (folder / ".lock").write_text(json.dumps({"host": platform.node(), "pid": pid}))
-        assert look_at_lock(folder) is None
+        assert find_holder(folder) is None
 
 
 def test_the_lock_of_another_host_holds_while_it_is_fresh(folder):
@@ -191,14 +191,14 @@ def test_state_and_exit_code_of_a_campaign_that_nobody_works_on(folder, heart, l
 def _controller(folder, **changes):
     given = {"kind": "process", "id": str(DEAD), "host": platform.node(), "token": "t", "born": 1}
     given |= {"submitted": time.time(), "log": str(folder / "controller.log")} | changes
-    record = Controller(**given)
+    record = ControllerRecord(**given)
     record.write(folder)
     return record
 
 
 def test_a_controller_that_ended_before_it_began_is_told_with_its_log(folder):
     record = _controller(folder)
-    assert read_record(folder) == record
+    assert read_controller(folder) == record
     (folder / "controller.log").write_text("ModuleNotFoundError: no e2edist\n")
     found = look(folder)
     assert found.state == "failed"

@@ -10,7 +10,7 @@ from receipts import make_receipt
 from e2edist.aggregate import main
 from e2edist.input_file import FileInfo
 from e2edist.records.folder import CampaignFolder
-from e2edist.records.losses import write_bad
+from e2edist.records.losses import write_losses
 from e2edist.records.parts import write_part
 from e2edist.records.plan import Plan
 from e2edist.records.verify import verify
@@ -69,7 +69,7 @@ def test_entries_that_were_given_up_are_counted_and_not_missing(tmp_path, plan, 
     put(tmp_path, plan, plan.chunks()[1].part(10, 14))
     put(tmp_path, plan, plan.chunks()[1].part(15, 20))
     row = {"url": "a.root", "uuid": UUID, "tree": "Events", "start": 14, "stop": 15, "events": 1}
-    write_bad(
+    write_losses(
         CampaignFolder(tmp_path).losses,
         [row | {"fraction": 1 / 30, "reason": "x", "attempts": 3, "tried": []}],
     )
