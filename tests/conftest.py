@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 #: Fixtures that are one big thing for many tests: in parallel runs all of these tests go to one process.
-SHARED = ("image", "slurm", "htcondor")
+SHARED = ("image", "slurm", "htcondor", "sge")
 
 
 def _required(name: str) -> bool:

@@ -11,7 +11,7 @@ from e2edist.config.site import SiteSpec
 from e2edist.errors import E2EError
 from e2edist.pools import BatchSystem, batch_system, is_batch, make_controller, preview
 
-from . import Finding, run_command
+from . import CommandResult, Finding, run_command
 
 
 def check_batch(site: SiteSpec, folder: Path) -> Iterator[Finding]:
@@ -54,11 +54,16 @@ def _controller(site: SiteSpec, folder: Path) -> Finding:
     if result.code == 0:
         return Finding("ok", topic, system.accepted(result.last))
     todo = "Set queue, account and directives in [controller]."
-    return Finding("fail", topic, f"refused: {result.last}", todo)
+    return Finding("fail", topic, f"refused: {_reason(system, result)}", todo)
 
 
 def _unjudged(topic: str, system: BatchSystem) -> Finding:
     return Finding("ok", topic, f"{system.title} does not judge a job before it is submitted")
+
+
+def _reason(system: BatchSystem, result: CommandResult) -> str:
+    lines = result.out.strip().splitlines()
+    return system.refused(lines) if lines else result.last
 
 
 def _job(name: str, site: SiteSpec, folder: Path) -> Finding:
@@ -77,4 +82,4 @@ def _job(name: str, site: SiteSpec, folder: Path) -> Finding:
         return Finding("ok", topic, f"{told}; {system.accepted(result.last)}")
     unnamed = not account and "account" in result.out.lower()
     todo = f"Set {'account' if unnamed else 'queue, account and directives'} in [pools.{name}.job]."
-    return Finding("fail", topic, f"{told}; refused: {result.last}", todo)
+    return Finding("fail", topic, f"{told}; refused: {_reason(system, result)}", todo)

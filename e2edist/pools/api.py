@@ -9,7 +9,7 @@ A kind is a module of this folder or of another package, found by its name. It h
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, ClassVar, Literal, Protocol
@@ -187,6 +187,10 @@ class BatchSystem(ABC):
     def accepted(self, last_line: str) -> str:  # noqa: ARG002
         """Return what to tell people of a job that `dry_run` found good, from the last line it printed."""
         return "it would be taken"
+
+    def refused(self, lines: Sequence[str]) -> str:
+        """Return what to tell people of a job that `dry_run` refused, from the lines it printed."""
+        return lines[-1]
 
     def submit(self, job: PoolJob, name: str) -> str:
         """Submit the job of the worker `name`; return the job's number."""

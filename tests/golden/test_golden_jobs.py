@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from e2edist.config.site import load_site, site_folder
-from e2edist.pools import preview
+from e2edist.pools import is_batch, preview
 
 FOLDER = Path(__file__).with_name("jobs")
 #: In place of the campaign's folder.
@@ -27,7 +27,7 @@ def pools(kind=None):
     """Return (site, pool, spec) of all pools that are batch jobs."""
     sites = [load_site(path.stem) for path in sorted(site_folder().glob("*.toml"))]
     found = [(site.name, name, spec) for site in sites for name, spec in site.pools.items()]
-    return [(s, n, p) for s, n, p in found if p.kind in ({kind} if kind else {"slurm", "htcondor"})]
+    return [(s, n, p) for s, n, p in found if (p.kind == kind if kind else is_batch(p.kind))]
 
 
 def names(kind=None):
@@ -56,7 +56,7 @@ def test_no_job_is_written_down_that_nobody_submits():
     assert {path.name for path in FOLDER.iterdir()} == {f"{s}.{n}.txt" for s, n, _ in pools()}
 
 
-@pytest.mark.parametrize(("site", "name", "spec"), names("slurm"))
+@pytest.mark.parametrize(("site", "name", "spec"), [*names("slurm"), *names("sge")])
 def test_job_scripts_are_shell(site, name, spec):
     said = subprocess.run(["bash", "-n"], input=text(name, spec), capture_output=True, text=True, check=True)
     assert said.stderr == ""

@@ -85,7 +85,7 @@ def test_names_of_outputs_mean_nothing_to_batch_systems():
     assert 'JobBatchName = "e2edist-controller-50_j___x___y_"' in lines
 
 
-@pytest.mark.parametrize("kind", ["slurm", "htcondor"])
+@pytest.mark.parametrize("kind", ["slurm", "htcondor", "sge"])
 def test_an_output_with_a_line_break_is_refused_where_scripts_would_hold_it(kind):
     spec = parse(ControllerSpec, {"kind": kind}, "test")
     with pytest.raises(SpecError, match="line break"):

@@ -511,7 +511,7 @@ def test_commands_that_fail_say_what_they_said(monkeypatch):
         call("squeue")
 
 
-@pytest.mark.parametrize("kind", ["slurm", "htcondor"])
+@pytest.mark.parametrize("kind", ["slurm", "htcondor", "sge"])
 def test_batch_systems_leave_ctrl_c_to_the_driver(kind):
     """In a process of its own, as importing dask-jobqueue takes both signals once."""
     line = (
