@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from e2edist.cli.arguments import add_folder, make_parser, to_path
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
-from e2edist.errors import CampaignError, OutputError, SpecError
+from e2edist.errors import CampaignError, ConfigError, OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,15 +89,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace, console: Console) -> int:
     if args.discard and not args.verify:
-        raise SpecError("--discard", "goes with --verify", "Add --verify.")
+        raise ConfigError("--discard", "goes with --verify", "Add --verify.")
     if not args.file_mib > 0:
-        raise SpecError("--file-mib", f"{args.file_mib:g} is no size", "Name MiB, as 256.")
+        raise ConfigError("--file-mib", f"{args.file_mib:g} is no size", "Name MiB, as 256.")
     if args.verify:
         for folder in args.folders:
             _verify(folder, console, args.max_bad_fraction, discard=args.discard)
         return 0
     if len(args.folders) > 1 and args.output is None:
-        raise SpecError("--output", "is missing", "Name the folder for what several campaigns come to.")
+        raise ConfigError("--output", "is missing", "Name the folder for what several campaigns come to.")
     return _write(args, console)
 
 

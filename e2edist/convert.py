@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from e2edist.cli.arguments import add_shared, make_parser, to_path
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
-from e2edist.errors import SpecError
+from e2edist.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +68,7 @@ def _convert(args: argparse.Namespace, console: Console) -> int:
     kind, output = kind_of(args.source), args.output
     if args.reference is not None and kind != "frozen":
         what = f"is for frozen graphs: {args.source} is held to the scores of its own framework"
-        raise SpecError("--reference", what, "Leave it out; validate takes it afterwards.")
+        raise ConfigError("--reference", what, "Leave it out; validate takes it afterwards.")
     golden = _golden(args)
     truth: Reference | Path | None = args.reference
     if kind != "frozen":
@@ -94,11 +94,11 @@ def _convert(args: argparse.Namespace, console: Console) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     if args.output.suffix != _ENDING:
-        raise SpecError("--output", f"{args.output} does not end with {_ENDING}", "Name an ONNX file.")
+        raise ConfigError("--output", f"{args.output} does not end with {_ENDING}", "Name an ONNX file.")
     if args.output.is_dir():
-        raise SpecError("--output", f"{args.output} is a folder", "Name a file in it.")
+        raise ConfigError("--output", f"{args.output} is a folder", "Name a file in it.")
     if args.objects < 2:
-        raise SpecError("--objects", f"{args.objects} can't be compared", "Take 2 or more.")
+        raise ConfigError("--objects", f"{args.objects} can't be compared", "Take 2 or more.")
 
 
 def _golden(args: argparse.Namespace) -> ReferenceObjects:

@@ -6,7 +6,7 @@
     │   ├── EntriesError          a range of entries can't be read; the rest of the file may be fine
     │   ├── UnsplitError          an EDM product that was written unsplit
     │   └── ChangedFileError      the file is no longer the one that was planned
-    ├── SpecError                 a TOML file or command line that people wrote
+    ├── ConfigError               a TOML file or command line that people wrote
     │   └── UnknownNameError      no tagger, site, format ... of that name
     ├── ModelError                an ONNX model that does not load or does not fit its tagger
     │   └── DeviceError           the GPU provider that was asked for is not to be had here
@@ -92,11 +92,11 @@ class ChangedFileError(InputError):
     """The file differs from the one that was planned (uuid, size or entries)."""
 
 
-class SpecError(E2EError):
+class ConfigError(E2EError):
     """A TOML file or a command line has faults; all of them are named."""
 
 
-class UnknownNameError(SpecError):
+class UnknownNameError(ConfigError):
     """There is no tagger, site, format, engine or pool of that name."""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from e2edist.cli.arguments import add_folder, make_parser, to_path
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
-from e2edist.errors import ResourceError, SpecError
+from e2edist.errors import ConfigError, ResourceError
 from e2edist.records.folder import CampaignFolder
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def _report(args: argparse.Namespace, console: Console) -> int:
 
 def _write(args: argparse.Namespace) -> Path:
     if len(args.folders) > 1 and args.output is None:
-        raise SpecError("--output", "is missing", "Name the folder for a report on several campaigns.")
+        raise ConfigError("--output", "is missing", "Name the folder for a report on several campaigns.")
     if len(args.folders) > 1 and args.export_cmssw:
-        raise SpecError("--export-cmssw", "is for one campaign", "Name one folder.")
+        raise ConfigError("--export-cmssw", "is for one campaign", "Name one folder.")
     try:
         from e2edist.reporting.figures import all_figures
         from e2edist.reporting.page import save_figures, write_page

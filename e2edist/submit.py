@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from e2edist.cli.console import known_error, print_error, run_verb
 from e2edist.cli.signals import INTERRUPTED, Signals, catch_signals, run_process
 from e2edist.cli.submit_options import parser
-from e2edist.errors import SpecError
+from e2edist.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -179,7 +179,7 @@ def _workers(text: str | None, pools: list[str]) -> dict[str, int]:
         pairs = [item.split("=") for item in text.split(",")]
         return {name: int(number) for name, number in pairs}
     except ValueError as error:
-        raise SpecError("--workers", f"{text!r} is not understood", "Write 4, or gpu=4,cpu=8.") from error
+        raise ConfigError("--workers", f"{text!r} is not understood", "Write 4, or gpu=4,cpu=8.") from error
 
 
 def _campaign(args: argparse.Namespace, console: Console) -> CampaignSpec:
@@ -191,7 +191,7 @@ def _campaign(args: argparse.Namespace, console: Console) -> CampaignSpec:
         if args.inputs is None:
             given |= _demo(given["tagger"], args.output, console, write=not args.dry_run)
         elif args.output is None:
-            raise SpecError("--output", "is missing", "Name the folder for the results.")
+            raise ConfigError("--output", "is missing", "Name the folder for the results.")
     return load_campaign(args.workflow, given)
 
 
@@ -201,12 +201,12 @@ def _demo(tagger: str, output: str | None, console: Console, *, write: bool) -> 
 
     if tagger not in DEMO_EVENTS:
         todo = f"Name ROOT files with --input; demo events exist for {', '.join(DEMO_EVENTS)}."
-        raise SpecError("--input", f"is missing for tagger {tagger}", todo)
+        raise ConfigError("--input", f"is missing for tagger {tagger}", todo)
     folder = Path(DEMO_FOLDER) / f"{tagger}-events"
     if not folder.is_dir():
         if not write:
             todo = "Run once without it, or name --input."
-            raise SpecError("--dry-run", "there are no demo events yet", todo)
+            raise ConfigError("--dry-run", "there are no demo events yet", todo)
         console.print(f"making {DEMO_EVENTS[tagger]} demo events in {folder}")
     files = ensure_events(folder, tagger, DEMO_EVENTS[tagger], seed=2)
     return {"inputs": [str(file) for file in files], "output": output or str(Path(DEMO_FOLDER) / tagger)}

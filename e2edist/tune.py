@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from e2edist.cli.arguments import add_shared, make_parser
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
-from e2edist.errors import CampaignError, SpecError
+from e2edist.errors import CampaignError, ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,9 +63,9 @@ def _tune(args: argparse.Namespace, console: Console) -> int:
     from e2edist.tuning.search import best_of, crossover
 
     if not 0 < args.budget_s < inf:
-        raise SpecError("--budget-s", f"{args.budget_s} is no time to measure in", "Give seconds, as 120.")
+        raise ConfigError("--budget-s", f"{args.budget_s} is no time to measure in", "Give seconds, as 120.")
     if args.events < 0:
-        raise SpecError(
+        raise ConfigError(
             "--events", f"{args.events} is no number of events", "Give 1 or more, or 0: by tagger."
         )
     site, tagger = load_site(args.site), load_tagger(args.tagger, args.model)
@@ -99,7 +99,7 @@ def _chosen(site: SiteSpec, names: list[str] | None) -> list[str]:
     for name in chosen:
         if not site.pools[name].job.shared_disk:
             what = "its workers see neither model nor events of this host (job.shared_disk = false)"
-            raise SpecError(f"pool {name}", what, "Set threads, batch and images in the site file.")
+            raise ConfigError(f"pool {name}", what, "Set threads, batch and images in the site file.")
     return chosen
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from .errors import InputError, SpecError
+from .errors import ConfigError, InputError
 from .redaction import HTTP, XROOTD, public, redact, scheme
 
 __all__ = [
@@ -83,7 +83,7 @@ def named_path(text: str, where: str) -> Path:
 
     Raises
     ------
-    SpecError
+    ConfigError
         It is an address of another kind, or no name that text can hold.
     """
     try:
@@ -92,14 +92,16 @@ def named_path(text: str, where: str) -> Path:
         path = local_path(text)
     except UnicodeError as error:
         shown = text.encode(errors="backslashreplace").decode()
-        raise SpecError(where, f"{shown} is no name in UTF-8", "Choose another name.") from error
+        raise ConfigError(where, f"{shown} is no name in UTF-8", "Choose another name.") from error
     except InputError as error:
-        raise SpecError(where, f"{text} {error.what}", "Write file:///folder, or the path alone.") from error
+        raise ConfigError(
+            where, f"{text} {error.what}", "Write file:///folder, or the path alone."
+        ) from error
     if path is None:
         what = f"{public(text)} is an address of a network, and has to be on a disk of this machine"
-        raise SpecError(where, what, "Name a path.")
+        raise ConfigError(where, what, "Name a path.")
     if "\0" in text:
-        raise SpecError(where, "holds a zero byte, which no name of a file can", "Choose another name.")
+        raise ConfigError(where, "holds a zero byte, which no name of a file can", "Choose another name.")
     return absolute(path)
 
 

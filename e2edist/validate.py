@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from e2edist.cli.arguments import add_shared, make_parser, to_path
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
-from e2edist.errors import ModelError, SpecError
+from e2edist.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,25 +87,27 @@ def _validate(args: argparse.Namespace, console: Console) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     if args.model is None and args.tagger is None:
-        raise SpecError("", "nothing to validate", "Name an ONNX file, or --tagger.")
+        raise ConfigError("", "nothing to validate", "Name an ONNX file, or --tagger.")
     if args.objects < 2:
-        raise SpecError("--objects", f"{args.objects} can't be compared", "Take 2 or more.")
+        raise ConfigError("--objects", f"{args.objects} can't be compared", "Take 2 or more.")
     if args.batch < 0:
-        raise SpecError("--batch", f"{args.batch} is no number of images", "Take 1 or more, 0: the tagger's.")
+        raise ConfigError(
+            "--batch", f"{args.batch} is no number of images", "Take 1 or more, 0: the tagger's."
+        )
     given = [name for name in ("reference", "source", "exact") if getattr(args, name)]
     if len(given) > 1:
-        raise SpecError(" ".join(f"--{name}" for name in given), "are several references", "Leave one.")
+        raise ConfigError(" ".join(f"--{name}" for name in given), "are several references", "Leave one.")
     if args.save_reference is not None and not {"source", "exact"} & set(given):
-        raise SpecError("--save-reference", "has nothing to save", "Name --source, or --exact.")
+        raise ConfigError("--save-reference", "has nothing to save", "Name --source, or --exact.")
     if args.checkpoint is not None and args.source is None:
-        raise SpecError("--checkpoint", "belongs to a model", "Name it with --source module:name.")
+        raise ConfigError("--checkpoint", "belongs to a model", "Name it with --source module:name.")
 
 
 def _check_batch(batch: int, tagger: TaggerSpec) -> None:
     size = 4 * len(tagger.channels) * tagger.crop.size**2
     if batch * size > _LARGEST:
         what = f"{batch} images in a call are {batch * size / 2**30:,.0f} GiB"
-        raise SpecError("--batch", what, f"Take at most {_LARGEST // size}.")
+        raise ConfigError("--batch", what, f"Take at most {_LARGEST // size}.")
 
 
 def _subject(args: argparse.Namespace) -> tuple[TaggerSpec, bool]:
@@ -154,7 +156,7 @@ def _golden(args: argparse.Namespace, tagger: TaggerSpec, *, alone: bool) -> Ref
 
     if alone:
         if args.inputs is not None:
-            raise SpecError("--input", "needs a tagger to make images with", "Name it with --tagger.")
+            raise ConfigError("--input", "needs a tagger to make images with", "Name it with --tagger.")
         # Foreign networks may be large: some images are enough for what can be said without a tagger.
         return random_images(image_shape(tagger), min(args.objects, 16))
     if args.inputs is None:

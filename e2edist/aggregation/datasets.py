@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from e2edist.errors import SpecError
+from e2edist.errors import ConfigError
 
 from .merge import FinishedCampaign
 
@@ -46,7 +46,7 @@ def sort_files(campaigns: Sequence[FinishedCampaign], words: Sequence[str], file
 
     Raises
     ------
-    SpecError
+    ConfigError
         A word is not understood; a file belongs to none or to several; a dataset has no file.
     """
     files = [(file.url, file.uuid) for one in campaigns for file in one.plan.files]
@@ -61,16 +61,16 @@ def sort_files(campaigns: Sequence[FinishedCampaign], words: Sequence[str], file
         names = [name for name, some in patterns.items() if any(fnmatchcase(url, one) for one in some)]
         if len(names) != 1:
             what = f"{url} belongs to {' and '.join(names) or 'none'}"
-            raise SpecError("--dataset", what, "Each input file must belong to one: mend the patterns.")
+            raise ConfigError("--dataset", what, "Each input file must belong to one: mend the patterns.")
         found[names[0]].add(uuid)
     empty = [name for name, uuids in found.items() if not uuids]
     if empty:
-        raise SpecError("--dataset", f"no input file belongs to {', '.join(empty)}", "Mend its pattern.")
+        raise ConfigError("--dataset", f"no input file belongs to {', '.join(empty)}", "Mend its pattern.")
     return [Dataset(name, frozenset(uuids), file_mib) for name, uuids in sorted(found.items())]
 
 
 def _understood(word: str) -> tuple[str, str]:
     name, mark, pattern = word.partition("=")
     if not (mark and pattern and re.fullmatch(r"[A-Za-z0-9_.+-]+", name)):
-        raise SpecError("--dataset", f"{word!r} is not understood", "Write NAME=PATTERN, as top='*/TTTo*'.")
+        raise ConfigError("--dataset", f"{word!r} is not understood", "Write NAME=PATTERN, as top='*/TTTo*'.")
     return name, pattern

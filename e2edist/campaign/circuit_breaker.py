@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from e2edist.errors import ProgrammingError, SpecError
+from e2edist.errors import ConfigError, ProgrammingError
 from e2edist.plugins import place_of
 
 #: So many different ranges that fail, or so many failures, are no coincidence.
@@ -23,7 +23,7 @@ _PAUSE_S, _LONGEST_S = 0.5, 8.0
 def is_systemic(error: BaseException | None) -> bool:
     """Return whether a failure says nothing about entries: a bug, or a plug-in that lacks something."""
     lacks = isinstance(error, OSError) and bool(place_of(error))
-    return lacks or isinstance(error, ProgrammingError | SpecError)
+    return lacks or isinstance(error, ProgrammingError | ConfigError)
 
 
 @dataclass(slots=True)

@@ -13,13 +13,13 @@ from enum import Enum
 
 from e2edist.errors import (
     CampaignError,
+    ConfigError,
     E2EError,
     EntriesError,
     InputError,
     ModelError,
     OutputError,
     ResourceError,
-    SpecError,
 )
 from e2edist.plugins import place_of
 from e2edist.pools import TaskOutcome
@@ -146,7 +146,7 @@ class RetryPolicy:
             return Decision(Action.AT_ONCE, reason)
         if untried:
             return Decision(Action.AGAIN, reason, _PAUSE_S)
-        if not isinstance(error, SpecError) and self._may_split(chunk, case):
+        if not isinstance(error, ConfigError) and self._may_split(chunk, case):
             return Decision(Action.SPLIT, reason)
         return Decision(Action.AGAIN if case.attempts < case.tries else Action.FAIL, reason)
 
@@ -200,7 +200,7 @@ class RetryPolicy:
         tries, growth = (OUTAGE_ATTEMPTS, 3) if outage and case.tries == ATTEMPTS else (case.tries, 2)
         if case.attempts < tries and not (smaller and self._may_split(chunk, case)):
             return Decision(Action.AGAIN, reason, _PAUSE_S * growth ** (case.attempts - 1))
-        may_split = not isinstance(error, SpecError) and not whole_file and self._may_split(chunk, case)
+        may_split = not isinstance(error, ConfigError) and not whole_file and self._may_split(chunk, case)
         if isinstance(error, OutputError) or self._is_systemic(chunk, error, may_split=may_split):
             return Decision(Action.STOP, reason)
         pieces = Action.CUT if certain else Action.SPLIT

@@ -9,7 +9,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.errors import MORE_THREADS, NO_THREAD, E2EError, ProgrammingError, ResourceError, SpecError
+from e2edist.errors import MORE_THREADS, NO_THREAD, ConfigError, E2EError, ProgrammingError, ResourceError
 from e2edist.redaction import redact
 
 if TYPE_CHECKING:
@@ -109,4 +109,4 @@ def _check_folder() -> None:
         Path.cwd()
     except OSError as error:
         what = f"can't be used ({error.strerror or os.strerror(error.errno or 0)})"
-        raise SpecError("the current folder", what, "Go to another one (cd).") from error
+        raise ConfigError("the current folder", what, "Go to another one (cd).") from error

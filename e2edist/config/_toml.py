@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from e2edist.errors import SpecError, nearest
+from e2edist.errors import ConfigError, nearest
 
 from .text_files import read_text
 
@@ -27,14 +27,14 @@ def read_toml(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    SpecError
+    ConfigError
         No such file, not readable, not TOML (with line and column).
     """
     text = read_text(path)
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SpecError(str(path), f"is not TOML: {error}") from error
+        raise ConfigError(str(path), f"is not TOML: {error}") from error
 
 
 def parse(model: type[S], content: dict[str, Any], where: str) -> S:
@@ -42,7 +42,7 @@ def parse(model: type[S], content: dict[str, Any], where: str) -> S:
 
     Raises
     ------
-    SpecError
+    ConfigError
         All faults at once, each with its key and what would be right.
     """
     try:
@@ -53,7 +53,7 @@ def parse(model: type[S], content: dict[str, Any], where: str) -> S:
         places = {item["loc"][:n] for item in items for n in range(len(item["loc"]))}
         # A list whose entries are all at fault counts as empty too: the entries say it all.
         faults = [_fault(model, i) for i in items if i["type"] != "too_short" or i["loc"] not in places]
-        raise SpecError(where, "; ".join(faults)) from error
+        raise ConfigError(where, "; ".join(faults)) from error
 
 
 def _tuples(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from e2edist.errors import InputError, SpecError
+from e2edist.errors import ConfigError, InputError
 from e2edist.process import expand_home
 from e2edist.urls import absolute, given_path, identity, local_path, named_path, public, scheme
 
@@ -75,7 +75,7 @@ def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:
 
     Raises
     ------
-    SpecError
+    ConfigError
         The file or the result has faults.
     """
     content: dict[str, Any] = {}
@@ -114,7 +114,7 @@ def expand_inputs(patterns: tuple[str, ...]) -> list[str]:
     ------
     InputError
         A pattern matches nothing.
-    SpecError
+    ConfigError
         A file occurs twice, however it is spelled.
     """
     found = [url for pattern in patterns for url in _expand(pattern)]
@@ -123,7 +123,7 @@ def expand_inputs(patterns: tuple[str, ...]) -> list[str]:
         spellings.setdefault(identity(url), []).append(public(url))
     twice = [" and ".join(dict.fromkeys(some)) for some in spellings.values() if len(some) > 1]
     if twice:
-        raise SpecError("inputs", f"named more than once: {', '.join(twice[:5])}", "Name each file once.")
+        raise ConfigError("inputs", f"named more than once: {', '.join(twice[:5])}", "Name each file once.")
     return found
 
 
@@ -135,7 +135,7 @@ def take_group(urls: list[str], group: str) -> list[str]:
 
     Raises
     ------
-    SpecError
+    ConfigError
         There is no such group, or it is empty.
     """
     if not group:
@@ -144,7 +144,7 @@ def take_group(urls: list[str], group: str) -> list[str]:
     found = sorted(urls, key=public)[number - 1 :: groups] if number <= groups else []
     if not found:
         todo = f"Groups are numbered from 1/{groups} to {groups}/{groups}, of at most {len(urls)} files."
-        raise SpecError("group", f"{group} of {len(urls)} files is empty", todo)
+        raise ConfigError("group", f"{group} of {len(urls)} files is empty", todo)
     return found
 
 
@@ -202,6 +202,6 @@ def _lines(path: Path) -> list[str]:
     """Return the lines of a list without comments and blanks at their ends."""
     try:
         text = read_text(path)
-    except SpecError as error:
+    except ConfigError as error:
         raise InputError(error.where, f"{error.what} (a list of files)", error.todo) from error
     return [re.sub(r"(^|\s)#.*", "", line).strip() for line in text.split("\n")]

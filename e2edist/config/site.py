@@ -140,7 +140,7 @@ def load_site(name: str) -> SiteSpec:
 
     Raises
     ------
-    SpecError, UnknownNameError
+    ConfigError, UnknownNameError
         The file has faults, or there is no such site.
     """
     known = {path.stem: path for path in sorted(site_folder().glob("*.toml"))}

@@ -292,7 +292,7 @@ def load_tagger(name: str, model: str | None = None) -> TaggerSpec:
 
     Raises
     ------
-    SpecError, UnknownNameError
+    ConfigError, UnknownNameError
         The file has faults, or there is no such tagger.
     ModelError
         The model is missing, or is not the one with the sha256 that the tagger names.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from e2edist.errors import SpecError
+from e2edist.errors import ConfigError
 
 #: Longer marks first: that of UTF-32 begins like one of UTF-16.
 _MARKS = {
@@ -22,24 +22,24 @@ def read_text(path: Path) -> str:
 
     Raises
     ------
-    SpecError
+    ConfigError
         It can't be read, or is no such text: says where.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         what = "is a folder, not a file" if path.is_dir() else f"can't be read: {error.strerror or error}"
-        raise SpecError(str(path), what) from error
+        raise ConfigError(str(path), what) from error
     for mark, name in _MARKS.items():
         if content.startswith(mark):
-            raise SpecError(str(path), f"is {name}, not UTF-8", _TODO)
+            raise ConfigError(str(path), f"is {name}, not UTF-8", _TODO)
     if (at := content.find(b"\0")) >= 0:
-        raise SpecError(str(path), f"is no text: a zero byte stands in {_place(content, at)}", _TODO)
+        raise ConfigError(str(path), f"is no text: a zero byte stands in {_place(content, at)}", _TODO)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         what = f"is not UTF-8: byte 0x{content[error.start]:02x} in {_place(content, error.start)}"
-        raise SpecError(str(path), what, _TODO) from error
+        raise ConfigError(str(path), what, _TODO) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -50,18 +50,18 @@ def make_events(
     ------
     UnknownNameError
         If there is no such sample.
-    SpecError
+    ConfigError
         If `events` or `files` is not positive.
     """
     from dataclasses import replace
 
     from e2edist.demo.writer import SAMPLES, write
-    from e2edist.errors import SpecError, unknown_name
+    from e2edist.errors import ConfigError, unknown_name
 
     if sample not in SAMPLES:
         raise unknown_name("demo sample", sample, SAMPLES)
     if not 1 <= files <= events:
-        raise SpecError("demo", f"{events} events can't fill {files} files", "Use 1 <= files <= events.")
+        raise ConfigError("demo", f"{events} events can't fill {files} files", "Use 1 <= files <= events.")
     kind = SAMPLES[sample] if pileup is None else replace(SAMPLES[sample], pileup=pileup)
     folder.mkdir(parents=True, exist_ok=True)
     edges = [events * i // files for i in range(files + 1)]

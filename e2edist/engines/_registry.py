@@ -10,7 +10,7 @@ from typing import Any
 from e2edist.config.model_files import ModelFiles, check_planned
 from e2edist.config.site import PoolSpec
 from e2edist.config.tagger import TaggerSpec
-from e2edist.errors import ModelError, SpecError, unknown_name
+from e2edist.errors import ConfigError, ModelError, unknown_name
 from e2edist.plugins import find, load
 
 from ._stability import TODO, instability, instability_in_any_batch
@@ -44,7 +44,7 @@ def make_engine(tagger: TaggerSpec, options: EngineOptions) -> Engine:
         The model does not load or does not fit the tagger, or the provider is not to be had.
     UnknownNameError
         There is no such engine.
-    SpecError
+    ConfigError
         Options of its own are unknown or missing.
     """
     module = load("engines", options.name)
@@ -66,8 +66,8 @@ def _check_options(module: Any, tagger: TaggerSpec, options: EngineOptions) -> N
         raise _no_options(f"model.options.{options.name} of tagger {tagger.name}", given)
 
 
-def _no_options(where: str, given: Mapping[str, Any]) -> SpecError:
-    return SpecError(where, f"the engine has no such options: {', '.join(given)}", "Take them out.")
+def _no_options(where: str, given: Mapping[str, Any]) -> ConfigError:
+    return ConfigError(where, f"the engine has no such options: {', '.join(given)}", "Take them out.")
 
 
 def check_stability(tagger: TaggerSpec, options: EngineOptions) -> str:
@@ -80,7 +80,7 @@ def check_stability(tagger: TaggerSpec, options: EngineOptions) -> str:
 
     Raises
     ------
-    ModelError, SpecError
+    ModelError, ConfigError
         As `make_engine`, or they do; or the tagger has options for an engine that there is not.
     """
     for name in tagger.model.options:

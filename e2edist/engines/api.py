@@ -19,12 +19,13 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from e2edist.config._toml import Spec, parse
 from e2edist.config.tagger import TaggerSpec
-from e2edist.errors import DeviceError, ModelError, SpecError
+from e2edist.errors import ConfigError, DeviceError, ModelError
 from e2edist.imaging.crops import Crops, Normalisation
 from e2edist.imaging.event_batch import Array
 
 __all__ = [
     "Array",
+    "ConfigError",
     "Crops",
     "DeviceError",
     "Engine",
@@ -33,7 +34,6 @@ __all__ = [
     "ModelError",
     "Normalisation",
     "PluginOptions",
-    "SpecError",
     "StreamingEngine",
     "TaggerSpec",
     "image_shape",
@@ -100,7 +100,7 @@ class EngineOptions:
 
         Raises
         ------
-        SpecError
+        ConfigError
             A key is unknown, missing, or has a value of another type; all faults are named.
         """
         return parse(model, dict(self.plugin_options), f"engine_options of a pool with engine {self.name}")
@@ -110,7 +110,7 @@ class EngineOptions:
 
         Raises
         ------
-        SpecError
+        ConfigError
             As `own`.
         """
         given = tagger.model.options.get(self.name, {})

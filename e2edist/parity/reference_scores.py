@@ -13,7 +13,7 @@ import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import image_shape
-from e2edist.errors import InputError, SpecError
+from e2edist.errors import ConfigError, InputError
 from e2edist.imaging.crops import Crops
 from e2edist.imaging.event_batch import Array
 from e2edist.records.folder import CampaignFolder
@@ -165,7 +165,7 @@ def _from_table(path: Path, tagger: TaggerSpec, golden: ReferenceObjects | None)
         raise InputError(str(path), "is a table of scores by object", "Name the objects' files with --input.")
     named = [column for output in tagger.outputs for column in output.columns]
     if not named:
-        raise SpecError("tagger", "names no score columns", "Name them under [[outputs]].")
+        raise ConfigError("tagger", "names no score columns", "Name them under [[outputs]].")
     keys = ("uuid", "entry", "kind", "object")
     parts = CampaignFolder(path).predictions
     try:
@@ -197,7 +197,7 @@ def as_columns(answers: Sequence[Array], tagger: TaggerSpec) -> Array:
     activations = [output.activation for output in tagger.outputs] or ["none"] * len(answers)
     if len(activations) != len(answers):
         what = f"the model gives {len(answers)} outputs, the tagger names {len(activations)}"
-        raise SpecError("outputs", what, "Correct [[outputs]] of the tagger file.")
+        raise ConfigError("outputs", what, "Correct [[outputs]] of the tagger file.")
     parts = []
     for answer, activation in zip(answers, activations, strict=True):
         x = np.asarray(answer, np.float64).reshape(len(answer), -1)

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.errors import SpecError
+from e2edist.errors import ConfigError
 
 if TYPE_CHECKING:
     from distributed.security import Security
@@ -56,7 +56,7 @@ def read_certificates(folder: Path) -> Security:
 
     Raises
     ------
-    SpecError
+    ConfigError
         A file is missing, or others may read the key.
     """
     from distributed.security import Security  # Dask
@@ -64,9 +64,9 @@ def read_certificates(folder: Path) -> Security:
     ca, key, cert = certificate_files(folder)
     for path in (ca, key, cert):
         if not path.is_file():
-            raise SpecError(str(path), "is not there", "A TLS folder holds ca.pem, key.pem and cert.pem.")
+            raise ConfigError(str(path), "is not there", "A TLS folder holds ca.pem, key.pem and cert.pem.")
     if key.stat().st_mode & 0o077:
-        raise SpecError(str(key), "may be read by others", f"Run chmod 600 {key}.")
+        raise ConfigError(str(key), "may be read by others", f"Run chmod 600 {key}.")
     parties = ("client", "scheduler", "worker")
     files = {
         f"tls_{party}_{kind}": str(path) for party in parties for kind, path in (("key", key), ("cert", cert))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from e2edist.config.jobs import ContainerSpec, JobSpec
-from e2edist.errors import SpecError
+from e2edist.errors import ConfigError
 
 
 def _options(flag: str, values: list[str]) -> list[str]:
@@ -94,9 +94,9 @@ def check_job_path(path: Path) -> None:
 
     Raises
     ------
-    SpecError
+    ConfigError
         It has one.
     """
     if any(mark in str(path) for mark in "\n\r"):
         what = f"{str(path)!r} holds a line break, which a job script can't"
-        raise SpecError("--output", what, "Choose another --output.")
+        raise ConfigError("--output", what, "Choose another --output.")

@@ -15,7 +15,7 @@ from typing import Any
 from dask.base import annotate
 from distributed import Client, Future
 
-from e2edist.errors import MORE_THREADS, ResourceError, SpecError
+from e2edist.errors import MORE_THREADS, ConfigError, ResourceError
 
 from ._dask_config import configured, table_text
 from ._lost_tasks import TaskCheck
@@ -56,7 +56,7 @@ def settings() -> Iterator[None]:
 
     Raises
     ------
-    SpecError
+    ConfigError
         Dask can't start with what the site's table ``[dask]`` says.
     """
     try:
@@ -66,7 +66,7 @@ def settings() -> Iterator[None]:
         if not table_text():
             raise
         what = f"Dask can't start with it ({type(error).__name__}: {error})"
-        raise SpecError("[dask] of the site file", what, "Correct its values.") from error
+        raise ConfigError("[dask] of the site file", what, "Correct its values.") from error
 
 
 class DaskPool:

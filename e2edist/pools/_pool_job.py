@@ -58,7 +58,7 @@ class PoolJob:
 
         Raises
         ------
-        SpecError
+        ConfigError
             It can't stand in a job script.
         """
         named = self.spec.job.log_directory

@@ -134,7 +134,7 @@ class BatchSystem(ABC):
 
         Raises
         ------
-        SpecError
+        ConfigError
             The pool's settings can't be put into a script.
         """
 

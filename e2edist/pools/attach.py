@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from e2edist.config.site import PoolSpec
-from e2edist.errors import ResourceError, SpecError
+from e2edist.errors import ConfigError, ResourceError
 
 from ._certificates import read_certificates
 from ._environment import PoolEnvironment
@@ -24,7 +24,7 @@ def make(name: str, spec: PoolSpec, setup: Setup, environment: PoolEnvironment) 
 
     Raises
     ------
-    SpecError
+    ConfigError
         No address, or a tls address without certificates.
     ResourceError
         No scheduler answers there, or it refuses us.
@@ -34,10 +34,10 @@ def make(name: str, spec: PoolSpec, setup: Setup, environment: PoolEnvironment) 
     from ._dask_pool import DaskPool, settings
 
     if not spec.scheduler:
-        raise SpecError(f"pool {name}", "scheduler is missing", 'Write scheduler = "tls://host:port".')
+        raise ConfigError(f"pool {name}", "scheduler is missing", 'Write scheduler = "tls://host:port".')
     secure = spec.scheduler.startswith("tls://")
     if secure and not spec.tls_folder:
-        raise SpecError(
+        raise ConfigError(
             f"pool {name}", "tls_folder is missing", "Name the folder with ca.pem, key.pem, cert.pem."
         )
     security = read_certificates(Path(spec.tls_folder)) if secure else None

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from e2edist.config.controller import ControllerSpec
 from e2edist.config.jobs import ContainerSpec
-from e2edist.errors import ResourceError, SpecError
+from e2edist.errors import ConfigError, ResourceError
 
 from .api import (
     BatchSystem,
@@ -44,7 +44,7 @@ class HTCondor(BatchSystem):
 
         Raises
         ------
-        SpecError
+        ConfigError
             ``job.skip`` names a line that is not there.
         """
         spec, table = job.spec, job.spec.job
@@ -65,7 +65,7 @@ class HTCondor(BatchSystem):
         try:
             return jobqueue_script("HTCondorJob", job, settings)
         except KeyError as error:
-            raise SpecError(f"pool {job.pool}", f"job.skip names {error}, which is not written") from error
+            raise ConfigError(f"pool {job.pool}", f"job.skip names {error}, which is not written") from error
 
     def controller_script(self, controller: ControllerJob) -> str:
         """Return the submit file of a controller, and the script that it names."""

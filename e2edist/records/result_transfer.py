@@ -15,7 +15,7 @@ from pathlib import Path
 
 from e2edist.config.site import PoolSpec
 from e2edist.config.tagger import TaggerSpec
-from e2edist.errors import SpecError
+from e2edist.errors import ConfigError
 from e2edist.records.receipt import Receipt
 from e2edist.storage.publish import publish
 from e2edist.urls import local_path
@@ -35,7 +35,7 @@ def check_visible(pools: Mapping[str, PoolSpec], urls: list[str], redirectors: t
 
     Raises
     ------
-    SpecError
+    ConfigError
         Names the pool and the first such input.
     """
     for name, pool in pools.items():
@@ -46,7 +46,7 @@ def check_visible(pools: Mapping[str, PoolSpec], urls: list[str], redirectors: t
             if path is not None and not logical and not str(path.absolute()).startswith(_EVERYWHERE):
                 what = f"its workers don't see this host's disk (job.shared_disk = false), and {url} is there"
                 todo = "Give inputs as root:// or https:// addresses, or below /cvmfs."
-                raise SpecError(f"pool {name}", what, todo)
+                raise ConfigError(f"pool {name}", what, todo)
 
 
 def unpack_model(tagger: TaggerSpec, files: Mapping[str, bytes]) -> TaggerSpec:

@@ -21,7 +21,7 @@ from pydantic import PositiveInt
 from e2edist.config._toml import Spec, parse, read_toml
 from e2edist.config.site import PoolSpec, SiteSpec
 from e2edist.engines import processor
-from e2edist.errors import SpecError
+from e2edist.errors import ConfigError
 from e2edist.process import cache_folders
 from e2edist.storage.publish import write_first
 
@@ -162,7 +162,7 @@ def write_profile(profile: Profile) -> Path:
     paths = [folder / name for folder in folders()]
     if not profile.complete:
         for path in paths:
-            with suppress(SpecError):
+            with suppress(ConfigError):
                 if path.exists() and read_profile(path).complete:
                     return path
     content = profile.model_dump()
@@ -184,7 +184,7 @@ def read_profile(path: Path) -> Profile:
 
     Raises
     ------
-    SpecError
+    ConfigError
         No profile, or one with faults.
     """
     return parse(Profile, read_toml(path), str(path))
@@ -200,7 +200,7 @@ def apply_profiles(site: SiteSpec, model_sha256: str, batch: int = 0) -> tuple[S
 
     Raises
     ------
-    SpecError
+    ConfigError
         A pool names a profile that is none, or is for another model.
     """
     pools, said = dict(site.pools), []
@@ -239,7 +239,7 @@ def _find(site: str, name: str, pool: PoolSpec, model_sha256: str) -> tuple[Path
         path = Path(pool.profile)
         profile = read_profile(path)
         if profile.model_sha256 != model_sha256:
-            raise SpecError(
+            raise ConfigError(
                 str(path), f"is for another model ({profile.model_sha256[:12]})", "Run tune again."
             )
         return path, profile
@@ -252,7 +252,7 @@ def _all() -> list[tuple[Path, Profile]]:
     for path in (path for folder in folders() for path in sorted(folder.glob("*.toml"))):
         try:
             found.append((path, read_profile(path)))
-        except SpecError:  # of another version: as good as none
+        except ConfigError:  # of another version: as good as none
             continue
     return found
 

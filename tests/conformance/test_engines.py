@@ -18,7 +18,7 @@ from models import write_model, write_tagger
 
 from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions, make_engine, score
-from e2edist.errors import E2EError, SpecError
+from e2edist.errors import ConfigError, E2EError
 from e2edist.plugins import find, load
 
 EXAMPLE = "remote"
@@ -137,7 +137,7 @@ def test_its_facts_are_words_that_fit_into_a_receipt(open_engine):
 def test_options_that_it_does_not_know_are_refused_with_the_nearest_name(name, tagger, given):
     known = list(getattr(load("engines", name), "Options", None).model_fields) if given else []
     wrong = f"{known[0]}l" if known else "colour"
-    with pytest.raises(SpecError, match=wrong) as refused:
+    with pytest.raises(ConfigError, match=wrong) as refused:
         make_engine(tagger, EngineOptions(name=name, plugin_options={**given, wrong: 1}))
     if known:
         assert f"did you mean '{known[0]}'" in str(refused.value)

@@ -7,7 +7,7 @@ import pytest
 from runs import knock, receipts, table
 
 from e2edist.config.site import PoolSpec
-from e2edist.errors import SpecError
+from e2edist.errors import ConfigError
 from e2edist.pools import PoolEnvironment, Setup, open_pool
 
 
@@ -81,14 +81,14 @@ def test_a_key_that_others_may_read_is_refused(secured, tmp_path):
         copy.write_bytes(path.read_bytes())
         copy.chmod(0o644)
     spec = PoolSpec(kind="attach", scheduler=pool.scheduler, tls_folder=str(tmp_path))
-    with pytest.raises(SpecError, match=r"key\.pem: may be read by others\. Run chmod 600"):
+    with pytest.raises(ConfigError, match=r"key\.pem: may be read by others\. Run chmod 600"):
         open_pool("leaky", spec, Setup(_no_setup, ()), PoolEnvironment(tmp_path))
 
 
 def test_a_tls_address_without_certificates_says_what_is_missing(secured):
     pool, folder = secured
     spec = PoolSpec(kind="attach", scheduler=pool.scheduler)
-    with pytest.raises(SpecError, match="tls_folder is missing"):
+    with pytest.raises(ConfigError, match="tls_folder is missing"):
         open_pool("bare", spec, Setup(_no_setup, ()), PoolEnvironment(folder.parent))
 
 

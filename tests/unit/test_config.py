@@ -15,7 +15,7 @@ from e2edist.config.campaign import CampaignSpec, expand_inputs, load_campaign, 
 from e2edist.config.dask_table import _flat, _put, defaults
 from e2edist.config.site import SiteSpec, load_site, site_folder
 from e2edist.config.tagger import RESERVED, TaggerSpec, load_tagger, packaged
-from e2edist.errors import E2EError, InputError, ModelError, SpecError, UnknownNameError
+from e2edist.errors import ConfigError, E2EError, InputError, ModelError, UnknownNameError
 from e2edist.records.part_columns import PART_COLUMNS
 from e2edist.reporting.scaling import read_scaling
 
@@ -113,7 +113,7 @@ def tagger(content):
 
 
 def message(model, content):
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         parse(model, content, "some.toml")
     return str(caught.value)
 
@@ -153,7 +153,7 @@ def test_all_faults_of_a_file_are_in_one_error_with_the_nearest_names(tmp_path, 
     }
     write_tagger(file, "no.onnx", **changes)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         load_tagger("bad.toml")
     text = str(caught.value)
     assert text.startswith("bad.toml: ")
@@ -241,12 +241,12 @@ def test_the_reserved_names_are_the_columns_of_a_part():
 def test_a_file_that_is_not_toml_is_named_with_line_and_column(tmp_path):
     file = tmp_path / "x.toml"
     file.write_text('name = "a"\nseed = = 3\n')
-    with pytest.raises(SpecError, match=r"x\.toml: is not TOML: .*line 2"):
+    with pytest.raises(ConfigError, match=r"x\.toml: is not TOML: .*line 2"):
         load_tagger(str(file))
     file.write_text("a = " + "[" * 100_000)
-    with pytest.raises(SpecError, match=r"x\.toml: is not TOML"):
+    with pytest.raises(ConfigError, match=r"x\.toml: is not TOML"):
         load_tagger(str(file))
-    with pytest.raises(SpecError, match=r"none\.toml: can't be read: No such file"):
+    with pytest.raises(ConfigError, match=r"none\.toml: can't be read: No such file"):
         load_site(str(tmp_path / "none.toml"))
 
 
@@ -415,7 +415,7 @@ def test_a_site_takes_other_numbers_of_workers_and_threads():
     assert (site.pools["cpu"].workers, site.pools["cpu"].threads) == (3, 2)
     with pytest.raises(UnknownNameError, match=r"no pool of site local 'cp'.*did you mean 'cpu'"):
         site.with_pools({"cp": 1}, None)
-    with pytest.raises(SpecError, match=r"pools\.cpu\.workers"):
+    with pytest.raises(ConfigError, match=r"pools\.cpu\.workers"):
         site.with_pools({"cpu": -1}, None)
 
 
@@ -449,11 +449,11 @@ def test_the_command_line_overrides_a_workflow_and_keeps_its_own_paths(tmp_path)
 def test_faults_of_a_workflow_are_all_named(tmp_path):
     file = tmp_path / "w.toml"
     file.write_text('inputs = "a.root"\nouptut = "out"\nbatch = -1\n')
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ConfigError) as caught:
         load_campaign(str(file), {})
     for fault in ("tagger: missing", "output: missing", "inputs: ", "ouptut: unknown key", "batch: "):
         assert fault in str(caught.value)
-    with pytest.raises(SpecError, match=r"command line: .*inputs"):
+    with pytest.raises(ConfigError, match=r"command line: .*inputs"):
         load_campaign(None, {"tagger": "eg", "output": "x", "inputs": []})
 
 
@@ -490,13 +490,13 @@ def test_a_file_that_is_missing_is_left_to_the_plan_which_names_all_of_them(tree
 
 def test_a_file_named_twice_is_refused(tree):
     for patterns in (("a.root", "a*.root"), ("root://h//x", "root://h//x"), (".", str(tree / "b.root"))):
-        with pytest.raises(SpecError, match=r"more than once: .*(a.root|x|b.root)"):
+        with pytest.raises(ConfigError, match=r"more than once: .*(a.root|x|b.root)"):
             expand_inputs(patterns)
 
 
 def test_twenty_thousand_inputs_with_doubles_are_refused_at_once():
     urls = tuple(f"root://host//{i % 19_999}.root" for i in range(20_000))
-    with pytest.raises(SpecError, match=r"more than once: root://host//0\.root\."):
+    with pytest.raises(ConfigError, match=r"more than once: root://host//0\.root\."):
         expand_inputs(urls)
 
 
@@ -568,5 +568,5 @@ def test_groups_of_input_files_are_disjoint_and_are_all_of_them(groups):
 
 @pytest.mark.parametrize("group", ["3/2", "3/3"])
 def test_a_group_that_is_empty_is_refused(group):
-    with pytest.raises(SpecError, match="is empty"):
+    with pytest.raises(ConfigError, match="is empty"):
         take_group(["a.root", "b.root"], group)

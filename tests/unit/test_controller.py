@@ -7,7 +7,7 @@ import pytest
 from e2edist.config._toml import parse
 from e2edist.config.controller import ControllerSpec
 from e2edist.control.detach import controller_arguments, preview_controller
-from e2edist.errors import SpecError
+from e2edist.errors import ConfigError
 from e2edist.pools import ControllerJob, batch_system, make_controller
 
 ARGUMENTS = ("-m", "e2edist.submit", "--output", "my out", "--resume")
@@ -70,7 +70,7 @@ def test_a_container_of_the_controller_is_part_of_its_command():
 
 
 def test_a_mistyped_key_of_the_controller_is_refused():
-    with pytest.raises(SpecError, match="walltime_min"):
+    with pytest.raises(ConfigError, match="walltime_min"):
         script_of(kind="slurm", walltime=90)
 
 
@@ -88,6 +88,6 @@ def test_names_of_outputs_mean_nothing_to_batch_systems():
 @pytest.mark.parametrize("kind", ["slurm", "htcondor", "sge"])
 def test_an_output_with_a_line_break_is_refused_where_scripts_would_hold_it(kind):
     spec = parse(ControllerSpec, {"kind": kind}, "test")
-    with pytest.raises(SpecError, match="line break"):
+    with pytest.raises(ConfigError, match="line break"):
         make_controller(spec, Path("/a\nb"), ARGUMENTS, {})
     assert preview_controller(parse(ControllerSpec, {}, "test"), Path("/a\nb"), []) == ""

@@ -7,7 +7,7 @@ import uproot
 
 from e2edist.demo import LABELS, make_events
 from e2edist.demo.writer import BRANCHES
-from e2edist.errors import SpecError, UnknownNameError
+from e2edist.errors import ConfigError, UnknownNameError
 
 EVENTS = 1000
 
@@ -142,5 +142,5 @@ def test_energy_of_a_photon_is_found_round_its_impact(tmp_path):
 def test_unknown_samples_and_empty_files_are_refused(tmp_path):
     with pytest.raises(UnknownNameError, match="did you mean 'top'"):
         make_events(tmp_path, "topp", 10, 1)
-    with pytest.raises(SpecError, match="can't fill 3 files"):
+    with pytest.raises(ConfigError, match="can't fill 3 files"):
         make_events(tmp_path, "eg", 2, 1, files=3)

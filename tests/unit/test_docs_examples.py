@@ -22,7 +22,7 @@ from e2edist.config.site import load_site
 from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.engines import engine_options, make_engine
-from e2edist.errors import ModelError, SpecError
+from e2edist.errors import ConfigError, ModelError
 from e2edist.formats import _file, inspect, open_events
 from e2edist.pools import preview
 
@@ -202,7 +202,7 @@ def test_the_engine_asks_the_service_and_refuses_wrong_options(installed):
         make_engine(tagger, engine_options(right)).predict(images)
     assert caught.value.retryable
     wrong = pool.model_copy(update={"engine_options": {"adress": address}})
-    with pytest.raises(SpecError, match="adress: unknown key"):
+    with pytest.raises(ConfigError, match="adress: unknown key"):
         make_engine(tagger, engine_options(wrong))
 
 
@@ -229,7 +229,7 @@ def test_the_job_of_the_batch_system_is_what_its_site_says(installed):
         assert f"#BSUB {line}" in lines
     text = (installed / "lsf.toml").read_text().replace("queue =", 'attributes = {a = "b"}\nqueue =')
     (installed / "wrong.toml").write_text(text)
-    with pytest.raises(SpecError, match=r"attributes is not supported by kind .*: write job.directives"):
+    with pytest.raises(ConfigError, match=r"attributes is not supported by kind .*: write job.directives"):
         load_site(str(installed / "wrong.toml"))
 
 

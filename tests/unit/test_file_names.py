@@ -11,7 +11,7 @@ from receipts import make_receipt
 from e2edist import submit
 from e2edist.config.campaign import expand_inputs, load_campaign
 from e2edist.demo import make_events
-from e2edist.errors import InputError, OutputError, SpecError
+from e2edist.errors import ConfigError, InputError, OutputError
 from e2edist.formats import inspect
 from e2edist.records.parts import (
     UnreadableError,
@@ -99,7 +99,7 @@ def test_the_longest_name_can_be_published(tmp_path, length):
     "text", ["s3://bucket/out", "http://host/out", "root://host//out", "file://host/out", "a\0b", "\udcff"]
 )
 def test_an_output_that_is_no_path_here_is_refused_at_once(text):
-    with pytest.raises(SpecError, match=r"^--output: "):
+    with pytest.raises(ConfigError, match=r"^--output: "):
         load_campaign(None, {"tagger": "eg", "inputs": ["a.root"], "output": text})
 
 
@@ -125,7 +125,7 @@ def test_two_spellings_of_one_file_are_refused_together(tmp_path, monkeypatch, o
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.root").touch()
-    with pytest.raises(SpecError, match=r"named more than once: .*a\.root"):
+    with pytest.raises(ConfigError, match=r"named more than once: .*a\.root"):
         expand_inputs(("a.root", other.format(tmp_path)))
 
 

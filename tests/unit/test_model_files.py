@@ -20,7 +20,7 @@ from e2edist.config.model_files import model_files
 from e2edist.config.site import SiteSpec
 from e2edist.config.tagger import load_tagger, packaged
 from e2edist.engines import EngineOptions, _session, open_engine
-from e2edist.errors import ModelError, OutputError, SpecError
+from e2edist.errors import ConfigError, ModelError, OutputError
 from e2edist.parity.examine import examine
 from e2edist.parity.export import free_batch
 from e2edist.parity.reference_objects import random_images
@@ -279,7 +279,7 @@ def test_a_profile_is_for_the_weights_that_were_measured(net):
     net.with_suffix(".prof").write_text(text)
     assert apply_profiles(site, tagger_of(net).model.sha256)[1]
     change(net.with_name("net.onnx.data"))
-    with pytest.raises(SpecError, match="is for another model"):
+    with pytest.raises(ConfigError, match="is for another model"):
         apply_profiles(site, tagger_of(net).model.sha256)
 
 

@@ -14,7 +14,7 @@ from e2edist.config.model_files import model_files
 from e2edist.config.site import PoolSpec
 from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions, open_engine
-from e2edist.errors import OutputError, SpecError
+from e2edist.errors import ConfigError, OutputError
 from e2edist.records.ledger import Ledger
 from e2edist.records.parts import footer_crc, read_receipt, write_part
 from e2edist.records.result_transfer import check_visible, deliver, import_part
@@ -86,7 +86,7 @@ def test_inputs_that_every_node_sees_are_taken(url):
 
 @pytest.mark.parametrize("url", ["/data/a.root", "a.root", "file:///data/a.root", "/store/a.root"])
 def test_inputs_on_our_own_disk_are_refused_where_workers_do_not_see_it(url):
-    with pytest.raises(SpecError, match=r"pool far: its workers don't see this host's disk"):
+    with pytest.raises(ConfigError, match=r"pool far: its workers don't see this host's disk"):
         check_visible({"near": PoolSpec(), "far": FAR}, [url], ())
     check_visible({"near": PoolSpec()}, [url], ())
 

@@ -31,7 +31,7 @@ seeds.SEED_METHODS["direction"] = seeds.SeedMethod(
 
 from e2edist.config._toml import parse
 from e2edist.config.tagger import TaggerSpec, load_tagger
-from e2edist.errors import SpecError
+from e2edist.errors import ConfigError
 from e2edist.worker.images import make_images
 
 eg = load_tagger("eg")
@@ -42,7 +42,7 @@ tagger = parse(TaggerSpec, content, "new")
 try:
     parse(TaggerSpec, content | {"seed": {"method": "direction", "shift": 6}}, "new")
     fault = ""
-except SpecError as error:
+except ConfigError as error:
     fault = str(error)
 floats = {name: np.array([value], "f4") for name, value in (("pt", 20), ("eta", 0.01), ("phi", 0.0))}
 photon = Ragged(np.array([0, 1]), floats | {"label": np.array([1], "i4")})

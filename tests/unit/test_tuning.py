@@ -4,7 +4,7 @@ import pytest
 
 from e2edist.config.site import PoolSpec, SiteSpec
 from e2edist.engines import EngineOptions, engine_options
-from e2edist.errors import ModelError, SpecError
+from e2edist.errors import ConfigError, ModelError
 from e2edist.tuning import profile as tp
 from e2edist.tuning.measure import Speed, passes_s
 from e2edist.tuning.search import Row, Search, Shape, Stopwatch, best_of, climb, crossover, shapes
@@ -144,7 +144,7 @@ def test_a_profile_of_another_runtime_or_processor_is_not_taken(kept, monkeypatc
 
 
 def test_a_profile_that_is_named_must_be_for_the_model(kept):
-    with pytest.raises(SpecError, match=r"is for another model \(ababab.*Run tune again"):
+    with pytest.raises(ConfigError, match=r"is for another model \(ababab.*Run tune again"):
         tp.apply_profiles(site(profile=str(kept)), "cd" * 32)
     assert tp.apply_profiles(site(profile=str(kept)), SHA)[1]
 

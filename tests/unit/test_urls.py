@@ -6,7 +6,7 @@ import pytest
 
 from e2edist.config._toml import parse
 from e2edist.config.inputs import InputSpec
-from e2edist.errors import InputError, SpecError
+from e2edist.errors import ConfigError, InputError
 from e2edist.storage.staging import InputOptions
 from e2edist.urls import host, local_path, replicas, scheme
 
@@ -107,7 +107,7 @@ def test_a_site_file_gives_the_options():
     ],
 )
 def test_faults_of_a_site_file_are_named(fault):
-    with pytest.raises(SpecError, match=next(iter(fault))):
+    with pytest.raises(ConfigError, match=next(iter(fault))):
         parse(InputSpec, fault, "site")
 
 
