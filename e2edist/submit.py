@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from e2edist.accounting.progress import Progress
-    from e2edist.campaign.run import Campaign
+    from e2edist.campaign.campaign import Campaign
     from e2edist.config.campaign import CampaignSpec
     from e2edist.config.site import SiteSpec
     from e2edist.pools import Pool
@@ -87,7 +87,7 @@ def _submit(
     args: argparse.Namespace, words: list[str], console: Console, emit: _JsonEvents, signals: Signals
 ) -> int:
     from e2edist.accounting.quality import read_quality
-    from e2edist.campaign.run import plan_campaign
+    from e2edist.campaign.campaign import plan_campaign
     from e2edist.parity.validation_record import admit, unproven
 
     site = _site(args)
@@ -221,7 +221,7 @@ def _run(
     from e2edist.cli.estimate import estimate
     from e2edist.cli.progress import emit_progress, show_progress
 
-    def ready(pool: Pool) -> None:
+    def on_pool_ready(pool: Pool) -> None:
         console.print(f"pool {pool.name}: dashboard {pool.dashboard}")
         if campaign.site.pools[pool.name].kind != "attach":  # whose scheduler has no page of ours
             page = f"{pool.dashboard.removesuffix('/status')}/e2edist"
@@ -235,17 +235,17 @@ def _run(
     for url in changed_files(plan) if campaign.resumed else ():
         text = f"warning: {url} is not the file that was planned: its parts are of the old one"
         console.print(text)
-    with show_progress(console, campaign.tagger.name) as watch:
-        machines = emit_progress(emit)
+    with show_progress(console, campaign.tagger.name) as show:
+        emit_counts = emit_progress(emit)
 
-        def look(progress: Progress) -> None:
-            watch(progress)
-            machines(progress)
+        def on_progress(progress: Progress) -> None:
+            show(progress)
+            emit_counts(progress)
 
         if estimating:
-            return estimate(campaign, console, emit, (look, ready), signals)
+            return estimate(campaign, console, emit, (on_progress, on_pool_ready), signals)
         with stop_on_signal(campaign, console, signals) as stop:
-            result = run_campaign(campaign, look, stop, ready)
+            result = run_campaign(campaign, on_progress, stop, on_pool_ready)
     with report_kept(campaign, console):
         return close(campaign, result, console, emit)
 

@@ -1,4 +1,4 @@
-"""What the rest of a campaign would take, from some of its chunks: time, node and GPU hours, charge."""
+"""An estimate of the rest of a campaign from some of its chunks: time, node and GPU hours, charge."""
 
 from __future__ import annotations
 
@@ -21,35 +21,29 @@ _TIMES = (0.25, 0.5, 1, 2, 4, 8, 16)
 
 @dataclass(slots=True)
 class Sampler:
-    """A callback for `run_campaign` that ends a run once every pool has shown what it can do.
+    """A callback for `run_campaign` that stops a run once each pool has done enough chunks for an estimate.
 
     Attributes
     ----------
     wanted : dict of str to int
         Pool -> chunks that are enough.
-    patience_s : float
+    limit_s : float
         From the first worker on; a pool without workers by then is left out.
+    start_s : float
+        Seconds until the first worker joined.
     """
 
     stop: Event
     wanted: dict[str, int]
-    patience_s: float
-    began: float
-    first: float | None = None
+    limit_s: float
+    start_s: float = 0.0
 
-    def look(self, progress: Progress, now: float) -> None:
-        """Take the counts of a moment."""
-        if self.first is None and progress.workers:
-            self.first = now
+    def on_progress(self, progress: Progress) -> None:
+        """Look at the counts of a moment."""
+        self.start_s = progress.start_s or 0.0
         enough = all(progress.done_by.get(name, 0) >= number for name, number in self.wanted.items())
-        late = self.first is not None and now - self.first > self.patience_s
-        if enough or late:
+        if enough or (progress.elapsed_s or 0.0) > self.limit_s:
             self.stop.set()
-
-    @property
-    def start_s(self) -> float:
-        """Seconds until the first worker was there."""
-        return 0.0 if self.first is None else self.first - self.began
 
 
 def enough_chunks(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
@@ -59,14 +53,14 @@ def enough_chunks(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
 
 @dataclass(slots=True)
 class Measured:
-    """What the chunks of a pool showed.
+    """What was measured on the chunks of a pool.
 
     Attributes
     ----------
     rates : list of float
-        Events per second of a thread, chunk by chunk, without setting up.
+        Events per second of a thread, chunk by chunk, without setup.
     setup_s : float
-        Longest time that setting up took.
+        Longest time that setup took.
     """
 
     rates: list[float] = field(default_factory=list)
@@ -86,14 +80,13 @@ class Measured:
 
 
 def measure_pools(receipts: Iterable[Receipt]) -> dict[str, Measured]:
-    """Return pool -> what its chunks showed."""
+    """Return pool -> what was measured on its chunks."""
     found: dict[str, Measured] = {}
     for receipt in receipts:
-        work = receipt.wall_s - receipt.setup_s
         one = found.setdefault(receipt.pool, Measured())
         one.setup_s = max(one.setup_s, receipt.setup_s)
-        if work > 0 and receipt.events:
-            one.rates.append(receipt.events / work)
+        if receipt.work_s > 0 and receipt.events:
+            one.rates.append(receipt.events / receipt.work_s)
     return {name: one for name, one in found.items() if one.rates}
 
 
@@ -120,7 +113,7 @@ def forecast(
 ) -> list[Choice]:
     """Return what `left` events would take with some numbers of jobs of each pool.
 
-    Time is until the first worker is there, setting up, and the events at the measured rate; without queues.
+    Time is until the first worker is there, setup, and the events at the measured rate; without queues.
 
     Parameters
     ----------

@@ -1,13 +1,57 @@
-"""How far a run is, for whoever looks."""
+"""How far a run is: its counts, its rates and its remaining time, for everybody who shows them.
+
+The driver counts in a `Progress` of its own and publishes it through a `ProgressTracker`, the only place
+where counts become rates. The terminal, ``--json`` lines, ``progress.json``, the dashboard's page and
+metrics, and the estimate all show snapshots that the tracker makes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from threading import Lock
+from typing import Any
+
+#: A rate means nothing before.
+_FIRST_S = 0.05
+#: The current rate is that of so many seconds.
+_RECENT_S = 60.0
+#: Fields that are not written to ``progress.json`` and ``--json`` lines.
+_INTERNAL = ("start_s", "elapsed_s")
 
 
 @dataclass(slots=True)
 class Progress:
-    """Counts for people; valid inside the callback."""
+    """Counts of a campaign, of earlier runs too, and what follows from them.
+
+    Attributes
+    ----------
+    chunks, events : int
+        All.
+    done, failed : int
+        Chunks that are done, and that were given up.
+    events_done, in_flight, workers : int
+    lost_s : dict of str to float
+        Pool -> seconds of threads in attempts that failed.
+    done_by : dict of str to int
+        Pool -> chunks done in this run.
+    rate, rate_now : float or None
+        Events per second since the first worker joined, and in the last minute; None while not known.
+    eta_s : float or None
+        Seconds to go, at the mean rate.
+    pools : dict of str to (int, int, int, int)
+        Pool -> workers, or their jobs, that are wanted, queued, running and joined.
+    stopping : bool
+        Nothing more is given out, and running chunks are waited for.
+    finished_late, cut_off : int
+        Chunks that ended since then, and those that were not waited for.
+    warnings : tuple of str
+        What looks wrong with the scores of this run.
+    start_s, elapsed_s : float or None
+        Seconds until the first worker joined, and since then.
+    """
 
     chunks: int
     events: int
@@ -16,20 +60,113 @@ class Progress:
     events_done: int = 0
     in_flight: int = 0
     workers: int = 0
-    #: pool -> seconds of threads in attempts that came to nothing
     lost_s: dict[str, float] = field(default_factory=dict)
-    #: pool -> chunks done in this run
     done_by: dict[str, int] = field(default_factory=dict)
-    #: events per second since the first worker and lately, and seconds to go; None while not known
     rate: float | None = None
     rate_now: float | None = None
     eta_s: float | None = None
-    #: pool -> wanted, queued, running and joined workers, or their jobs
     pools: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
-    #: nothing more is given out: what runs is waited for
     stopping: bool = False
-    #: chunks that ended since then, and those that were not waited for
     finished_late: int = 0
     cut_off: int = 0
-    #: what looks wrong with the scores of this run
     warnings: tuple[str, ...] = ()
+    start_s: float | None = None
+    elapsed_s: float | None = None
+
+    @property
+    def ended(self) -> int:
+        """Chunks that are done or were given up."""
+        return self.done + self.failed
+
+    def add_done(self, pool: str, events: int) -> None:
+        """Count a chunk that is done."""
+        self.done += 1
+        self.events_done += events
+        self.done_by[pool] = self.done_by.get(pool, 0) + 1
+
+    def add_lost_time(self, pool: str, seconds: float) -> None:
+        """Count seconds of a thread that came to nothing."""
+        self.lost_s[pool] = self.lost_s.get(pool, 0.0) + max(0.0, seconds)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ``progress.json`` and ``--json`` lines hold."""
+        return {name: value for name, value in asdict(self).items() if name not in _INTERNAL}
+
+
+class ProgressTracker:
+    """The progress of one run: the driver's counts, and snapshots of them with rates; for several threads.
+
+    Parameters
+    ----------
+    counts : Progress
+        Changed by the driver's thread alone, which calls `publish` afterwards.
+    on_progress : callable, optional
+        Called with each snapshot that is published.
+    """
+
+    def __init__(self, counts: Progress, on_progress: Callable[[Progress], None] | None = None) -> None:
+        self.counts = counts
+        self._on_progress, self._lock = on_progress, Lock()
+        self._published = replace(counts)
+        self._pools: dict[str, tuple[int, int, int, int]] = {}
+        self._recent: deque[tuple[float, int]] = deque()
+        self._first: tuple[float, int] | None = None
+        self._created, self._stopped = time.monotonic(), False
+        self._last = self._created
+
+    def publish(self) -> None:
+        """Show the counts as they are now."""
+        counts = self.counts
+        with self._lock:
+            now = self._now()
+            if self._first is None and counts.workers:
+                self._first = (now, counts.events_done)
+                self._recent.clear()
+            self._recent.append((now, counts.events_done))
+            while len(self._recent) > 1 and now - self._recent[1][0] >= _RECENT_S:
+                self._recent.popleft()
+            self._published = replace(counts, lost_s=dict(counts.lost_s), done_by=dict(counts.done_by))
+        if self._on_progress is not None:
+            self._on_progress(self.snapshot())
+
+    def stop_clock(self) -> None:
+        """Take the time from now on out of the rates: no chunk can end any more."""
+        with self._lock:
+            self._last, self._stopped = self._now(), True
+
+    def set_pools(self, workers: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take the workers of each pool: wanted, queued, running and joined."""
+        found = {
+            name: (one["wanted"], one["queued"], one["running"], one["joined"])
+            for name, one in workers.items()
+        }
+        with self._lock:
+            self._pools = found
+
+    def snapshot(self) -> Progress:
+        """Return the published counts, with rates and remaining time as of now."""
+        with self._lock:
+            now, counts = self._now(), self._published
+            mean = _rate(self._first, now, counts.events_done)
+            left = counts.events - counts.events_done
+            return replace(
+                counts,
+                lost_s=dict(counts.lost_s),
+                done_by=dict(counts.done_by),
+                rate=mean,
+                rate_now=_rate(self._recent[0] if self._recent else None, now, counts.events_done),
+                eta_s=round(left / mean) if mean else None,
+                pools=dict(self._pools),
+                start_s=self._first[0] - self._created if self._first else None,
+                elapsed_s=now - self._first[0] if self._first else None,
+            )
+
+    def _now(self) -> float:
+        return self._last if self._stopped else time.monotonic()
+
+
+def _rate(start: tuple[float, int] | None, now: float, events: int) -> float | None:
+    """Return events per second since a moment and its number of events; None if that is too short ago."""
+    if start is None or now - start[0] < _FIRST_S:
+        return None
+    return round((events - start[1]) / (now - start[0]), 3)

@@ -1,4 +1,4 @@
-"""What looks wrong with the scores of a campaign while it still runs."""
+"""Warnings about the scores of a campaign while it still runs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class QualityMonitor:
         self._total: Quality = {}
         self._constant: Counter[str] = Counter()
 
-    def note(self, receipt: Receipt) -> tuple[str, ...]:
-        """Take a part, and return what a person should look at so far."""
+    def add(self, receipt: Receipt) -> tuple[str, ...]:
+        """Add a part; return the warnings about all parts so far."""
         found = _without_bins(receipt.quality)
         self._constant.update(constants(found))
         self._total = add_quality(self._total, found)

@@ -1,4 +1,4 @@
-"""What a running driver tells of itself: ``progress.json``, for whoever looks at the folder from afar."""
+"""The heartbeat of a running driver: ``progress.json``, for whoever looks at the folder from elsewhere."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import os
 import platform
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -23,129 +21,77 @@ from e2edist.records.folder import CampaignFolder
 from e2edist.redaction import redact
 
 if TYPE_CHECKING:
-    from e2edist.accounting.progress import Progress
+    from e2edist.accounting.telemetry import Telemetry
     from e2edist.config.site import PoolSpec
     from e2edist.pools import Pool
 
-    Watch = Callable[[Progress], None]
-    Ready = Callable[[Pool], None]
-
 #: Environment variable by which a detached controller knows its record.
-TOKEN = "E2EDIST_CONTROLLER"  # noqa: S105 - a name
-BEAT_S = 2.0
-#: A rate means nothing before.
-_FIRST_S = 0.05
-#: "Now" is so many seconds.
-_NOW_S = 60.0
-
-
-@dataclass(slots=True)
-class RateMeter:
-    """Events per second: since the first worker, and lately. Earlier runs do not count."""
-
-    seen: deque[tuple[float, int]] = field(default_factory=deque)
-    first: tuple[float, int] | None = None
-
-    def note(self, progress: Progress) -> None:
-        """Take in how far the run is now."""
-        now = time.monotonic()
-        if self.first is None and progress.workers:
-            self.first = (now, progress.events_done)
-        self.seen.append((now, progress.events_done))
-        while len(self.seen) > 1 and now - self.seen[0][0] > _NOW_S:
-            self.seen.popleft()
-
-    def facts(self, progress: Progress) -> dict[str, Any]:
-        """Return events per second, and seconds to go."""
-        mean = self._since(self.first, progress)
-        lately = self._since(self.seen[0] if self.seen else None, progress)
-        left = progress.events - progress.events_done
-        eta = round(left / mean) if mean else None
-        return {"events_per_s": mean, "events_per_s_now": lately, "eta_s": eta}
-
-    @staticmethod
-    def _since(start: tuple[float, int] | None, progress: Progress) -> float | None:
-        if start is None or time.monotonic() - start[0] < _FIRST_S:
-            return None
-        return round((progress.events_done - start[1]) / (time.monotonic() - start[0]), 3)
+CONTROLLER_TOKEN = "E2EDIST_CONTROLLER"  # noqa: S105 - a name
+#: Seconds between two heartbeats.
+INTERVAL_S = 2.0
 
 
 class Heartbeat:
-    """Writes what it knows every two seconds, from a thread of its own: asking pools may take long."""
+    """Writes ``progress.json`` every two seconds, from a thread of its own: asking pools may take long."""
 
-    def __init__(
-        self, folder: Path, specs: Mapping[str, PoolSpec], progress: Progress, telemetry: Telemetry
-    ) -> None:
-        self._path, self._specs, self._telemetry = CampaignFolder(folder).heartbeat, specs, telemetry
-        self._progress, self._pace = replace(progress), RateMeter()
+    def __init__(self, folder: Path, specs: Mapping[str, PoolSpec], telemetry: Telemetry) -> None:
+        self._path, self._specs = CampaignFolder(folder).heartbeat, specs
+        self._telemetry, self._tracker = telemetry, telemetry.tracker
         self._pools: dict[str, Pool] = {}
         self._lock, self._stop = Lock(), Event()
-        self._last: dict[str, Any] = {}
+        self._pool_facts: dict[str, dict[str, Any]] = {}
         self._state = "running"
         facts = {name: pool_facts(spec, jobs=is_batch(spec.kind)) for name, spec in specs.items()}
-        self._journal = UsageLog(folder, facts)
-        self._thread = Thread(target=self._beat, name="e2edist-heartbeat", daemon=True)
+        self._usage = UsageLog(folder, facts)
+        self._thread = Thread(target=self._repeat, name="e2edist-heartbeat", daemon=True)
         self._origin = {
             "host": platform.node(),
             "pid": os.getpid(),
-            "controller": os.environ.get(TOKEN, ""),
+            "controller": os.environ.get(CONTROLLER_TOKEN, ""),
             "started": round(time.time(), 3),
         }
 
-    def note(self, progress: Progress) -> None:
-        """Take the counts of the driver, and give it rates and pools for whoever looks next."""
-        with self._lock:
-            self._pace.note(progress)
-            facts = self._pace.facts(progress)
-            progress.rate, progress.rate_now = facts["events_per_s"], facts["events_per_s_now"]
-            progress.eta_s = facts["eta_s"]
-            progress.pools = {
-                name: (one["wanted"], one["queued"], one["running"], one["joined"])
-                for name, one in self._last.items()
-            }
-            self._progress = replace(progress)
-
-    def ready(self, pool: Pool) -> None:
-        """Take a pool that is there."""
+    def add_pool(self, pool: Pool) -> None:
+        """Report on a pool that is open now."""
         with self._lock:
             self._pools[pool.name] = pool
 
     def start(self) -> None:
-        """Beat from now on."""
+        """Write now, and repeatedly from now on."""
         self._write(self._state, "")
         self._thread.start()
 
     def interrupt(self) -> None:
-        """Tell from now on that it is stopped: whatever hangs from now on must not make that untrue."""
+        """Write from now on that the run is stopped, even if the driver hangs while it closes its pools."""
         self._state = "stopped"
 
     def end(self, error: BaseException | None) -> None:
-        """Write the last word: done, stopped, or failed and why."""
+        """Write the final state: done, stopped, or failed and why."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(2 * BEAT_S)
-        p = self._progress
-        state = "done" if p.done + p.failed >= p.chunks else "stopped"
+            self._thread.join(2 * INTERVAL_S)
+        progress = self._tracker.snapshot()
+        state = "done" if progress.ended >= progress.chunks else "stopped"
         if isinstance(error, KeyboardInterrupt):
             state, error = "stopped", None
-        said = str(error) if isinstance(error, E2EError) else redact(repr(error))
-        self._write("failed" if error else state, said if error else "")
+        message = str(error) if isinstance(error, E2EError) else redact(repr(error))
+        self._write("failed" if error else state, message if error else "")
 
-    def _beat(self) -> None:
-        while not self._stop.wait(BEAT_S):
+    def _repeat(self) -> None:
+        while not self._stop.wait(INTERVAL_S):
             self._write(self._state, "")
 
     def _write(self, state: str, error: str) -> None:
-        with self._lock:
-            progress, pools = self._progress, dict(self._pools)
-            counts = asdict(progress) | self._pace.facts(progress)
-        content = self._origin | {"state": state, "error": error, "updated": round(time.time(), 3)}
-        looked = self._look_at(pools)
+        pools = self._ask_pools()
         if self._stop.is_set() and threading.current_thread() is self._thread:
-            return  # asking pools took too long: the last word is written
-        self._telemetry.sample(progress, looked)
-        self._journal.note(looked, progress.lost_s, last=self._stop.is_set())
-        content |= counts | {"pools": looked}
+            return  # asking pools took too long: the final state is written
+        self._tracker.set_pools(pools)
+        self._telemetry.sample()
+        progress = self._tracker.snapshot()
+        self._usage.note(pools, progress.lost_s, last=self._stop.is_set())
+        rates = {"events_per_s": progress.rate, "events_per_s_now": progress.rate_now}
+        content = self._origin | {"state": state, "error": error, "updated": round(time.time(), 3)}
+        content |= progress.facts() | rates | {"pools": pools}
         draft, text = self._path.with_name(f".{self._path.name}.draft"), json.dumps(content, indent=1)
         # Not synced, and never a reason to stop: the next one comes in two seconds.
         with suppress(OSError):
@@ -156,15 +102,17 @@ class Heartbeat:
                 if not self._stop.is_set():
                     raise
                 draft.unlink(missing_ok=True)
-                self._path.write_text(text, encoding="utf-8")  # the last word, in the room of the one before
+                self._path.write_text(text, encoding="utf-8")  # the disk is full: in the old one's space
 
-    def _look_at(self, pools: dict[str, Pool]) -> dict[str, Any]:
-        """Return what is known of each pool; at the end, what was last known before they were closed."""
+    def _ask_pools(self) -> dict[str, dict[str, Any]]:
+        """Return what is known of each pool; at the end, what was known before they were closed."""
         if not self._stop.is_set():
-            self._last = {name: self._pool(name, pools.get(name)) for name in self._specs}
-        return self._last
+            with self._lock:
+                pools = dict(self._pools)
+            self._pool_facts = {name: self._facts(name, pools.get(name)) for name in self._specs}
+        return self._pool_facts
 
-    def _pool(self, name: str, pool: Pool | None) -> dict[str, Any]:
+    def _facts(self, name: str, pool: Pool | None) -> dict[str, Any]:
         spec = self._specs[name]
         facts: dict[str, Any] = {
             "kind": spec.kind,
@@ -184,29 +132,20 @@ class Heartbeat:
 
 
 @contextmanager
-def beating(heart: Heartbeat, watch: Watch, ready: Ready) -> Iterator[tuple[Watch, Ready]]:
-    """Publish ``progress.json`` meanwhile; gives callbacks to use in place of `watch` and `ready`."""
-
-    def note(now: Progress) -> None:
-        heart.note(now)
-        watch(now)
-
-    def met(pool: Pool) -> None:
-        heart.ready(pool)
-        ready(pool)
-
+def heartbeat(beat: Heartbeat) -> Iterator[None]:
+    """Write ``progress.json`` meanwhile, and how it ended at the end."""
     try:
-        heart.start()
-        yield note, met
+        beat.start()
+        yield
     except BaseException as error:
-        _end(heart, error)
+        _end(beat, error)
         raise
-    _end(heart, None)
+    _end(beat, None)
 
 
-def _end(heart: Heartbeat, error: BaseException | None) -> None:
+def _end(beat: Heartbeat, error: BaseException | None) -> None:
     try:
-        heart.end(error)
-    except KeyboardInterrupt:  # the last word is said all the same; there is no third one
-        heart.end(error)
+        beat.end(error)
+    except KeyboardInterrupt:  # the final state is written all the same
+        beat.end(error)
         raise

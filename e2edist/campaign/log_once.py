@@ -1,4 +1,4 @@
-"""What the campaign's log says once: the traceback of each bug, and what files do not have."""
+"""What the campaign's log has once: the traceback of each bug, and what files do not have."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ log = logging.getLogger(__name__)
 
 
 class OnceLog:
-    """Writes to the log what was not said before in this run."""
+    """Writes each message to the log once in a run."""
 
     def __init__(self) -> None:
-        self._said: set[tuple[str, ...]] = set()
+        self._written: set[tuple[str, ...]] = set()
 
-    def bug(self, error: BaseException | None) -> None:
-        """Write the traceback of an error if it is a bug, or if a plug-in met it, once for each place."""
+    def log_bug(self, error: BaseException | None) -> None:
+        """Write the traceback of a bug, or of an error inside a plug-in, once for each place."""
         if isinstance(error, ProgrammingError):
             error.log = CampaignFolder.log.name
             if self._is_new("bug", error.kind, error.place):
@@ -28,13 +28,13 @@ class OnceLog:
             text = str(getattr(error, "plugin_traceback", ""))
             log.error("%s: %s, met by the plug-in %s\n%s", type(error).__name__, error, place, text.rstrip())
 
-    def notes(self, receipt: Receipt) -> None:
+    def log_notes(self, receipt: Receipt) -> None:
         """Write what is missing in a part, with the first file of which that is so."""
         for note in receipt.notes:
             if self._is_new("note", note):
                 log.warning("%s (%s, and maybe other files)", note, receipt.chunk.url)
 
     def _is_new(self, *what: str) -> bool:
-        new = what not in self._said
-        self._said.add(what)
+        new = what not in self._written
+        self._written.add(what)
         return new

@@ -11,7 +11,7 @@ from e2edist.redaction import redact
 
 
 class _LogFile(logging.FileHandler):
-    """A log that a full or read-only disk silences: the driver's own error says it, once."""
+    """A log that ignores a full or read-only disk: the driver's own error reports it, once."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, and open the file for the first one, if that can be done."""
@@ -19,10 +19,10 @@ class _LogFile(logging.FileHandler):
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Let go of a line that can't be written."""
+        """Drop a line that can't be written."""
 
     def close(self) -> None:
-        """Let go of lines that are not written yet, too."""
+        """Close the file, and drop lines that are not written yet."""
         with suppress(OSError):
             super().close()
 
@@ -41,7 +41,7 @@ def log_to(path: Path) -> Iterator[None]:
     logger = logging.getLogger("e2edist")
     handler = _LogFile(path, encoding="utf-8", delay=True)
     handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s"))
-    level, spread = logger.level, logger.propagate
+    level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -49,6 +49,6 @@ def log_to(path: Path) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-        logger.propagate = spread
+        logger.propagate = propagate
         logger.removeHandler(handler)
         handler.close()

@@ -1,4 +1,4 @@
-"""Memory before any job: what a worker will need, and which size would fit where it has not got that."""
+"""Memory checks before any job: what a worker will need, and which size would fit if it has less."""
 
 from __future__ import annotations
 

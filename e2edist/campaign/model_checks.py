@@ -1,4 +1,4 @@
-"""What is asked of a campaign's model before there is a plan."""
+"""Checks of a campaign's model before there is a plan."""
 
 from __future__ import annotations
 

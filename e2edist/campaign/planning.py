@@ -1,4 +1,4 @@
-"""Planning: all input files opened, their faults collected, and the plan that is frozen of them."""
+"""Planning: open all input files, report all errors at once, and make the plan."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OPENERS = 16
 _OUTAGE_PAUSES_S = (1.0, 5.0)
 #: A pool thread should get at least this many chunks, so that all end at about the same time.
 _CHUNKS_PER_THREAD = 4
-#: Faults of so many files are shown.
+#: Errors of so many files are shown.
 _SHOWN = 10
 
 
@@ -41,7 +41,7 @@ def make_plan(
     Parameters
     ----------
     max_bad_fraction : float
-        Fraction of the files that may be unusable; they are noted as skipped.
+        Fraction of the files that may be unusable; they are listed as skipped.
     inputs : InputOptions
         Where else to look for remote files.
 
@@ -58,7 +58,7 @@ def make_plan(
         with open_events(path, columns, collections, format=format, tree=tree) as reader:
             return reader.info, reader.bytes_per_event()
 
-    def look(url: str) -> tuple[FileInfo, float] | E2EError:
+    def inspect_one(url: str) -> tuple[FileInfo, float] | E2EError:
         try:
             info, size = read_input(url, inputs.in_place(), inspect)
         except E2EError as error:
@@ -69,60 +69,60 @@ def make_plan(
             return as_bug(error)
         return replace(info, url=public(url)), size
 
-    looked = _look_patiently(urls, look)
-    faults = {url: item for url, item in zip(urls, looked, strict=True) if isinstance(item, E2EError)}
-    if len(faults) > max_bad_fraction * len(urls):
-        raise all_faults(list(faults.values()), len(urls))
-    found = [item for item in looked if not isinstance(item, E2EError)]
+    inspected = _inspect_with_retries(urls, inspect_one)
+    errors = {url: item for url, item in zip(urls, inspected, strict=True) if isinstance(item, E2EError)}
+    if len(errors) > max_bad_fraction * len(urls):
+        raise combine_errors(list(errors.values()), len(urls))
+    found = [item for item in inspected if not isinstance(item, E2EError)]
     _refuse_copies([info for info, _ in found])
     files = tuple(info for info, _ in found)
-    skipped = tuple((public(url), str(fault)) for url, fault in faults.items())
-    opened = [url for url in urls if url not in faults]
+    skipped = tuple((public(url), str(error)) for url, error in errors.items())
+    opened = [url for url in urls if url not in errors]
     access = {file.uuid: url for file, url in zip(files, opened, strict=True) if file.url != url}
     most = max((size for _, size in found), default=0.0)
     return Plan(tagger.identity(), files, most, skipped, access=access)
 
 
-def _look_patiently(urls: Sequence[str], look: Callable[[str], T | E2EError]) -> list[T | E2EError]:
-    """Return what `look` says of each input; of servers that do not answer it is asked once more, later.
+def _inspect_with_retries(urls: Sequence[str], look: Callable[[str], T | E2EError]) -> list[T | E2EError]:
+    """Return what `look` returns for each input; if a server does not answer, try again later.
 
     A file that is skipped is left out for good, and a server may be back in a moment.
     """
     found: dict[str, T | E2EError] = {}
     again = list(dict.fromkeys(urls))
     for pause_s in (*_OUTAGE_PAUSES_S, 0.0):
-        found |= zip(again, look_at_all(again, look), strict=True)
-        again = [url for url in again if _may_pass(url, found[url])]
+        found |= zip(again, inspect_all(again, look), strict=True)
+        again = [url for url in again if _is_transient(url, found[url])]
         if not again:
             break
         time.sleep(pause_s)
     return [found[url] for url in urls]
 
 
-def _may_pass(url: str, item: object) -> bool:
+def _is_transient(url: str, item: object) -> bool:
     """Return whether a server did not answer; one that has no such file, or refuses it, has."""
     if not isinstance(item, E2EError) or not item.retryable or not host(url):
         return False
     return not isinstance(item.__cause__, FileNotFoundError) and not is_refused(item)
 
 
-def look_at_all(urls: Sequence[str], look: Callable[[str], T]) -> list[T]:
-    """Return what `look` says of each input, many at a time."""
+def inspect_all(urls: Sequence[str], look: Callable[[str], T]) -> list[T]:
+    """Return what `look` returns for each input, many at a time."""
     pool = ThreadPoolExecutor(_OPENERS)
     try:
         return list(pool.map(look, urls))
-    finally:  # not waited for: who interrupts us need not wait for a server that does not answer
+    finally:  # not waited for: an interrupt must not wait for a server that does not answer
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def all_faults(faults: list[E2EError], files: int) -> E2EError:
-    """Return one error that tells of all inputs that can't be used."""
-    bugs = [fault for fault in faults if isinstance(fault, ProgrammingError)]
-    if bugs or len(faults) == 1:
-        return (bugs or faults)[0]
-    lines = [f"\n  {fault}" for fault in faults[:_SHOWN]]
-    more = f"\n  ... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-    return InputError("", f"{len(faults)} of {files} input files can't be used:{''.join(lines)}{more}")
+def combine_errors(errors: list[E2EError], files: int) -> E2EError:
+    """Return one error that names all inputs that can't be used."""
+    bugs = [error for error in errors if isinstance(error, ProgrammingError)]
+    if bugs or len(errors) == 1:
+        return (bugs or errors)[0]
+    lines = [f"\n  {error}" for error in errors[:_SHOWN]]
+    more = f"\n  ... and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
+    return InputError("", f"{len(errors)} of {files} input files can't be used:{''.join(lines)}{more}")
 
 
 def _refuse_copies(files: list[FileInfo]) -> None:

@@ -1,8 +1,8 @@
-"""The ledger and the parts at the end of a run: what is finished counts, whoever lived to tell of it.
+"""The ledger and the parts at the end of a run: every finished part counts, even if its worker was lost.
 
-A worker publishes its part before the driver hears of it. What ends in between, at a stop or an error, or
-after the driver had given its worker up, is there all the same. Such parts are taken into the ledger first;
-only then parts are removed, and of those only the ones whose entries other parts hold.
+A worker publishes its part before the driver knows of it. If the driver stops in between, or had given the
+worker up, the part is there all the same. Such parts are added to the ledger first; only then parts are
+removed, and of those only the ones whose entries other parts hold.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def reconcile(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) -> bool:
-    """Take valid parts that the ledger does not know into it and into the counts; remove what is there twice.
+    """Add valid parts that the ledger does not know to it and to the counts; remove duplicates.
 
     Call it when no worker writes any more.
 
@@ -39,15 +39,15 @@ def reconcile(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) -> bo
     Returns
     -------
     bool
-        Whether parts were taken in, and every chunk has ended by that.
+        Whether parts were added, and every chunk has ended by that.
     """
     ended = _adopt_parts(ledger, chunks, progress)
-    remove_doubles(ledger)
+    remove_duplicates(ledger)
     return ended
 
 
 def recheck(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) -> list[Chunk]:
-    """Look at all parts that count; let go of those that are not as they were written; return their chunks.
+    """Check all parts that count; remove those that are not as they were written; return their chunks.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def _adopt_parts(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) ->
     for name in adopted:
         receipt = found[name]
         ledger.record_done(receipt)
-        progress.done_by[receipt.pool] = progress.done_by.get(receipt.pool, 0) + 1
+        progress.add_done(receipt.pool, receipt.events)
         log.info("%s", log_line(receipt))
     if progress.stopping:
         progress.finished_late += len(adopted)
@@ -94,8 +94,7 @@ def _adopt_parts(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) ->
     ended = ended and all(chunk.events or chunk.id in ledger.failed for chunk in left)
     progress.done, progress.failed = len(ledger.done), len(ledger.failed)
     progress.events_done = ledger.events_done
-    both = progress.done + progress.failed
-    progress.chunks = both if ended else max(progress.chunks, both + 1)
+    progress.chunks = progress.ended if ended else max(progress.chunks, progress.ended + 1)
     return ended
 
 
@@ -110,10 +109,10 @@ def _still_lost(ledger: Ledger, adopted: list[str]) -> Iterable[Failure]:
             yield failure
 
 
-def remove_doubles(ledger: Ledger) -> None:
+def remove_duplicates(ledger: Ledger) -> None:
     """Remove parts whose entries are in other parts: a worker that was given up may have written them late.
 
-    What else lies there stays: parts of another plan, and damaged ones whose entries no part holds.
+    Other files stay: parts of another plan, and damaged ones whose entries no part holds.
     """
     folder = ledger.path.parent
     unknown = [name for name in part_sizes(folder) if name not in ledger.done and is_chunk_id(name)]
@@ -123,8 +122,8 @@ def remove_doubles(ledger: Ledger) -> None:
     for name in sorted(unknown):
         path = CampaignFolder(folder).part(name)
         key, entries = parse_id(name)
-        doubled = bool(entries.size) and not any(gaps(entries, by_file.get(key, [])))
-        if doubled and _is_ours(path, ledger.fingerprint):
+        duplicate = bool(entries.size) and not any(gaps(entries, by_file.get(key, [])))
+        if duplicate and _is_ours(path, ledger.fingerprint):
             log.warning("removed %s: its entries are in other parts", path.name)
             path.unlink(missing_ok=True)
         else:

@@ -1,4 +1,4 @@
-"""Going on with a frozen plan: whether this command is for it, and where its files are now.
+"""Resuming a frozen plan: whether this command is for it, and where its files are now.
 
 An input is the file, not its spelling: another token, a link, another server or another way to write a path
 leads to the same plan as long as the files are those that were planned.
@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from e2edist.campaign.planning import all_faults, look_at_all
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import E2EError, OutputError
 from e2edist.formats import FileInfo, inspect
@@ -21,8 +20,10 @@ from e2edist.records.plan import Plan
 from e2edist.storage.staging import InputOptions, read_input
 from e2edist.urls import canonical, local_path, public
 
+from .planning import combine_errors, inspect_all
+
 T = TypeVar("T")
-_TODO = "Choose another --output, or go on with what that folder was planned for."
+_TODO = "Choose another --output, or resume what that folder was planned for."
 
 
 def check_same(
@@ -77,7 +78,7 @@ def match_inputs(old: Plan, urls: Sequence[str], folder: Path, inputs: InputOpti
 def changed_files(plan: Plan) -> list[str]:
     """Return the local files of a plan that are not as large as they were, or gone; no file is opened.
 
-    What is done of them is of the files that were planned; their open entries will be given up.
+    Their parts are of the files as they were planned; their other entries will be given up.
     """
     found = []
     for file in plan.files:
@@ -109,27 +110,27 @@ class _Match:
             if len(some) == 1 and len(files.get(key, ())) == 1 and key not in skipped:
                 self._take(files[key][0], some[0])
             elif key not in files and len(some) == len(skipped.get(key, ())):
-                for url, lost in zip(some, skipped[key], strict=True):
-                    del self.urls[url], self.skipped[lost]
+                for url, missing in zip(some, skipped[key], strict=True):
+                    del self.urls[url], self.skipped[missing]
 
     def by_content(self, inputs: InputOptions) -> None:
         """Open what is left of the given urls, and match what was planned."""
         kinds = {(file.format, file.tree) for file in self.files.values()}
         kind = kinds.pop() if len(kinds) == 1 else (None, None)
 
-        def look(url: str) -> FileInfo | E2EError:
+        def inspect_one(url: str) -> FileInfo | E2EError:
             try:
                 return read_input(url, inputs.in_place(), lambda path: inspect(path, *kind))
             except E2EError as error:
                 return error
 
         given = list(self.urls)
-        looked = look_at_all(given, look)
-        faults = [item for item in looked if isinstance(item, E2EError)]
-        if len(faults) > len(self.skipped):
-            raise all_faults(faults, len(looked))
+        inspected = inspect_all(given, inspect_one)
+        errors = [item for item in inspected if isinstance(item, E2EError)]
+        if len(errors) > len(self.skipped):
+            raise combine_errors(errors, len(inspected))
         planned = {(file.uuid, file.size, file.entries): file for file in self.files.values()}
-        for url, found in zip(given, looked, strict=True):
+        for url, found in zip(given, inspected, strict=True):
             if isinstance(found, E2EError):  # it could not be planned, and can't be now
                 del self.urls[url]
                 self.skipped.popitem()

@@ -13,7 +13,8 @@ from pathlib import Path
 from threading import Event, Timer
 from typing import TYPE_CHECKING, Any
 
-from e2edist.campaign.run import RunResult, plan_campaign, run_campaign
+from e2edist.campaign.campaign import plan_campaign
+from e2edist.campaign.run import RunResult, run_campaign
 from e2edist.config.campaign import CampaignSpec
 from e2edist.config.site import SiteSpec
 from e2edist.demo import LABELS, make_events
@@ -58,13 +59,11 @@ class _Watch:
     """When the first worker was there; says stop when the first chunk is done."""
 
     stop: Event
-    began: float = field(default_factory=time.monotonic)
     clock: float = field(default_factory=time.time)
     joined_s: float | None = None
 
     def __call__(self, progress: Progress) -> None:
-        if self.joined_s is None and progress.workers:
-            self.joined_s = time.monotonic() - self.began
+        self.joined_s = progress.start_s
         if progress.done:
             self.stop.set()
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
-    from e2edist.campaign.run import Campaign, RunResult
+    from e2edist.campaign.campaign import Campaign
+    from e2edist.campaign.run import RunResult
     from e2edist.cli.signals import Signals
 
     Emit = Callable[[dict[str, Any]], None]

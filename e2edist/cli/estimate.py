@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     from e2edist.accounting.forecast import Choice
     from e2edist.accounting.progress import Progress
-    from e2edist.campaign.run import Campaign, RunResult
+    from e2edist.campaign.campaign import Campaign
+    from e2edist.campaign.run import RunResult
     from e2edist.cli.signals import Signals
     from e2edist.pools import Pool
 
 #: An estimate takes no longer, from the first worker on.
-_PATIENCE_S = 300.0
+_LIMIT_S = 300.0
 
 
 def estimate(
@@ -53,16 +54,15 @@ def estimate(
     """
     pools = campaign.site.pools
     facts = {name: pool_facts(spec, jobs=is_batch(spec.kind)) for name, spec in pools.items()}
-    watch, ready = callbacks
-    sampler = Sampler(signals.stop, enough_chunks(facts), _PATIENCE_S, time.monotonic())
-    before = time.time()
+    on_progress, on_pool_ready = callbacks
+    sampler, before = Sampler(signals.stop, enough_chunks(facts), _LIMIT_S), time.time()
 
-    def look(progress: Progress) -> None:
-        watch(progress)
-        sampler.look(progress, time.monotonic())
+    def sample(progress: Progress) -> None:
+        on_progress(progress)
+        sampler.on_progress(progress)
 
     with stop_on_signal(campaign, console, signals) as stop:
-        result = run_campaign(campaign, look, stop, ready)
+        result = run_campaign(campaign, sample, stop, on_pool_ready)
     if signals.received:
         console.print(kept_message(campaign, result))
         return INTERRUPTED

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +64,8 @@ def show_progress(console: Console, title: str) -> Iterator[Callable[[Progress],
         task = bar.add_task(title, total=None, message="", more="")
 
         def update(progress: Progress) -> None:
-            ended = progress.done + progress.failed
             message, more = describe(progress), details(progress)
-            bar.update(task, total=progress.chunks, completed=ended, message=message, more=more)
+            bar.update(task, total=progress.chunks, completed=progress.ended, message=message, more=more)
 
         yield update
 
@@ -78,7 +76,7 @@ def _now_and_then(show: Callable[[Progress], None], seconds: float) -> Callable[
 
     def look(progress: Progress) -> None:
         now = time.monotonic()
-        if progress.done + progress.failed == progress.chunks or now - last[0] >= seconds:
+        if progress.ended == progress.chunks or now - last[0] >= seconds:
             last[0] = now
             show(progress)
 
@@ -93,4 +91,4 @@ def _plain(console: Console, progress: Progress) -> None:
 
 def emit_progress(emit: Callable[[dict[str, Any]], None]) -> Callable[[Progress], None]:
     """Return a callback for `run_campaign` that says the counts to a machine now and then."""
-    return _now_and_then(lambda progress: emit({"what": "progress"} | asdict(progress)), _MACHINE_S)
+    return _now_and_then(lambda progress: emit({"what": "progress"} | progress.facts()), _MACHINE_S)

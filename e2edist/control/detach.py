@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from e2edist.campaign.heartbeat import TOKEN
-from e2edist.campaign.run import Campaign
+from e2edist.campaign.campaign import Campaign
+from e2edist.campaign.heartbeat import CONTROLLER_TOKEN
 from e2edist.config.controller import PROCESS, ControllerSpec
 from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import batch_system, make_controller
@@ -53,7 +53,7 @@ def preview_controller(spec: ControllerSpec, folder: Path, argv: Sequence[str]) 
     if spec.kind == PROCESS:
         return ""
     arguments = controller_arguments(argv, str(CampaignFolder(folder.absolute()).access))
-    job = make_controller(spec, folder.absolute(), arguments, {TOKEN: "TOKEN"})
+    job = make_controller(spec, folder.absolute(), arguments, {CONTROLLER_TOKEN: "TOKEN"})
     return batch_system(spec.kind).controller_script(job)
 
 
@@ -82,7 +82,7 @@ def detach(campaign: Campaign, argv: Sequence[str]) -> ControllerRecord:
     if access is not None:
         write_access(folder, access)
     arguments = controller_arguments(argv, str(CampaignFolder(folder).access))
-    job = make_controller(spec, folder, arguments, {TOKEN: token})
+    job = make_controller(spec, folder, arguments, {CONTROLLER_TOKEN: token})
     number = batch_system(spec.kind).submit_controller(job)
     record = ControllerRecord(spec.kind, number, platform.node(), token, 0, time.time(), str(job.log))
     record.write(folder)
@@ -120,7 +120,7 @@ def _spawn(
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=os.environ | {TOKEN: token},
+            env=os.environ | {CONTROLLER_TOKEN: token},
         )
     born = birth(process.pid)
     record = ControllerRecord(PROCESS, str(process.pid), platform.node(), token, born, time.time(), str(log))

@@ -44,7 +44,7 @@ def _facts(folder: Path, state: State) -> Iterator[tuple[str, str]]:
         lost = f"{counts.events_failed:,} events in {len(counts.failed):,} ranges"
         yield "lost", f"{lost}, {counts.skipped:,} files skipped"
     if state.state == "running":
-        yield "rate", _rate(state)
+        yield "rate", rate_line(state)
     if state.state == "running":
         yield from _dashboard(state)
     if state.controller:
@@ -72,7 +72,8 @@ def _span(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def _rate(state: State) -> str:
+def rate_line(state: State) -> str:
+    """Return rates and remaining time of a running campaign, as its driver published them."""
     heart = state.heart
     if heart.get("events_per_s") is None:
         return "waiting for workers" if not heart.get("workers") else "-- events/s, ETA --"

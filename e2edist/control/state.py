@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from e2edist.accounting.folder_counts import FolderCounts, count_folder
-from e2edist.campaign.heartbeat import BEAT_S
+from e2edist.campaign.heartbeat import INTERVAL_S
 from e2edist.errors import E2EError, OutputError
 from e2edist.pools import batch_system
 from e2edist.records.folder import CampaignFolder
@@ -18,9 +18,9 @@ from e2edist.records.lock import Holder, find_holder
 from .controller_record import ControllerRecord, read_controller
 
 #: A heartbeat that is older is worth a word.
-SILENT_S = 15 * BEAT_S
+SILENT_S = 15 * INTERVAL_S
 #: A heartbeat that is older makes us ask the queue.
-_PAUSE_S = 5 * BEAT_S
+_PAUSE_S = 5 * INTERVAL_S
 #: States in which a controller is there or will be.
 UNDER_WAY = ("queued", "starting", "running", "finishing")
 

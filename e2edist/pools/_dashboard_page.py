@@ -26,10 +26,10 @@ _SIZE: dict[str, Any] = {"height": 280, "sizing_mode": "stretch_width"}
 _SMOOTH = 5
 
 
-def curves(look: TelemetrySnapshot) -> dict[str, dict[str, list[Any]]]:
+def curves(snapshot: TelemetrySnapshot) -> dict[str, dict[str, list[Any]]]:
     """Return pool -> times in ms since 1970, events per second, busy fraction of the model, workers."""
     found: dict[str, dict[str, list[Any]]] = {}
-    points = look.points
+    points = snapshot.points
     names = dict.fromkeys(name for point in points for name in point.workers)
     for name in names:
         rows: dict[str, list[Any]] = {"t": [], "rate": [], "busy": [], "joined": [], "running": []}
@@ -48,10 +48,10 @@ def curves(look: TelemetrySnapshot) -> dict[str, dict[str, list[Any]]]:
     return found
 
 
-def stages(look: TelemetrySnapshot) -> dict[str, dict[str, list[Any]]]:
+def stages(snapshot: TelemetrySnapshot) -> dict[str, dict[str, list[Any]]]:
     """Return stage -> pools, left and right ends of their bars in ms per event and thread."""
     bars: dict[str, dict[str, list[Any]]] = {}
-    for pool, total in look.pools.items():
+    for pool, total in snapshot.pools.items():
         left = 0.0
         for name, seconds in total.stage_s.items():
             right = left + seconds * 1e3 / max(1, total.events)
@@ -62,15 +62,15 @@ def stages(look: TelemetrySnapshot) -> dict[str, dict[str, list[Any]]]:
     return bars
 
 
-def headline(look: TelemetrySnapshot) -> str:
-    """Return the counts and the forecast as HTML."""
-    eta = look.eta_s()
-    left = "not known yet" if eta is None else str(timedelta(seconds=round(eta)))
-    lost = "".join(f"<br>given up: {text}" for text in look.failures)
+def headline(snapshot: TelemetrySnapshot) -> str:
+    """Return counts, mean rate and remaining time as HTML."""
+    progress, eta_s = snapshot.progress, snapshot.progress.eta_s
+    eta = "not known yet" if eta_s is None else str(timedelta(seconds=eta_s))
+    failures = "".join(f"<br>given up: {text}" for text in snapshot.failures)
     return (
-        f"<h2>{look.name}</h2><b>{look.chunks_done:,}</b> of {look.chunks:,} chunks done, "
-        f"<b>{look.chunks_failed:,}</b> given up, {look.events_done:,} of {look.events:,} events, "
-        f"{look.rate():,.0f} events/s, time to go <b>{left}</b>{lost}"
+        f"<h2>{snapshot.name}</h2><b>{progress.done:,}</b> of {progress.chunks:,} chunks done, "
+        f"<b>{progress.failed:,}</b> given up, {progress.events_done:,} of {progress.events:,} events, "
+        f"{progress.rate or 0.0:,.0f} events/s, time to go <b>{eta}</b>{failures}"
     )
 
 
@@ -119,36 +119,36 @@ class _Page:
         """Show what there is now."""
         if not running:
             return
-        look = running[-1].look()
-        self._head.text = headline(look)
-        for number, (name, rows) in enumerate(curves(look).items()):
+        snapshot = running[-1].snapshot()
+        self._head.text = headline(snapshot)
+        for number, (name, rows) in enumerate(curves(snapshot).items()):
             if name not in self._lines:
                 self._add_pool(name, _COLOURS[number % 10])
             self._lines[name].data = rows
-        for name, bar in stages(look).items():
+        for name, bar in stages(snapshot).items():
             if name not in self._bars:
                 self._add_stage(name, _COLOURS[len(self._bars) % 10])
             self._bars[name].data = bar
-        self._stages.y_range.factors = list(look.pools) or [""]
+        self._stages.y_range.factors = list(snapshot.pools) or [""]
         keys = ("seconds", "chunk", "host")
-        shown = [(f"{seconds:.1f}", chunk, host) for seconds, chunk, host in look.slowest]
+        shown = [(f"{seconds:.1f}", chunk, host) for seconds, chunk, host in snapshot.slowest]
         self._slow.data = {key: [row_[i] for row_ in shown] for i, key in enumerate(keys)}
 
     def _add_stage(self, name: str, colour: str) -> None:
         source = models.ColumnDataSource({"pool": [], "left": [], "right": []}, name=f"stage {name}")
         self._bars[name] = source
-        look = {"color": colour, "legend_label": name, "source": source}
-        self._stages.hbar(y="pool", left="left", right="right", height=0.6, **look)
+        style = {"color": colour, "legend_label": name, "source": source}
+        self._stages.hbar(y="pool", left="left", right="right", height=0.6, **style)
 
     def _add_pool(self, name: str, colour: str) -> None:
         empty: dict[str, list[Any]] = {key: [] for key in ("t", "rate", "busy", "joined", "running")}
         source = models.ColumnDataSource(empty, name=f"pool {name}")
         self._lines[name] = source
-        look: dict[str, Any] = {"source": source, "color": colour, "legend_label": name, "line_width": 2}
+        style: dict[str, Any] = {"source": source, "color": colour, "legend_label": name, "line_width": 2}
         for key, made in self._figures.items():
-            made.line("t", key, **look)
+            made.line("t", key, **style)
             made.legend.location = "top_left"
-        self._figures["joined"].line("t", "running", **look | {"line_dash": "dashed", "line_width": 1})
+        self._figures["joined"].line("t", "running", **style | {"line_dash": "dashed", "line_width": 1})
 
 
 def _document(scheduler: Any, extra: Any, doc: Any) -> None:  # noqa: ARG001 - as Dask calls its pages
@@ -169,24 +169,28 @@ class _Metrics:
         """Yield them; none while no campaign runs."""
         if not running:
             return
-        look = running[-1].look()
-        yield GaugeMetricFamily("e2edist_chunks_planned", "Chunks of the campaign", look.chunks)
-        yield GaugeMetricFamily("e2edist_events_planned", "Events of the campaign", look.events)
-        yield GaugeMetricFamily("e2edist_events_done", "Events done, in earlier runs too", look.events_done)
-        yield CounterMetricFamily("e2edist_chunks_failed", "Chunks that were given up", look.chunks_failed)
+        snapshot = running[-1].snapshot()
+        progress = snapshot.progress
+        yield GaugeMetricFamily("e2edist_chunks_planned", "Chunks of the campaign", progress.chunks)
+        yield GaugeMetricFamily("e2edist_events_planned", "Events of the campaign", progress.events)
+        yield GaugeMetricFamily(
+            "e2edist_events_done", "Events done, in earlier runs too", progress.events_done
+        )
+        yield CounterMetricFamily("e2edist_chunks_failed", "Chunks that were given up", progress.failed)
         chunks = CounterMetricFamily("e2edist_chunks", "Chunks done in this run", labels=["pool"])
         events = CounterMetricFamily("e2edist_events", "Events done in this run", labels=["pool"])
         objects = CounterMetricFamily("e2edist_objects", "Rows written in this run", labels=["pool"])
         names = ["pool", "stage"]
         seconds = CounterMetricFamily("e2edist_stage_seconds", "Wall time of threads", labels=names)
-        for name, pool in look.pools.items():
-            for family, value in ((chunks, pool.chunks), (events, pool.events), (objects, pool.objects)):
-                family.add_metric([name], value)
+        for name, pool in snapshot.pools.items():
+            chunks.add_metric([name], progress.done_by.get(name, 0))
+            events.add_metric([name], pool.events)
+            objects.add_metric([name], pool.objects)
             for stage, took in pool.stage_s.items():
                 seconds.add_metric([name, stage], took)
         workers = GaugeMetricFamily("e2edist_workers", "Workers, or their jobs", labels=["pool", "state"])
-        for name, counts in look.points[-1].workers.items() if look.points else ():
-            for state, count in zip(("queued", "running", "joined"), counts, strict=True):
+        for name, counts in progress.pools.items():
+            for state, count in zip(("queued", "running", "joined"), counts[1:], strict=True):
                 workers.add_metric([name, state], count)
         yield from (chunks, events, objects, seconds, workers)
 

@@ -110,6 +110,11 @@ class Receipt:
         """Wall seconds of setting up, which are no work on events."""
         return self.stages.get(EVENTSETUP, (0.0, 0.0, 0))[0] / 1e3
 
+    @property
+    def work_s(self) -> float:
+        """Wall seconds of work on events: all stages without setting up."""
+        return self.wall_s - self.setup_s
+
 
 @dataclass(frozen=True, slots=True)
 class ReceiptCounts:

@@ -26,7 +26,7 @@ from typing import Any
 from simulated import SimulatedPool, make_plan
 
 from e2edist.accounting.folder_counts import count_folder
-from e2edist.accounting.progress import Progress
+from e2edist.accounting.progress import Progress, ProgressTracker
 from e2edist.accounting.summary import summarise, write_timing
 from e2edist.campaign.driver import Driver
 from e2edist.campaign.limits import Limits
@@ -55,7 +55,7 @@ def timed(what: str, work: Callable[[], Any], chunks: int) -> Any:
 def drive(pool: Pool, key: str, ledger: Ledger, plan: Plan, limits: Limits) -> Progress:
     """Run all chunks of a plan on a pool."""
     progress = Progress(len(ledger.pending), plan.events)
-    assert Driver({key: pool}, ledger, lambda _: None, Event(), limits).run(ledger.pending, progress)
+    assert Driver({key: pool}, ledger, ProgressTracker(progress), Event(), limits).run(ledger.pending)
     return progress
 
 
@@ -115,7 +115,7 @@ def run_dask(folder: Path, chunks: int, workers: int, seconds: float) -> None:
         key = f"{plan.fingerprint}:gpu"
         pool = DaskPool("gpu", client, Setup(print, ()), resource=resource_of("gpu"))
         ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
-        limits = Limits(portion_s=(seconds, 3600.0), load_s=seconds)
+        limits = Limits(portion_s=(seconds, 3600.0), bundle_s=seconds)
         idle = time.process_time()
         time.sleep(_IDLE_S)
         idle = (time.process_time() - idle) / _IDLE_S

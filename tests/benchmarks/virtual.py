@@ -6,7 +6,7 @@ import heapq
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -16,8 +16,9 @@ from unittest.mock import patch
 import numpy as np
 from simulated import make_receipt
 
-from e2edist.accounting.progress import Progress
-from e2edist.campaign import bundles, driver
+from e2edist.accounting import progress
+from e2edist.accounting.progress import Progress, ProgressTracker
+from e2edist.campaign import driver, pool_state, results
 from e2edist.pools import TaskOutcome
 from e2edist.records.chunk import Chunk
 from e2edist.records.ledger import open_ledger
@@ -166,9 +167,11 @@ class Run:
 
 @contextmanager
 def _virtual_time() -> Iterator[VirtualClock]:
-    """Give the driver and its loads another clock, in place of the module `time` as they know it."""
+    """Give the driver another clock, in place of the module `time` as its modules know it."""
     clock = VirtualClock()
-    with patch.object(driver, "time", clock), patch.object(bundles, "time", clock):
+    with ExitStack() as stack:
+        for module in (driver, pool_state, results, progress):
+            stack.enter_context(patch.object(module, "time", clock))
         yield clock
 
 
@@ -178,11 +181,11 @@ def simulate(plan: Plan, workers: int, work: Work, seed: int = 1) -> Run:
     with tempfile.TemporaryDirectory(prefix="e2edist-scaling-") as folder, _virtual_time() as clock:
         pool = VirtualPool(clock, workers, work, plan.fingerprint, seed)
         ledger = open_ledger(Path(folder), plan.fingerprint, chunks)
-        progress = Progress(len(chunks), plan.events)
+        tracker = ProgressTracker(Progress(len(chunks), plan.events))
         limits = driver.Limits(chunk_s=float("inf"), stall_s=float("inf"))
-        drive = driver.Driver({"simulated": pool}, ledger, lambda _: None, Event(), limits)
-        assert drive.run(ledger.pending, progress)
-        assert progress.events_done == plan.events
+        drive = driver.Driver({"simulated": pool}, ledger, tracker, Event(), limits)
+        assert drive.run(ledger.pending)
+        assert tracker.counts.events_done == plan.events
         ledger.done.close()
     wall = max(worker.ended for worker in pool.workers)
     total = wall * workers

@@ -32,9 +32,11 @@ def test_a_worker_killed_in_the_midst_of_a_load_costs_one_chunk_a_try_and_nothin
     assert code == 0, said
     assert lab.hit("kill")
     log = (lab.out / "submit.log").read_text(encoding="utf-8")
-    ((size, done, waited),) = re.findall(r"lost load of (\d+) chunks (\d+) are done, (\d+) only waited", log)
+    ((size, done, not_started),) = re.findall(
+        r"lost task: (\d+) chunks, (\d+) finished, (\d+) not started", log
+    )
     assert int(size) > 2
-    assert int(done) + int(waited) == int(size) - 1
+    assert int(done) + int(not_started) == int(size) - 1
     plan = read_plan(lab.out)
     (uuid,) = [file.uuid for file in plan.files if file.url.endswith(victim.name)]
     blamed = re.findall(r"WARNING lost (\S+?):", log)

@@ -1,4 +1,4 @@
-"""Chunks that ride together in one task: how loads are made, and what becomes of each of their chunks."""
+"""Task bundles: which chunks share a task, and what becomes of each of them."""
 
 import itertools
 import pickle
@@ -7,8 +7,10 @@ import time
 import pytest
 from receipts import make_receipt
 
-from e2edist.campaign.bundles import TaskBundle, bundle_chunks, resolve
-from e2edist.campaign.throughput import PendingQueue, ThroughputModel
+from e2edist.campaign.bundle_result import resolve
+from e2edist.campaign.bundles import TaskBundle, bundle_chunks
+from e2edist.campaign.throughput import ThroughputModel
+from e2edist.campaign.work_queue import PendingQueue
 from e2edist.errors import EntriesError, InputError, ModelError, OutputError, ProgrammingError
 from e2edist.pools import TaskOutcome
 from e2edist.records.chunk import Chunk
@@ -23,74 +25,77 @@ def make_chunks(count, size=100):
 CHUNKS = make_chunks(5)
 
 
-def measured(seconds=0.1, load=256):
-    """Return the pace of a pool whose chunks of 100 events take so long."""
-    pace = ThroughputModel(load=load)
-    pace.add(100, seconds)
-    return pace
+def measured(seconds=0.1, max_bundle=256):
+    """Return the throughput of a pool whose chunks of 100 events take so long."""
+    throughput = ThroughputModel(max_bundle=max_bundle)
+    throughput.add(100, seconds)
+    return throughput
 
 
-def nobody(_):
+def never(_):
     return False
 
 
-# ---- making loads
+# ---- making bundles
 
 
-def test_before_anything_is_measured_a_chunk_rides_alone():
-    assert len(bundle_chunks(PendingQueue(make_chunks(1000)), ThroughputModel(load=256), 2.0, 1, nobody)) == 1
+def test_before_anything_is_measured_each_chunk_has_its_own_task():
+    assert (
+        len(bundle_chunks(PendingQueue(make_chunks(1000)), ThroughputModel(max_bundle=256), 2.0, 1, never))
+        == 1
+    )
 
 
-def test_as_many_ride_together_as_take_the_wanted_time():
-    waiting = PendingQueue(make_chunks(1000))
-    assert [c.id for c in bundle_chunks(waiting, measured(), 2.05, 1, nobody)] == [
+def test_a_bundle_has_as_many_chunks_as_take_the_wanted_time():
+    pending = PendingQueue(make_chunks(1000))
+    assert [c.id for c in bundle_chunks(pending, measured(), 2.05, 1, never)] == [
         c.id for c in make_chunks(20)
     ]
-    assert (len(waiting), waiting.next.url) == (980, "20.root")
+    assert (len(pending), pending.next.url) == (980, "20.root")
 
 
 def test_a_chunk_takes_no_less_than_the_shortest_did_however_few_events_it_has():
-    pace = measured()
-    pace.add(100_000, 10.0)  # a large file: the cost of opening one does not show there
-    assert pace.takes_s(100) == 0.1
-    assert len(bundle_chunks(PendingQueue(make_chunks(1000)), pace, 2.05, 1, nobody)) == 20
+    throughput = measured()
+    throughput.add(100_000, 10.0)  # a large file: the cost of opening one does not show there
+    assert throughput.estimate_s(100) == 0.1
+    assert len(bundle_chunks(PendingQueue(make_chunks(1000)), throughput, 2.05, 1, never)) == 20
 
 
-def test_loads_grow_by_doubling():
-    pace, sizes = measured(load=1), []
-    waiting = PendingQueue(make_chunks(100_000))
+def test_bundles_grow_by_doubling():
+    throughput, sizes = measured(max_bundle=1), []
+    pending = PendingQueue(make_chunks(100_000))
     for _ in range(6):
-        sizes.append(len(bundle_chunks(waiting, pace, 1e9, 1, nobody)))
-        pace.grow(sizes[-1])
+        sizes.append(len(bundle_chunks(pending, throughput, 1e9, 1, never)))
+        throughput.grow(sizes[-1])
     assert sizes == [1, 2, 4, 8, 16, 32]
 
 
-def test_towards_the_end_loads_shrink_to_single_chunks():
-    waiting, sizes = PendingQueue(make_chunks(100)), []
-    while waiting:
-        sizes.append(len(bundle_chunks(waiting, measured(), 1e9, 2, nobody)))
+def test_towards_the_end_bundles_shrink_to_single_chunks():
+    pending, sizes = PendingQueue(make_chunks(100)), []
+    while pending:
+        sizes.append(len(bundle_chunks(pending, measured(), 1e9, 2, never)))
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == 25
     assert sizes[-4:] == [1, 1, 1, 1]
 
 
-def test_a_long_chunk_rides_alone_and_waits_for_the_next_load():
-    waiting = PendingQueue([*make_chunks(2), *make_chunks(1, 5000), *make_chunks(50)])
-    loads = [[c.events for c in bundle_chunks(waiting, measured(), 2.0, 1, nobody)] for _ in range(2)]
-    assert loads == [[100, 100], [5000]]
+def test_a_long_chunk_has_a_task_of_its_own_after_the_bundle_before_it():
+    pending = PendingQueue([*make_chunks(2), *make_chunks(1, 5000), *make_chunks(50)])
+    bundles = [[c.events for c in bundle_chunks(pending, measured(), 2.0, 1, never)] for _ in range(2)]
+    assert bundles == [[100, 100], [5000]]
 
 
-def test_a_chunk_with_a_case_rides_alone():
+def test_a_chunk_with_a_failure_record_has_a_task_of_its_own():
     chunks = make_chunks(50)
-    waiting = PendingQueue(chunks)
+    pending = PendingQueue(chunks)
 
     def run_alone(chunk):
         return chunk is chunks[3]
 
-    assert [len(bundle_chunks(waiting, measured(), 0.5, 1, run_alone)) for _ in range(3)] == [3, 1, 5]
+    assert [len(bundle_chunks(pending, measured(), 0.5, 1, run_alone)) for _ in range(3)] == [3, 1, 5]
 
 
-# ---- running loads
+# ---- running bundles
 
 
 @pytest.fixture
@@ -108,9 +113,9 @@ def run(monkeypatch):
             return make_receipt(chunk, payload=part)
 
         monkeypatch.setattr(run_bundle, "run_chunk", run_chunk)
-        fates = run_chunks("job", CHUNKS, budget_s)
-        assert begun == CHUNKS[: len(fates)]
-        return fates
+        results = run_chunks("job", CHUNKS, budget_s)
+        assert begun == CHUNKS[: len(results)]
+        return results
 
     return run
 
@@ -118,29 +123,29 @@ def run(monkeypatch):
 def test_a_chunk_that_raises_does_not_stop_the_others(run):
     error = EntriesError("a", "bad")
     error.ranges = ((1, 2),)
-    fates = run([(CHUNKS[1], error)])
-    assert len(fates) == 5
-    assert fates[1].ranges == ((1, 2),)
-    assert [fate.id for i, fate in enumerate(fates) if i != 1] == [
+    results = run([(CHUNKS[1], error)])
+    assert len(results) == 5
+    assert results[1].ranges == ((1, 2),)
+    assert [one.id for i, one in enumerate(results) if i != 1] == [
         chunk.id for i, chunk in enumerate(CHUNKS) if i != 1
     ]
 
 
 @pytest.mark.parametrize("error", [ModelError("m", "bad"), OutputError("out", "disk full")], ids=repr)
-def test_an_error_that_would_be_that_of_all_ends_the_load(run, error):
-    fates = run([(CHUNKS[1], error)])
-    assert (len(fates), type(fates[1])) == (2, type(error))
+def test_an_error_that_all_chunks_would_have_ends_the_bundle(run, error):
+    results = run([(CHUNKS[1], error)])
+    assert (len(results), type(results[1])) == (2, type(error))
 
 
-def test_when_its_time_is_over_a_load_goes_home_with_what_it_has(run):
+def test_when_its_time_is_over_a_bundle_returns_what_it_has(run):
     assert len(run(seconds=0.05, budget_s=0.07)) == 2
 
 
-def test_parts_that_travel_fill_a_load(run):
+def test_parts_in_messages_limit_a_bundle(run):
     assert len(run(part=bytes(3 << 20))) == 2
 
 
-def test_a_worker_that_was_told_to_end_begins_no_further_chunk(run, monkeypatch):
+def test_a_draining_worker_starts_no_further_chunk(run, monkeypatch):
     told = itertools.count()
     monkeypatch.setattr(run_bundle, "is_draining", lambda: next(told) >= 2)
     assert len(run()) == 2
@@ -158,17 +163,17 @@ class OddSystemError(OSError):
         self.lock = two
 
 
-def test_an_error_that_can_not_travel_goes_as_its_text_and_holds_no_memory(run):
-    fates = run([(CHUNKS[0], OddError("no such thing", lambda: None))])
-    assert isinstance(fates[0], ProgrammingError)
-    assert "OddError: no such thing" in str(fates[0])
-    assert "Traceback" in pickle.loads(pickle.dumps(fates[0])).traceback
-    fates = run([(CHUNKS[0], OddSystemError("away", lambda: None))])
-    assert (type(fates[0]), str(fates[0])) == (OSError, "OddSystemError: away")
+def test_an_error_that_can_not_be_pickled_is_sent_as_its_text_and_holds_no_memory(run):
+    results = run([(CHUNKS[0], OddError("no such thing", lambda: None))])
+    assert isinstance(results[0], ProgrammingError)
+    assert "OddError: no such thing" in str(results[0])
+    assert "Traceback" in pickle.loads(pickle.dumps(results[0])).traceback
+    results = run([(CHUNKS[0], OddSystemError("away", lambda: None))])
+    assert (type(results[0]), str(results[0])) == (OSError, "OddSystemError: away")
     deep = InputError("a", "gone")
     deep.__cause__ = OddError("below", lambda: None)
-    fates = run([(CHUNKS[0], deep)])
-    assert (type(fates[0]), fates[0].__cause__, fates[0].__traceback__) == (InputError, None, None)
+    results = run([(CHUNKS[0], deep)])
+    assert (type(results[0]), results[0].__cause__, results[0].__traceback__) == (InputError, None, None)
 
 
 # ---- what becomes of them
@@ -182,7 +187,7 @@ LOST = TaskOutcome("tag", "lost", error=RuntimeError("worker died"))
 
 
 @pytest.mark.parametrize(
-    ("published", "running", "waited"),
+    ("published", "running", "not_started"),
     [
         ([], [0], [1, 2, 3, 4]),
         ([0, 1], [2], [3, 4]),
@@ -191,33 +196,33 @@ LOST = TaskOutcome("tag", "lost", error=RuntimeError("worker died"))
         ([1, 2, 3, 4], [], [0]),
     ],
 )
-def test_of_a_lost_load_the_chunk_after_the_last_part_was_running(published, running, waited):
+def test_of_a_lost_task_the_chunk_after_the_last_part_was_running(published, running, not_started):
     receipts = {CHUNKS[i].id: make_receipt(CHUNKS[i]) for i in published}
-    landing = resolve(TaskBundle(tuple(CHUNKS), 0.0, 0.0), LOST, lambda chunk: receipts.get(chunk.id))
-    assert places(chunk for chunk, _ in landing.done) == published
-    assert places(chunk for chunk, _ in landing.failed) == running
-    assert all(outcome is LOST for _, outcome in landing.failed)
-    assert places(landing.back) == waited
-    assert not landing.run_alone
+    result = resolve(TaskBundle(tuple(CHUNKS), 0.0, 0.0), LOST, lambda chunk: receipts.get(chunk.id))
+    assert places(chunk for chunk, _ in result.done) == published
+    assert places(chunk for chunk, _ in result.failed) == running
+    assert all(outcome is LOST for _, outcome in result.failed)
+    assert places(result.not_started) == not_started
+    assert not result.run_alone
 
 
-def test_where_parts_can_not_be_seen_nobody_is_blamed_and_all_ride_alone_from_then_on():
-    landing = resolve(TaskBundle(tuple(CHUNKS), 0.0, 0.0), LOST, None)
-    assert (landing.done, landing.failed, landing.back, landing.run_alone) == ([], [], CHUNKS, True)
+def test_without_a_shared_disk_no_chunk_fails_and_all_run_alone_from_then_on():
+    result = resolve(TaskBundle(tuple(CHUNKS), 0.0, 0.0), LOST, None)
+    assert (result.done, result.failed, result.not_started, result.run_alone) == ([], [], CHUNKS, True)
 
 
-def test_where_parts_can_not_be_seen_one_that_rides_alone_is_blamed():
-    landing = resolve(TaskBundle((CHUNKS[0],), 0.0, 0.0), LOST, None)
-    assert (places(chunk for chunk, _ in landing.failed), landing.back) == ([0], [])
+def test_without_a_shared_disk_a_chunk_that_ran_alone_fails():
+    result = resolve(TaskBundle((CHUNKS[0],), 0.0, 0.0), LOST, None)
+    assert (places(chunk for chunk, _ in result.failed), result.not_started) == ([0], [])
 
 
-def test_chunks_that_were_not_begun_go_back():
+def test_chunks_that_were_not_started_are_returned():
     error = InputError("a", "gone")
-    landing = resolve(
+    result = resolve(
         TaskBundle(tuple(CHUNKS), 0.0, 0.0), TaskOutcome("tag", "done", [make_receipt(), error]), None
     )
-    assert places(chunk for chunk, _ in landing.done) == [0]
-    assert [(CHUNKS.index(chunk), why.kind, why.error) for chunk, why in landing.failed] == [
+    assert places(chunk for chunk, _ in result.done) == [0]
+    assert [(CHUNKS.index(chunk), why.kind, why.error) for chunk, why in result.failed] == [
         (1, "error", error)
     ]
-    assert (places(landing.back), landing.run_alone) == ([2, 3, 4], False)
+    assert (places(result.not_started), result.run_alone) == ([2, 3, 4], False)

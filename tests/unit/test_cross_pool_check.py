@@ -11,9 +11,10 @@ from models import write_model, write_tagger
 from receipts import make_receipt
 from small_campaign import write_hits
 
-from e2edist.accounting.progress import Progress
-from e2edist.campaign.cross_pool_check import CrossPoolCheck, rescore
-from e2edist.campaign.driver import Driver, Limits
+from e2edist.accounting.progress import Progress, ProgressTracker
+from e2edist.campaign.cross_pool_check import CrossPoolCheck
+from e2edist.campaign.driver import Driver
+from e2edist.campaign.limits import Limits
 from e2edist.campaign.planning import make_plan
 from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions
@@ -21,6 +22,7 @@ from e2edist.errors import CampaignError
 from e2edist.pools import TaskOutcome
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.ledger import Ledger
+from e2edist.worker.rescore import rescore
 from e2edist.worker.run_chunk import Chunk, TaskContext, prepare, run_chunk
 
 
@@ -77,8 +79,8 @@ def test_a_score_that_is_no_number_on_one_of_the_two_only_is_told(scored, value)
 # ---- who is compared with whom
 
 
-class Options:
-    """A pool that only notes what it is asked."""
+class RecordingPool:
+    """A pool that only keeps what is submitted to it."""
 
     def __init__(self, name):
         self.name, self.tasks = name, []
@@ -92,45 +94,45 @@ SCORED, EMPTY = (make_receipt(CHUNK, "f", status=status) for status in ({"ok": 3
 
 
 def test_only_pools_of_another_kind_are_asked_and_each_of_them_once():
-    overlap = CrossPoolCheck(1e-3, {"a": "gpu", "b": "cpu", "c": "gpu"})
-    pools = {key: Options(key) for key in "abc"}
-    assert not any(overlap.ask(key, pool) for key, pool in pools.items())  # there is no sample
-    overlap.note("a", CHUNK, EMPTY)  # nor is a chunk without scores one
-    assert not any(overlap.ask(key, pool) for key, pool in pools.items())
-    overlap.note("a", CHUNK, SCORED)
-    overlap.note("b", CHUNK.part(0, 1), SCORED)
-    assert [overlap.ask(key, pool) for key, pool in pools.items()] == [False, True, False]
-    assert not any(overlap.ask(key, pool) for key, pool in pools.items())
+    check = CrossPoolCheck(1e-3, {"a": "gpu", "b": "cpu", "c": "gpu"})
+    pools = {key: RecordingPool(key) for key in "abc"}
+    assert not any(check.submit(key, pool) for key, pool in pools.items())  # there is no sample
+    check.add_done("a", CHUNK, EMPTY)  # nor is a chunk without scores one
+    assert not any(check.submit(key, pool) for key, pool in pools.items())
+    check.add_done("a", CHUNK, SCORED)
+    check.add_done("b", CHUNK.part(0, 1), SCORED)
+    assert [check.submit(key, pool) for key, pool in pools.items()] == [False, True, False]
+    assert not any(check.submit(key, pool) for key, pool in pools.items())
     ((tag, function, *arguments),) = pools["b"].tasks
     assert (function, arguments) == (rescore, ["b", CHUNK, b""])
-    assert overlap.owns(tag)
-    assert not overlap.owns(CHUNK.id)
+    assert check.owns(tag)
+    assert not check.owns(CHUNK.id)
 
 
 @pytest.mark.parametrize(("found", "agrees"), [(0.0, True), (1e-3, True), (1.1e-3, False), (np.nan, False)])
 def test_the_largest_difference_decides_and_nan_is_no_agreement(found, agrees):
-    overlap = CrossPoolCheck(1e-3, {"a": "gpu", "b": "cpu"})
-    outcome = TaskOutcome("overlap b", "done", {"x": found, "y": 1e-4})
+    check = CrossPoolCheck(1e-3, {"a": "gpu", "b": "cpu"})
+    outcome = TaskOutcome("compare b", "done", {"x": found, "y": 1e-4})
     pool = SimpleNamespace(name="b")
     if agrees:
-        overlap.settle("b", pool, outcome)
-        assert overlap.found == {"b": max(found, 1e-4)}
+        check.resolve("b", pool, outcome)
+        assert check.found == {"b": max(found, 1e-4)}
     else:
         with pytest.raises(CampaignError, match="pool b: scores differ from those of another pool: x by"):
-            overlap.settle("b", pool, outcome)
+            check.resolve("b", pool, outcome)
 
 
 def test_a_comparison_that_failed_is_asked_again_three_times_in_all():
-    overlap, pool = CrossPoolCheck(1e-3, {"a": "gpu", "b": "cpu"}), Options("b")
+    check, pool = CrossPoolCheck(1e-3, {"a": "gpu", "b": "cpu"}), RecordingPool("b")
     for key in "ab":
-        overlap.note(key, CHUNK, SCORED)
+        check.add_done(key, CHUNK, SCORED)
     for _ in range(3):
-        assert overlap.owes("b", 1)
-        assert overlap.ask("b", pool)
-        assert not overlap.owes("b", 1)
-        overlap.settle("b", pool, TaskOutcome("overlap b", "lost", error=ConnectionError("gone")))
-    assert not overlap.owes("b", 1)
-    assert not overlap.ask("b", pool)
+        assert check.is_due("b", 1)
+        assert check.submit("b", pool)
+        assert not check.is_due("b", 1)
+        check.resolve("b", pool, TaskOutcome("compare b", "lost", error=ConnectionError("gone")))
+    assert not check.is_due("b", 1)
+    assert not check.submit("b", pool)
     assert len(pool.tasks) == 3
 
 
@@ -176,18 +178,19 @@ def run_both(folder, answer, chunks=6, leaves=False):
     """Run chunks over a fast pool and a slow one, whose first chunk is the last to end."""
     fast = OneThread("fast")
     slow = OneThread("slow", answer, lambda: fast.done == chunks - 1, leaves)
-    stop, looks = Event(), []
+    stop, counts = Event(), []
 
-    def watch(progress):
-        looks.append(progress.done)
-        if len(looks) > 100:
+    def on_progress(progress):
+        counts.append(progress.done)
+        if len(counts) > 100:
             stop.set()
 
-    overlap = CrossPoolCheck(1e-3, {"fast": "cpu", "slow": "gpu"})
+    check = CrossPoolCheck(1e-3, {"fast": "cpu", "slow": "gpu"})
     progress = Progress(chunks, chunks)
     pools, ledger = {"fast": fast, "slow": slow}, Ledger(folder / "ledger.jsonl")
-    driver = Driver(pools, ledger, watch, stop, Limits(), overlap)
-    assert driver.run([CHUNK.part(i, i + 1) for i in range(chunks)], progress)
+    tracker = ProgressTracker(progress, on_progress)
+    driver = Driver(pools, ledger, tracker, stop, Limits(), check)
+    assert driver.run([CHUNK.part(i, i + 1) for i in range(chunks)])
     assert (progress.done, fast.done, slow.done) == (chunks, chunks - 1, 1)
     return slow
 

@@ -132,7 +132,7 @@ def test_a_chunk_that_hangs_is_stopped_with_its_worker_and_found_down_to_its_ent
     assert entries(ledger) == [*range(3), *range(4, 12)]
 
 
-def test_tasks_that_get_lost_a_few_times_blame_no_chunk(drive):
+def test_tasks_that_get_lost_a_few_times_count_against_no_chunk(drive):
     seen = Counter()
 
     def work(chunk):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from thread_workers import SIZE, ThreadWorkers, entries, holds, make_chunks, receipt
 
-from e2edist.accounting.progress import Progress
+from e2edist.accounting.progress import Progress, ProgressTracker
 from e2edist.campaign import retry_policy
 from e2edist.campaign.driver import Driver
 from e2edist.campaign.limits import Limits
@@ -168,10 +168,11 @@ def test_a_pool_whose_plug_in_has_a_bug_does_not_eat_the_chunks_of_another(drive
     monkeypatch.setattr(run_bundle, "run_chunk", run_chunk)
     monkeypatch.setattr(retry_policy, "_PAUSE_S", 0.01)
     ledger = Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
-    one = Driver({"good": good, "bad": bad}, ledger, id, threading.Event(), Limits())
+    tracker = ProgressTracker(Progress(2000, 16000))
+    one = Driver({"good": good, "bad": bad}, ledger, tracker, threading.Event(), Limits())
     try:
         with pytest.raises(ProgrammingError, match="NameError: oops"):
-            one.run(make_chunks(2000), Progress(2000, 16000))
+            one.run(make_chunks(2000))
     finally:
         good.close()
         bad.close()

@@ -9,7 +9,7 @@ import pytest
 import thread_workers
 from thread_workers import Death, ThreadWorkers, entries, make_chunks, quick, receipt
 
-from e2edist.campaign import driver
+from e2edist.campaign import results
 from e2edist.campaign.limits import Limits
 from e2edist.config.controller import ControllerSpec
 from e2edist.errors import (
@@ -24,11 +24,11 @@ from e2edist.records.parts import write_part
 def test_a_stop_event_ends_the_run_soon_and_keeps_what_is_done(drive):
     stop = threading.Event()
 
-    def watch(progress):
+    def on_progress(progress):
         if progress.done >= 20:
             stop.set()
 
-    _, ledger, progress, ended = drive(receipt, make_chunks(1000), watch=watch, stop=stop)
+    _, ledger, progress, ended = drive(receipt, make_chunks(1000), on_progress=on_progress, stop=stop)
     assert not ended
     assert 20 <= len(ledger.done) == progress.done < 200
 
@@ -43,15 +43,17 @@ def test_chunks_that_run_at_a_stop_are_finished_and_kept_and_no_other_is_begun(d
             release.wait(60)
         return quick(chunk)
 
-    def watch(progress):
+    def on_progress(progress):
         if progress.stopping:
             release.set()
 
-    pool, ledger, progress, ended = drive(work, make_chunks(400), watch=watch, stop=stop, threads=4)
+    pool, ledger, progress, ended = drive(
+        work, make_chunks(400), on_progress=on_progress, stop=stop, threads=4
+    )
     assert not ended
     assert sorted(ledger.done) == sorted(begun)
     assert progress.done == len(begun) < 40
-    assert any(len(ids) > 1 for ids in pool.loads)  # of which only the chunk that ran was finished
+    assert any(len(ids) > 1 for ids in pool.bundles)  # of which only the chunk that ran was finished
 
 
 def test_the_wait_for_chunks_that_run_at_a_stop_has_an_end(drive):
@@ -62,7 +64,7 @@ def test_the_wait_for_chunks_that_run_at_a_stop_has_an_end(drive):
         release.wait(60)
         return receipt(chunk)
 
-    def watch(progress):
+    def on_progress(progress):
         if progress.stopping:
             waited.append(time.monotonic())
 
@@ -71,7 +73,9 @@ def test_the_wait_for_chunks_that_run_at_a_stop_has_an_end(drive):
     drive_ended = threading.Timer(60, release.set)
     drive_ended.start()
     try:
-        _, ledger, progress, ended = drive(work, make_chunks(8), watch=watch, stop=stop, limits=limits)
+        _, ledger, progress, ended = drive(
+            work, make_chunks(8), on_progress=on_progress, stop=stop, limits=limits
+        )
         assert not release.is_set()
     finally:
         drive_ended.cancel()
@@ -128,14 +132,14 @@ def test_a_lost_chunk_whose_part_comes_late_is_not_run_again(drive, monkeypatch)
             raise Death
         return receipt(chunk)
 
-    pause = driver.Driver._punish
+    apply = results.ResultRecorder._apply
 
-    def write_late(self, lane, bundle, chunk, outcome):
-        pause(self, lane, bundle, chunk, outcome)
+    def write_late(self, state, bundle, chunk, outcome):
+        apply(self, state, bundle, chunk, outcome)
         path = CampaignFolder(self._ledger.path.parent).part(chunk.id)
         write_part(path, pa.table({"entry": range(chunk.start, chunk.stop)}), lambda: receipt(chunk))
 
-    monkeypatch.setattr(driver.Driver, "_punish", write_late)
+    monkeypatch.setattr(results.ResultRecorder, "_apply", write_late)
     pool, ledger, progress, ended = drive(work, make_chunks(4), workers=1, threads=1)
     assert ended
     assert pool.runs[late.id] == 1

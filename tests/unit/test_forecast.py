@@ -50,18 +50,19 @@ def test_the_cheapest_and_the_fastest_are_found_over_all_pools():
     assert best([]) is None
 
 
-def test_a_sample_ends_when_every_pool_has_shown_enough_or_patience_ends():
+def test_a_sample_ends_when_every_pool_has_done_enough_or_its_time_is_over():
     wanted = enough_chunks({"gpu": GPU, "cpu": CPU})
     assert wanted == {"gpu": 4, "cpu": 16}
-    sampler = Sampler(Event(), wanted, 100.0, began=0.0)
-    sampler.look(Progress(99, 1), 500.0)
+    sampler = Sampler(Event(), wanted, 100.0)
+    sampler.on_progress(Progress(99, 1))
     assert not sampler.stop.is_set()
-    sampler.look(Progress(99, 1, workers=1, done_by={"gpu": 9, "cpu": 15}), 520.0)
+    sampler.on_progress(Progress(99, 1, done_by={"gpu": 9, "cpu": 15}, start_s=520.0, elapsed_s=0.0))
     assert not sampler.stop.is_set()
     assert sampler.start_s == 520.0
-    sampler.look(Progress(99, 1, workers=1, done_by={"gpu": 9, "cpu": 16}), 530.0)
+    sampler.on_progress(Progress(99, 1, done_by={"gpu": 9, "cpu": 16}, start_s=520.0, elapsed_s=10.0))
     assert sampler.stop.is_set()
-    late = Sampler(Event(), wanted, 100.0, began=0.0)
-    late.look(Progress(99, 1, workers=1), 10.0)
-    late.look(Progress(99, 1, workers=1), 111.0)
+    late = Sampler(Event(), wanted, 100.0)
+    late.on_progress(Progress(99, 1, elapsed_s=100.0))
+    assert not late.stop.is_set()
+    late.on_progress(Progress(99, 1, elapsed_s=101.0))
     assert late.stop.is_set()

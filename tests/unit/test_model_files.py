@@ -14,7 +14,7 @@ import pytest
 from models import write_external, write_model, write_tagger
 from onnx import TensorProto, helper, numpy_helper
 
-from e2edist.campaign.cross_pool_check import job_key
+from e2edist.campaign.cross_pool_check import context_key
 from e2edist.campaign.resume import check_same
 from e2edist.config.model_files import model_files
 from e2edist.config.site import SiteSpec
@@ -292,6 +292,6 @@ def test_what_an_exporter_leaves_in_several_files_is_converted_to_one(net):
 
 
 def test_jobs_of_one_plan_in_two_folders_are_two_on_a_worker_that_serves_both(tmp_path):
-    keys = {job_key("f", tmp_path / folder, "cpu") for folder in ("a", "b")}
+    keys = {context_key("f", tmp_path / folder, "cpu") for folder in ("a", "b")}
     assert len(keys) == 2
-    assert job_key("f", tmp_path / "a", "cpu") in keys
+    assert context_key("f", tmp_path / "a", "cpu") in keys

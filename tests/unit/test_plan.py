@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from models import write_tagger
 from small_campaign import edges_only, plan_of, rows_of, run_all, write_hits
 
+from e2edist.campaign.campaign import plan_campaign
 from e2edist.campaign.planning import default_chunk_events, make_plan
 from e2edist.campaign.resume import check_same, match_inputs
-from e2edist.campaign.run import plan_campaign
 from e2edist.config.campaign import CampaignSpec
 from e2edist.config.site import SiteSpec
 from e2edist.errors import InputError, OutputError, ResourceError

@@ -11,9 +11,9 @@ import time
 import pytest
 
 from e2edist.accounting.folder_counts import count_folder
-from e2edist.accounting.progress import Progress
+from e2edist.accounting.progress import Progress, ProgressTracker
 from e2edist.accounting.telemetry import Telemetry
-from e2edist.campaign.heartbeat import Heartbeat, beating
+from e2edist.campaign.heartbeat import Heartbeat, heartbeat
 from e2edist.config.site import PoolSpec
 from e2edist.control.controller_record import ControllerRecord, birth, read_controller
 from e2edist.control.state import look
@@ -255,27 +255,27 @@ def test_a_controller_job_is_looked_up_in_its_queue(folder, tmp_path, monkeypatc
 
 def test_the_heartbeat_says_how_it_ended(folder):
 
-    def heart():
+    def content():
         return json.loads((folder / "progress.json").read_text())
 
-    def start():
-        return Heartbeat(folder, {"cpu": PoolSpec(workers=3)}, Progress(4, 50), Telemetry("eg", "EGTagger"))
+    def beat(tracker=None):
+        tracker = tracker or ProgressTracker(Progress(4, 50))
+        return heartbeat(
+            Heartbeat(folder, {"cpu": PoolSpec(workers=3)}, Telemetry("eg", "EGTagger", tracker))
+        )
 
-    seen = []
-    with beating(start(), seen.append, seen.append) as (watch, _):
-        assert heart()["state"] == "running"
-        watch(Progress(4, 50, done=4, events_done=50, workers=1))
-    assert (heart()["state"], heart()["done"], heart()["pools"]["cpu"]["wanted"]) == ("done", 4, 3)
-    assert len(seen) == 1
-    with beating(start(), seen.append, seen.append):
+    tracker = ProgressTracker(Progress(4, 50))
+    with beat(tracker):
+        assert content()["state"] == "running"
+        tracker.counts.done = 4
+        tracker.publish()
+    assert (content()["state"], content()["done"], content()["pools"]["cpu"]["wanted"]) == ("done", 4, 3)
+    with beat():
         pass
-    assert heart()["state"] == "stopped"
-    with (
-        pytest.raises(OutputError),
-        beating(start(), seen.append, seen.append),
-    ):
+    assert content()["state"] == "stopped"
+    with pytest.raises(OutputError), beat():
         raise OutputError("x", "is full")
-    assert (heart()["state"], heart()["error"]) == ("failed", "x: is full")
+    assert (content()["state"], content()["error"]) == ("failed", "x: is full")
 
 
 def test_a_pool_that_can_not_be_asked_counts_as_empty(folder):
@@ -286,9 +286,10 @@ def test_a_pool_that_can_not_be_asked_counts_as_empty(folder):
         def dashboard(self):
             raise OSError("its scheduler is gone")
 
-    heart = Heartbeat(folder, {"cpu": PoolSpec()}, Progress(4, 50), Telemetry("eg", "EGTagger"))
-    with beating(heart, id, id) as (_, met):
-        met(Gone())
+    telemetry = Telemetry("eg", "EGTagger", ProgressTracker(Progress(4, 50)))
+    beat = Heartbeat(folder, {"cpu": PoolSpec()}, telemetry)
+    with heartbeat(beat):
+        beat.add_pool(Gone())
     (pool,) = json.loads((folder / "progress.json").read_text())["pools"].values()
     assert (pool["queued"], pool["running"], pool["joined"]) == (0, 0, 0)
 

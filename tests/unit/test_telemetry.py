@@ -1,10 +1,10 @@
-"""What a running campaign shows of itself."""
+"""What dashboard and metrics show of a running campaign."""
 
 import pytest
 from receipts import CHUNK, make_receipt
 
 from e2edist.accounting import telemetry
-from e2edist.accounting.progress import Progress
+from e2edist.accounting.progress import Progress, ProgressTracker
 from e2edist.accounting.telemetry import Telemetry, running
 from e2edist.pools._dashboard_page import _Metrics, curves, headline, shown, stages
 
@@ -22,57 +22,61 @@ def clock(monkeypatch):
     return now
 
 
-def workers(joined=1):
-    return {"gpu": {"queued": 2, "running": joined, "joined": joined}}
+def sample(one, joined=1, **counts):
+    """Add a point with the given counts."""
+    for name, value in counts.items():
+        setattr(one.tracker.counts, name, value)
+    one.tracker.publish()
+    one.tracker.set_pools({"gpu": {"wanted": 4, "queued": 2, "running": joined, "joined": joined}})
+    one.sample()
 
 
-def test_rate_busy_fraction_and_forecast_are_those_of_the_points(clock):
-    one = Telemetry("eg -> out", "EGTagger")
+@pytest.fixture
+def one():
+    return Telemetry("eg -> out", "EGTagger", ProgressTracker(Progress(20, 2000)))
+
+
+def test_rate_and_busy_fraction_of_the_curves_are_those_of_the_points(clock, one):
     for i in range(5):
-        one.sample(Progress(20, 2000, i, 0, 100 * i, workers=2), workers())
+        sample(one, workers=2)
         one.done(receipt("gpu", 100 * i))
         clock[0] += 2.0
-    one.sample(Progress(20, 2000, 5, 0, 500, workers=2), workers())
-    look = one.look()
-    assert look.rate() == pytest.approx(50.0)
-    assert look.eta_s() == pytest.approx(30.0)
-    curve = curves(look)["gpu"]
+    sample(one, done=5, events_done=500)
+    snapshot = one.snapshot()
+    curve = curves(snapshot)["gpu"]
     assert curve["rate"][-1] == pytest.approx(50.0)
     assert curve["busy"][-1] == pytest.approx(0.25)  # a second in the model of two seconds of two threads
     assert curve["joined"][-1] == 1
-    assert "<b>5</b> of 20 chunks done" in headline(look)
-    assert "0:00:30" in headline(look)
+    assert "<b>5</b> of 20 chunks done" in headline(snapshot)
 
 
-def test_the_bars_of_a_pool_stand_end_to_end_in_ms_per_event(clock):
-    one = Telemetry("x", "EGTagger")
+def test_the_bars_of_a_pool_stand_end_to_end_in_ms_per_event(one):
     for pool, seconds in (("gpu", 1.0), ("cpu", 4.0)):
         one.done(receipt(pool, 0, seconds))
-    bars = stages(one.look())
+    bars = stages(one.snapshot())
     assert bars["source"] == {"pool": ["gpu", "cpu"], "left": [0.0, 0.0], "right": [5.0, 20.0]}
     assert bars["EGTagger"] == {"pool": ["gpu", "cpu"], "left": [5.0, 20.0], "right": [10.0, 40.0]}
 
 
-def test_nothing_grows_without_end(clock):
-    one = Telemetry("x", "EGTagger")
+def test_nothing_grows_without_end(clock, one):
     for i in range(3000):
-        one.sample(Progress(10**5, 10**7, i, 0, 100 * i), workers())
+        sample(one, done=i, events_done=100 * i)
         one.done(receipt("gpu", i, seconds=i))
         one.failed(f"entry {i}")
         clock[0] += 2.0
-    look = one.look()
-    assert len(look.points) <= 600
-    assert look.points[0].t == 1000.0
-    assert [round(row[0]) for row in look.slowest] == list(range(2999, 2989, -1))
-    assert look.failures[-1] == "entry 2999"
-    assert len(look.failures) == 10
+    snapshot = one.snapshot()
+    assert len(snapshot.points) <= 600
+    assert snapshot.points[0].t == 1000.0
+    assert [round(row[0]) for row in snapshot.slowest] == list(range(2999, 2989, -1))
+    assert snapshot.failures[-1] == "entry 2999"
+    assert len(snapshot.failures) == 10
 
 
-def test_metrics_are_there_while_a_campaign_is_shown_and_not_after(clock):
-    one = Telemetry("x", "EGTagger")
+def test_metrics_are_there_while_a_campaign_is_shown_and_not_after(one):
     with shown(one):
         one.done(receipt("gpu", 0))
-        one.sample(Progress(20, 2000, 1, 0, 100), workers(joined=3))
+        one.tracker.counts.add_done("gpu", 100)
+        sample(one, joined=3)
         found = {
             (sample.name, *sample.labels.values()): sample.value
             for family in _Metrics().collect()

@@ -5,7 +5,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2edist.campaign.throughput import PendingQueue, ThroughputModel, portion
+from e2edist.campaign.throughput import ThroughputModel, portion
+from e2edist.campaign.work_queue import PendingQueue
 from e2edist.records.chunk import Chunk
 
 LIMITS = (5.0, 300.0)
@@ -50,25 +51,25 @@ def test_a_portion_is_never_empty_nor_more_than_there_is(have, rate, share, leas
     assert 1 <= portion(have, rate, share, (least, most)) <= have
 
 
-def test_pace_is_events_over_seconds_of_the_threads_together():
-    pace = ThroughputModel()
-    pace.add(100, 1.0)
-    assert pace.rate == 0  # too short to mean anything
-    pace.add(300, 1.0)
-    assert pace.rate == 200
+def test_the_rate_is_events_over_seconds_of_the_threads_together():
+    throughput = ThroughputModel()
+    throughput.add(100, 1.0)
+    assert throughput.rate == 0  # too short to mean anything
+    throughput.add(300, 1.0)
+    assert throughput.rate == 200
 
 
 @given(st.lists(st.sampled_from(["extend", "put_back", "pop"])))
-def test_waiting_chunks_keep_their_order_and_the_sum_of_their_events(calls):
-    waiting, expected = PendingQueue(), []
+def test_pending_chunks_keep_their_order_and_the_sum_of_their_events(calls):
+    pending, expected = PendingQueue(), []
     for count, call in enumerate(calls):
         chunk = Chunk("a.root", "hits", "Events", "f" * 32, 1, 10**6, 0, count)
         if call == "extend":
-            waiting.extend([chunk])
+            pending.extend([chunk])
             expected.append(chunk)
         elif call == "put_back":
-            waiting.put_back(chunk)
+            pending.put_back(chunk)
             expected.insert(0, chunk)
         elif expected:
-            assert waiting.pop() == expected.pop(0)
-        assert (len(waiting), waiting.events) == (len(expected), sum(chunk.events for chunk in expected))
+            assert pending.pop() == expected.pop(0)
+        assert (len(pending), pending.events) == (len(expected), sum(chunk.events for chunk in expected))

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from receipts import make_receipt
 
-from e2edist.accounting.progress import Progress
+from e2edist.accounting.progress import Progress, ProgressTracker
 from e2edist.campaign import driver, retry_policy
 from e2edist.campaign.cross_pool_check import CrossPoolCheck
 from e2edist.campaign.driver import Driver
@@ -59,7 +59,7 @@ class ThreadWorkers:
         self.workers, self.threads, self.work = [Worker(threads) for _ in range(workers)], threads, work
         self.ended, self.lock = queue.SimpleQueue(), threading.Lock()
         self.runs, self.widest, self.deaths = Counter(), 0, 0
-        self.loads, self.now = [], threading.local()
+        self.bundles, self.now = [], threading.local()
 
     def run_chunk(self, key, chunk):
         """Run a chunk in a worker's thread, which ends where its worker died meanwhile."""
@@ -79,7 +79,7 @@ class ThreadWorkers:
 
     def submit(self, tag, function, key, chunks, budget_s):
         assert function is run_bundle.run_chunks
-        self.loads.append([chunk.id for chunk in chunks])
+        self.bundles.append([chunk.id for chunk in chunks])
         with self.lock:
             worker = min(self.workers, key=lambda w: len(w.held))
             worker.held.append(tag)
@@ -159,17 +159,28 @@ def drive(tmp_path, monkeypatch):
 
     CampaignFolder(tmp_path).predictions.mkdir()
 
-    def drive(work, chunks, *, watch=id, stop=None, limits=None, far=False, ledger=None, **workers):
-        pool = ThreadWorkers(work, None if far else tmp_path, **workers)
+    def drive(
+        work,
+        chunks,
+        *,
+        on_progress=None,
+        stop=None,
+        limits=None,
+        shared_disk=True,
+        ledger=None,
+        **workers,
+    ):
+        pool = ThreadWorkers(work, tmp_path if shared_disk else None, **workers)
         pools.append(pool)
         monkeypatch.setattr(run_bundle, "run_chunk", pool.run_chunk)
         monkeypatch.setattr(run_bundle, "is_draining", lambda: not pool.accepting)
         ledger = ledger or Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
         ledger.failed.clear()
         progress = Progress(len(chunks), sum(chunk.events for chunk in chunks))
-        overlap = CrossPoolCheck(0.0, {"job": ""}, {"job": tmp_path} if far else {})
-        one = Driver({"job": pool}, ledger, watch, stop or threading.Event(), limits or Limits(), overlap)
-        ended = one.run(chunks, progress)
+        check = CrossPoolCheck(0.0, {"key": ""}, {} if shared_disk else {"key": tmp_path})
+        tracker = ProgressTracker(progress, on_progress)
+        one = Driver({"key": pool}, ledger, tracker, stop or threading.Event(), limits or Limits(), check)
+        ended = one.run(chunks)
         return pool, ledger, progress, ended
 
     drive.pools = pools
@@ -186,9 +197,6 @@ def entries(ledger):
 
 def holds(chunk, entry):
     return chunk.start <= entry < chunk.stop
-
-
-# ---- loads
 
 
 def quick(chunk):

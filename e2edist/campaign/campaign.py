@@ -1,0 +1,120 @@
+"""A planned campaign: everything that a run needs to know, checked before any job is submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from e2edist.config.campaign import CampaignSpec, expand_inputs, name_group, take_group
+from e2edist.config.site import SiteSpec, threads_of
+from e2edist.config.tagger import TaggerSpec, load_tagger
+from e2edist.errors import OutputError
+from e2edist.records.folder import CampaignFolder
+from e2edist.records.folder_checks import check_usable
+from e2edist.records.plan import Plan, read_plan
+from e2edist.records.result_transfer import check_visible
+from e2edist.storage.staging import InputOptions
+
+from .memory import check_chunks
+from .model_checks import check_model
+from .planning import default_chunk_events, make_plan
+from .resume import check_same, match_inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A planned campaign, ready to run.
+
+    Attributes
+    ----------
+    resumed : bool
+        Whether its folder has this plan already.
+    validation : str
+        What is wrong with the model and was accepted.
+    """
+
+    spec: CampaignSpec
+    site: SiteSpec
+    tagger: TaggerSpec
+    plan: Plan
+    folder: Path
+    resumed: bool
+    validation: str = ""
+
+    def freeze_plan(self) -> Campaign:
+        """Return the campaign with the plan to follow: the folder's, or its own, which is written.
+
+        Call it under the lock of the folder.
+
+        Raises
+        ------
+        OutputError
+            Somebody else wrote another plan there since this one was made.
+        """
+        if self.resumed:
+            return self
+        if self.spec.mode == "fresh":
+            CampaignFolder(self.folder).clear()
+        written = read_plan(self.folder)
+        if written is not None:
+            check_same(written, self.tagger, self.folder)
+            plan = match_inputs(written, self.plan.addresses(), self.folder, input_options(self.site))
+            return replace(self, plan=plan)
+        plan = replace(self.plan, validation=self.validation)
+        plan.write(self.folder)
+        return replace(self, plan=plan)
+
+
+def plan_campaign(spec: CampaignSpec, site: SiteSpec, access: Mapping[str, str] | None = None) -> Campaign:
+    """Return the campaign of `spec`: the frozen plan of its folder, or a new one. Writes nothing.
+
+    Parameters
+    ----------
+    access : mapping of str to str, optional
+        `Plan.access`, as whoever detached the campaign found it: the inputs are not compared again.
+
+    Raises
+    ------
+    E2EError
+        Whatever the user must fix: inputs, tagger, model, folder, memory.
+    """
+    tagger, folder = load_tagger(spec.tagger, spec.model), Path(spec.output).absolute()
+    accepted = check_model(tagger, site.pools, spec)
+    all_inputs = expand_inputs(spec.inputs) if access is None else []
+    urls = take_group(all_inputs, spec.group) if all_inputs else []
+    check_visible(site.pools, urls, site.inputs.redirectors)
+    check_usable(folder, fresh=spec.mode == "fresh")
+    old = None if spec.mode == "fresh" else read_plan(folder)
+    if old is not None:
+        check_same(old, tagger, folder, spec.format, spec.tree)
+        check_chunks(old, old, site.pools)
+        if access is None:
+            plan = match_inputs(old, urls, folder, input_options(site))
+        else:
+            plan = replace(old, access=access)
+        return Campaign(spec, site, tagger, plan, folder, resumed=True, validation=accepted)
+    if spec.mode == "resume":
+        raise OutputError(str(folder), "has no plan to resume", "Leave out --resume to start one.")
+    plan = replace(_new_plan(spec, site, tagger, urls), group=name_group(all_inputs, spec.group))
+    return Campaign(spec, site, tagger, plan, folder, resumed=False, validation=accepted)
+
+
+def _new_plan(spec: CampaignSpec, site: SiteSpec, tagger: TaggerSpec, urls: list[str]) -> Plan:
+    clusters = make_plan(
+        tagger,
+        urls,
+        format=spec.format,
+        tree=spec.tree,
+        max_bad_fraction=spec.max_bad_fraction,
+        inputs=input_options(site),
+    )
+    threads = sum((pool.workers or 1) * threads_of(pool) for pool in site.pools.values())
+    plan = clusters.with_chunks(spec.chunk_events or default_chunk_events(tagger, clusters.events, threads))
+    check_chunks(clusters, plan, site.pools)
+    return plan
+
+
+def input_options(site: SiteSpec) -> InputOptions:
+    """Return how the inputs of a site are read."""
+    return InputOptions(**site.inputs.model_dump())
