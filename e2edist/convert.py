@@ -16,7 +16,6 @@ from e2edist.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from e2edist.parity.reference_objects import ReferenceObjects
     from e2edist.parity.reference_scores import Reference
 
 _OBJECTS = 256
@@ -28,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     p = make_parser(
         "convert",
         "Make an ONNX file with a free batch of a trained model, save the scores that its own "
-        "framework gives golden objects beside it, and validate it against them. A file that is there is "
+        "framework gives reference objects beside it, and validate it against them. A file that is there is "
         "replaced only by one that passes.",
         "SOURCE: module:name of a torch model or of what makes one, TorchScript .pt, Keras .keras or "
         ".h5, a SavedModel folder, a frozen graph .pb. Exit codes: 0 the ONNX file gives the same scores, "
@@ -38,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     add_shared(p, "tagger", required=True)
     p.add_argument("--output", type=to_path, required=True, metavar="ONNX", help="file to write")
     p.add_argument("--checkpoint", metavar="FILE", help="state_dict of module:name")
-    p.add_argument("--input", nargs="+", metavar="FILE", dest="files", help="ROOT files of golden objects")
+    p.add_argument("--input", nargs="+", metavar="FILE", dest="files", help="ROOT files of reference objects")
     p.add_argument("--objects", type=int, default=_OBJECTS, metavar="N", help=f"default: {_OBJECTS}")
     p.add_argument("--reference", type=to_path, metavar="FILE", help="saved scores, for a frozen graph")
     p.add_argument("--inputs", default="", metavar="NAME:0", help="image input of a frozen graph")
@@ -58,9 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _convert(args: argparse.Namespace, console: Console) -> int:
     from e2edist.config.tagger import load_tagger
     from e2edist.parity.export import export
-    from e2edist.parity.frameworks import kind_of, score
+    from e2edist.parity.frameworks import framework_scores, kind_of
     from e2edist.parity.reduced_precision import to_half
-    from e2edist.parity.staging import judge, settle, staged
+    from e2edist.parity.reference_objects import find_objects
+    from e2edist.parity.staging import publish_model, staging_folder, validate_staged
 
     _check(args)
     # Only images and columns are needed of the tagger: any readable file stands in for the model to be made.
@@ -69,27 +69,29 @@ def _convert(args: argparse.Namespace, console: Console) -> int:
     if args.reference is not None and kind != "frozen":
         what = f"is for frozen graphs: {args.source} is held to the scores of its own framework"
         raise ConfigError("--reference", what, "Leave it out; validate takes it afterwards.")
-    golden = _golden(args)
+    objects = find_objects(tagger, args.files, args.objects)
     truth: Reference | Path | None = args.reference
     if kind != "frozen":
-        truth = score(args.source, args.checkpoint, tagger, golden)
-    names = {"inputs": args.inputs, "outputs": args.outputs}
+        truth = framework_scores(args.source, args.checkpoint, tagger, objects)
     if kind == "torch" and args.checkpoint is None:
-        said = f"no --checkpoint: the weights are what {args.source} makes of itself"
-        console.print(said)
-    with staged(output) as folder:
-        draft = folder / output.name
-        export(args.source, args.checkpoint, tagger, draft, names)
-        said = f"{args.source} ({kind}) -> {output}"
-        console.print(said)
-        verdict = judge(args.tagger, draft, golden, truth)
-        code = settle(console, draft, output, verdict, keep_failed=args.keep_failed)
+        console.print(f"no --checkpoint: the weights are what {args.source} makes of itself")
+    with staging_folder(output) as folder:
+
+        def publish(staged: Path) -> int:
+            verdict = validate_staged(args.tagger, staged, objects, truth)
+            target = output.parent / staged.name
+            return publish_model(console, staged, target, verdict, keep_failed=args.keep_failed)
+
+        staged = folder / output.name
+        names = {"inputs": args.inputs, "outputs": args.outputs}
+        export(args.source, args.checkpoint, tagger, staged, names)
+        console.print(f"{args.source} ({kind}) -> {output}")
+        code = publish(staged)
         if code or not args.fp16:
             return code
-        draft = folder / output.with_suffix(f".fp16{_ENDING}").name
-        draft.write_bytes(to_half(str(output)).SerializeToString())
-        verdict = judge(args.tagger, draft, golden, truth)
-        return settle(console, draft, output.parent / draft.name, verdict, keep_failed=args.keep_failed)
+        half = folder / output.with_suffix(f".fp16{_ENDING}").name
+        half.write_bytes(to_half(str(output)).SerializeToString())
+        return publish(half)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -99,17 +101,6 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--output", f"{args.output} is a folder", "Name a file in it.")
     if args.objects < 2:
         raise ConfigError("--objects", f"{args.objects} can't be compared", "Take 2 or more.")
-
-
-def _golden(args: argparse.Namespace) -> ReferenceObjects:
-    from e2edist.config.campaign import expand_inputs
-    from e2edist.config.tagger import load_tagger
-    from e2edist.parity.reference_objects import from_demo, from_files
-
-    tagger = load_tagger(args.tagger, os.devnull)
-    if args.files is None:
-        return from_demo(tagger, args.objects)
-    return from_files(tagger, expand_inputs(tuple(args.files)), args.objects)
 
 
 if __name__ == "__main__":

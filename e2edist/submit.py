@@ -88,7 +88,7 @@ def _submit(
 ) -> int:
     from e2edist.accounting.quality import read_quality
     from e2edist.campaign.campaign import plan_campaign
-    from e2edist.parity.validation_record import admit, unproven
+    from e2edist.parity.validation_record import require_validation, unvalidated_providers
 
     site = _site(args)
     spec = _campaign(args, console)
@@ -101,11 +101,11 @@ def _submit(
 
         access = read_access(args.access)
     campaign = plan_campaign(spec, site, access)
-    message = admit(campaign.tagger, accept=spec.accept_failed_validation)
+    message = require_validation(campaign.tagger, accept=spec.accept_failed_validation)
     # What planning found of the model itself comes first.
     message = f"{campaign.validation} (validate: {message})" if campaign.validation else message
     campaign = replace(campaign, validation=message)
-    for line in unproven(campaign.tagger, (pool.provider for pool in site.pools.values())):
+    for line in unvalidated_providers(campaign.tagger, (pool.provider for pool in site.pools.values())):
         console.print(f"note: {line}")
     if args.dry_run:
         _preview(campaign, words if args.detach else None, console)

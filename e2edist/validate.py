@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from e2edist.parity.reference_objects import ReferenceObjects
     from e2edist.parity.reference_scores import Reference
 
-#: Golden objects, unless the user wants others.
+#: Reference objects, unless the user wants others.
 _OBJECTS = 256
 #: Bytes of images in one call; some variants have three times as many.
 _LARGEST = 2**30
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     p = make_parser(
         "validate",
-        "Run golden objects through every way a model may be run, and compare the scores with "
+        "Run reference objects through every way a model may be run, and compare the scores with "
         "a reference: saved scores (MODEL with the ending .reference.npz is taken if it is there), the "
         "source framework, or the plainest run of the model itself. Limits are [tolerance] of the tagger.",
         "Exit codes: 0 passed, 1 failed, 2 something to fix first. The verdict is kept beside the "
@@ -37,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("model", nargs="?", metavar="MODEL", help="ONNX file (default: the tagger's own)")
     p.add_argument("--tagger", help="name of a tagger, or a tagger's TOML file (default: found by the model)")
-    p.add_argument("--input", nargs="+", metavar="FILE", dest="inputs", help="ROOT files of golden objects")
+    p.add_argument(
+        "--input", nargs="+", metavar="FILE", dest="inputs", help="ROOT files of reference objects"
+    )
     add_shared(p, "format", "tree")
     p.add_argument("--objects", type=int, default=_OBJECTS, metavar="N", help=f"default: {_OBJECTS}")
     p.add_argument(
@@ -73,16 +75,16 @@ def _validate(args: argparse.Namespace, console: Console) -> int:
     _check(args)
     runtime()
     try:
-        tagger, alone = _subject(args)
+        tagger, alone = _target(args)
     except ModelError as error:
         if args.model is None or args.tagger is not None or not Path(args.model).is_file():
             raise
         console.print(f"refused: {error}")
         return 1
     _check_batch(args.batch, tagger)
-    golden, reference = _targets(args, tagger, alone=alone)
-    asked = Options(args.batch, args.fp16, args.int8, args.tf32)
-    return report(console, examine(tagger, golden, reference, asked), args.json)
+    objects, reference = _references(args, tagger, alone=alone)
+    options = Options(args.batch, args.fp16, args.int8, args.tf32)
+    return report(console, examine(tagger, objects, reference, options), args.json)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -110,7 +112,7 @@ def _check_batch(batch: int, tagger: TaggerSpec) -> None:
         raise ConfigError("--batch", what, f"Take at most {_LARGEST // size}.")
 
 
-def _subject(args: argparse.Namespace) -> tuple[TaggerSpec, bool]:
+def _target(args: argparse.Namespace) -> tuple[TaggerSpec, bool]:
     """Return the tagger with its model, and whether it is only a stand-in for a model without one."""
     from e2edist.config.tagger import load_tagger
     from e2edist.parity.target import packaged_tagger_of, stand_in
@@ -123,46 +125,41 @@ def _subject(args: argparse.Namespace) -> tuple[TaggerSpec, bool]:
     return stand_in(Path(args.model)), True
 
 
-def _targets(
+def _references(
     args: argparse.Namespace, tagger: TaggerSpec, *, alone: bool
 ) -> tuple[ReferenceObjects | None, Reference | None]:
-    """Return golden objects, and the reference if there is one."""
-    from e2edist.parity.float64_reference import score_exactly
-    from e2edist.parity.frameworks import score
-    from e2edist.parity.reference_scores import beside, load_reference, save_reference
+    """Return reference objects, and the reference if there is one."""
+    from e2edist.parity.float64_reference import float64_scores
+    from e2edist.parity.frameworks import framework_scores
+    from e2edist.parity.reference_scores import load_reference, reference_path, save_reference
 
-    golden = _golden(args, tagger, alone=alone)
+    objects = _reference_objects(args, tagger, alone=alone)
     if args.source is not None or args.exact:
-        made = (
-            score_exactly(tagger, golden)
-            if args.exact
-            else score(args.source, args.checkpoint, tagger, golden)
-        )
+        if args.exact:
+            made = float64_scores(tagger, objects)
+        else:
+            made = framework_scores(args.source, args.checkpoint, tagger, objects)
         if args.save_reference is not None:
             save_reference(args.save_reference, tagger, made)
         return None, made
-    path = args.reference or beside(tagger.model.path)
+    path = args.reference or reference_path(tagger.model.path)
     if args.reference is None and not path.is_file():
-        return golden, None
-    reference = load_reference(path, tagger, golden)
-    same = reference.golden.keys or reference.golden is golden
-    return (None if same else golden), reference
+        return objects, None
+    reference = load_reference(path, tagger, objects)
+    same = reference.objects.keys or reference.objects is objects
+    return (None if same else objects), reference
 
 
-def _golden(args: argparse.Namespace, tagger: TaggerSpec, *, alone: bool) -> ReferenceObjects:
-    from e2edist.config.campaign import expand_inputs
+def _reference_objects(args: argparse.Namespace, tagger: TaggerSpec, *, alone: bool) -> ReferenceObjects:
     from e2edist.engines import image_shape
-    from e2edist.parity.reference_objects import from_demo, from_files, random_images
+    from e2edist.parity.reference_objects import find_objects, random_images
 
     if alone:
         if args.inputs is not None:
             raise ConfigError("--input", "needs a tagger to make images with", "Name it with --tagger.")
         # Foreign networks may be large: some images are enough for what can be said without a tagger.
         return random_images(image_shape(tagger), min(args.objects, 16))
-    if args.inputs is None:
-        return from_demo(tagger, args.objects)
-    urls = expand_inputs(tuple(args.inputs))
-    return from_files(tagger, urls, args.objects, format=args.format, tree=args.tree)
+    return find_objects(tagger, args.inputs, args.objects, format=args.format, tree=args.tree)
 
 
 if __name__ == "__main__":

@@ -31,15 +31,15 @@ from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.demo import LABELS, make_events
 from e2edist.formats import open_events
 from e2edist.imaging import crops as cropping
-from e2edist.parity.float64_reference import score_exactly
+from e2edist.parity.float64_reference import float64_scores
 from e2edist.parity.reference_objects import from_demo
-from e2edist.parity.reference_scores import beside, save_reference
+from e2edist.parity.reference_scores import reference_path, save_reference
 from e2edist.worker.images import make_images as images_of
 
 Array = NDArray[Any]
 #: tagger -> (training events, epochs): some minutes on two cores.
 SIZES = {"eg": (40_000, 10), "qg": (10_000, 8), "top": (5_000, 8), "tau": (5_000, 8)}
-#: Golden objects of the reference that is saved beside the model: less than 50 kB for all of them.
+#: Reference objects of the reference that is saved beside the model: less than 50 kB for all of them.
 REFERENCE = {"eg": 48, "qg": 20, "top": 20, "tau": 20}
 OPSET = 17
 
@@ -214,9 +214,9 @@ def auc(scores: Array, label: Array) -> float:
 
 def write_reference(tagger: TaggerSpec) -> Path:
     """Save what onnx.reference, in float64 and without ONNX Runtime, gives some demo objects."""
-    path = beside(tagger.model.path)
-    golden = from_demo(tagger, REFERENCE[tagger.name], seed=6)
-    save_reference(path, tagger, score_exactly(tagger, golden))
+    path = reference_path(tagger.model.path)
+    objects = from_demo(tagger, REFERENCE[tagger.name], seed=6)
+    save_reference(path, tagger, float64_scores(tagger, objects))
     return path
 
 

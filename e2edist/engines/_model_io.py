@@ -13,7 +13,8 @@ from e2edist.imaging.event_batch import Array
 
 from .api import image_shape
 
-_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+#: Types of image inputs, as ONNX Runtime writes them -> numpy dtype.
+FLOATS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 
 
 class ModelIO:
@@ -77,7 +78,7 @@ class ModelIO:
             what = f"has no input {wanted!r}; its inputs: {names}"
             raise ModelError(self._path, what, "Set model.input in the tagger file.")
         found = inputs[wanted]
-        if found.type not in _TYPES:
+        if found.type not in FLOATS:
             what = f"input {wanted} takes {found.type}, not a tensor of floats"
             raise ModelError(self._path, what, "Export it so that it takes floats.")
         need = image_shape(tagger)
@@ -90,7 +91,7 @@ class ModelIO:
             raise ModelError(
                 self._path, what, "Check channels, crop.size and model.layout of the tagger file."
             )
-        return wanted, _TYPES[found.type], found.shape[0] if isinstance(found.shape[0], int) else 0
+        return wanted, FLOATS[found.type], found.shape[0] if isinstance(found.shape[0], int) else 0
 
     def _find_outputs(self, wanted: tuple[OutputSpec, ...]) -> list[OutputSpec | str]:
         """Return what to fetch: the tagger's outputs, or the names of all of them."""

@@ -66,6 +66,44 @@ def runtime() -> Any:
     return onnxruntime
 
 
+def session_options(threads: int) -> Any:
+    """Return ONNX Runtime's settings of a session, `threads` of which are inside one call."""
+    settings = runtime().SessionOptions()
+    # An explicit number: the runtime's own choice counts the cores of the node, not those of the job.
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1
+    # Workers share cores: a thread that waits must not burn the one that another thread needs.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.log_severity_level = 4  # the exception says what went wrong
+    return settings
+
+
+def cpu_session(model: str | bytes, path: str, *, threads: int = 1, optimised: bool = True) -> Any:
+    """Return a plain session on the CPU, for looking at a model and for comparing.
+
+    Parameters
+    ----------
+    model : str or bytes
+        The file, or its content.
+    path : str
+        The file, for errors.
+    optimised : bool
+        Whether the graph is rewritten before it runs.
+
+    Raises
+    ------
+    ModelError
+        The model does not load.
+    """
+    ort = runtime()
+    settings, level = session_options(threads), ort.GraphOptimizationLevel
+    settings.graph_optimization_level = level.ORT_ENABLE_ALL if optimised else level.ORT_DISABLE_ALL
+    try:
+        return ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common class of their own
+        raise load_error(path, error) from error
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of an error without the runtime's own codes and source lines, or its class."""
     lines = _NOISE.sub("", str(error)).strip().splitlines()

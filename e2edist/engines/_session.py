@@ -16,7 +16,7 @@ from e2edist.errors import DeviceError, ModelError
 from e2edist.process import writable_cache
 
 from . import _device, _node_placement
-from ._runtime import load_error, runtime
+from ._runtime import load_error, runtime, session_options
 from .api import EngineOptions
 
 log = logging.getLogger(__name__)
@@ -51,10 +51,12 @@ def open_session(model: str | bytes, path: str, options: EngineOptions) -> Any:
     on_cpu = options.provider == "cpu"
     if not on_cpu:
         _check_device(provider, ort)
+    settings = session_options(options.threads)
+    settings.add_session_config_entry(*_node_placement.RECORD)
     try:
         session = ort.InferenceSession(
             model,
-            session_options(ort, options),
+            settings,
             providers=provider_settings(options, path),
             # Else a call that fails on the device is run on the CPU from then on, with a line on stdout.
             enable_fallback=0,
@@ -74,19 +76,6 @@ def _check_device(provider: str, ort: Any) -> None:
     why, todo = _device.why_unusable(provider, ort)
     if why:
         raise DeviceError(provider, why, todo)
-
-
-def session_options(ort: Any, options: EngineOptions) -> Any:
-    """Return ONNX Runtime's settings of a session."""
-    settings = ort.SessionOptions()
-    # An explicit number: the runtime's own choice counts the cores of the node, not those of the job.
-    settings.intra_op_num_threads = options.threads
-    settings.inter_op_num_threads = 1
-    # Workers share cores: a thread that waits must not burn the one that another thread needs.
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    settings.log_severity_level = 4  # the exception says what went wrong
-    settings.add_session_config_entry(*_node_placement.RECORD)
-    return settings
 
 
 def provider_settings(options: EngineOptions, path: str) -> list[tuple[str, dict[str, str]]]:

@@ -1,5 +1,6 @@
-"""The parity gate: the same objects through every way a model may be run, against a reference.
+"""Parity: the same scores in every way a model may be run, and as its training framework gives.
 
-`gate.examine` is the whole of it: static checks of the file, golden objects, reference scores, variants,
-a verdict against the tagger's tolerance. Verdicts are kept (`record`) and ``submit`` asks for them.
+`examine.examine` is the whole of it: static checks of the file, reference objects, reference scores,
+variants, a verdict against the tagger's tolerance. Verdicts are kept (`validation_record`), ``submit`` looks
+for them.
 """

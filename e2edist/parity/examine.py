@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +25,7 @@ from .variants import NotApplicableError, Options, Variant, baseline, variants
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class VariantResult:
     """One variant: how far it is from the reference, and what is wrong with that.
 
     Attributes
@@ -35,7 +35,7 @@ class Row:
         None where it did not run.
     faults : tuple of str
         What is beyond the tolerance, or why it did not run.
-    counts, asked : bool
+    in_campaigns, requested : bool
         As in `Variant`.
     seconds : float
         To open and run.
@@ -48,30 +48,45 @@ class Row:
     name: str
     difference: Difference | None
     faults: tuple[str, ...]
-    counts: bool
-    asked: bool
+    in_campaigns: bool
+    requested: bool
     seconds: float
     facts: Mapping[str, str] = field(default_factory=dict)
     applies: bool = True
 
     @property
-    def word(self) -> str:
-        """The verdict in a word: pass, FAIL, no (not to be used, and nobody asked), or not run."""
-        if not self.applies and not self.asked:
+    def outcome(self) -> str:
+        """In a word: pass, FAIL, no (not to be used, and not requested), or not run."""
+        if not self.applies and not self.requested:
             return "not run"
         if not self.faults:
             return "pass"
-        return "FAIL" if self.counts or self.asked else "no"
+        return "FAIL" if self.in_campaigns or self.requested else "no"
 
     @property
-    def must(self) -> bool:
-        """Whether the model fails if this one does."""
-        return self.counts and (self.asked or self.applies)
+    def decides(self) -> bool:
+        """Whether the model fails if this variant does."""
+        return self.in_campaigns and (self.requested or self.applies)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """All of it, with the keys of validation records."""
+        return {
+            "name": self.name,
+            "difference": None if self.difference is None else asdict(self.difference),
+            "faults": self.faults,
+            "counts": self.in_campaigns,
+            "asked": self.requested,
+            "seconds": self.seconds,
+            "facts": dict(self.facts),
+            "applies": self.applies,
+            "verdict": self.outcome,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found.
+    """Whether a model may be used, and why.
 
     Attributes
     ----------
@@ -79,11 +94,11 @@ class Verdict:
     against : tuple of str
         What is taken for right: objects and where their scores come from.
     checks : tuple of Check
-    rows : tuple of Row
+    variants : tuple of VariantResult
     refused : str
         Why the model can't be run at all; empty if it can.
     columns : dict of str to (float, float, float or None)
-        Column -> smallest score, largest score, AUC where truth is known, of the golden objects.
+        Column -> smallest score, largest score, AUC where truth is known, of the reference objects.
     independent : bool
         Whether there was a reference besides the model itself.
     """
@@ -91,7 +106,7 @@ class Verdict:
     tagger: TaggerSpec
     against: tuple[str, ...]
     checks: tuple[Check, ...]
-    rows: tuple[Row, ...]
+    variants: tuple[VariantResult, ...]
     refused: str
     columns: dict[str, tuple[float, float, float | None]]
     independent: bool = False
@@ -100,16 +115,13 @@ class Verdict:
     def faults(self) -> list[str]:
         """Why the model fails; empty if it passes."""
         found = [self.refused] if self.refused else []
-        found += [f"{check.name}: {check.why}" for check in self.checks if check.verdict == FAIL]
-        return found + [
-            f"{row.name}: {'; '.join(row.faults)}" for row in self.rows if row.faults and row.must
-        ]
+        found += [f"{check.name}: {check.why}" for check in self.checks if check.status == FAIL]
+        return found + _texts(variant for variant in self.variants if variant.decides)
 
     @property
-    def unmet(self) -> list[str]:
-        """What else was asked for and fails."""
-        rows = [row for row in self.rows if row.faults and row.asked and not row.must]
-        return [f"{row.name}: {'; '.join(row.faults)}" for row in rows]
+    def failed_requests(self) -> list[str]:
+        """What else was requested and fails."""
+        return _texts(v for v in self.variants if v.requested and not v.decides)
 
     def content(self) -> dict[str, Any]:
         """Return all of it as plain JSON values."""
@@ -123,12 +135,16 @@ class Verdict:
             "model_sha256": self.tagger.model.sha256,
             "against": list(self.against),
             "tolerance": self.tagger.tolerance.model_dump(),
-            "checks": [asdict(check) for check in self.checks],
-            "variants": [_plain(asdict(row)) | {"verdict": row.word} for row in self.rows],
+            "checks": [check.content for check in self.checks],
+            "variants": [_plain(variant.content) for variant in self.variants],
             "columns": _plain(self.columns),
             "host": platform.node(),
             "onnxruntime": runtime().__version__,
         }
+
+
+def _texts(variants: Iterable[VariantResult]) -> list[str]:
+    return [f"{variant.name}: {'; '.join(variant.faults)}" for variant in variants if variant.faults]
 
 
 def _plain(value: Any) -> Any:
@@ -140,14 +156,18 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
+#: Objects, and the scores that are taken for right.
+Target = tuple[ReferenceObjects, Array]
+
+
 def examine(
-    tagger: TaggerSpec, golden: ReferenceObjects | None, reference: Reference | None, asked: Options
+    tagger: TaggerSpec, objects: ReferenceObjects | None, reference: Reference | None, options: Options
 ) -> Verdict:
     """Return the verdict on the model of `tagger`.
 
     Parameters
     ----------
-    golden : Golden, optional
+    objects : ReferenceObjects, optional
         Objects on which all variants must agree with the plainest one.
     reference : Reference, optional
         Objects with scores that are taken for right, whatever any variant says.
@@ -166,49 +186,48 @@ def examine(
         checks = check_file(path, tagger.model.sha256)
         if reference is not None and (found := check_weights(path, reference.weights)):
             checks.append(found)
-        options = EngineOptions(batch=asked.batch, accepted=True)
-        checks.append(check_batches(check_stability(tagger, options)))
-        columns = list(make_engine(tagger, options).columns)
-        targets = [] if reference is None else [_known(reference, columns)]
-        if golden is not None:
-            targets.append((golden, baseline(tagger)(golden)))
-        rows = [_row(variant, targets, tagger) for variant in variants(tagger, asked)]
+        plain = EngineOptions(batch=options.batch, accepted=True)
+        checks.append(check_batches(check_stability(tagger, plain)))
+        columns = list(make_engine(tagger, plain).columns)
+        targets = [] if reference is None else [_checked(reference, columns)]
+        if objects is not None:
+            targets.append((objects, baseline(tagger)(objects)))
+        results = [_result(variant, targets, tagger) for variant in variants(tagger, options)]
         files.check_unchanged()
     except ModelError as error:
         return Verdict(tagger, (), tuple(checks), (), str(error), {})
-    against = [] if reference is None else [_text(reference.golden, _facts(reference))]
-    if golden is not None:
-        against.append(_text(golden, "ONNX Runtime, CPU, unoptimised, one image a call"))
     ranges, independent = _ranges(columns, targets[-1]), reference is not None
-    return Verdict(tagger, tuple(against), tuple(checks), tuple(rows), "", ranges, independent)
+    against = _against(objects, reference)
+    return Verdict(tagger, against, tuple(checks), tuple(results), "", ranges, independent)
 
 
-def _known(reference: Reference, columns: Sequence[str]) -> tuple[ReferenceObjects, Array]:
+def _checked(reference: Reference, columns: Sequence[str]) -> Target:
     if reference.scores.shape[1] != len(columns):
         named = ", ".join(columns)
         what = f"has {reference.scores.shape[1]} scores an object, the model gives {len(columns)}: {named}"
-        raise InputError(reference.golden.origin, what, "Take the reference of this model.")
-    return reference.golden, reference.scores
+        raise InputError(reference.objects.origin, what, "Take the reference of this model.")
+    return reference.objects, reference.scores
 
 
-def _facts(reference: Reference) -> str:
-    return ", ".join(str(value) for value in reference.facts.values())
+def _against(objects: ReferenceObjects | None, reference: Reference | None) -> tuple[str, ...]:
+    targets = []
+    if reference is not None:
+        targets.append((reference.objects, ", ".join(str(value) for value in reference.facts.values())))
+    if objects is not None:
+        targets.append((objects, "ONNX Runtime, CPU, unoptimised, one image a call"))
+    return tuple(f"{len(found)} objects ({found.origin}), scores: {scores}" for found, scores in targets)
 
 
-def _text(golden: ReferenceObjects, scores: str) -> str:
-    return f"{len(golden)} objects ({golden.origin}), scores: {scores}"
-
-
-def _row(variant: Variant, targets: Sequence[tuple[ReferenceObjects, Array]], tagger: TaggerSpec) -> Row:
+def _result(variant: Variant, targets: Sequence[Target], tagger: TaggerSpec) -> VariantResult:
     began, worst, applies = time.perf_counter(), None, True
     try:
-        worst = _worst([compare(variant.run(golden), scores, golden.label) for golden, scores in targets])
+        worst = _worst([compare(variant.run(objects), scores, objects.label) for objects, scores in targets])
         faults = tuple(worst.faults(tagger.tolerance))
     except ModelError as error:
         applies = not isinstance(error, DeviceError | NotApplicableError)
         faults = (error.what if not error.todo else f"{error.what}. {error.todo}",)
-    seconds, kind = time.perf_counter() - began, (variant.counts, variant.asked)
-    return Row(variant.name, worst, faults, *kind, seconds, dict(variant.facts), applies)
+    seconds, kind = time.perf_counter() - began, (variant.in_campaigns, variant.requested)
+    return VariantResult(variant.name, worst, faults, *kind, seconds, dict(variant.facts), applies)
 
 
 def _worst(found: Sequence[Difference]) -> Difference:
@@ -223,9 +242,7 @@ def _worst(found: Sequence[Difference]) -> Difference:
     )
 
 
-def _ranges(
-    columns: Sequence[str], target: tuple[ReferenceObjects, Array]
-) -> dict[str, tuple[float, float, float | None]]:
-    golden, scores = target
+def _ranges(columns: Sequence[str], target: Target) -> dict[str, tuple[float, float, float | None]]:
+    objects, scores = target
     pairs = zip(columns, scores.T, strict=True)
-    return {name: (float(x.min()), float(x.max()), auc(x, golden.label)) for name, x in pairs}
+    return {name: (float(x.min()), float(x.max()), auc(x, objects.label)) for name, x in pairs}

@@ -19,8 +19,8 @@ from .reference_objects import ReferenceObjects
 from .reference_scores import Reference, as_columns
 
 
-def score_exactly(tagger: TaggerSpec, golden: ReferenceObjects) -> Reference:
-    """Return the scores of golden objects, evaluated in float64 one by one.
+def float64_scores(tagger: TaggerSpec, objects: ReferenceObjects) -> Reference:
+    """Return the scores of reference objects, evaluated in float64 one by one.
 
     Raises
     ------
@@ -39,15 +39,15 @@ def score_exactly(tagger: TaggerSpec, golden: ReferenceObjects) -> Reference:
         evaluator = ReferenceEvaluator(model)
         name, have = model.graph.input[0].name, [item.name for item in model.graph.output]
         names = [output.name or have[0] for output in tagger.outputs] or have
-        images = golden.images.astype(np.float64)
+        images = objects.images.astype(np.float64)
         rows = [
             as_columns([np.asarray(x) for x in evaluator.run(names, {name: images[i : i + 1]})], tagger)
-            for i in range(len(golden))
+            for i in range(len(objects))
         ]
     except Exception as error:  # the evaluator raises whatever numpy meets
         raise ModelError(path, f"can't be evaluated in float64: {first_line(error)}") from error
     facts = {"by": "onnx.reference in float64", "onnx": str(onnx.__version__), "model": Path(path).name}
-    return Reference(golden, np.concatenate(rows), facts)
+    return Reference(objects, np.concatenate(rows), facts)
 
 
 def in_double(model: Any) -> Any:

@@ -148,8 +148,10 @@ def _make(source: str) -> Any:
         sys.path.pop(0)
 
 
-def score(source: str, checkpoint: str | None, tagger: TaggerSpec, golden: ReferenceObjects) -> Reference:
-    """Return the scores that the source framework gives the golden objects.
+def framework_scores(
+    source: str, checkpoint: str | None, tagger: TaggerSpec, objects: ReferenceObjects
+) -> Reference:
+    """Return the scores that the source framework gives the reference objects.
 
     Raises
     ------
@@ -165,17 +167,17 @@ def score(source: str, checkpoint: str | None, tagger: TaggerSpec, golden: Refer
         raise ModelError(source, "a frozen graph can't be run here", "Name its SavedModel, or saved scores.")
     parts = []
     try:
-        for start in range(0, len(golden), _STEP):
-            answers = run(golden.images[start : start + _STEP])
-            parts.append(as_columns(_in_order(answers, tagger), tagger))
+        for start in range(0, len(objects), _STEP):
+            outputs = run(objects.images[start : start + _STEP])
+            parts.append(as_columns(_in_order(outputs, tagger), tagger))
     except ModelError:
         raise
     except Exception as error:  # whatever the framework raises; its first line may only say where
         why = " ".join(_COLOURS.sub("", str(error)).split())[:300] or type(error).__name__
-        what = f"fails on images {golden.images.shape[1:]}: {why}"
+        what = f"fails on images {objects.images.shape[1:]}: {why}"
         todo = "Check channels, crop.size and model.layout of the tagger file."
         raise ModelError(source, what, todo) from error
-    return Reference(golden, np.concatenate(parts), {"by": f"{Path(source).name}, {facts}"})
+    return Reference(objects, np.concatenate(parts), {"by": f"{Path(source).name}, {facts}"})
 
 
 def _torch_runner(module: Any) -> tuple[Callable[[Array], Any], str]:
@@ -183,10 +185,7 @@ def _torch_runner(module: Any) -> tuple[Callable[[Array], Any], str]:
 
     def run(images: Array) -> Any:
         with torch.inference_mode():
-            answer = module(torch.tensor(images))  # a copy: some models write into what they are given
-        if isinstance(answer, Mapping):
-            return {name: value.numpy() for name, value in answer.items()}
-        return [value.numpy() for value in (answer if isinstance(answer, tuple | list) else (answer,))]
+            return _plain(module(torch.tensor(images)))  # a copy: some models write into what they are given
 
     return run, f"torch {torch.__version__}"
 
@@ -209,15 +208,15 @@ def _keras_runner(source: str, kind: str) -> tuple[Callable[[Array], Any], str]:
     return lambda images: _plain(signature(**{name: tf.constant(images)})), f"tensorflow {tf.__version__}"
 
 
-def _plain(answer: Any) -> Any:
-    if isinstance(answer, Mapping):
-        return {name: np.asarray(value) for name, value in answer.items()}
-    return [np.asarray(value) for value in (answer if isinstance(answer, tuple | list) else (answer,))]
+def _plain(outputs: Any) -> Any:
+    if isinstance(outputs, Mapping):
+        return {name: np.asarray(value) for name, value in outputs.items()}
+    return [np.asarray(value) for value in (outputs if isinstance(outputs, tuple | list) else (outputs,))]
 
 
-def _in_order(answers: Any, tagger: TaggerSpec) -> list[Array]:
+def _in_order(outputs: Any, tagger: TaggerSpec) -> list[Array]:
     """Return outputs in the tagger's order: by name where the framework names them so, else as they come."""
-    if isinstance(answers, Mapping):
+    if isinstance(outputs, Mapping):
         names = [output.name for output in tagger.outputs]
-        return [answers[name] for name in names] if set(names) == set(answers) else list(answers.values())
-    return list(answers)
+        return [outputs[name] for name in names] if set(names) == set(outputs) else list(outputs.values())
+    return list(outputs)

@@ -1,4 +1,4 @@
-"""Golden objects: a few hundred images on which every way to run a model must agree.
+"""Reference objects: a few hundred images on which every way to run a model must agree.
 
 They come through the product's own formats, layers, seeds, crops and normalisation, so that what is compared
 is what a campaign would compute.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from e2edist.config.campaign import expand_inputs
 from e2edist.config.tagger import TaggerSpec
 from e2edist.demo import LABELS, make_events
 from e2edist.errors import InputError
@@ -57,6 +58,20 @@ class ReferenceObjects:
         return len(self.images)
 
 
+def find_objects(
+    tagger: TaggerSpec,
+    inputs: Sequence[str] | None,
+    count: int,
+    *,
+    format: str | None = None,  # noqa: A002
+    tree: str | None = None,
+) -> ReferenceObjects:
+    """Return accepted objects of the files and folders that a command line names, or of demo events."""
+    if inputs is None:
+        return from_demo(tagger, count)
+    return from_files(tagger, expand_inputs(tuple(inputs)), count, format=format, tree=tree)
+
+
 def from_files(
     tagger: TaggerSpec,
     urls: Sequence[str],
@@ -75,7 +90,7 @@ def from_files(
     pieces: list[Crops] = []
     labels: list[Array] = []
     keys: list[Key] = []
-    for crops, label, names in _pieces(tagger, urls, format, tree):
+    for crops, label, names in _accepted(tagger, urls, format, tree):
         pieces.append(crops)
         labels.append(label)
         keys += names
@@ -88,7 +103,7 @@ def from_files(
     return from_crops(tagger, crops, np.concatenate(labels)[:count], f"{len(urls)} files", keys[:count])
 
 
-def _pieces(
+def _accepted(
     tagger: TaggerSpec, urls: Sequence[str], form: str | None, tree: str | None
 ) -> Iterator[tuple[Crops, Array, list[Key]]]:
     for url in urls:
@@ -115,7 +130,7 @@ def from_demo(tagger: TaggerSpec, count: int, seed: int = 5) -> ReferenceObjects
 def from_crops(
     tagger: TaggerSpec, crops: Crops, label: Array, origin: str, keys: Sequence[Key] = ()
 ) -> ReferenceObjects:
-    """Return the golden objects of sparse crops, normalised and laid out as the tagger says."""
+    """Return the reference objects of sparse crops, normalised and laid out as the tagger says."""
     return ReferenceObjects(dense(crops, tagger.normalisation), label, list(keys), origin, crops)
 
 

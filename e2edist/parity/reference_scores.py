@@ -20,7 +20,7 @@ from e2edist.records.folder import CampaignFolder
 from e2edist.storage.publish import publish
 
 from .reference_objects import ReferenceObjects, from_crops, reorder_channels
-from .static import weight_prints
+from .static import weight_digests
 
 #: What a saved reference beside ``m.onnx`` is called: ``m.reference.npz``.
 ENDING = ".reference.npz"
@@ -33,48 +33,47 @@ class Reference:
 
     Attributes
     ----------
-    golden : Golden
-        The objects.
+    objects : ReferenceObjects
     scores : float64, shape (objects, columns)
         As the tagger's columns, activations applied.
     facts : mapping of str to str
         What made them: ``by``, versions.
     weights : tuple of str
-        `static.weight_prints` of the model that has them, where that is known.
+        `static.weight_digests` of the model that has them, where that is known.
     """
 
-    golden: ReferenceObjects
+    objects: ReferenceObjects
     scores: Array
     facts: Mapping[str, str]
     weights: tuple[str, ...] = ()
 
 
-def beside(model: str) -> Path:
+def reference_path(model: str) -> Path:
     """Return where the reference of an ONNX file is looked for."""
     return Path(model).with_suffix(ENDING)
 
 
 def save_reference(path: Path, tagger: TaggerSpec, reference: Reference) -> None:
-    """Write golden objects as sparse crops with the names of their layers, and their scores.
+    """Write reference objects as sparse crops with the names of their layers, and their scores.
 
     Raises
     ------
     OutputError
         The file can't be written.
     """
-    crops = reference.golden.crops
+    crops = reference.objects.crops
     if crops is None:
-        raise ValueError("only sparse golden objects can be saved")
+        raise ValueError("only sparse reference objects can be saved")
     content: dict[str, Any] = {
         "offsets": crops.offsets.astype(np.int32),
         "steps": np.diff(crops.pixel, prepend=np.int32(0)),  # towers are runs of pixels: steps pack well
         "value": crops.value,
         "size": crops.size,
         "layers": [channel.layer for channel in tagger.channels],
-        "label": reference.golden.label.astype(np.int8),
+        "label": reference.objects.label.astype(np.int8),
         "scores": reference.scores,
         "facts": json.dumps(dict(reference.facts)),
-        "weights": list(weight_prints(tagger.model.path)),
+        "weights": list(weight_digests(tagger.model.path)),
     }
     with publish(path) as draft, draft.open("wb") as stream:
         np.savez_compressed(stream, **content)
@@ -84,32 +83,32 @@ def save_reference(path: Path, tagger: TaggerSpec, reference: Reference) -> None
 _MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError)
 
 
-def load_reference(path: Path, tagger: TaggerSpec, golden: ReferenceObjects | None) -> Reference:
+def load_reference(path: Path, tagger: TaggerSpec, objects: ReferenceObjects | None) -> Reference:
     """Return the reference of a file.
 
     Parameters
     ----------
     path : Path
         ``.parquet``, or the output folder of a campaign: rows (uuid, entry, kind, object, scores) for objects
-        of `golden`. ``.npz``: ``scores`` (objects, columns), with the crops that `save_reference` writes, or
-        ``images`` as the model takes them, or neither, in the order of `golden`.
-    golden : Golden, optional
+        of `objects`. ``.npz``: ``scores`` (objects, columns), with the crops that `save_reference` writes, or
+        ``images`` as the model takes them, or neither, in the order of `objects`.
+    objects : ReferenceObjects, optional
         Objects of the user's files.
 
     Raises
     ------
     InputError
-        Not such a file, or it does not fit the tagger or the golden objects.
+        Not such a file, or it does not fit the tagger or the reference objects.
     """
     if path.suffix == ".parquet" or path.is_dir():
-        return _from_table(path, tagger, golden)
+        return _from_table(path, tagger, objects)
     try:
-        return _from_arrays(path, tagger, golden)
+        return _from_arrays(path, tagger, objects)
     except (OSError, EOFError, zipfile.BadZipFile, *_MALFORMED) as error:
         raise InputError(str(path), f"can't be read as a reference ({error})", f"As .npz {_KEYS}.") from error
 
 
-def _from_arrays(path: Path, tagger: TaggerSpec, golden: ReferenceObjects | None) -> Reference:
+def _from_arrays(path: Path, tagger: TaggerSpec, objects: ReferenceObjects | None) -> Reference:
     with np.load(path, allow_pickle=False) as stored:
         content = {name: stored[name] for name in stored.files}
     if "scores" not in content:
@@ -121,7 +120,7 @@ def _from_arrays(path: Path, tagger: TaggerSpec, golden: ReferenceObjects | None
     if bad := int(np.count_nonzero(~np.isfinite(scores))):
         what = f"{bad} of its {scores.size} scores are NaN or infinite"
         raise InputError(str(path), what, "They can't be taken for right: leave these objects out.")
-    found = _objects(path, tagger, golden, content)
+    found = _objects(path, tagger, objects, content)
     scores = scores.reshape(len(scores), -1)
     if not len(scores) == len(found) == len(found.label):
         raise InputError(str(path), f"has scores of {len(scores)} objects, there are {len(found)}")
@@ -129,10 +128,10 @@ def _from_arrays(path: Path, tagger: TaggerSpec, golden: ReferenceObjects | None
 
 
 def _objects(
-    path: Path, tagger: TaggerSpec, golden: ReferenceObjects | None, content: dict[str, Array]
+    path: Path, tagger: TaggerSpec, objects: ReferenceObjects | None, content: dict[str, Array]
 ) -> ReferenceObjects:
-    objects = len(np.atleast_1d(content["scores"]))
-    label = content.get("label", np.full(objects, -1, np.int32)).astype(np.int32)
+    count = len(np.atleast_1d(content["scores"]))
+    label = content.get("label", np.full(count, -1, np.int32)).astype(np.int32)
     if "images" in content:
         images = content["images"].astype(np.float32)
         if images.shape[1:] != image_shape(tagger):
@@ -140,10 +139,10 @@ def _objects(
             raise InputError(str(path), what, "Save them as the model takes them, one row an object.")
         return ReferenceObjects(images, label, [], path.name)
     if "steps" not in content:
-        if golden is None:
+        if objects is None:
             todo = "Name the files of its objects with --input, or store the images too."
             raise InputError(str(path), "has scores and no images", todo)
-        return golden
+        return objects
     layers, wanted = [str(name) for name in content["layers"]], [c.layer for c in tagger.channels]
     if missing := sorted(set(wanted) - set(layers)):
         raise InputError(str(path), f"has no layer {', '.join(missing)}; it has {', '.join(layers)}")
@@ -157,11 +156,11 @@ def _objects(
     return from_crops(tagger, crops, label, path.name)
 
 
-def _from_table(path: Path, tagger: TaggerSpec, golden: ReferenceObjects | None) -> Reference:
+def _from_table(path: Path, tagger: TaggerSpec, objects: ReferenceObjects | None) -> Reference:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    if golden is None or not golden.keys:
+    if objects is None or not objects.keys:
         raise InputError(str(path), "is a table of scores by object", "Name the objects' files with --input.")
     named = [column for output in tagger.outputs for column in output.columns]
     if not named:
@@ -174,20 +173,20 @@ def _from_table(path: Path, tagger: TaggerSpec, golden: ReferenceObjects | None)
             raise InputError(
                 str(path), f"has no column {', '.join(missing)}", "Name rows as in a campaign's parts."
             )
-        # A campaign may be large, the golden objects are of its first entries.
-        ours = ds.field("uuid").isin({key[0] for key in golden.keys})
-        near = ds.field("entry") <= max(key[1] for key in golden.keys)
+        # A campaign may be large, the reference objects are of its first entries.
+        ours = ds.field("uuid").isin({key[0] for key in objects.keys})
+        near = ds.field("entry") <= max(key[1] for key in objects.keys)
         table = stored.to_table(columns=[*keys, *named], filter=ours & near)
     except (OSError, pa.ArrowException) as error:
         raise InputError(str(path), f"can't be read as Parquet ({error})") from error
     rows = zip(*(table[name].to_pylist() for name in (*keys, *named)), strict=True)
     known = {row[:4]: row[4:] for row in rows if None not in row}
-    take = [i for i, key in enumerate(golden.keys) if key in known]
+    take = [i for i, key in enumerate(objects.keys) if key in known]
     if not take:
         raise InputError(str(path), "has scores of none of the objects", "Take it from the files of --input.")
-    scores = np.array([known[golden.keys[i]] for i in take], np.float64)
+    scores = np.array([known[objects.keys[i]] for i in take], np.float64)
     some = ReferenceObjects(
-        golden.images[take], golden.label[take], [golden.keys[i] for i in take], golden.origin
+        objects.images[take], objects.label[take], [objects.keys[i] for i in take], objects.origin
     )
     return Reference(some, scores, {"by": path.name})
 

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from e2edist.storage.publish import publish
 
-from .examine import Row, Verdict
+from .compare import Difference
+from .examine import Verdict
 from .static import OK
 from .validation_record import find_record, write_record
 
@@ -30,30 +31,28 @@ def report(console: Console, verdict: Verdict, copy: Path | None = None) -> int:
     content = verdict.content()
     path = write_record(verdict.tagger, content)
     if not verdict.independent and not verdict.refused:
-        note = "no reference: the model was compared with itself only (--reference, --source or --exact)"
-        console.print(note)
+        console.print(
+            "no reference: the model was compared with itself only (--reference, --source or --exact)"
+        )
     kept = find_record(verdict.tagger)
     if kept is not None and not kept.passed and content["passed"]:
-        text = f"the failure of {kept.when} against a reference stands; validate against one again"
-        console.print(text)
+        console.print(f"the failure of {kept.when} against a reference stands; validate against one again")
     if copy is not None:
         with publish(copy) as draft:
             draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
     console.print(f"kept in {path}")
-    return 1 if verdict.faults or verdict.unmet else 0
+    return 1 if verdict.faults or verdict.failed_requests else 0
 
 
 def print_verdict(console: Console, verdict: Verdict) -> None:
     """Show static checks, variants, and the verdict with its reasons."""
     checks = Table("check", "found", "", title=verdict.tagger.model.path, title_justify="left")
     for check in verdict.checks:
-        checks.add_row(
-            check.name, check.found, "" if check.verdict == OK else f"{check.verdict}: {check.why}"
-        )
+        checks.add_row(check.name, check.found, "" if check.status == OK else f"{check.status}: {check.why}")
     if verdict.checks:
         console.print(checks)
-    if verdict.rows:
-        _print_rows(console, verdict)
+    if verdict.variants:
+        _print_variants(console, verdict)
     for name, (low, high, area) in list(verdict.columns.items())[:_SHOWN]:
         known = "" if area is None else f", AUC {area:.4f}"
         console.print(f"{name}: {low:.6g} to {high:.6g}{known}")
@@ -61,38 +60,38 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
         console.print(f"... and {len(verdict.columns) - _SHOWN} columns more")
     if all(low == high for low, high, _ in verdict.columns.values()) and verdict.columns:
         console.print("note: every object has the same score")
-    faults = verdict.faults
-    for line in (*faults, *verdict.unmet):
+    for line in (*verdict.faults, *verdict.failed_requests):
         console.print(f"FAIL {line}")
     limits = ", ".join(f"{name} {value:g}" for name, value in verdict.tagger.tolerance.model_dump().items())
-    word = "failed" if faults else "passed, but not all that was asked for" if verdict.unmet else "passed"
+    word = "failed" if verdict.faults else "passed"
+    word += ", but not all that was asked for" if verdict.failed_requests and not verdict.faults else ""
     console.print(f"validation of {verdict.tagger.name} {word} ({limits})")
 
 
-def _print_rows(console: Console, verdict: Verdict) -> None:
+def _print_variants(console: Console, verdict: Verdict) -> None:
     for line in verdict.against:
         console.print(f"against {line}")
     table = Table("variant", "max|d|", "mean|d|", "rank", "AUC shift", "s", "verdict")
-    for row in verdict.rows:
-        table.add_row(row.name, *_numbers(row), f"{row.seconds:.1f}", row.word)
+    for one in verdict.variants:
+        table.add_row(one.name, *_numbers(one.difference), f"{one.seconds:.1f}", one.outcome)
     console.print(table)
-    for row in verdict.rows:
-        if on_cpu := row.facts.get("cpu_nodes"):
-            text = f"{row.name}: ONNX Runtime leaves nodes to the CPU: {on_cpu} ({row.facts['nodes']})"
-            console.print(text)
-        if device := row.facts.get("uuid") and row.facts.get("device"):
-            text = f"{row.name}: on {device}, {row.facts['uuid']}, driver {row.facts['driver']}"
-            console.print(text)
-    # What hinders one provider hinders all of its variants: said once.
-    idle = [row for row in verdict.rows if row.faults and row.word in ("no", "not run")]
-    for word, faults in dict.fromkeys((row.word, row.faults) for row in idle):
-        names = "; ".join(row.name for row in idle if (row.word, row.faults) == (word, faults))
-        text = f"{names}: {word}: {'; '.join(faults)}"
-        console.print(text)
+    for one in verdict.variants:
+        if on_cpu := one.facts.get("cpu_nodes"):
+            console.print(
+                f"{one.name}: ONNX Runtime leaves nodes to the CPU: {on_cpu} ({one.facts['nodes']})"
+            )
+        if device := one.facts.get("uuid") and one.facts.get("device"):
+            console.print(f"{one.name}: on {device}, {one.facts['uuid']}, driver {one.facts['driver']}")
+    # What hinders one provider hinders all of its variants: one line.
+    unused: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for one in verdict.variants:
+        if one.faults and one.outcome in ("no", "not run"):
+            unused.setdefault((one.outcome, one.faults), []).append(one.name)
+    for (outcome, faults), names in unused.items():
+        console.print(f"{'; '.join(names)}: {outcome}: {'; '.join(faults)}")
 
 
-def _numbers(row: Row) -> tuple[str, str, str, str]:
-    found = row.difference
+def _numbers(found: Difference | None) -> tuple[str, str, str, str]:
     if found is None:
         return ("", "", "", "")
     rank = "" if found.rank is None else f"{found.rank:.6f}"

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
-from e2edist.engines import first_line, load_error, runtime
+from e2edist.engines import FLOATS, cpu_session, first_line
 from e2edist.errors import ModelError
 from e2edist.imaging.event_batch import Array
 
 from .reference_scores import as_columns
 
-CPU = "CPUExecutionProvider"
-_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
-
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SessionSettings:
     """How a session is made.
 
     Attributes
@@ -39,19 +35,17 @@ class Session:
 
     Attributes
     ----------
-    fixed : int
-        The batch that the model takes, 0 if any.
-    shape : list
-        Of the input: numbers, or names of free axes.
+    fixed_batch : int
+        The only batch that the model takes, 0 if any.
     """
 
-    def __init__(self, model: str | bytes, tagger: TaggerSpec, settings: Settings) -> None:
+    def __init__(self, model: str | bytes, tagger: TaggerSpec, settings: SessionSettings) -> None:
         self._tagger, self._path = tagger, tagger.model.path
-        self._session = _open(model, self._path, settings)
+        self._session = cpu_session(model, self._path, **asdict(settings))
         image = self._session.get_inputs()[0]
-        self._input, self._dtype = image.name, _TYPES.get(image.type, "float32")
-        self.shape = list(image.shape)
-        self.fixed = self.shape[0] if self.shape and isinstance(self.shape[0], int) else 0
+        self._input, self._dtype = image.name, FLOATS.get(image.type, "float32")
+        first = next(iter(image.shape), None)
+        self.fixed_batch = first if isinstance(first, int) else 0
         have = [item.name for item in self._session.get_outputs()]
         only = have[0] if len(have) == 1 else ""
         self._outputs = [output.name or only for output in tagger.outputs] or have
@@ -68,28 +62,14 @@ class Session:
         ModelError
             The model fails.
         """
-        step, parts = self.fixed or batch, []
+        step, parts = self.fixed_batch or batch, []
         for start in range(0, len(images), step):
             part = images[start : start + step]
             full = np.zeros((step, *images.shape[1:]), self._dtype)
             full[: len(part)] = part
             try:
-                answers = self._session.run(self._outputs, {self._input: full})
+                outputs = self._session.run(self._outputs, {self._input: full})
             except Exception as error:  # onnxruntime's errors have no common class of their own
                 raise ModelError(self._path, f"fails on a batch of {step}: {first_line(error)}") from error
-            parts.append(as_columns(answers, self._tagger)[: len(part)])
+            parts.append(as_columns(outputs, self._tagger)[: len(part)])
         return np.concatenate(parts)
-
-
-def _open(model: str | bytes, path: str, settings: Settings) -> Any:
-    ort = runtime()
-    options = ort.SessionOptions()
-    level = ort.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_ENABLE_ALL if settings.optimised else level.ORT_DISABLE_ALL
-    options.intra_op_num_threads, options.inter_op_num_threads = settings.threads, 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what goes wrong is said by the exception
-    try:
-        return ort.InferenceSession(model, options, providers=[CPU])
-    except Exception as error:  # as above
-        raise load_error(path, error) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from e2edist.engines import RANDOM
+from e2edist.engines import RANDOM, inner_graphs
 from e2edist.errors import ModelError
 
 OK: Final = "ok"
@@ -27,8 +27,13 @@ class Check:
 
     name: str
     found: str
-    verdict: Literal["ok", "note", "fail"]
+    status: Literal["ok", "note", "fail"]
     why: str = ""
+
+    @property
+    def content(self) -> dict[str, str]:
+        """All of it, with the keys of validation records."""
+        return {"name": self.name, "found": self.found, "verdict": self.status, "why": self.why}
 
 
 def check_file(path: str, sha256: str) -> list[Check]:
@@ -74,9 +79,8 @@ def _opset(model: Any) -> Check:
 def _graphs(graph: Any) -> Iterator[Any]:
     yield graph
     for node in graph.node:
-        for attribute in node.attribute:
-            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
-                yield from _graphs(inner)
+        for inner in inner_graphs(node):
+            yield from _graphs(inner)
 
 
 def _nodes(model: Any) -> Iterator[Any]:
@@ -146,7 +150,7 @@ def _weights(model: Any, path: str) -> Check:
     return Check("weights", f"{count:,} numbers, all finite", OK)
 
 
-def weight_prints(path: str) -> tuple[str, ...]:
+def weight_digests(path: str) -> tuple[str, ...]:
     """Return shape and digest of every float32 weight tensor of an ONNX file, sorted.
 
     None without onnx.
@@ -174,7 +178,7 @@ def check_weights(path: str, wanted: Sequence[str]) -> Check | None:
     One weight in a network may move no score of some dozens of objects: it is noticed here. A model with
     weights of other shapes (fused, half precision) is left to its scores.
     """
-    have = weight_prints(path)
+    have = weight_digests(path)
     shapes = [[item.partition(":")[0] for item in prints] for prints in (have, wanted)]
     if not have or not wanted or shapes[0] != shapes[1]:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 from e2edist.config._toml import parse
 from e2edist.config.model_files import model_files
 from e2edist.config.tagger import TaggerSpec, load_tagger, packaged
-from e2edist.engines import load_error, runtime
+from e2edist.engines import cpu_session
 from e2edist.errors import ModelError
 
 _TODO = "Name the tagger that it belongs to with --tagger."
@@ -30,13 +30,7 @@ def stand_in(model: Path) -> TaggerSpec:
     ModelError
         The model does not load, or takes no square images.
     """
-    try:
-        session = runtime().InferenceSession(str(model), _quiet(), providers=["CPUExecutionProvider"])
-    except ModelError:
-        raise
-    except Exception as error:  # onnxruntime's errors have no common class of their own
-        raise load_error(str(model), error) from error
-    inputs = session.get_inputs()
+    inputs = cpu_session(str(model), str(model)).get_inputs()
     if len(inputs) != 1:
         names = ", ".join(f"{item.name} {item.shape}" for item in inputs) or "none"
         what = f"has {len(inputs)} inputs, the images must be the only one: {names}"
@@ -75,9 +69,3 @@ def _image(model: Path, item: Any) -> tuple[str, int, int]:
     if size > _LARGEST:
         raise ModelError(str(model), f"{shown}: images of {size} pixels, the detector has {_LARGEST}")
     return layout, channels, size
-
-
-def _quiet() -> Any:
-    options = runtime().SessionOptions()
-    options.log_severity_level = 4
-    return options

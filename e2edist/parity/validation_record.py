@@ -1,4 +1,4 @@
-"""Verdicts, kept as JSON: beside the model where that folder is the user's, else in the user's cache.
+"""Verdicts on models, kept as JSON: beside the model if that folder is the user's, else in the user's cache.
 
 The name holds the tagger's fingerprint, which covers the sha256 of the model: another model, or another
 normalisation, has another verdict, or none yet.
@@ -28,7 +28,7 @@ ENDING = ".verdict.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ValidationRecord:
     """A verdict as it was written.
 
     Attributes
@@ -53,8 +53,8 @@ class Record:
     providers: tuple[str, ...] = ()
 
 
-def _places(tagger: TaggerSpec) -> list[Path]:
-    """Return where the verdict may lie: beside the model where that may be, or in a cache."""
+def _record_paths(tagger: TaggerSpec) -> list[Path]:
+    """Return where the record may lie: beside the model where that may be, or in a cache."""
     model, key = Path(tagger.model.path), tagger.fingerprint()[:16]
     caches = (folder / f"{key}{ENDING}" for folder in cache_folders("verdicts"))
     return [model.with_name(f"{model.name}.{key}{ENDING}"), *caches]
@@ -71,39 +71,41 @@ def write_record(tagger: TaggerSpec, content: dict[str, Any]) -> Path:
     OutputError
         No place can be written.
     """
-    places = _places(tagger)
+    paths = _record_paths(tagger)
     old = find_record(tagger)
     if old is not None and old.independent and not old.passed and not content.get("independent"):
         return old.path
     content = {"version": _VERSION, "fingerprint": tagger.fingerprint(), **content}
-    near = places[0].parent
+    near = paths[0].parent
     ours = near.is_relative_to(Path(str(files("e2edist")))) or not os.access(near, os.W_OK)
-    path = write_first(places[1:] if ours else places, json.dumps(content, indent=1))
-    for other in (place for place in places if place != path):
+    path = write_first(paths[1:] if ours else paths, json.dumps(content, indent=1))
+    for other in (one for one in paths if one != path):
         with suppress(OSError):  # then it is known by its date for an older one
             other.unlink(missing_ok=True)
     return path
 
 
-def find_record(tagger: TaggerSpec) -> Record | None:
+def find_record(tagger: TaggerSpec) -> ValidationRecord | None:
     """Return the latest verdict on a tagger with its model, or None.
 
     One that is there and can't be read counts as a failure where it is the only one: it may have been one.
     """
     found = []
-    for path in _places(tagger):
+    for path in _record_paths(tagger):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if (content["version"], content["fingerprint"]) == (_VERSION, tagger.fingerprint()):
                 known = bool(content.get("independent", False))
                 faults, when = tuple(content["faults"]), str(content["when"])
-                said = bool(content["passed"]), faults, when, path, known, _providers(content)
-                found.append(Record(*said))
+                passed, ran = bool(content["passed"]), _providers(content)
+                found.append(ValidationRecord(passed, faults, when, path, known, ran))
         except (FileNotFoundError, NotADirectoryError, PermissionError):  # a folder that is not ours to use
             continue
         except (OSError, ValueError, KeyError, TypeError) as error:
             fault = f"the record {path} can't be read ({described(error)})"
-            found.append(Record(passed=False, faults=(fault,), when="", path=path, independent=False))
+            found.append(
+                ValidationRecord(passed=False, faults=(fault,), when="", path=path, independent=False)
+            )
     return max(found, key=lambda record: record.when, default=None)
 
 
@@ -112,7 +114,7 @@ def _providers(content: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(facts["provider"] for facts in ran if "provider" in facts))
 
 
-def admit(tagger: TaggerSpec, *, accept: bool) -> str:
+def require_validation(tagger: TaggerSpec, *, accept: bool) -> str:
     """Return what is to be noted about the validation of a tagger that is about to run.
 
     Raises
@@ -136,7 +138,7 @@ def admit(tagger: TaggerSpec, *, accept: bool) -> str:
     return f"failed {record.when}, accepted: {why}"
 
 
-def unproven(tagger: TaggerSpec, providers: Iterable[str]) -> list[str]:
+def unvalidated_providers(tagger: TaggerSpec, providers: Iterable[str]) -> list[str]:
     """Return a line for each GPU provider of a campaign's pools on which its model has not passed."""
     record = find_record(tagger)
     passed = record.providers if record is not None and record.passed else ()

@@ -15,7 +15,7 @@ from e2edist.imaging.event_batch import Array
 
 from .reduced_precision import to_half, to_int8
 from .reference_objects import ReferenceObjects, crops_of
-from .sessions import Session, Settings
+from .sessions import Session, SessionSettings
 
 #: Our providers on a GPU -> (name for people, ONNX Runtime's); those of which a campaign can have a pool.
 GPUS = {
@@ -23,6 +23,10 @@ GPUS = {
     # Last: it sets NVIDIA's variable against TF32, which other libraries in the process read too.
     "tensorrt": ("TensorRT", "TensorrtExecutionProvider"),
 }
+
+
+#: Reference objects -> scores, float64, shape (objects, columns).
+Run = Callable[[ReferenceObjects], Array]
 
 
 class NotApplicableError(ModelError):
@@ -54,20 +58,19 @@ class Variant:
     Attributes
     ----------
     name : str
-    run : callable
-        Golden objects -> scores, float64, shape (objects, columns).
-    counts : bool
+    run : Run
+    in_campaigns : bool
         Whether campaigns run the model so: then it must pass.
-    asked : bool
+    requested : bool
         Whether the user asked for it: then it must run, whatever is missing for it.
     facts : mapping of str to str
         What it ran on, as in the receipts of campaigns; known after it ran.
     """
 
     name: str
-    run: Callable[[ReferenceObjects], Array]
-    counts: bool = True
-    asked: bool = True
+    run: Run
+    in_campaigns: bool = True
+    requested: bool = True
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -84,14 +87,14 @@ class EngineRun:
         self._tagger, self._options = tagger, options
         self.facts: dict[str, str] = {}
 
-    def __call__(self, golden: ReferenceObjects) -> Array:
-        """Return the scores of golden objects, float64, shape (objects, columns)."""
-        tagger, crops = self._tagger, golden.crops
+    def __call__(self, objects: ReferenceObjects) -> Array:
+        """Return the scores of reference objects, float64, shape (objects, columns)."""
+        tagger, crops = self._tagger, objects.crops
         if (
             crops is None
-        ):  # known as images only: their pixels are lists too, of numbers that stay as they are
-            crops = crops_of(golden.images, channels_last=tagger.model.layout == "NHWC")
-            tagger = _as_it_is(tagger)
+        ):  # only the images are known: their pixels are lists of numbers that stay as they are
+            crops = crops_of(objects.images, channels_last=tagger.model.layout == "NHWC")
+            tagger = _without_normalisation(tagger)
         engine = self._open(tagger)
         self.facts.update(engine.facts)
         return score(engine, crops, tagger.normalisation).table
@@ -108,40 +111,44 @@ class EngineRun:
             raise NotApplicableError(*error.args) from error
 
 
-def _as_it_is(tagger: TaggerSpec) -> TaggerSpec:
-    """Return the tagger with a normalisation that changes nothing."""
+def _without_normalisation(tagger: TaggerSpec) -> TaggerSpec:
     plain = {"threshold": 0.0, "scale": 1.0, "offset": 0.0}
     channels = tuple(channel.model_copy(update=plain) for channel in tagger.channels)
     return tagger.model_copy(update={"channels": channels})
 
 
-def baseline(tagger: TaggerSpec) -> Callable[[ReferenceObjects], Array]:
+def baseline(tagger: TaggerSpec) -> Run:
     """Return the plainest way to run a model: CPU, the graph as it stands, one image a call."""
-    return _session(tagger, Settings(optimised=False), 1)
+    return _session(tagger, SessionSettings(optimised=False), 1)
 
 
-def variants(tagger: TaggerSpec, asked: Options) -> Iterator[Variant]:
+def variants(tagger: TaggerSpec, options: Options) -> Iterator[Variant]:
     """Yield the ways to run the model of `tagger`, the plainest first."""
-    batch = asked.batch or tagger.batch
-    fixed = Session(tagger.model.path, tagger, Settings()).fixed
-    yield Variant("CPU, unoptimised", _session(tagger, Settings(optimised=False), batch))
-    yield Variant("CPU, optimised", _session(tagger, Settings(), batch))
+    batch, usual = options.batch or tagger.batch, SessionSettings()
+    fixed = Session(tagger.model.path, tagger, usual).fixed_batch
+    yield Variant("CPU, unoptimised", _session(tagger, SessionSettings(optimised=False), batch))
+    yield Variant("CPU, optimised", _session(tagger, usual, batch))
     yield _engine("CPU, e2edist's", tagger, EngineOptions(batch=batch))
-    sparse = EngineOptions(batch=batch, images="sparse")
-    yield _engine("CPU, sparse images", tagger, sparse, asked=False)
+    sparse = _engine("CPU, sparse images", tagger, EngineOptions(batch=batch, images="sparse"))
+    yield replace(sparse, requested=False)
     if not fixed:
-        yield Variant("CPU, batch 1", _session(tagger, Settings(), 1))
-        yield Variant(f"CPU, batch {3 * batch + 1}", _session(tagger, Settings(), 3 * batch + 1))
+        yield Variant("CPU, batch 1", _session(tagger, usual, 1))
+        yield Variant(f"CPU, batch {3 * batch + 1}", _session(tagger, usual, 3 * batch + 1))
     if fixed != 1:
-        yield Variant("CPU, shuffled", _shuffled(_session(tagger, Settings(), batch)))
+        yield Variant("CPU, shuffled", _shuffled(_session(tagger, usual, batch)))
     cores = len(os.sched_getaffinity(0))
     for threads in sorted({2, cores} - {1}):
-        yield Variant(f"CPU, {threads} threads", _session(tagger, Settings(threads=threads), batch))
-    yield from _on_gpus(tagger, batch, asked)
-    yield from _smaller(tagger, batch, asked)
+        yield Variant(f"CPU, {threads} threads", _session(tagger, SessionSettings(threads=threads), batch))
+    yield from _on_gpus(tagger, batch, tf32=options.tf32)
+    if options.fp16:
+        half = _converted(lambda: to_half(tagger.model.path).SerializeToString(), tagger, batch)
+        yield Variant("CPU, fp16", half, in_campaigns=False)
+    if options.int8:
+        whole = _converted(lambda: to_int8(tagger.model.path), tagger, batch)
+        yield Variant("CPU, int8 dynamic", whole, in_campaigns=False)
 
 
-def _on_gpus(tagger: TaggerSpec, batch: int, asked: Options) -> Iterator[Variant]:
+def _on_gpus(tagger: TaggerSpec, batch: int, *, tf32: bool) -> Iterator[Variant]:
     """Yield what a pool on each GPU provider of this build does; where there is no device, it does not run.
 
     Whatever fails on a device that is there is a failure of the model on it.
@@ -149,50 +156,40 @@ def _on_gpus(tagger: TaggerSpec, batch: int, asked: Options) -> Iterator[Variant
     for provider, (name, theirs) in GPUS.items():
         if theirs not in runtime().get_available_providers():
             continue
-        options = EngineOptions(provider=provider, batch=batch)
-        yield _engine(name, tagger, options, asked=False)
-        sparse = replace(options, images="sparse")
-        yield _engine(f"{name}, sparse images", tagger, sparse, asked=False)
+        dense = EngineOptions(provider=provider, batch=batch)
+        sparse = replace(dense, images="sparse")
+        yield replace(_engine(name, tagger, dense), requested=False)
+        yield replace(_engine(f"{name}, sparse images", tagger, sparse), requested=False)
         if provider == "cuda":  # TensorRT has no switch of its own for TF32
-            quick = replace(options, tf32=True)
-            yield _engine(f"{name}, TF32", tagger, quick, counts=False, asked=asked.tf32)
+            rounded = _engine(f"{name}, TF32", tagger, replace(dense, tf32=True))
+            yield replace(rounded, in_campaigns=False, requested=tf32)
 
 
-def _engine(
-    name: str, tagger: TaggerSpec, options: EngineOptions, *, counts: bool = True, asked: bool = True
-) -> Variant:
+def _engine(name: str, tagger: TaggerSpec, options: EngineOptions) -> Variant:
     run = EngineRun(tagger, options)
-    return Variant(name, run, counts, asked, run.facts)
+    return Variant(name, run, facts=run.facts)
 
 
-def _smaller(tagger: TaggerSpec, batch: int, asked: Options) -> Iterator[Variant]:
-    path = tagger.model.path
-
-    def half(golden: ReferenceObjects) -> Array:
-        return Session(to_half(path).SerializeToString(), tagger, Settings()).scores(golden.images, batch)
-
-    def whole(golden: ReferenceObjects) -> Array:
-        return Session(to_int8(path), tagger, Settings()).scores(golden.images, batch)
-
-    if asked.fp16:
-        yield Variant("CPU, fp16", half, counts=False)
-    if asked.int8:
-        yield Variant("CPU, int8 dynamic", whole, counts=False)
-
-
-def _session(tagger: TaggerSpec, settings: Settings, batch: int) -> Callable[[ReferenceObjects], Array]:
-    def run(golden: ReferenceObjects) -> Array:
-        return Session(tagger.model.path, tagger, settings).scores(golden.images, batch)
+def _session(tagger: TaggerSpec, settings: SessionSettings, batch: int) -> Run:
+    def run(objects: ReferenceObjects) -> Array:
+        return Session(tagger.model.path, tagger, settings).scores(objects.images, batch)
 
     return run
 
 
-def _shuffled(run: Callable[[ReferenceObjects], Array]) -> Callable[[ReferenceObjects], Array]:
+def _converted(convert: Callable[[], bytes], tagger: TaggerSpec, batch: int) -> Run:
+    def run(objects: ReferenceObjects) -> Array:
+        return Session(convert(), tagger, SessionSettings()).scores(objects.images, batch)
+
+    return run
+
+
+def _shuffled(run: Run) -> Run:
     """Return the same with every image among other neighbours."""
 
-    def shuffled(golden: ReferenceObjects) -> Array:
-        order = np.random.default_rng(1).permutation(len(golden))
+    def shuffled(objects: ReferenceObjects) -> Array:
+        order = np.random.default_rng(1).permutation(len(objects))
         back = np.argsort(order)
-        return run(replace(golden, images=golden.images[order], crops=None))[back]
+        return run(replace(objects, images=objects.images[order], crops=None))[back]
 
     return shuffled

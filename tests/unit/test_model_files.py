@@ -24,7 +24,7 @@ from e2edist.errors import ConfigError, ModelError, OutputError
 from e2edist.parity.examine import examine
 from e2edist.parity.export import free_batch
 from e2edist.parity.reference_objects import random_images
-from e2edist.parity.validation_record import admit, write_record
+from e2edist.parity.validation_record import require_validation, write_record
 from e2edist.parity.variants import Options, variants
 from e2edist.records.plan import Plan
 from e2edist.tuning.profile import apply_profiles
@@ -242,7 +242,7 @@ def test_other_weights_are_another_plan(net, tmp_path):
 
 
 def test_engines_of_tensorrt_are_kept_by_identity(net, monkeypatch):
-    monkeypatch.setattr(_session._device, "describe", lambda *_: {"device": "A", "build": "b"})
+    monkeypatch.setattr(_session._device, "device_facts", lambda *_: {"device": "A", "build": "b"})
     before = _session.engine_folder(str(net))
     assert before.name == model_files(net).identity[:16]
     change(net.with_name("net.onnx.data"))
@@ -251,9 +251,9 @@ def test_engines_of_tensorrt_are_kept_by_identity(net, monkeypatch):
 
 def test_a_verdict_is_of_the_weights_that_were_validated(net):
     write_record(tagger_of(net), {"passed": True, "faults": [], "when": "today"})
-    assert admit(tagger_of(net), accept=False).startswith("passed today")
+    assert require_validation(tagger_of(net), accept=False).startswith("passed today")
     change(net.with_name("net.onnx.data"))
-    assert admit(tagger_of(net), accept=False) == "none"
+    assert require_validation(tagger_of(net), accept=False) == "none"
 
 
 def test_weights_that_change_while_a_model_is_validated_have_no_verdict(net, monkeypatch):

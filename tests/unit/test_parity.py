@@ -16,14 +16,19 @@ from e2edist.errors import DeviceError, InputError, ModelError
 from e2edist.parity import variants
 from e2edist.parity.compare import auc, compare, spearman
 from e2edist.parity.examine import examine
-from e2edist.parity.float64_reference import score_exactly
+from e2edist.parity.float64_reference import float64_scores
 from e2edist.parity.frameworks import kind_of
 from e2edist.parity.reduced_precision import to_half
 from e2edist.parity.reference_objects import ReferenceObjects, from_demo, random_images, reorder_channels
-from e2edist.parity.reference_scores import Reference, beside, load_reference, save_reference
-from e2edist.parity.static import FAIL, check_file, weight_prints
+from e2edist.parity.reference_scores import Reference, load_reference, reference_path, save_reference
+from e2edist.parity.static import FAIL, check_file, weight_digests
 from e2edist.parity.target import stand_in
-from e2edist.parity.validation_record import admit, find_record, unproven, write_record
+from e2edist.parity.validation_record import (
+    find_record,
+    require_validation,
+    unvalidated_providers,
+    write_record,
+)
 from e2edist.parity.variants import Options
 
 LIMITS = ToleranceSpec()
@@ -62,12 +67,12 @@ def changed(tagger, tmp_path, change):
     return spec or tagger.model_copy(update={"model": tagger.model.model_copy(update={"path": str(path)})})
 
 
-def verdict(tagger, golden=None, reference=None, **asked):
-    return examine(tagger, golden, reference, Options(**asked))
+def verdict(tagger, objects=None, reference=None, **asked):
+    return examine(tagger, objects, reference, Options(**asked))
 
 
 def failing(found):
-    return {row.name for row in found.rows if row.word == "FAIL"}
+    return {row.name for row in found.variants if row.outcome == "FAIL"}
 
 
 # ---- numbers
@@ -109,18 +114,18 @@ def test_a_score_that_is_not_finite_is_beyond_any_tolerance(bad):
 @pytest.mark.parametrize("name", sorted(packaged()))
 def test_the_saved_reference_of_each_packaged_model_holds(name):
     tagger = load_tagger(name)
-    path = beside(tagger.model.path)
+    path = reference_path(tagger.model.path)
     assert path.stat().st_size < 50_000
     found = verdict(tagger, None, load_reference(path, tagger, None))
     assert found.faults == []
-    assert max(row.difference.max_abs for row in found.rows if row.difference) < 1e-5
+    assert max(row.difference.max_abs for row in found.variants if row.difference) < 1e-5
     assert any(check.name == "reference's" for check in found.checks)
 
 
 def test_onnx_runtime_agrees_with_an_independent_evaluation_in_float64(eg):
     tagger = load_tagger("eg")
     few = ReferenceObjects(eg.images[:6], eg.label[:6], [], "few")
-    assert verdict(tagger, None, score_exactly(tagger, few)).faults == []
+    assert verdict(tagger, None, float64_scores(tagger, few)).faults == []
 
 
 def test_an_nhwc_model_and_a_fixed_batch_pass(build, tmp_path):
@@ -135,9 +140,9 @@ def test_a_reference_survives_its_file(tmp_path, eg):
     scores = np.random.default_rng(0).random((len(eg), 1))
     save_reference(tmp_path / "r.npz", tagger, Reference(eg, scores, {"by": "me"}))
     back = load_reference(tmp_path / "r.npz", tagger, None)
-    assert np.array_equal(back.golden.images, eg.images)
+    assert np.array_equal(back.objects.images, eg.images)
     assert np.array_equal(back.scores, scores)
-    assert np.array_equal(back.golden.label, eg.label)
+    assert np.array_equal(back.objects.label, eg.label)
 
 
 # ---- what must fail
@@ -145,7 +150,7 @@ def test_a_reference_survives_its_file(tmp_path, eg):
 
 def test_one_changed_weight_fails_wherever_it_is(tmp_path):
     tagger = load_tagger("eg")
-    path = beside(tagger.model.path)
+    path = reference_path(tagger.model.path)
     for number in (0, 7, 20):
 
         def change(model, number=number):
@@ -169,16 +174,16 @@ def test_a_changed_weight_moves_the_scores_beyond_the_tolerance(tmp_path):
         weight.CopyFrom(numpy_helper.from_array(values, weight.name))
 
     other = changed(tagger, tmp_path, change)
-    found = verdict(other, None, load_reference(beside(tagger.model.path), other, None))
+    found = verdict(other, None, load_reference(reference_path(tagger.model.path), other, None))
     assert "CPU, optimised" in failing(found)
 
 
 def test_swapped_channels_fail(build):
     changes = JETS | {"channels": LAYERS}
     tagger = build(changes, channels=2, size=125)
-    golden = from_demo(tagger, 12)
-    reference = score_exactly(tagger, golden)
-    path = beside(tagger.model.path)
+    objects = from_demo(tagger, 12)
+    reference = float64_scores(tagger, objects)
+    path = reference_path(tagger.model.path)
     save_reference(path, tagger, reference)
     assert verdict(tagger, None, load_reference(path, tagger, None)).faults == []
     swapped = tagger.model_copy(update={"channels": tagger.channels[::-1]})
@@ -187,8 +192,8 @@ def test_swapped_channels_fail(build):
 
 def test_nhwc_for_nchw_is_refused_by_shape_or_fails_by_scores(build, tmp_path):
     right = build(JETS | {"channels": LAYERS}, channels=2, size=125)
-    path = beside(right.model.path)
-    save_reference(path, right, score_exactly(right, from_demo(right, 12)))
+    path = reference_path(right.model.path)
+    save_reference(path, right, float64_scores(right, from_demo(right, 12)))
     wrong = right.model_copy(update={"model": right.model.model_copy(update={"layout": "NHWC"})})
     assert "has shape" in verdict(wrong, None, load_reference(path, wrong, None)).refused
 
@@ -202,7 +207,7 @@ def test_nhwc_for_nchw_is_refused_by_shape_or_fails_by_scores(build, tmp_path):
         model.graph.node[1].input[0] = "shaped"
 
     loose = changed(right, tmp_path, free)
-    save_reference(path, loose, score_exactly(loose, from_demo(loose, 12)))
+    save_reference(path, loose, float64_scores(loose, from_demo(loose, 12)))
     assert verdict(loose, None, load_reference(path, loose, None)).faults == []
     turned = loose.model_copy(update={"model": loose.model.model_copy(update={"layout": "NHWC"})})
     found = verdict(turned, None, load_reference(path, turned, None))
@@ -212,7 +217,7 @@ def test_nhwc_for_nchw_is_refused_by_shape_or_fails_by_scores(build, tmp_path):
 
 def test_an_fp16_overflow_fails_and_only_what_was_asked_for(build, tmp_path):
     tagger = build()
-    golden = from_demo(tagger, 10)
+    objects = from_demo(tagger, 10)
 
     def large(model):
         values = numpy_helper.to_array(model.graph.initializer[0]) * np.float32(1e6)
@@ -223,10 +228,10 @@ def test_an_fp16_overflow_fails_and_only_what_was_asked_for(build, tmp_path):
         )
 
     loud = changed(tagger, tmp_path, large)
-    found = verdict(loud, golden, fp16=True)
+    found = verdict(loud, objects, fp16=True)
     assert found.faults == []
-    assert any(line.startswith("CPU, fp16: ") for line in found.unmet)
-    reference = score_exactly(loud, golden)
+    assert any(line.startswith("CPU, fp16: ") for line in found.failed_requests)
+    reference = float64_scores(loud, objects)
     half = tmp_path / "half.onnx"
     onnx.save(to_half(loud.model.path), half)
     small = loud.model_copy(update={"model": loud.model.model_copy(update={"path": str(half)})})
@@ -273,8 +278,8 @@ def test_static_faults_are_named(build, tmp_path):
     model.graph.node.append(helper.make_node("RandomNormalLike", ["row"], ["noise"]))
     onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
     checks = {check.name: check for check in check_file(str(path), "0" * 64)}
-    assert (checks["external data"].found, checks["external data"].verdict) == ("w.bin", "note")
-    bad = {name: check.why for name, check in checks.items() if check.verdict == FAIL}
+    assert (checks["external data"].found, checks["external data"].status) == ("w.bin", "note")
+    bad = {name: check.why for name, check in checks.items() if check.status == FAIL}
     assert bad.keys() == {"operators", "randomness"}
     assert "Magic" in bad["operators"]
 
@@ -316,8 +321,8 @@ def short(model, path):
 )
 def test_a_damaged_model_is_told_by_its_damage_to_whoever_opens_it(build, tmp_path, damage, why, capfd):
     tagger, reference = build(), random(4)
-    truth = score_exactly(tagger, reference)
-    prints = weight_prints(tagger.model.path)
+    truth = float64_scores(tagger, reference)
+    prints = weight_digests(tagger.model.path)
     path = tmp_path / "damaged.onnx"
     damage(onnx.load(tagger.model.path), path)
     spec = tagger.model_copy(update={"model": tagger.model.model_copy(update={"path": str(path)})})
@@ -334,9 +339,9 @@ def test_dense_images_of_a_reference_go_through_the_sparse_graph_too(build, layo
     channels = {"channels": [{"layer": "EB_energy", "scale": 0.02, "offset": 0.5, "threshold": 0.1}] * 2}
     tagger = build(channels | {"model": {"layout": layout}}, channels=2, layout=layout)
     images = random_images((2, 32, 32) if layout == "NCHW" else (32, 32, 2), 11)
-    found = verdict(tagger, None, score_exactly(tagger, images))
-    (row,) = (row for row in found.rows if row.name == "CPU, sparse images")
-    assert (row.word, row.facts["images"]) == ("pass", "sparse")
+    found = verdict(tagger, None, float64_scores(tagger, images))
+    (row,) = (row for row in found.variants if row.name == "CPU, sparse images")
+    assert (row.outcome, row.facts["images"]) == ("pass", "sparse")
     assert found.faults == []
 
 
@@ -359,26 +364,26 @@ def test_what_fails_on_a_device_that_is_there_is_a_failure_and_a_missing_device_
     monkeypatch.setattr(variants, "make_engine", make)
     monkeypatch.setattr(variants, "runtime", lambda: gpu)
     found = verdict(build(), random(10))
-    words = {row.name: row.word for row in found.rows if row.name.startswith("CUDA")}
+    words = {row.name: row.outcome for row in found.variants if row.name.startswith("CUDA")}
     assert words["CUDA"] == word
     assert bool(found.faults) == (word == "FAIL")
     asked = verdict(build(), random(10), tf32=True)
-    assert any(line.startswith("CUDA, TF32: ") for line in asked.unmet)
+    assert any(line.startswith("CUDA, TF32: ") for line in asked.failed_requests)
 
 
 # ---- files of people
 
 
 def test_scores_with_images_and_scores_alone_are_references(tmp_path, build):
-    tagger, golden = build(), random(6)
-    truth = score_exactly(tagger, golden).scores
-    np.savez(tmp_path / "both.npz", images=golden.images, scores=truth[:, 0])
+    tagger, objects = build(), random(6)
+    truth = float64_scores(tagger, objects).scores
+    np.savez(tmp_path / "both.npz", images=objects.images, scores=truth[:, 0])
     assert verdict(tagger, None, load_reference(tmp_path / "both.npz", tagger, None)).faults == []
     np.savez(tmp_path / "alone.npz", scores=truth)
-    assert verdict(tagger, None, load_reference(tmp_path / "alone.npz", tagger, golden)).faults == []
+    assert verdict(tagger, None, load_reference(tmp_path / "alone.npz", tagger, objects)).faults == []
     with pytest.raises(InputError, match="has scores and no images"):
         load_reference(tmp_path / "alone.npz", tagger, None)
-    np.savez(tmp_path / "wide.npz", images=golden.images, scores=np.zeros((6, 3)))
+    np.savez(tmp_path / "wide.npz", images=objects.images, scores=np.zeros((6, 3)))
     with pytest.raises(InputError, match="3 scores an object, the model gives 1: modelOutput"):
         verdict(tagger, None, load_reference(tmp_path / "wide.npz", tagger, None))
     (tmp_path / "junk.npz").write_bytes(b"junk")
@@ -398,16 +403,16 @@ def test_channels_are_found_by_the_names_of_their_layers():
 def test_verdicts_are_kept_by_model_and_tagger(build):
     tagger = build()
     assert find_record(tagger) is None
-    assert admit(tagger, accept=False) == "none"
+    assert require_validation(tagger, accept=False) == "none"
     path = write_record(tagger, {"passed": False, "faults": ["too far"], "when": "today"})
     assert path.name.endswith(".verdict.json")
     with pytest.raises(ModelError, match=r"failed validation on today: too far .*--accept-failed-validation"):
-        admit(tagger, accept=False)
-    assert admit(tagger, accept=True) == "failed today, accepted: too far"
+        require_validation(tagger, accept=False)
+    assert require_validation(tagger, accept=True) == "failed today, accepted: too far"
     other = tagger.model_copy(update={"endcap_factor": 2.0})
     assert find_record(other) is None
     write_record(tagger, {"passed": True, "faults": [], "when": "later"})
-    assert admit(tagger, accept=False) == "passed later, compared with itself only"
+    assert require_validation(tagger, accept=False) == "passed later, compared with itself only"
 
 
 def test_a_verdict_tells_submit_on_which_providers_it_was_reached(build):
@@ -415,13 +420,13 @@ def test_a_verdict_tells_submit_on_which_providers_it_was_reached(build):
     content = verdict(tagger, random(6)).content()
     write_record(tagger, content)
     said = f"passed {content['when']} on CPUExecutionProvider, compared with itself only"
-    assert admit(tagger, accept=False) == said
-    assert unproven(tagger, ["cpu", "cpu"]) == []
-    (line,) = unproven(tagger, ["cpu", "cuda"])
+    assert require_validation(tagger, accept=False) == said
+    assert unvalidated_providers(tagger, ["cpu", "cpu"]) == []
+    (line,) = unvalidated_providers(tagger, ["cpu", "cuda"])
     assert line.startswith("the model has not been validated on CUDA: run python -m e2edist.validate")
     content["variants"].append({"verdict": "pass", "facts": {"provider": "CUDAExecutionProvider"}})
     write_record(tagger, content)
-    assert unproven(tagger, ["cpu", "cuda"]) == []
+    assert unvalidated_providers(tagger, ["cpu", "cuda"]) == []
 
 
 def test_a_failure_against_a_reference_is_not_undone_by_a_look_in_the_mirror(build):
@@ -431,9 +436,9 @@ def test_a_failure_against_a_reference_is_not_undone_by_a_look_in_the_mirror(bui
     mirror = {"passed": True, "faults": [], "when": "later", "independent": False}
     assert write_record(tagger, mirror) == path
     with pytest.raises(ModelError, match="1 weight changed"):
-        admit(tagger, accept=False)
+        require_validation(tagger, accept=False)
     write_record(tagger, mirror | {"independent": True})
-    assert admit(tagger, accept=False) == "passed later"
+    assert require_validation(tagger, accept=False) == "passed later"
 
 
 def test_a_verdict_that_can_not_be_read_is_not_taken_for_none(build):
@@ -441,9 +446,9 @@ def test_a_verdict_that_can_not_be_read_is_not_taken_for_none(build):
     path = write_record(tagger, {"passed": False, "faults": ["too far"], "when": "today"})
     path.write_text(path.read_text()[:20])
     with pytest.raises(ModelError, match=r"failed validation: the record .* can't be read \(JSONDecodeError"):
-        admit(tagger, accept=False)
+        require_validation(tagger, accept=False)
     assert write_record(tagger, {"passed": True, "faults": [], "when": "later"}) == path
-    assert admit(tagger, accept=False).startswith("passed later")
+    assert require_validation(tagger, accept=False).startswith("passed later")
 
 
 def test_verdicts_on_packaged_models_lie_in_the_cache_of_the_user(tmp_path):
