@@ -11,13 +11,13 @@ import numpy as np
 import onnxruntime
 from plugin_package import announce
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "examples" / "remote_engine.py"
+EXAMPLE = Path(__file__).resolve().parents[1] / "docs" / "examples" / "my_e2e" / "remote.py"
 
 
 def install_example(folder):
     """Install the engine of docs/examples in `folder`, as the plug-in remote."""
     Path(folder).mkdir(exist_ok=True)
-    shutil.copy(EXAMPLE, folder)
+    shutil.copy(EXAMPLE, Path(folder) / "remote_engine.py")
     announce(folder, "engines", "remote", "remote_engine", package="remote_engine")
 
 

@@ -19,17 +19,17 @@ from .quality import Quality, add_quality, constants, warnings
 #: Chunks of a row group.
 _ROW_GROUP = 5_000
 _TIMING_COLUMNS: dict[str, pa.DataType] = {
-    "chunk": pa.string(),
+    "chunk": pa.string(),  # its id, the name of its part
     "stage": pa.string(),  # named as the reference's modules
-    "wall_ms": pa.float64(),
-    "cpu_ms": pa.float64(),
+    "wall_ms": pa.float64(),  # of the thread that ran the chunk
+    "cpu_ms": pa.float64(),  # of that thread
     "items": pa.int64(),  # events for source and DetFrameProducer, objects for the others
     "started": pa.float64(),  # of the chunk, seconds since 1970
-    "host": pa.string(),
-    "pid": pa.int32(),
-    "pool": pa.string(),
-    "device": pa.string(),
-    "provider": pa.string(),
+    "host": pa.string(),  # of the worker
+    "pid": pa.int32(),  # of the worker
+    "pool": pa.string(),  # name in the site file
+    "device": pa.string(),  # processor or GPU that ran the model
+    "provider": pa.string(),  # cpu, cuda or tensorrt
 }
 
 

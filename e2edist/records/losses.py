@@ -17,15 +17,15 @@ from .ledger import Ledger
 from .plan import Plan
 
 _COLUMNS: dict[str, pa.DataType] = {
-    "url": pa.string(),
+    "url": pa.string(),  # without user names, passwords and tokens
     "uuid": pa.string(),  # null for a file that could not be opened
-    "tree": pa.string(),
+    "tree": pa.string(),  # name of the tree
     "start": pa.int64(),  # entries, half-open; null for a whole file that could not be opened
-    "stop": pa.int64(),
+    "stop": pa.int64(),  # null as start
     "events": pa.int64(),  # estimated from the other files where the file could not be opened
     "fraction": pa.float64(),  # of all events of the campaign
-    "reason": pa.string(),
-    "attempts": pa.int32(),
+    "reason": pa.string(),  # the last error, with its class
+    "attempts": pa.int32(),  # tries, and deaths of workers
     "tried": pa.list_(pa.string()),  # replicas and errors, the last few
 }
 

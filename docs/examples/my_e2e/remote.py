@@ -1,10 +1,4 @@
-"""Scores from an inference server by the protocol of Triton and KServe (version 2, over HTTP).
-
-Entry point ``remote`` of the group ``e2edist.engines``. In a pool of a site file, and in a tagger file:
-
-    engine = "remote"                                          [model.options.remote]
-    engine_options = { url = "http://triton.example:8000" }    name = "photons"
-"""
+"""Engine: scores from an inference server, by the protocol of Triton and KServe (version 2, over HTTP)."""
 
 import json
 from http.client import HTTPException
