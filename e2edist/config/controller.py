@@ -26,19 +26,19 @@ class ControllerSpec(Spec):
     kind: str = PROCESS
     #: minutes until the batch system ends it; submit again does the rest
     walltime_min: PositiveInt = 1440
-    #: seconds before that end, at which it stops in good order and cancels its workers (SLURM)
+    #: seconds before that end, at which it stops in good order and cancels its workers (not HTCondor)
     notice_s: PositiveInt = 300
     #: CPU cores of the job
     cores: PositiveInt = 2
     #: memory of the job
     memory_gib: Positive = 4.0
-    #: SLURM partition; empty where the site wants a QOS directive in its place
+    #: SLURM partition or PBS queue; empty where the site wants a directive in its place
     queue: str = ""
     #: account or project that is charged
     account: str = ""
     #: HTCondor's RequestDisk
     disk_gib: Positive = 1.0
-    #: SLURM: options behind #SBATCH
+    #: options behind #SBATCH or #PBS
     directives: tuple[str, ...] = ()
     #: HTCondor: lines of the submit file, as { universe = "local" } to stay on the schedd's host
     attributes: dict[str, str] = Field(default_factory=dict)

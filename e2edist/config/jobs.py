@@ -52,21 +52,21 @@ class JobSpec(Spec):
     #: shell text that each worker takes as its CUDA_VISIBLE_DEVICES before Python starts, as
     #: "$((3-SLURM_LOCALID))"; empty: what the batch system sets
     visible_gpus: str = ""
-    #: SLURM partition; empty where the site wants a QOS directive in its place
+    #: SLURM partition or PBS queue; empty where the site wants a directive in its place
     queue: str = ""
     #: account or project that is charged
     account: str = ""
-    #: GPUs of the job, for HTCondor's request_gpus; for SLURM write the site's own directive
+    #: GPUs of the job, for HTCondor's request_gpus and PBS's ngpus; for SLURM write the site's own directive
     gpus: NonNegativeInt = 0
     #: HTCondor's RequestDisk
     disk_gib: Positive = 4.0
-    #: SLURM: options behind #SBATCH
+    #: options behind #SBATCH or #PBS
     directives: tuple[str, ...] = ()
     #: HTCondor: lines of the submit file
     attributes: dict[str, str] = Field(default_factory=dict)
     #: parts of generated SLURM lines, or keys of generated HTCondor lines, that the site does not want
     skip: tuple[str, ...] = ()
-    #: more options of sbatch or condor_submit, as -spool
+    #: more options of sbatch, condor_submit or qsub, as -spool
     submit_args: tuple[str, ...] = ()
     #: nodes see the output folder and the model under the paths that submit sees; if not (HTCondor, attach)
     #: model and certificates travel with the job, and parts come home through the scheduler

@@ -10,12 +10,20 @@ from contextlib import AbstractContextManager
 from e2edist.accounting.telemetry import Telemetry
 
 from ._containers import python_command
-from ._controller import ControllerJob, make_controller
+from ._controller import ControllerJob
 from ._dask_config import configured
 from ._environment import PoolEnvironment
 from ._host_limits import check_host
 from ._image_digest import image_of
-from ._kinds import batch_system, controller_grace_s, is_batch, open_pool, preview, starts_at
+from ._kinds import (
+    batch_system,
+    controller_grace_s,
+    is_batch,
+    make_controller,
+    open_pool,
+    preview,
+    starts_at,
+)
 from ._pool_start import StoppedError
 from .api import BatchSystem, Pool, Setup, TaskOutcome
 

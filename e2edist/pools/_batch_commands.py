@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 
 from e2edist.errors import ResourceError
@@ -11,7 +12,13 @@ from e2edist.errors import ResourceError
 CALL_S = 60
 
 
-def call(*words: str, text: str | None = None, patience_s: float = CALL_S, stderr_too: bool = False) -> str:
+def call(
+    *words: str,
+    text: str | None = None,
+    patience_s: float = CALL_S,
+    stderr_too: bool = False,
+    also_good: Collection[int] = (),
+) -> str:
     """Run a command of a batch system and return what it printed.
 
     Parameters
@@ -20,6 +27,8 @@ def call(*words: str, text: str | None = None, patience_s: float = CALL_S, stder
         For its standard input.
     stderr_too : bool
         Whether to return what it printed on stderr behind its standard output.
+    also_good : collection of int
+        Exit codes besides 0 that mean no failure, as of a job that is gone.
 
     Raises
     ------
@@ -42,7 +51,7 @@ def call(*words: str, text: str | None = None, patience_s: float = CALL_S, stder
         raise ResourceError(words[0], "there is no such command here", todo) from error
     except subprocess.TimeoutExpired as error:
         raise ResourceError(words[0], f"did not answer in {patience_s:.0f} s") from error
-    if done.returncode:
+    if done.returncode and done.returncode not in also_good:
         raise ResourceError(
             words[0], f"failed ({done.returncode}): {done.stderr.strip() or done.stdout.strip()}"
         )

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from e2edist.config.controller import ControllerSpec
 
-from ._containers import check_job_path, python_command
-
-#: Variables that a batch system may not hand on, and without which another e2edist might start.
-_HANDED_ON = (
-    "PATH",
-    "PYTHONPATH",
-    "VIRTUAL_ENV",
-    "X509_USER_PROXY",
-    "SLURM_CONF",
-    "CONDOR_CONFIG",
-    "LD_LIBRARY_PATH",
-)
+from ._containers import python_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +67,3 @@ class ControllerJob:
         """Write `script` where the submit file names it."""
         self.script_path.write_text(self.script(), encoding="utf-8")
         self.script_path.chmod(0o700)  # a command line may hold what is nobody else's business
-
-
-def make_controller(
-    spec: ControllerSpec, folder: Path, arguments: Sequence[str], environment: dict[str, str]
-) -> ControllerJob:
-    """Return the job of a controller that runs here, in this folder, as we do."""
-    check_job_path(folder)
-    own = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
-    return ControllerJob(spec, folder, tuple(arguments), str(Path.cwd()), own | environment)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -13,10 +14,15 @@ from e2edist.config.site import PoolSpec
 from e2edist.errors import unknown_name
 from e2edist.plugins import find, load
 
+from ._containers import check_job_path
+from ._controller import ControllerJob
 from ._dask_config import configured, table_text
 from ._environment import PoolEnvironment
 from ._pool_job import PoolJob
 from .api import BatchSystem, Pool, Setup
+
+#: Variables that a batch system may not hand on, and without which another e2edist might start.
+_HANDED_ON = ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "X509_USER_PROXY", "LD_LIBRARY_PATH")
 
 
 def find_batch_system(kind: str) -> BatchSystem | None:
@@ -49,6 +55,22 @@ def batch_system(kind: str) -> BatchSystem:
 def is_batch(kind: str) -> bool:
     """Return whether the workers of a kind of pool are jobs in a queue."""
     return find_batch_system(kind) is not None
+
+
+def make_controller(
+    spec: ControllerSpec, folder: Path, arguments: Sequence[str], environment: Mapping[str, str]
+) -> ControllerJob:
+    """Return the job of a controller that runs here, in this folder, as we do.
+
+    Raises
+    ------
+    SpecError
+        The folder can't stand in a job script.
+    """
+    check_job_path(folder)
+    names = (*_HANDED_ON, *batch_system(spec.kind).variables)
+    own = {name: os.environ[name] for name in names if name in os.environ}
+    return ControllerJob(spec, folder, tuple(arguments), str(Path.cwd()), own | dict(environment))
 
 
 def controller_grace_s(spec: ControllerSpec) -> float:

@@ -48,6 +48,16 @@ class PoolJob:
         return f"e2edist-{self.pool}"
 
     @property
+    def threads(self) -> int:
+        """Threads of a worker."""
+        return self.spec.threads or 1
+
+    @property
+    def memory_gib(self) -> float:
+        """Memory of a worker, 2 GiB a thread where none is given."""
+        return self.spec.memory_gib or 2 * self.threads
+
+    @property
     def certificates(self) -> Path:
         """Folder of the campaign's certificates."""
         return certificates_folder(self.spec, self.folder)
@@ -74,13 +84,12 @@ class PoolJob:
         certificates : Path, optional
             Their folder as the job sees it, where they travel with it.
         """
-        spec, job = self.spec, self.spec.job
-        threads = spec.threads or 1
+        job = self.spec.job
         return {
             # All there are: dask-jobqueue looks up in Dask's configuration what is missing or None.
             "job_name": self.title,
-            "cores": threads,
-            "memory": f"{spec.memory_gib or 2 * threads}GiB",
+            "cores": self.threads,
+            "memory": f"{self.memory_gib}GiB",
             "processes": 1,
             "protocol": self.address.split("://", maxsplit=1)[0] + "://",
             "worker_command": "e2edist.pools._worker",
@@ -91,7 +100,7 @@ class PoolJob:
             "interface": job.interface,
             "worker_extra_args": [
                 "--resources",
-                shlex.quote(f"{resource_of(self.pool)}={threads}"),
+                shlex.quote(f"{resource_of(self.pool)}={self.threads}"),
                 "--no-dashboard",
                 *(["--dask-table", shlex.quote(self.dask_table)] if self.dask_table else []),
                 # Here and not as dask-jobqueue's security, which quotes nothing.
@@ -99,6 +108,11 @@ class PoolJob:
                 *job.worker_args,
             ],
         }
+
+
+def as_clock(seconds: int) -> str:
+    """Return a time as batch systems write it, HH:MM:SS."""
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
 def resource_of(pool: str) -> str:

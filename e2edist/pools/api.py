@@ -20,7 +20,7 @@ from ._batch_commands import call, log_tail
 from ._certificates import certificate_files
 from ._containers import check_job_path, python_command, worker_command
 from ._controller import ControllerJob
-from ._pool_job import PoolJob, jobqueue_script
+from ._pool_job import PoolJob, as_clock, jobqueue_script
 
 __all__ = [
     "BatchSystem",
@@ -29,6 +29,7 @@ __all__ = [
     "PoolJob",
     "Setup",
     "TaskOutcome",
+    "as_clock",
     "call",
     "certificate_files",
     "check_job_path",
@@ -123,6 +124,8 @@ class BatchSystem(ABC):
     probe: ClassVar[tuple[str, ...]]
     #: judges a job given on standard input without submitting it; empty where there is no such command
     dry_run: ClassVar[tuple[str, ...]] = ()
+    #: variables by which its commands find it, for controllers that run on another host
+    variables: ClassVar[tuple[str, ...]] = ()
     #: whether pools may grow while there is work for more (workers_most)
     grows: ClassVar[bool] = True
     #: keys of the tables ``job`` and ``controller`` that mean nothing to it, and why or what to do instead

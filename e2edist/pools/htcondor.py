@@ -37,6 +37,7 @@ class HTCondor(BatchSystem):
     commands = ("condor_submit", "condor_q", "condor_rm")
     probe = ("condor_q", "-totals")
     dry_run = ("condor_submit", "-dry-run", "/dev/null", "-")
+    variables = ("CONDOR_CONFIG",)
     unsupported: ClassVar = {"launcher": "let each job hold one worker", "directives": "write job.attributes"}
 
     def job_script(self, job: PoolJob, name: str) -> str:

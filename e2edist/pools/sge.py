@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 from e2edist.config.controller import ControllerSpec
 from e2edist.errors import ResourceError
 
-from .api import BatchSystem, ControllerJob, PoolJob, call, jobqueue_script, worker_command
+from .api import BatchSystem, ControllerJob, PoolJob, as_clock, call, jobqueue_script, worker_command
 
 #: Shell function: run a command, which gets SIGTERM when Grid Engine gives the job notice (-notify): SIGUSR1
 #: before a suspension, SIGUSR2 before the end, to all processes of the job. A Python would die of them.
@@ -36,6 +36,7 @@ class GridEngine(BatchSystem):
     commands = ("qsub", "qstat", "qdel")
     probe = ("qstat",)
     dry_run = ("qsub", "-w", "v")
+    variables = ("SGE_ROOT", "SGE_CELL", "SGE_QMASTER_PORT", "SGE_EXECD_PORT")
     unsupported: ClassVar = {
         "shared_disk": "Grid Engine's nodes need a disk that submit sees too",
         "launcher": "let each job hold one worker",
@@ -47,23 +48,21 @@ class GridEngine(BatchSystem):
         spec, table = job.spec, job.spec.job
         # A job that was rescheduled must not be taken for its former self.
         worker = f"{name}.$(date +%s)"
-        slots = spec.threads or 1
         lines = [
-            *_header(slots, spec.memory_gib or 2 * slots),
+            *_header(job.threads, job.memory_gib),
             *([f"-l gpu={table.gpus}"] if table.gpus else []),
         ]
         wanted = [line for line in lines if not any(word in line for word in table.skip)]
-        settings = job.settings()
         log = _log_to(f"{job.logs}/{job.title}-") + "$JOB_ID.out 2>&1"
         return jobqueue_script(
             "SGEJob",
             job,
-            settings
+            job.settings()
             | {
                 "name": worker,
                 "queue": table.queue or None,
                 "project": table.account or None,
-                "walltime": _clock(table.walltime_min * 60),
+                "walltime": as_clock(table.walltime_min * 60),
                 "shebang": "#!/usr/bin/env bash",
                 # A folder that a node lacks would leave the job in error state.
                 "job_directives_skip": ["-cwd", *table.skip],
@@ -82,8 +81,8 @@ class GridEngine(BatchSystem):
             f"-N {controller.title}",
             *([f"-q {spec.queue}"] if spec.queue else []),
             *([f"-P {spec.account}"] if spec.account else []),
-            f"-l h_rt={_clock(end_s)}",
-            f"-l s_rt={_clock(max(end_s - spec.notice_s, end_s // 2))}",
+            f"-l h_rt={as_clock(end_s)}",
+            f"-l s_rt={as_clock(max(end_s - spec.notice_s, end_s // 2))}",
             "-j y",
             *_header(spec.cores, spec.memory_gib),
             *spec.directives,
@@ -144,10 +143,6 @@ def _header(slots: int, memory_gib: float) -> list[str]:
 
 def _log_to(path: str) -> str:
     return f"exec >>{shlex.quote(path)}"
-
-
-def _clock(seconds: int) -> str:
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
 def _letters(*options: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from e2edist.config.controller import ControllerSpec
 from e2edist.config.jobs import ContainerSpec
 
-from .api import BatchSystem, ControllerJob, PoolJob, call, jobqueue_script, worker_command
+from .api import BatchSystem, ControllerJob, PoolJob, as_clock, call, jobqueue_script, worker_command
 
 _QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
 _RUNNING = {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"}
@@ -27,6 +27,7 @@ class Slurm(BatchSystem):
     commands = ("sbatch", "squeue", "scancel")
     probe = ("squeue", "--me", "--noheader")
     dry_run = ("sbatch", "--test-only")
+    variables = ("SLURM_CONF",)
     unsupported: ClassVar = {
         "shared_disk": "SLURM's nodes need a disk that submit sees too",
         "attributes": "write job.directives",
@@ -50,9 +51,9 @@ class Slurm(BatchSystem):
                 "name": worker,
                 "queue": table.queue or None,
                 "account": table.account or None,
-                "walltime": _hours(table.walltime_min),
+                "walltime": as_clock(60 * table.walltime_min),
                 "shebang": "#!/usr/bin/env bash",
-                "job_cpu": spec.threads or 1,
+                "job_cpu": job.threads,
                 "job_extra_directives": [*directives, *wanted, *table.directives],
                 "python": worker_command(
                     spec.container, table, worker, gpu=spec.provider != "cpu", rank="SLURM_PROCID"
@@ -71,7 +72,7 @@ class Slurm(BatchSystem):
             "--ntasks=1",
             f"--cpus-per-task={spec.cores}",
             f"--mem={round(spec.memory_gib * 1024)}M",
-            f"--time={_hours(spec.walltime_min)}",
+            f"--time={as_clock(60 * spec.walltime_min)}",
             f"--signal=B:TERM@{spec.notice_s}",
             f"--output={shlex.quote(str(controller.log).replace('%', '%%'))}",
             "--open-mode=append",
@@ -127,10 +128,6 @@ class Slurm(BatchSystem):
     def accepted(self, last_line: str) -> str:
         """Return when and where the job would start, which sbatch says."""
         return last_line.removeprefix("sbatch: ")
-
-
-def _hours(minutes: int) -> str:
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:00"
 
 
 def _image(spec: ContainerSpec) -> list[str]:

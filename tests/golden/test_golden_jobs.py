@@ -56,7 +56,7 @@ def test_no_job_is_written_down_that_nobody_submits():
     assert {path.name for path in FOLDER.iterdir()} == {f"{s}.{n}.txt" for s, n, _ in pools()}
 
 
-@pytest.mark.parametrize(("site", "name", "spec"), [*names("slurm"), *names("sge")])
+@pytest.mark.parametrize(("site", "name", "spec"), [*names("slurm"), *names("sge"), *names("pbs")])
 def test_job_scripts_are_shell(site, name, spec):
     said = subprocess.run(["bash", "-n"], input=text(name, spec), capture_output=True, text=True, check=True)
     assert said.stderr == ""
