@@ -14,6 +14,8 @@ from e2edist.imaging import geometry
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+#: A file or folder of ours in `code`.
+PATH = re.compile(r"`((?:e2edist|tests|docs|workflows|site-configs|containers)/[\w./-]+)`")
 #: Of Markdown: [text](target) and ![text](target), and the files that directives include.
 LINK = re.compile(r"\]\(([^)\s]+)\)|\{(?:literal)?include\} (\S+)")
 
@@ -57,6 +59,12 @@ def test_links_lead_to_files_that_exist(page):
         target = (one[0] or one[1]).partition("#")[0]
         if target and "://" not in target and not target.startswith(("mailto:", "_figures/")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_that_are_named_exist(page):
+    for path in PATH.findall(page.read_text()):
+        assert (ROOT / path).exists(), f"{page.name} names {path}"
 
 
 @pytest.mark.parametrize("edges", [geometry.EE_ETA_EDGES, geometry.HBHE_ETA_EDGES], ids=["EE", "HBHE"])
