@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from e2edist.reporting.campaign_stats import CampaignStats
-    from e2edist.reporting.mean_images import Means
+    from e2edist.reporting.mean_images import MeanImages
     from e2edist.reporting.scores import ScoreTable
 
 
@@ -75,36 +75,44 @@ def _write(args: argparse.Namespace) -> Path:
     except ModuleNotFoundError as error:
         raise ResourceError(str(error.name), "is not installed", "pip install 'e2edist[report]'") from error
     from e2edist.reporting.campaign_stats import read_stats
-    from e2edist.reporting.cmssw_table import columns_of, read_cmssw, rows_of, write_cmssw, write_table
+    from e2edist.reporting.cmssw_table import (
+        campaign_columns,
+        read_cmssw,
+        table_rows,
+        write_cmssw,
+        write_table,
+    )
     from e2edist.reporting.scaling import read_scaling
 
     folder = args.output or CampaignFolder(args.folders[0]).report
     others = [read_cmssw(path) for path in args.cmssw]
     scaling = [series for path in args.scaling for series in read_scaling(path)]
-    stories = [read_stats(path) for path in args.folders]
-    scores = [_scores(story) for story in stories]
-    means = [_means(story, s, wanted=not args.no_images) for story, s in zip(stories, scores, strict=True)]
-    paper = rows_of([*columns_of(stories), *others])
-    figures = save_figures(folder, all_figures(stories, scores, means, scaling))
-    write_table(folder, paper)
+    campaigns = [read_stats(path) for path in args.folders]
+    scores = [_scores(campaign) for campaign in campaigns]
+    wanted = not args.no_images
+    both = zip(campaigns, scores, strict=True)
+    mean_images = [_mean_images(campaign, tables, wanted=wanted) for campaign, tables in both]
+    module_times = table_rows([*campaign_columns(campaigns), *others])
+    figures = save_figures(folder, all_figures(campaigns, scores, mean_images, scaling))
+    write_table(folder, module_times)
     if args.export_cmssw:
-        write_cmssw(args.export_cmssw, stories[0])
-    return write_page(folder, stories, means, figures, paper, scaling)
+        write_cmssw(args.export_cmssw, campaigns[0])
+    return write_page(folder, campaigns, mean_images, figures, module_times, scaling)
 
 
-def _scores(story: CampaignStats) -> list[ScoreTable]:
+def _scores(campaign: CampaignStats) -> list[ScoreTable]:
     from e2edist.reporting.scores import read_scores
 
-    return read_scores(story.folder, story.total.quality, story.parts)
+    return read_scores(campaign.folder, campaign.total.quality, campaign.parts)
 
 
-def _means(story: CampaignStats, scores: list[ScoreTable], *, wanted: bool) -> Means:
-    from e2edist.reporting.mean_images import Means, mean_images
+def _mean_images(campaign: CampaignStats, scores: list[ScoreTable], *, wanted: bool) -> MeanImages:
+    from e2edist.reporting.mean_images import MeanImages, make_mean_images
 
     if not wanted or not scores:
-        return Means((), trouble="" if wanted else "left out")
+        return MeanImages((), problem="" if wanted else "left out")
     middle = float(scores[0].edges[[0, -1]].mean())
-    return mean_images(story.folder, story.plan, story.chunks(), scores[0].column, middle)
+    return make_mean_images(campaign.folder, campaign.plan, campaign.chunks(), scores[0].column, middle)
 
 
 if __name__ == "__main__":

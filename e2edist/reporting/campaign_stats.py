@@ -23,7 +23,7 @@ from e2edist.records.receipt import EVENTSETUP, Receipt, StageTimes, add_times
 
 
 @dataclass(slots=True)
-class Kind:
+class DeviceStats:
     """Chunks that ran alike: one pool on one kind of device.
 
     Attributes
@@ -74,14 +74,14 @@ class CampaignStats:
     folder: Path
     plan: Plan
     total: Summary
-    kinds: list[Kind]
-    began: Array
+    devices: list[DeviceStats]
+    started: Array
     wall_s: Array
     events: Array
     worker: list[tuple[str, int]]
     parts: list[str]
-    origins: dict[str, Counter[str]]
-    bad: list[dict[str, Any]]
+    provenance: dict[str, Counter[str]]
+    losses: list[dict[str, Any]]
     bill: list[PoolBill]
 
     @property
@@ -92,18 +92,18 @@ class CampaignStats:
     @property
     def lost(self) -> int:
         """Events that are in no part and were given up, skipped files included."""
-        given_up: int = sum(row["stop"] - row["start"] for row in self.bad if row.get("stop") is not None)
+        given_up: int = sum(row["stop"] - row["start"] for row in self.losses if row.get("stop") is not None)
         return given_up + skipped_events(self.plan)
 
     @property
     def span_s(self) -> float:
         """Seconds in which at least one chunk ran."""
-        if not len(self.began):
+        if not len(self.started):
             return 0.0
-        order = np.argsort(self.began)
-        began, ended = self.began[order], np.maximum.accumulate((self.began + self.wall_s)[order])
-        gaps = np.maximum(0.0, began[1:] - ended[:-1]).sum()
-        return float(ended[-1] - began[0] - gaps)
+        order = np.argsort(self.started)
+        started, ended = self.started[order], np.maximum.accumulate((self.started + self.wall_s)[order])
+        gaps = np.maximum(0.0, started[1:] - ended[:-1]).sum()
+        return float(ended[-1] - started[0] - gaps)
 
     @property
     def rate(self) -> float:
@@ -120,15 +120,15 @@ class CampaignStats:
     @property
     def threads(self) -> int:
         """Most chunks that ran at one time."""
-        return at_once(self.began, self.wall_s)
+        return most_concurrent(self.started, self.wall_s)
 
 
-def at_once(began: Array, wall_s: Array) -> int:
+def most_concurrent(started: Array, wall_s: Array) -> int:
     """Return how many of some spans overlap at most."""
-    if not len(began):
+    if not len(started):
         return 0
-    edges = np.concatenate([began, began + wall_s])
-    steps = np.concatenate([np.ones(len(began)), -np.ones(len(began))])
+    edges = np.concatenate([started, started + wall_s])
+    steps = np.concatenate([np.ones(len(started)), -np.ones(len(started))])
     # An end comes before a beginning at the same moment.
     most: float = np.cumsum(steps[np.lexsort((steps, edges))]).max()
     return int(most)
@@ -146,72 +146,73 @@ def read_stats(folder: Path) -> CampaignStats:
     if plan is None:
         raise OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
     reader = _Reader()
-    total = summarise(reader.hear(read_receipts(folder, plan.fingerprint)))
+    total = summarise(reader.collect(read_receipts(folder, plan.fingerprint)))
     return CampaignStats(
         folder=folder,
         plan=plan,
         total=total,
-        kinds=sorted(reader.kinds.values(), key=lambda kind: kind.name),
-        began=np.array(reader.began, np.float64),
+        devices=sorted(reader.devices.values(), key=lambda device: device.name),
+        started=np.array(reader.started, np.float64),
         wall_s=np.array(reader.wall_s, np.float64),
         events=np.array(reader.events, np.float64),
         worker=reader.worker,
         parts=reader.parts,
-        origins=reader.origins,
-        bad=read_losses(folder),
+        provenance=reader.provenance,
+        losses=read_losses(folder),
         bill=make_bill(folder, total.pools),
     )
 
 
 @dataclass(slots=True)
 class _Reader:
-    kinds: dict[tuple[str, str], Kind] = field(default_factory=dict)
-    began: list[float] = field(default_factory=list)
+    devices: dict[tuple[str, str], DeviceStats] = field(default_factory=dict)
+    started: list[float] = field(default_factory=list)
     wall_s: list[float] = field(default_factory=list)
     events: list[int] = field(default_factory=list)
     worker: list[tuple[str, int]] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
-    origins: dict[str, Counter[str]] = field(default_factory=dict)
+    provenance: dict[str, Counter[str]] = field(default_factory=dict)
 
-    def hear(self, receipts: Iterator[Receipt]) -> Iterator[Receipt]:
+    def collect(self, receipts: Iterator[Receipt]) -> Iterator[Receipt]:
         """Take notes of receipts on their way."""
         for receipt in receipts:
-            self._note(receipt)
+            self._add(receipt)
             yield receipt
 
-    def _note(self, receipt: Receipt) -> None:
+    def _add(self, receipt: Receipt) -> None:
         engine = receipt.engine
         key = receipt.pool, engine.get("device", "")
-        kind = self.kinds.setdefault(key, Kind(*key, engine.get("provider", "")))
-        kind.chunks += 1
-        kind.events += receipt.events
-        kind.objects += receipt.rows
-        kind.stages = add_times(kind.stages, receipt.stages)
+        device = self.devices.setdefault(key, DeviceStats(*key, engine.get("provider", "")))
+        device.chunks += 1
+        device.events += receipt.events
+        device.objects += receipt.rows
+        device.stages = add_times(device.stages, receipt.stages)
         self.parts.append(receipt.id)
-        self.began.append(receipt.started)
+        self.started.append(receipt.started)
         self.wall_s.append(receipt.wall_s)
         self.events.append(receipt.events)
         self.worker.append((receipt.host, receipt.pid))
-        said = {
+        facts = {
             f"engine of {receipt.pool}": json.dumps(engine),
             "versions": json.dumps(receipt.versions),
         }
-        said |= {name: getattr(receipt, name) for name in ("image", "validation")}
-        for name, text in said.items():
+        facts |= {name: getattr(receipt, name) for name in ("image", "validation")}
+        for name, text in facts.items():
             if text:
-                self.origins.setdefault(name, Counter())[text] += 1
+                self.provenance.setdefault(name, Counter())[text] += 1
 
 
-def throughput(story: CampaignStats, bins: int = 60) -> tuple[Array, Array]:
+def throughput(campaign: CampaignStats, bins: int = 60) -> tuple[Array, Array]:
     """Return edges in seconds from the first chunk on, and events per second between them.
 
     The events of a chunk are spread evenly over its time.
     """
-    if not len(story.began):
+    if not len(campaign.started):
         return np.array([0.0, 1.0]), np.zeros(1)
-    start, stop = story.began - story.began.min(), story.began - story.began.min() + story.wall_s
+    start = campaign.started - campaign.started.min()
+    stop = start + campaign.wall_s
     edges = np.linspace(0.0, max(stop.max(), 1e-3), bins + 1)
-    rate = story.events / np.maximum(story.wall_s, 1e-9)
+    rate = campaign.events / np.maximum(campaign.wall_s, 1e-9)
     done = np.zeros(bins)
     for first, last, speed in zip(start, stop, rate, strict=True):
         overlap = np.minimum(edges[1:], last) - np.maximum(edges[:-1], first)
@@ -219,23 +220,23 @@ def throughput(story: CampaignStats, bins: int = 60) -> tuple[Array, Array]:
     return edges, done / np.diff(edges)
 
 
-def efficiency(story: CampaignStats, *, nodes: bool) -> dict[str, float]:
+def efficiency(campaign: CampaignStats, *, nodes: bool) -> dict[str, float]:
     """Return worker (or node) -> fraction of its time that its threads were in chunks.
 
     Time counts from its first chunk to its last, times the most chunks that it ran at once.
     """
     groups: dict[str, list[int]] = {}
-    for i, (host, pid) in enumerate(story.worker):
+    for i, (host, pid) in enumerate(campaign.worker):
         groups.setdefault(host if nodes else f"{host} {pid}", []).append(i)
     found = {}
     for name, rows in sorted(groups.items()):
-        began, wall = story.began[rows], story.wall_s[rows]
-        span = float((began + wall).max() - began.min())
-        found[name] = float(wall.sum() / max(1e-9, span * at_once(began, wall)))
+        started, wall = campaign.started[rows], campaign.wall_s[rows]
+        span = float((started + wall).max() - started.min())
+        found[name] = float(wall.sum() / max(1e-9, span * most_concurrent(started, wall)))
     return found
 
 
-def roofline(kind: Kind) -> dict[str, float]:
+def roofline(device: DeviceStats) -> dict[str, float]:
     """Return stage -> events per second of one thread that did nothing else; the lowest bounds it."""
-    steps = {name: times[0] for name, times in kind.stages.items() if name != EVENTSETUP and times[0] > 0}
-    return {name: kind.events / wall * 1e3 for name, wall in steps.items()}
+    steps = {name: times[0] for name, times in device.stages.items() if name != EVENTSETUP and times[0] > 0}
+    return {name: device.events / wall * 1e3 for name, wall in steps.items()}

@@ -1,4 +1,4 @@
-"""The paper's table: time per module on each device; CMSSW's timing beside ours, in its own format.
+"""Time per module on each device; CMSSW's timing beside ours, in its own format.
 
 CMSSW's FastTimerService writes ``resources.json``: ``resources``, ``total``, ``modules``; each record has
 ``type``, ``label``, ``events``, ``time_thread`` and ``time_real`` in ms summed over the job, ``mem_alloc``,
@@ -56,14 +56,14 @@ class Column:
         return 1e3 / self.total_ms if self.total_ms else 0.0
 
 
-def columns_of(stories: Sequence[CampaignStats]) -> list[Column]:
+def campaign_columns(campaigns: Sequence[CampaignStats]) -> list[Column]:
     """Return a column for each pool and device of each campaign."""
     found = []
-    for story in stories:
-        for kind in story.kinds:
-            modules = {n: ms for n, ms in kind.ms_per_event().items() if n != EVENTSETUP}
-            setup = kind.stages.get(EVENTSETUP, (0.0, 0.0, 0))[0]
-            found.append(Column(f"{story.name}, {kind.name}", kind.events, modules, setup))
+    for campaign in campaigns:
+        for device in campaign.devices:
+            modules = {n: ms for n, ms in device.ms_per_event().items() if n != EVENTSETUP}
+            setup = device.stages.get(EVENTSETUP, (0.0, 0.0, 0))[0]
+            found.append(Column(f"{campaign.name}, {device.name}", device.events, modules, setup))
     return found
 
 
@@ -91,7 +91,7 @@ def read_cmssw(path: Path) -> Column:
     return Column(f"CMSSW, {path.name}", events, {name: ms / events for name, ms in times.items()}, setup)
 
 
-def write_cmssw(path: Path, story: CampaignStats) -> None:
+def write_cmssw(path: Path, campaign: CampaignStats) -> None:
     """Write a campaign's timing as FastTimerService would.
 
     Raises
@@ -103,23 +103,23 @@ def write_cmssw(path: Path, story: CampaignStats) -> None:
         {
             "type": "other" if name in (EVENTSETUP, "other") else name,
             "label": name,
-            "events": story.total.events,
+            "events": campaign.total.events,
             "time_real": wall,
             "time_thread": cpu,
             "mem_alloc": 0.0,
             "mem_free": 0.0,
         }
-        for name, (wall, cpu, _) in story.total.stages.items()
+        for name, (wall, cpu, _) in campaign.total.stages.items()
     ]
     names = ("time_real", "time_thread", "mem_alloc", "mem_free")
-    total: dict[str, Any] = {"type": "TaskContext", "label": story.name, "events": story.total.events}
+    total: dict[str, Any] = {"type": "Job", "label": campaign.name, "events": campaign.total.events}
     total |= {name: sum(float(module[name]) for module in modules) for name in names}
     content = {"resources": _RESOURCES, "total": total, "modules": modules}
     with publish(path) as draft:
         draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def rows_of(columns: Sequence[Column]) -> list[list[str]]:
+def table_rows(columns: Sequence[Column]) -> list[list[str]]:
     """Return the table, head first: ms per event and module, sums, rates, gain over the first column."""
     names = list(dict.fromkeys(name for column in columns for name in column.modules))
     table = [["ms / event", *(column.name for column in columns)]]
@@ -149,17 +149,3 @@ def write_table(folder: Path, table: list[list[str]]) -> None:
     for name, content in (("table.md", text), ("table.csv", quoted)):
         with publish(folder / name) as draft:
             draft.write_text(content, encoding="utf-8")
-
-
-def facts(columns: Sequence[Column]) -> list[dict[str, Any]]:
-    """Return the columns for JSON."""
-    return [
-        {
-            "name": column.name,
-            "events": column.events,
-            "ms_per_event": column.modules,
-            "events_per_s": column.events_per_s,
-            "eventsetup_ms": column.setup_ms,
-        }
-        for column in columns
-    ]

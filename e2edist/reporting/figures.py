@@ -12,7 +12,7 @@ from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 
 from .campaign_stats import CampaignStats, efficiency, roofline, throughput
-from .mean_images import Means
+from .mean_images import MeanImages
 from .scaling import Series
 from .scores import BINS, ScoreTable
 
@@ -73,18 +73,18 @@ def draw_roc(tables: Sequence[ScoreTable]) -> Figure | None:
     return made
 
 
-def draw_means(means: Means) -> Figure | None:
+def draw_means(mean_images: MeanImages) -> Figure | None:
     """Draw the mean images, a row for each class, a column for each layer."""
-    if not means.images:
+    if not mean_images.images:
         return None
-    rows, columns = len(means.images), len(means.layers)
+    rows, columns = len(mean_images.images), len(mean_images.layers)
     made = Figure(figsize=(1.2 + 3.4 * columns, 3.1 * rows), layout="constrained")
     axes = made.subplots(rows, columns, squeeze=False)
-    for row, (name, image) in zip(axes, sorted(means.images.items()), strict=True):
-        for ax, layer, channel in zip(row, means.layers, image, strict=True):
+    for row, (name, image) in zip(axes, sorted(mean_images.images.items()), strict=True):
+        for ax, layer, channel in zip(row, mean_images.layers, image, strict=True):
             top = float(np.abs(channel).max()) or 1.0
             shown = ax.imshow(channel, cmap="viridis", norm=SymLogNorm(top * 1e-4, vmin=0, vmax=top))
-            ax.set_title(f"{name}, {layer}\nmean of {means.counts[name]:,}", fontsize=11)
+            ax.set_title(f"{name}, {layer}\nmean of {mean_images.counts[name]:,}", fontsize=11)
             ax.set(xlabel="column (phi)", ylabel="row (eta)")
             bar = made.colorbar(shown, ax=ax, fraction=0.046)
             bar.ax.tick_params(labelsize=9)
@@ -92,37 +92,37 @@ def draw_means(means: Means) -> Figure | None:
     return made
 
 
-def draw_stages(stories: Sequence[CampaignStats]) -> Figure:
+def draw_stages(campaigns: Sequence[CampaignStats]) -> Figure:
     """Draw the wall time per event in each module as stacked bars, a bar for each pool and device."""
-    kinds = [(story, kind) for story in stories for kind in story.kinds]
-    names = list(dict.fromkeys(name for _, kind in kinds for name in kind.stages))
-    made, ax = figure(size=(8.5, 1.6 + 0.7 * max(2, len(kinds))))
-    left = np.zeros(len(kinds))
+    devices = [(campaign, device) for campaign in campaigns for device in campaign.devices]
+    names = list(dict.fromkeys(name for _, device in devices for name in device.stages))
+    made, ax = figure(size=(8.5, 1.6 + 0.7 * max(2, len(devices))))
+    left = np.zeros(len(devices))
     for name, colour in zip(names, mpl.color_sequences["petroff10"], strict=False):
-        width = np.array([kind.ms_per_event().get(name, 0.0) for _, kind in kinds])
-        ax.barh(range(len(kinds)), width, left=left, label=name, color=colour, height=0.6)
+        width = np.array([device.ms_per_event().get(name, 0.0) for _, device in devices])
+        ax.barh(range(len(devices)), width, left=left, label=name, color=colour, height=0.6)
         left += width
-    ax.set_yticks(range(len(kinds)), [f"{story.name}\n{kind.name}" for story, kind in kinds])
+    ax.set_yticks(range(len(devices)), [f"{campaign.name}\n{device.name}" for campaign, device in devices])
     ax.invert_yaxis()
     ax.set_xlabel("wall time per event and thread [ms]")
     ax.legend(**_BESIDE)
     return made
 
 
-def draw_throughput(stories: Sequence[CampaignStats]) -> Figure:
+def draw_throughput(campaigns: Sequence[CampaignStats]) -> Figure:
     """Draw events per second over time."""
     made, ax = figure()
-    for story in stories:
-        edges, rate = throughput(story)
-        ax.stairs(rate, edges, label=f"{story.name}: {story.rate:,.0f} events/s")
+    for campaign in campaigns:
+        edges, rate = throughput(campaign)
+        ax.stairs(rate, edges, label=f"{campaign.name}: {campaign.rate:,.0f} events/s")
     ax.set(xlabel="time since the first chunk [s]", ylabel="events / s", ylim=(0, None))
     ax.legend(**_ABOVE)
     return made
 
 
-def draw_efficiency(story: CampaignStats, *, nodes: bool) -> Figure:
+def draw_efficiency(campaign: CampaignStats, *, nodes: bool) -> Figure:
     """Draw which part of their time workers (or nodes) were in chunks."""
-    found = efficiency(story, nodes=nodes)
+    found = efficiency(campaign, nodes=nodes)
     few = len(found) <= _BARS
     made, ax = figure(size=(7.5, 1.4 + 0.4 * max(2, len(found)) if few else 5))
     what = "node" if nodes else "worker"
@@ -135,34 +135,34 @@ def draw_efficiency(story: CampaignStats, *, nodes: bool) -> Figure:
     return made
 
 
-def draw_roofline(story: CampaignStats) -> Figure:
+def draw_roofline(campaign: CampaignStats) -> Figure:
     """Draw what one thread could do if it had one stage only, and what it does with all of them."""
-    made = Figure(figsize=(7.5, 1.2 + 2.2 * max(1, len(story.kinds))), layout="constrained")
-    axes = made.subplots(max(1, len(story.kinds)), 1, squeeze=False)[:, 0]
-    for ax, kind in zip(axes, story.kinds, strict=False):
-        roofs = roofline(kind)
+    made = Figure(figsize=(7.5, 1.2 + 2.2 * max(1, len(campaign.devices))), layout="constrained")
+    axes = made.subplots(max(1, len(campaign.devices)), 1, squeeze=False)[:, 0]
+    for ax, device in zip(axes, campaign.devices, strict=False):
+        roofs = roofline(device)
         bound = min(roofs, key=lambda name: roofs[name], default="")
         colours = ["C1" if name == bound else "C0" for name in roofs]
         ax.barh(list(roofs), list(roofs.values()), color=colours, height=0.6)
-        ax.axvline(kind.events_per_s(), color="black", linestyle="--", label="all stages together")
-        ax.set(xscale="log", xlabel="events / s of one thread", title=f"{kind.name}: bound by {bound}")
+        ax.axvline(device.events_per_s(), color="black", linestyle="--", label="all stages together")
+        ax.set(xscale="log", xlabel="events / s of one thread", title=f"{device.name}: bound by {bound}")
         ax.invert_yaxis()
         ax.legend(**_BESIDE)
     return made
 
 
-def draw_scaling(stories: Sequence[CampaignStats]) -> Figure | None:
+def draw_scaling(campaigns: Sequence[CampaignStats]) -> Figure | None:
     """Draw events per second against threads, from campaigns of one tagger with different numbers of them."""
     groups: dict[str, list[CampaignStats]] = {}
-    for story in stories:
-        if story.rate:
-            groups.setdefault(str(story.plan.tagger.get("name")), []).append(story)
-    groups = {name: some for name, some in groups.items() if len({story.threads for story in some}) > 1}
+    for campaign in campaigns:
+        if campaign.rate:
+            groups.setdefault(str(campaign.plan.tagger.get("name")), []).append(campaign)
+    groups = {name: some for name, some in groups.items() if len({campaign.threads for campaign in some}) > 1}
     if not groups:
         return None
     made, ax = figure()
     for i, (name, some) in enumerate(sorted(groups.items())):
-        ordered = sorted(some, key=lambda story: story.threads)
+        ordered = sorted(some, key=lambda campaign: campaign.threads)
         threads, rates = (np.array([getattr(one, what) for one in ordered]) for what in ("threads", "rate"))
         ax.plot(threads, rates, "o-", color=f"C{i}", label=name)
         ax.plot(threads, rates[0] / threads[0] * threads, ":", color=f"C{i}", label=f"{name}, ideal")
@@ -185,7 +185,7 @@ def draw_scalability(scaling: Sequence[Series]) -> Figure | None:
     for ax, mode in zip(axes, ("strong", "weak"), strict=True):
         for one in (one for one in scaling if one.mode == mode):
             values = [p.speedup if mode == "strong" else p.efficiency for p in one.points]
-            name = f"{one.kind}: {one.label}"
+            name = f"{one.source}: {one.label}"
             ax.plot([p.workers for p in one.points], values, label=name, **looks[name])
         ax.plot([1, most], [1, most if mode == "strong" else 1], ":", color="grey", label="ideal", zorder=1)
         ax.set_xscale("log", base=4)
@@ -209,10 +209,10 @@ def _looks(scaling: Sequence[Series]) -> dict[str, dict[str, Any]]:
     """Return a look for each name: lines for what is simulated, hollow points for what is measured."""
     found: dict[str, dict[str, Any]] = {}
     for one in scaling:
-        name = f"{one.kind}: {one.label}"
+        name = f"{one.source}: {one.label}"
         if name not in found:
             look: dict[str, Any] = {"color": f"C{len(found) % 10}", "zorder": 2}
-            if one.kind == "measured":
+            if one.source == "measured":
                 look |= {"linestyle": "none", "marker": "os^Dvp"[len(found) % 6], "markersize": 9}
                 # Hollow: points of several places often lie on each other.
                 look |= {"markerfacecolor": "none", "markeredgewidth": 1.8, "zorder": 3}
@@ -220,15 +220,15 @@ def _looks(scaling: Sequence[Series]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def draw_bill(story: CampaignStats) -> Figure | None:
+def draw_bill(campaign: CampaignStats) -> Figure | None:
     """Draw what became of the allocated worker hours."""
-    if not story.bill:
+    if not campaign.bill:
         return None
-    made, ax = figure(size=(7.5, 1.5 + 0.6 * max(2, len(story.bill))))
-    left = np.zeros(len(story.bill))
+    made, ax = figure(size=(7.5, 1.5 + 0.6 * max(2, len(campaign.bill))))
+    left = np.zeros(len(campaign.bill))
     for name in ("used", "idle", "starting", "lost"):
-        hours = np.array([getattr(row, f"{name}_h") for row in story.bill])
-        ax.barh([row.pool for row in story.bill], hours, left=left, label=name, height=0.6)
+        hours = np.array([getattr(row, f"{name}_h") for row in campaign.bill])
+        ax.barh([row.pool for row in campaign.bill], hours, left=left, label=name, height=0.6)
         left += hours
     ax.set_xlabel("worker hours")
     ax.set_ylabel("pool")
@@ -237,27 +237,27 @@ def draw_bill(story: CampaignStats) -> Figure | None:
 
 
 def all_figures(
-    stories: Sequence[CampaignStats],
+    campaigns: Sequence[CampaignStats],
     tables: Sequence[Sequence[ScoreTable]],
-    means: Sequence[Means],
+    mean_images: Sequence[MeanImages],
     scaling: Sequence[Series] = (),
 ) -> dict[str, Figure]:
     """Return every figure that these campaigns have something for, by a name that is fit for a file."""
     found: dict[str, Figure | None] = {}
     with mpl.rc_context(STYLE):
-        for number, (story, scores, images) in enumerate(zip(stories, tables, means, strict=True)):
-            mark = f"-{number + 1}" if len(stories) > 1 else ""
+        for number, (campaign, scores, images) in enumerate(zip(campaigns, tables, mean_images, strict=True)):
+            mark = f"-{number + 1}" if len(campaigns) > 1 else ""
             for table in scores:
                 found[f"score-{table.column}{mark}"] = draw_scores(table)
             found[f"roc{mark}"] = draw_roc(scores)
             found[f"means{mark}"] = draw_means(images)
-            if len(story.began):
-                found[f"roofline{mark}"] = draw_roofline(story)
-                found[f"workers{mark}"] = draw_efficiency(story, nodes=False)
-                found[f"nodes{mark}"] = draw_efficiency(story, nodes=True)
-            found[f"bill{mark}"] = draw_bill(story)
-        if any(story.kinds for story in stories):
-            found |= {"stages": draw_stages(stories), "throughput": draw_throughput(stories)}
-        found["scaling"] = draw_scaling(stories)
+            if len(campaign.started):
+                found[f"roofline{mark}"] = draw_roofline(campaign)
+                found[f"workers{mark}"] = draw_efficiency(campaign, nodes=False)
+                found[f"nodes{mark}"] = draw_efficiency(campaign, nodes=True)
+            found[f"bill{mark}"] = draw_bill(campaign)
+        if any(campaign.devices for campaign in campaigns):
+            found |= {"stages": draw_stages(campaigns), "throughput": draw_throughput(campaigns)}
+        found["scaling"] = draw_scaling(campaigns)
         found["scalability"] = draw_scalability(scaling)
     return {name: made for name, made in found.items() if made is not None}

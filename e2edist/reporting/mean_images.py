@@ -27,7 +27,7 @@ _STEP = 64
 
 
 @dataclass(slots=True)
-class Means:
+class MeanImages:
     """Mean images.
 
     Attributes
@@ -45,10 +45,10 @@ class Means:
     layers: tuple[str, ...]
     images: dict[str, Array] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    trouble: str = ""
+    problem: str = ""
 
 
-def mean_images(folder: Path, plan: Plan, parts: list[Chunk], column: str, middle: float) -> Means:
+def make_mean_images(folder: Path, plan: Plan, parts: list[Chunk], column: str, middle: float) -> MeanImages:
     """Return the mean image of each class, or below and above `middle` of a score where truth is unknown.
 
     Parameters
@@ -59,21 +59,21 @@ def mean_images(folder: Path, plan: Plan, parts: list[Chunk], column: str, middl
     content = {key: value for key, value in plan.tagger.items() if key not in ("imaging_version", "geometry")}
     content["model"] = content["model"] | {"path": ""}
     tagger = parse(TaggerSpec, content, str(CampaignFolder(folder).plan))
-    means = Means(tuple(channel.layer for channel in tagger.channels))
+    result = MeanImages(tuple(channel.layer for channel in tagger.channels))
     job = TaskContext(tagger, plan.fingerprint, str(folder), "", EngineOptions())
     for chunk in parts:
-        if sum(means.counts.values()) >= OBJECTS:
+        if sum(result.counts.values()) >= OBJECTS:
             break
         try:
-            _add(means, folder, chunk, job, (column, middle))
+            _add(result, folder, chunk, job, (column, middle))
         except E2EError as error:
-            means.trouble = f"{chunk.url} can't be read again here: {error.what}"
+            result.problem = f"{chunk.url} can't be read again here: {error.what}"
             break
-    means.images = {name: total / means.counts[name] for name, total in means.images.items()}
-    return means
+    result.images = {name: total / result.counts[name] for name, total in result.images.items()}
+    return result
 
 
-def _add(means: Means, folder: Path, chunk: Chunk, job: TaskContext, split: tuple[str, float]) -> None:
+def _add(result: MeanImages, folder: Path, chunk: Chunk, job: TaskContext, split: tuple[str, float]) -> None:
     batch = read_chunk(chunk, job)
     images = make_images(batch, job.tagger)
     groups = _groups(folder, chunk, split, images.objects["label"][images.accepted])
@@ -85,8 +85,10 @@ def _add(means: Means, folder: Path, chunk: Chunk, job: TaskContext, split: tupl
         paint(crops, start, stop, rule, out)
         for name in np.unique(groups[start:stop]):
             chosen = out[: stop - start][groups[start:stop] == name]
-            means.images[str(name)] = means.images.get(str(name), 0.0) + chosen.sum(axis=0, dtype=np.float64)
-            means.counts[str(name)] = means.counts.get(str(name), 0) + len(chosen)
+            result.images[str(name)] = result.images.get(str(name), 0.0) + chosen.sum(
+                axis=0, dtype=np.float64
+            )
+            result.counts[str(name)] = result.counts.get(str(name), 0) + len(chosen)
         paint(crops, start, stop, rule, out, clear=True)
 
 

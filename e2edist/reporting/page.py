@@ -19,8 +19,8 @@ from e2edist.storage.publish import publish
 
 from .campaign_stats import CampaignStats
 from .figures import STYLE
-from .mean_images import Means
-from .scaling import Series, rows_of, sentence
+from .mean_images import MeanImages
+from .scaling import Series, describe_points, scaling_rows
 
 PAGE = "report.html"
 _SHOWN = 50
@@ -61,10 +61,10 @@ def save_figures(folder: Path, figures: dict[str, Figure]) -> dict[str, str]:
 
 def write_page(
     folder: Path,
-    stories: Sequence[CampaignStats],
-    means: Sequence[Means],
+    campaigns: Sequence[CampaignStats],
+    mean_images: Sequence[MeanImages],
     figures: dict[str, str],
-    paper: list[list[str]],
+    module_times: list[list[str]],
     scaling: Sequence[Series] = (),
 ) -> Path:
     """Write ``report.html`` and return its path.
@@ -77,19 +77,19 @@ def write_page(
     source = (files("e2edist.reporting") / "page.html.jinja").read_text(encoding="utf-8")
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(source)
     html = page.render(
-        title=f"e2edist: {', '.join(story.name for story in stories)}",
+        title=f"e2edist: {', '.join(campaign.name for campaign in campaigns)}",
         made=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         version=__version__,
-        counts=_counts(stories),
-        warnings=[f"{story.name}: {line}" for story in stories for line in story.total.warnings],
-        troubles=[f"{s.name}: {m.trouble}" for s, m in zip(stories, means, strict=True) if m.trouble],
-        paper=paper,
-        bad=_bad(stories),
-        origins=_origins(stories),
-        bill=_bill(stories),
+        counts=_counts(campaigns),
+        warnings=[f"{campaign.name}: {line}" for campaign in campaigns for line in campaign.total.warnings],
+        problems=[f"{s.name}: {m.problem}" for s, m in zip(campaigns, mean_images, strict=True) if m.problem],
+        module_times=module_times,
+        losses=_losses(campaigns),
+        provenance=_provenance(campaigns),
+        bill=_bill(campaigns),
         figures=figures,
-        captions=lambda name: sentence(scaling) if name == "scalability" else _caption(name, stories),
-        scaling=rows_of(scaling),
+        captions=lambda name: _caption(name, campaigns, scaling),
+        scaling=scaling_rows(scaling),
         groups={group: _of_group(figures, heads) for group, heads in _GROUPS.items()},
     )
     with publish(folder / PAGE) as draft:
@@ -101,33 +101,35 @@ def _of_group(figures: dict[str, str], heads: tuple[str, ...]) -> list[str]:
     return [name for head in heads for name in figures if name.split("-")[0] == head]
 
 
-def _caption(name: str, stories: Sequence[CampaignStats]) -> str:
+def _caption(name: str, campaigns: Sequence[CampaignStats], scaling: Sequence[Series]) -> str:
     """Return what a figure shows; of one of several campaigns it also says of which."""
+    if name == "scalability":
+        return describe_points(scaling)
     text, mark = _CAPTIONS[name.split("-", maxsplit=1)[0]], name.rsplit("-", 1)[-1]
-    whose = f"{stories[int(mark) - 1].name}: " if len(stories) > 1 and mark.isdigit() else ""
+    whose = f"{campaigns[int(mark) - 1].name}: " if len(campaigns) > 1 and mark.isdigit() else ""
     return f"{whose}{text}"
 
 
-def _counts(stories: Sequence[CampaignStats]) -> list[list[str]]:
-    head = ["", *(story.name for story in stories)]
+def _counts(campaigns: Sequence[CampaignStats]) -> list[list[str]]:
+    head = ["", *(campaign.name for campaign in campaigns)]
     rows: dict[str, list[str]] = {
-        "events planned": [f"{story.plan.events:,}" for story in stories],
-        "events done": [f"{story.total.events:,}" for story in stories],
-        "events lost": [f"{story.lost:,}" for story in stories],
-        "chunks": [f"{story.total.chunks:,}" for story in stories],
-        "objects": [f"{story.total.objects:,}" for story in stories],
+        "events planned": [f"{campaign.plan.events:,}" for campaign in campaigns],
+        "events done": [f"{campaign.total.events:,}" for campaign in campaigns],
+        "events lost": [f"{campaign.lost:,}" for campaign in campaigns],
+        "chunks": [f"{campaign.total.chunks:,}" for campaign in campaigns],
+        "objects": [f"{campaign.total.objects:,}" for campaign in campaigns],
     }
-    for status in sorted({s for story in stories for s in story.total.status}, key=lambda s: (s != "ok", s)):
+    for status in sorted({s for one in campaigns for s in one.total.status}, key=lambda s: (s != "ok", s)):
         title = "with scores" if status == "ok" else f"rejected: {status}"
-        rows[title] = [f"{story.total.status.get(status, 0):,}" for story in stories]
-    rows["threads at work"] = [f"{story.threads:,}" for story in stories]
-    rows["events / s"] = [f"{story.rate:,.0f}" for story in stories]
-    rows["largest worker"] = [f"{story.total.peak_mib:,} MiB" for story in stories]
+        rows[title] = [f"{campaign.total.status.get(status, 0):,}" for campaign in campaigns]
+    rows["threads at work"] = [f"{campaign.threads:,}" for campaign in campaigns]
+    rows["events / s"] = [f"{campaign.rate:,.0f}" for campaign in campaigns]
+    rows["largest worker"] = [f"{campaign.total.peak_mib:,} MiB" for campaign in campaigns]
     return [head, *([name, *cells] for name, cells in rows.items())]
 
 
-def _bad(stories: Sequence[CampaignStats]) -> list[list[str]]:
-    rows = [(story.name, row) for story in stories for row in story.bad]
+def _losses(campaigns: Sequence[CampaignStats]) -> list[list[str]]:
+    rows = [(campaign.name, row) for campaign in campaigns for row in campaign.losses]
     rows.sort(key=lambda item: -(item[1].get("events") or 0))
     table = [["campaign", "file", "entries", "events", "attempts", "reason"]]
     for name, row in rows[:_SHOWN]:
@@ -139,26 +141,27 @@ def _bad(stories: Sequence[CampaignStats]) -> list[list[str]]:
     return table
 
 
-def _origins(stories: Sequence[CampaignStats]) -> list[list[str]]:
+def _provenance(campaigns: Sequence[CampaignStats]) -> list[list[str]]:
     table = [["campaign", "what", "", "parts"]]
-    for story in stories:
-        facts: dict[str, Any] = {"folder": story.folder.absolute(), "fingerprint": story.plan.fingerprint}
-        facts |= {"model": story.plan.tagger.get("model"), "input files": f"{len(story.plan.files):,}"}
-        table += [[story.name, name, str(fact), ""] for name, fact in facts.items()]
-        for name, counter in story.origins.items():
-            table += [[story.name, name, text, f"{n:,}"] for text, n in counter.most_common(_SHOWN)]
+    for campaign in campaigns:
+        plan = campaign.plan
+        facts: dict[str, Any] = {"folder": campaign.folder.absolute(), "fingerprint": plan.fingerprint}
+        facts |= {"model": plan.tagger.get("model"), "input files": f"{len(plan.files):,}"}
+        table += [[campaign.name, name, str(fact), ""] for name, fact in facts.items()]
+        for name, counter in campaign.provenance.items():
+            table += [[campaign.name, name, text, f"{n:,}"] for text, n in counter.most_common(_SHOWN)]
     return table
 
 
-def _bill(stories: Sequence[CampaignStats]) -> list[list[str]]:
+def _bill(campaigns: Sequence[CampaignStats]) -> list[list[str]]:
     head = ["campaign", "pool", "worker h", "used", "idle", "starting", "lost", "node h", "GPU h", "charge"]
     table = [[*head, "per million events"]]
-    for story in stories:
-        for row in story.bill:
+    for campaign in campaigns:
+        for row in campaign.bill:
             hours = (row.allocated_h, row.used_h, row.idle_h, row.starting_h, row.lost_h, row.node_h)
             paid = f" = {row.cost:.2f} {row.currency}" if row.currency else ""
             million = row.charge_per_million
             cells = [f"{h:.4g}" for h in (*hours, row.gpu_h)]
             cells += [f"{row.charge:.4g} {row.unit}{paid}", "" if million is None else f"{million:.4g}"]
-            table.append([story.name, row.pool, *cells])
+            table.append([campaign.name, row.pool, *cells])
     return table

@@ -11,7 +11,7 @@ from typing import Any
 from e2edist.config.text_files import read_text
 from e2edist.errors import InputError
 
-KINDS, MODES = ("simulated", "measured"), ("strong", "weak")
+SOURCES, MODES = ("simulated", "measured"), ("strong", "weak")
 _TODO = 'It should be {"series": [{"kind", "mode", "label", "points": [{"workers", "efficiency", ...}]}]}.'
 
 
@@ -41,9 +41,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Points that belong together; `kind` is one of `KINDS`, `mode` one of `MODES`."""
+    """Points that belong together; `source` is one of `SOURCES`, `mode` one of `MODES`."""
 
-    kind: str
+    source: str
     mode: str
     label: str
     points: tuple[Point, ...]
@@ -78,13 +78,13 @@ class _Reader:
         return InputError(f"{self.path}: {key}", what, _TODO)
 
     def series(self, table: Any, at: str) -> Series:
-        kind, mode = self._word(table, "kind", at, KINDS), self._word(table, "mode", at, MODES)
+        source, mode = self._word(table, "kind", at, SOURCES), self._word(table, "mode", at, MODES)
         label = self._get(table, "label", at)
         points = [self._point(one, place) for one, place in self.items(table, "points", at)]
         if not points:
             raise self.fault(f"{at}points", "is empty")
         ordered = sorted(points, key=lambda point: point.workers)
-        return Series(kind, mode, str(label), tuple(ordered))
+        return Series(source, mode, str(label), tuple(ordered))
 
     def items(self, table: Any, key: str, at: str) -> list[tuple[Any, str]]:
         value = self._get(table, key, at)
@@ -124,29 +124,29 @@ class _Reader:
         return float(value)
 
 
-def sentence(series: Sequence[Series]) -> str:
+def describe_points(series: Sequence[Series]) -> str:
     """Return which of the figure's points were measured and which simulated."""
-    simulated, measured = ([one for one in series if one.kind == kind] for kind in KINDS)
-    said = (
+    simulated, measured = ([one for one in series if one.source == source] for source in SOURCES)
+    text = (
         "Left: the same events on more workers; right: events in proportion to the workers; dotted: ideal. "
     )
     if simulated:
-        said += (
+        text += (
             f"Lines are simulated, up to {_most(simulated):,} workers: the driver itself, with times drawn "
             "from those of measured chunks, and neither a queue nor a file system that gets slower. "
         )
     if measured:
-        said += f"Points are measured, up to {_most(measured):,} workers: whole campaigns with events. "
+        text += f"Points are measured, up to {_most(measured):,} workers: whole campaigns with events. "
     if not (simulated and measured):
-        said += f"Nothing here is {'measured' if simulated else 'simulated'}. "
-    return said.rstrip()
+        text += f"Nothing here is {'measured' if simulated else 'simulated'}. "
+    return text.rstrip()
 
 
 def _most(series: Sequence[Series]) -> int:
     return max(point.workers for one in series for point in one.points)
 
 
-def rows_of(series: Sequence[Series]) -> list[list[str]]:
+def scaling_rows(series: Sequence[Series]) -> list[list[str]]:
     """Return a table, head first: a row for each point."""
     table = [["", "workers", "events", "wall [s]", "efficiency", "idle at the end"]]
     for one in series:
@@ -155,6 +155,6 @@ def rows_of(series: Sequence[Series]) -> list[list[str]]:
                 "" if x is None else text.format(x) for x, text in ((p.events, "{:,}"), (p.wall_s, "{:,.1f}"))
             ]
             tail = "" if p.tail_loss is None else f"{p.tail_loss:.1%}"
-            name = f"{one.mode}, {one.kind}: {one.label}"
+            name = f"{one.mode}, {one.source}: {one.label}"
             table.append([name, f"{p.workers:,}", *cells, f"{p.efficiency:.3f}", tail])
     return table

@@ -41,22 +41,22 @@ def test_submit_status_report_and_aggregate_tell_the_same_numbers(lab, tmp_path,
     assert code == 0, said
     assert aggregate.main([str(lab.out), "--max-bad-fraction", "0.5"]) == 0
     total = json.loads((lab.out / "aggregated" / "summary.json").read_text())
-    told, counts, story = cells(said), status_of(lab.out), read_stats(lab.out)
+    told, counts, campaign = cells(said), status_of(lab.out), read_stats(lab.out)
 
     # One entry was given up, and a file could not be opened, which counts as large as the others.
     assert total["events"] == {"planned": 2 * 96, "skipped": 96, "done": 2 * 96 - 1, "lost": 96 + 1}
     assert counts["events"] == total["events"]["planned"]
-    assert told["events"] == counts["events_done"] == story.total.events == 191
+    assert told["events"] == counts["events_done"] == campaign.total.events == 191
     assert (counts["events_failed"], counts["skipped"]) == (1, 1)
-    assert told["objects"] == counts["rows"] == story.total.objects == total["objects"]
-    assert counts["parts"] == story.total.chunks == total["chunks"]
+    assert told["objects"] == counts["rows"] == campaign.total.objects == total["objects"]
+    assert counts["parts"] == campaign.total.chunks == total["chunks"]
     assert f"failed: {100 * 97 / 288:.4g} % of all events" in said
     rejected = {name.removeprefix("rejected: "): n for name, n in told.items() if "rejected" in name}
     assert rejected | {"ok": told["with scores"]} == total["status"]
     # And they are what lies on disk.
     rows = pq.read_table(lab.out / "aggregated" / "table", columns=["status"])["status"].to_pylist()
     assert {name: rows.count(name) for name in set(rows)} == total["status"]
-    assert story.total.facts() == {name: total[name] for name in story.total.facts()}
+    assert campaign.total.facts() == {name: total[name] for name in campaign.total.facts()}
     for name, stage in total["stages"].items():
         printed = rf"│ {name} +│ +{stage['wall_ms'] / 1e3:.2f} +│ +{stage['cpu_ms'] / 1e3:.2f} +│"
         assert re.search(printed, said), (name, stage)
@@ -95,7 +95,7 @@ def check_friend(file, friends):
         scores, inputs = ours[file.tree].arrays(), theirs[file.tree].arrays(["Photon_pt", "Photon_eta"])
     seen = 0
     for mine, event in zip(scores, inputs, strict=True):
-        photons = [i for i, kind in enumerate(mine["eg_kind"]) if kind == 0]
+        photons = [i for i, device in enumerate(mine["eg_kind"]) if device == 0]
         assert [mine["eg_object"][i] for i in photons] == list(range(len(event["Photon_pt"])))
         assert [mine["eg_pt"][i] for i in photons] == event["Photon_pt"].tolist()
         assert [mine["eg_eta"][i] for i in photons] == event["Photon_eta"].tolist()

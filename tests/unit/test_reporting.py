@@ -14,8 +14,8 @@ from e2edist.records.losses import write_losses
 from e2edist.records.parts import write_part
 from e2edist.records.plan import Plan
 from e2edist.report import main
-from e2edist.reporting.campaign_stats import at_once, efficiency, read_stats, roofline, throughput
-from e2edist.reporting.cmssw_table import columns_of, read_cmssw, rows_of, write_cmssw
+from e2edist.reporting.campaign_stats import efficiency, most_concurrent, read_stats, roofline, throughput
+from e2edist.reporting.cmssw_table import campaign_columns, read_cmssw, table_rows, write_cmssw
 from e2edist.reporting.scaling import read_scaling, sentence
 from e2edist.reporting.scores import ScoreTable, read_scores
 
@@ -67,17 +67,17 @@ def folder(tmp_path):
 
 
 def test_a_campaign_s_counts_rate_and_threads(folder):
-    story = read_stats(folder)
-    assert (story.total.events, story.total.objects, story.lost, story.threads) == (40, 8, 10, 2)
-    assert story.span_s == pytest.approx(2 + 2 + 2)  # nothing ran from 102 to 103
-    assert story.rate == pytest.approx(40 / 6)
+    campaign = read_stats(folder)
+    assert (campaign.total.events, campaign.total.objects, campaign.lost, campaign.threads) == (40, 8, 10, 2)
+    assert campaign.span_s == pytest.approx(2 + 2 + 2)  # nothing ran from 102 to 103
+    assert campaign.rate == pytest.approx(40 / 6)
 
 
 def test_time_per_event_and_roofs_are_sums_over_chunks(folder):
-    (kind,) = read_stats(folder).kinds
-    assert kind.ms_per_event() == {"eventsetup": 100.0, "source": 40.0, "EGTagger": 60.0}
-    assert kind.events_per_s() == pytest.approx(10.0)
-    assert roofline(kind) == {"source": pytest.approx(25.0), "EGTagger": pytest.approx(1000 / 60)}
+    (device,) = read_stats(folder).devices
+    assert device.ms_per_event() == {"eventsetup": 100.0, "source": 40.0, "EGTagger": 60.0}
+    assert device.events_per_s() == pytest.approx(10.0)
+    assert roofline(device) == {"source": pytest.approx(25.0), "EGTagger": pytest.approx(1000 / 60)}
 
 
 def test_the_area_under_the_throughput_is_the_events(folder):
@@ -89,16 +89,16 @@ def test_the_area_under_the_throughput_is_the_events(folder):
 
 
 def test_efficiency_is_busy_time_over_the_time_of_its_threads(folder):
-    story = read_stats(folder)
-    assert efficiency(story, nodes=False) == {"h 1": pytest.approx(1.0), "h 2": pytest.approx(1.0)}
-    assert efficiency(story, nodes=True) == {"h": pytest.approx(8 / (7 * 2))}
+    campaign = read_stats(folder)
+    assert efficiency(campaign, nodes=False) == {"h 1": pytest.approx(1.0), "h 2": pytest.approx(1.0)}
+    assert efficiency(campaign, nodes=True) == {"h": pytest.approx(8 / (7 * 2))}
 
 
 @pytest.mark.parametrize(
-    ("began", "wall", "most"), [([], [], 0), ([0, 1, 2], [1, 1, 1], 1), ([0, 0.5, 0.9], [1, 1, 1], 3)]
+    ("started", "wall", "most"), [([], [], 0), ([0, 1, 2], [1, 1, 1], 1), ([0, 0.5, 0.9], [1, 1, 1], 3)]
 )
-def test_spans_that_touch_do_not_overlap(began, wall, most):
-    assert at_once(np.array(began, float), np.array(wall, float)) == most
+def test_spans_that_touch_do_not_overlap(started, wall, most):
+    assert most_concurrent(np.array(started, float), np.array(wall, float)) == most
 
 
 def test_the_area_under_the_curve_is_that_of_all_pairs(folder):
@@ -121,14 +121,14 @@ def test_the_area_under_the_curve_is_that_of_all_pairs(folder):
 
 
 def test_our_timing_survives_the_way_through_cmssw_s_format(folder, tmp_path):
-    story = read_stats(folder)
-    write_cmssw(tmp_path / "resources.json", story)
-    (ours,) = columns_of([story])
+    campaign = read_stats(folder)
+    write_cmssw(tmp_path / "resources.json", campaign)
+    (ours,) = campaign_columns([campaign])
     theirs = read_cmssw(tmp_path / "resources.json")
     assert theirs.modules == pytest.approx(ours.modules)
     assert (theirs.events, theirs.setup_ms) == (40, 4000.0)
     content = json.loads((tmp_path / "resources.json").read_text())
-    assert content["total"]["time_real"] == 8000.0
+    assert (content["total"]["type"], content["total"]["time_real"]) == ("Job", 8000.0)
     assert {record["name"] for record in content["resources"]} <= content["modules"][0].keys()
 
 
@@ -137,7 +137,7 @@ def test_the_table_has_a_column_for_each_device_and_gains_over_the_first(folder,
     module = {"type": "EGTagger", "label": "egTagger", "events": 10, "time_real": 2000.0, "time_thread": 1.0}
     setup = module | {"type": "other", "label": "eventsetup", "time_real": 50.0}
     path.write_text(json.dumps({"total": {"events": 10}, "modules": [module, setup]}))
-    table = rows_of([read_cmssw(path), *columns_of([read_stats(folder)])])
+    table = table_rows([read_cmssw(path), *campaign_columns([read_stats(folder)])])
     rows = {row[0]: row[1:] for row in table}
     assert rows["EGTagger"] == ["200", "60"]
     assert rows["all"] == ["200", "100"]
