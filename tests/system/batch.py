@@ -369,7 +369,7 @@ class BatchLab(Lab):
     def interrupt(self, process, number):
         """Stop a campaign by a signal to its whole group, and check that it says so."""
         os.killpg(process.pid, number)
-        code, said = self.end(process, 60)
+        code, said = self.end(process)
         assert code == 130, said
         assert "the same command does the rest" in said
         assert self.cluster.queue() == {}

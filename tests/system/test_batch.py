@@ -42,8 +42,8 @@ def test_jobs_that_are_removed_requeued_or_held_cost_nothing(system, jobs, clean
     system.remove(first)
     system.requeue(second)
     system.hold(third)
-    until(lambda: len(jobs.jobs()["cpu"]) >= 5, 60)
-    until(lambda: jobs.joined() == 4, 90)
+    until(lambda: len(jobs.jobs()["cpu"]) >= 5)
+    until(lambda: jobs.joined() == 4)
     assert not {first, third} & system.queue().keys()
     jobs.finish(process, clean)
 
@@ -52,7 +52,7 @@ def test_jobs_that_are_removed_requeued_or_held_cost_nothing(system, jobs, clean
 def test_a_worker_that_is_told_to_end_in_time_ends_its_chunk_first(system, jobs, clean):
     process = jobs.begin(system.pool("cpu", 2, notice_s=60), workers=2)
     system.notify(jobs.jobs()["cpu"][0])
-    until(lambda: "was told to end" in jobs.log(), 30)
+    until(lambda: "was told to end" in jobs.log())
     jobs.open_gate()
     jobs.finish(process, clean)
     assert "lost" not in jobs.log()
@@ -62,8 +62,8 @@ def test_a_worker_that_is_told_to_end_in_time_ends_its_chunk_first(system, jobs,
 def test_a_worker_that_is_told_to_end_too_late_hands_its_chunk_back(system, jobs, clean):
     process = jobs.begin(system.pool("cpu", 2, notice_s=2), workers=2)
     system.notify(jobs.jobs()["cpu"][0])
-    until(lambda: "its worker was told to end: give it out again" in jobs.log(), 30)
-    until(lambda: jobs.joined() == 2, 60)
+    until(lambda: "its worker was told to end: give it out again" in jobs.log())
+    until(lambda: jobs.joined() == 2)
     jobs.finish(process, clean)
     assert "died" not in jobs.log()
 
@@ -72,8 +72,8 @@ def test_a_worker_that_is_told_to_end_too_late_hands_its_chunk_back(system, jobs
 def test_preempted_jobs_come_back_and_their_chunks_are_blamed_for_nothing(system, jobs, clean):
     process = jobs.begin(system.pool("cpu", 2, queue="low", alone=True) + system.pool("gpu", 1), workers=3)
     system.crowd_out(jobs.jobs()["cpu"][0])
-    until(lambda: "its worker was told to end: give it out again" in jobs.log(), 60)
-    until(lambda: jobs.joined() == 3, 90)
+    until(lambda: "its worker was told to end: give it out again" in jobs.log())
+    until(lambda: jobs.joined() == 3)
     jobs.finish(process, clean)
     assert "died" not in jobs.log()
 
@@ -87,7 +87,7 @@ def test_nodes_that_lose_power_hang_or_are_cut_off_cost_nothing(system, jobs, cl
         for node, how in broken.items():
             system.break_(node, how)
         # Not minutes later, when Dask would notice; HTCondor itself leaves a hanging node its job for long.
-        until(lambda: jobs.joined() == (1 if system.kind == "slurm" else 2), 120)
+        until(lambda: jobs.joined() == (1 if system.kind == "slurm" else 2))
     finally:
         for node in broken:
             system.break_(node, "heal")
@@ -116,7 +116,7 @@ def test_jobs_that_die_at_once_stop_the_campaign_with_their_last_lines(system, j
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "term"])
 def test_no_job_stays_behind(system, jobs, number):
     process = jobs.start(site=system.both())
-    until(lambda: "running" in system.queue().values(), 60)
+    until(lambda: "running" in system.queue().values())
     jobs.interrupt(process, number)
 
 

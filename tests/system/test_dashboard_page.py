@@ -52,9 +52,9 @@ def test_the_page_shows_a_running_campaign_and_the_metrics_agree(lab, clean, bro
     process = lab.start(faults=[hold])
     address = until(lambda: re.search(r"page (http://[\d.:]+)/e2edist", process.said.read_text()))[1]
     until(lambda: lab.hit("hold"))
-    until(lambda: metrics(address).get("e2edist_events_done") == 184.0, 20)
+    until(lambda: metrics(address).get("e2edist_events_done") == 184.0)
     browser.get(f"{address}/e2edist")
-    until(lambda: "<b>23</b> of 24 chunks done" in (model(browser, "headline", "text") or ""), 20)
+    until(lambda: "<b>23</b> of 24 chunks done" in (model(browser, "headline", "text") or ""))
     assert browser.title == "e2edist"
     assert "184 of 192 events" in model(browser, "headline", "text")
     curves = model(browser, "pool cpu", "data")

@@ -104,6 +104,14 @@ def call(words, cwd, more):
     )
 
 
+def submit(folder, events, model, dask, more=()):
+    """Run a campaign of one worker in `folder`, whose site file has that table [dask]."""
+    pool = 'name = "here"\n[pools.cpu]\nworkers = 1\nthreads = 1\n'
+    (folder / "site.toml").write_text(f"{pool}[dask]\n{dask}")
+    line = ("--site", "site.toml", "--input", events, "--model", model, "--output", "out")
+    return call(("-m", "e2edist.submit", *line), folder, dict(more))
+
+
 #: The dry run of each site, in one process: most of the time goes into imports.
 DRY = """
 import sys
@@ -142,17 +150,8 @@ def dask_setup(worker):
 def test_a_campaign_runs_to_its_end_whatever_the_user_configured(hostile, tmp_path, events, model):
     """The user's idle-timeout is a second, and the worker needs three to start."""
     (tmp_path / "slow.py").write_text(SLOW)
-    (tmp_path / "site.toml").write_text(
-        f"""name = "here"
-[pools.cpu]
-workers = 1
-threads = 1
-[dask]
-"distributed.worker.preload" = ["{tmp_path}/slow.py"]
-"""
-    )
-    line = ("--site", "site.toml", "--input", events, "--model", model, "--output", "out")
-    done = call(("-m", "e2edist.submit", *line), tmp_path, hostile)
+    dask = f'"distributed.worker.preload" = ["{tmp_path}/slow.py"]\n'
+    done = submit(tmp_path, events, model, dask, hostile)
     assert (done.returncode, done.stderr) == (0, "")
     assert "stopped" not in done.stdout
     assert parts(tmp_path / "out")
@@ -177,12 +176,7 @@ def dask_setup(one):
 def test_keys_of_the_site_reach_scheduler_workers_and_client(tmp_path, events, model):
     says = tmp_path / "says.py"
     says.write_text(SAYS.replace("FOLDER", repr(str(tmp_path))))
-    (tmp_path / "site.toml").write_text(
-        f"""name = "here"
-[pools.cpu]
-workers = 1
-threads = 1
-[dask]
+    dask = f"""
 "distributed.comm.retry.delay.min" = "7s"
 "distributed.admin.tick.limit" = "77s"
 [dask.distributed]
@@ -192,9 +186,7 @@ scheduler.preload = ["{says}"]
 client.preload = ["{says}"]
 nanny.pre-spawn-environ = {{ SITE_VARIABLE = "set" }}
 """
-    )
-    line = ("--site", "site.toml", "--input", events, "--model", model, "--output", "out")
-    done = call(("-m", "e2edist.submit", *line), tmp_path, {})
+    done = submit(tmp_path, events, model, dask)
     assert (done.returncode, done.stderr) == (0, "")
     for who in ("Scheduler", "Nanny", "Worker", "Client"):
         found = json.loads((tmp_path / f"{who}.json").read_text())
@@ -271,10 +263,7 @@ def test_a_process_of_somebody_else_gets_its_own_configuration_back(tmp_path):
 
 
 def test_a_value_that_dask_can_not_start_with_is_told_in_a_sentence(tmp_path, events, model):
-    text = 'name = "here"\n[pools.cpu]\nworkers = 1\n[dask]\n"distributed.admin.event-loop" = "none"\n'
-    (tmp_path / "site.toml").write_text(text)
-    line = ("--site", "site.toml", "--input", events, "--model", model, "--output", "out")
-    done = call(("-m", "e2edist.submit", *line), tmp_path, {})
+    done = submit(tmp_path, events, model, '"distributed.admin.event-loop" = "none"\n')
     assert done.returncode == 2
     assert "e2edist: [dask] of the site file: Dask can't start with it (ValueError: " in done.stderr
     assert "Traceback" not in done.stderr

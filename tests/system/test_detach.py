@@ -84,7 +84,7 @@ def test_a_killed_controller_is_told_from_a_stopped_one(endless, model, tmp_path
     pid = int(record(tmp_path)["id"])
     until(lambda: status(tmp_path)["state"] == "running")
     os.kill(pid, signal.SIGKILL)
-    until(lambda: status(tmp_path)["state"] == "died", 30)
+    until(lambda: status(tmp_path)["state"] == "died")
     said = verb("status", "out", cwd=tmp_path)
     assert said.returncode == 1
     assert f"pid {pid}" in said.stdout

@@ -126,7 +126,7 @@ def test_a_scheduler_that_hangs_does_not_hold_up_whoever_stops_the_campaign(lab,
     process.send_signal(signal.SIGINT)
     until(lambda: "Ctrl-C again to stop now" in process.said.read_text())
     process.send_signal(signal.SIGINT)
-    code, said = lab.end(process, 60)
+    code, said = lab.end(process)
     assert code == 130, said
     assert json.loads((lab.out / "progress.json").read_text())["state"] == "stopped"
     os.killpg(scheduler.pid, signal.SIGCONT)
@@ -214,6 +214,6 @@ def test_a_worker_that_joins_later_and_can_not_be_set_up_stops_the_campaign_with
     path = os.pathsep.join([str(broken.parent), os.environ.get("PYTHONPATH", "")])
     line = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.address, "--no-dashboard"]
     lab.launch(line, os.environ | {"PYTHONPATH": path})
-    code, said = lab.end(process, 60)
+    code, said = lab.end(process)
     assert code == 2, said
     assert "its workers can't be set up (ModuleNotFoundError: import of numba halted" in said

@@ -47,7 +47,7 @@ def ended(pool):
         pool.slots()
         return pool.wait(0.1)
 
-    (outcome,) = until(look, 60)
+    (outcome,) = until(look)
     return outcome
 
 

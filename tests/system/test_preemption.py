@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from lab import end_group, until
-from runs import ROOT, environment
+from runs import ROOT, TIMEOUT_S, environment
 
 from e2edist.config.site import PoolSpec
 from e2edist.pools import PoolEnvironment, Setup, is_draining
@@ -84,7 +84,7 @@ def make(tmp_path):
         place = PoolEnvironment(tmp_path)
         pool = open_batch_pool(Processes(), "cpu", spec, Setup(setup, ()), place)
         pools.append((pool, place))
-        until(lambda: pool.slots() == 1 or pool.failure_reason, 60)
+        until(lambda: pool.slots() == 1 or pool.failure_reason)
         return pool, next(reversed(Processes.started.values()))
 
     yield call
@@ -107,7 +107,7 @@ def begin(tmp_path):
         mark = tmp_path / "begun"
         pool.submit("one", function, *map(str, arguments), str(mark))
         assert pool.wait(0) == []
-        until(mark.exists, 60)
+        until(mark.exists)
 
     return call
 
@@ -116,43 +116,43 @@ def test_a_task_that_ends_within_the_notice_is_done_and_the_worker_gone(make, be
     pool, process = make(notice_s=60)
     begin(pool, _wait_for, tmp_path / "go")
     tell(process.pid, signal.SIGTERM)
-    until(lambda: pool.slots() == 0, 20)  # whoever leaves gets nothing more
+    until(lambda: pool.slots() == 0)  # whoever leaves gets nothing more
     tell(process.pid, signal.SIGTERM)  # as batch systems do
     (tmp_path / "go").touch()
-    assert [(o.kind, o.value) for o in pool.wait(30)] == [("done", "done")]
-    assert process.wait(20) == 0
+    assert [(o.kind, o.value) for o in pool.wait(TIMEOUT_S)] == [("done", "done")]
+    assert process.wait(TIMEOUT_S) == 0
 
 
 def test_a_task_of_many_steps_hears_that_its_worker_has_to_end_and_comes_home(make, begin, tell, tmp_path):
     pool, process = make(notice_s=60)
     begin(pool, _until_told)
     tell(process.pid, signal.SIGTERM)
-    (outcome,) = pool.wait(30)
+    (outcome,) = pool.wait(TIMEOUT_S)
     assert outcome.kind == "done"
     assert outcome.value != "never told"
-    assert process.wait(20) == 0
+    assert process.wait(TIMEOUT_S) == 0
 
 
 def test_a_task_that_needs_longer_comes_back_and_nobody_is_blamed(make, begin, tell, tmp_path):
     pool, process = make(notice_s=1)
     begin(pool, _wait_for, tmp_path / "go")
     tell(process.pid, signal.SIGTERM)
-    (outcome,) = pool.wait(30)
+    (outcome,) = pool.wait(TIMEOUT_S)
     assert (outcome.kind, type(outcome.error), str(outcome.error)) == (
         "lost",
         ConnectionError,
         "its worker was told to end",
     )
-    assert process.wait(20) == 0
+    assert process.wait(TIMEOUT_S) == 0
 
 
 def test_a_worker_that_is_killed_after_its_notice_is_blamed_for_nothing_either(make, begin, tell, tmp_path):
     pool, process = make(notice_s=60)
     begin(pool, _wait_for, tmp_path / "go")
     tell(process.pid, signal.SIGTERM)
-    until(lambda: pool.slots() == 0, 20)
+    until(lambda: pool.slots() == 0)
     end_group(process.pid)
-    (outcome,) = pool.wait(30)
+    (outcome,) = pool.wait(TIMEOUT_S)
     assert (outcome.kind, type(outcome.error)) == ("lost", ConnectionError)
 
 
@@ -160,17 +160,17 @@ def test_the_worker_of_a_requeued_job_gets_nothing_more_and_is_heard_out(make, b
     pool, process = make(notice_s=60)
     begin(pool, _wait_for, tmp_path / "go")
     Processes.requeued.add(str(process.pid))
-    until(lambda: pool.slots() == 0, 20)
+    until(lambda: pool.slots() == 0)
     assert pool.wait(2) == []  # it is not taken for lost
     (tmp_path / "go").touch()
-    assert [(o.kind, o.value) for o in pool.wait(30)] == [("done", "done")]
+    assert [(o.kind, o.value) for o in pool.wait(TIMEOUT_S)] == [("done", "done")]
 
 
 def test_a_worker_that_dies_without_notice_puts_its_task_under_suspicion(make, begin, tmp_path):
     pool, process = make(notice_s=60)
     begin(pool, _wait_for, tmp_path / "go")
     end_group(process.pid)
-    (outcome,) = pool.wait(30)
+    (outcome,) = pool.wait(TIMEOUT_S)
     assert (outcome.kind, isinstance(outcome.error, ConnectionError)) == ("lost", False)
 
 

@@ -34,6 +34,26 @@ def started(lab, *options, **how):
     return process
 
 
+def other(lab, verb, *options, **more):
+    """Start another verb on the lab's site, as `Lab.start` does it with submit."""
+    lab.arguments()
+    line = [sys.executable, "-m", f"e2edist.{verb}", "--site", "site.toml", "--model", lab.model]
+    return lab.launch([*line, *options], lab.environment() | more)
+
+
+def interrupt(lab, process, number):
+    """Send a signal, check that the exit code says so, and return what was said."""
+    process.send_signal(number)
+    code, said = lab.end(process)
+    assert code == 130, said
+    return said
+
+
+def left(lab, verb):
+    """Return the scratch folders of a verb that are still there."""
+    return list(lab.folder.glob(f".e2edist-{verb}-*"))
+
+
 @pytest.fixture
 def silent():
     """A server that takes connections and never says a word: (port, a function that waits for somebody)."""
@@ -48,9 +68,7 @@ def silent():
 @by_name
 def test_a_run_whose_workers_still_import_ends_in_good_order(lab, number):
     process = started(lab)
-    process.send_signal(number)
-    code, said = lab.end(process, 60)
-    assert code == 130, said
+    said = interrupt(lab, process, number)
     assert "0 of 192 events are done and kept" in said
     assert state(lab) == "stopped"
 
@@ -60,7 +78,7 @@ def test_a_run_whose_workers_still_import_ends_in_good_order(lab, number):
 def test_a_signal_that_a_terminal_sends_reaches_the_workers_too(lab, number):
     process = started(lab, workers=2)
     os.killpg(process.pid, number)
-    code, said = lab.end(process, 60)
+    code, said = lab.end(process)
     assert (code, state(lab)) == (130, "stopped"), said
     assert "resource_tracker" not in said
 
@@ -70,7 +88,7 @@ def test_a_second_signal_ends_a_run_that_starts_as_well(lab):
     process = started(lab)
     for _ in range(2):
         process.send_signal(signal.SIGINT)
-    code, said = lab.end(process, 60)
+    code, said = lab.end(process)
     assert (code, state(lab)) == (130, "stopped"), said
 
 
@@ -87,9 +105,8 @@ def test_workers_that_import_when_their_driver_is_killed_end_once_they_have(lab)
 @slow
 def test_an_estimate_is_interrupted_while_its_workers_import(lab):
     process = started(lab, "--estimate")
-    process.send_signal(signal.SIGINT)
-    code, said = lab.end(process, 60)
-    assert (code, state(lab)) == (130, "stopped"), said
+    said = interrupt(lab, process, signal.SIGINT)
+    assert state(lab) == "stopped"
     assert "0 of 192 events are done and kept" in said
 
 
@@ -114,9 +131,7 @@ def test_an_interrupted_detach_leaves_no_controller(lab):
     line = [*COMMAND, *lab.arguments("--detach")]
     process = lab.launch(line, lab.environment() | FOR_EVER | {"E2E_IMPORT_OF": "--resume"})
     (mark,) = until(lambda: importing(lab))
-    process.send_signal(signal.SIGINT)
-    code, said = lab.end(process, 60)
-    assert code == 130, said
+    interrupt(lab, process, signal.SIGINT)
     controller = json.loads((lab.out / "controller.json").read_text())
     assert (controller["id"], controller["cancelled"]) == (mark.suffix[1:], True)
     assert not members(int(controller["id"]))
@@ -131,56 +146,37 @@ def test_a_controller_that_still_imports_is_cancelled(lab):
     cancelled = verb("cancel", lab.out, cwd=lab.folder)
     assert (cancelled.returncode, cancelled.stderr) == (0, "")
     until(lambda: not members(int(mark.suffix[1:])), 20)
-    code, said = lab.end(process, 60)
+    code, said = lab.end(process)
     assert (code, "ended" in said) == (2, True), said
     told = json.loads(verb("status", lab.out, "--json", cwd=lab.folder).stdout)
     assert (told["state"], told["why"]) == ("stopped", "cancelled")
 
 
 @slow
-def test_doctor_is_interrupted_while_its_worker_imports_and_leaves_no_folder(lab):
-    lab.arguments()
-    line = [sys.executable, "-m", "e2edist.doctor", "--site", "site.toml", "--model", lab.model]
-    process = lab.launch(line, lab.environment() | FOR_EVER)
+@pytest.mark.parametrize(
+    ("verb", "options"), [("doctor", ()), ("tune", ("--events", 50))], ids=["doctor", "tune"]
+)
+def test_a_verb_is_interrupted_while_its_workers_import_and_leaves_no_folder(lab, verb, options):
+    process = other(lab, verb, *options, **FOR_EVER)
     until(lambda: importing(lab))
-    process.send_signal(signal.SIGTERM)
-    code, said = lab.end(process, 60)
-    assert code == 130, said
-    assert not list(lab.folder.glob(".e2edist-doctor-*"))
+    interrupt(lab, process, signal.SIGTERM)
+    assert not left(lab, verb)
 
 
 @slow
 def test_doctor_does_not_wait_longer_than_it_may_for_workers_that_import(lab):
-    lab.arguments()
-    line = [sys.executable, "-m", "e2edist.doctor", "--site", "site.toml", "--model", lab.model]
-    process = lab.launch([*line, "--timeout-s", 5], lab.environment() | FOR_EVER)
+    process = other(lab, "doctor", "--timeout-s", 5, **FOR_EVER)
     _, said = lab.end(process)
     assert importing(lab)
     assert "no worker had come after 5 s" in said or "still queued after 5 s" in said
 
 
 @slow
-def test_tune_is_interrupted_while_its_workers_import(lab):
-    lab.arguments()
-    line = [sys.executable, "-m", "e2edist.tune", "--site", "site.toml", "--model", lab.model]
-    process = lab.launch([*line, "--events", 50], lab.environment() | FOR_EVER)
-    until(lambda: importing(lab))
-    process.send_signal(signal.SIGTERM)
-    code, said = lab.end(process, 60)
-    assert code == 130, said
-    assert not list(lab.folder.glob(".e2edist-tune-*"))
-
-
-@slow
 def test_tune_is_interrupted_while_it_measures(lab):
-    lab.arguments()
-    line = [sys.executable, "-m", "e2edist.tune", "--site", "site.toml", "--model", lab.model]
-    process = lab.launch([*line, "--events", 50], lab.environment())
+    process = other(lab, "tune", "--events", 50)
     until(lambda: "events/s" in process.said.read_text())
-    process.send_signal(signal.SIGINT)
-    code, said = lab.end(process, 60)
-    assert code == 130, said
-    assert not list(lab.folder.glob(".e2edist-tune-*"))
+    interrupt(lab, process, signal.SIGINT)
+    assert not left(lab, "tune")
 
 
 @slow
@@ -188,10 +184,9 @@ def test_a_scheduler_that_never_answers_is_given_up_at_a_signal(lab, silent):
     port, somebody = silent
     process = lab.start(site=f'kind = "attach"\nscheduler = "tcp://127.0.0.1:{port}"')
     connection, _ = somebody()
-    process.send_signal(signal.SIGINT)
-    code, said = lab.end(process, 60)
-    connection.close()
-    assert (code, state(lab)) == (130, "stopped"), said
+    with connection:
+        interrupt(lab, process, signal.SIGINT)
+    assert state(lab) == "stopped"
 
 
 # ---- before and after
@@ -203,21 +198,19 @@ def test_planning_files_of_a_server_that_never_answers_is_interrupted(lab, silen
     options = ("--input", *urls, "--model", lab.model, "--output", lab.out)
     process = lab.launch([*COMMAND, *options], lab.environment())
     connection, _ = somebody()
-    process.send_signal(signal.SIGTERM)
-    code, said = lab.end(process, 60)
-    connection.close()
-    assert code == 130, said
+    with connection:
+        interrupt(lab, process, signal.SIGTERM)
     assert not lab.out.exists()
 
 
 @slow
 def test_a_notification_that_does_not_end_is_interrupted_with_all_that_it_started(lab):
-    process = lab.start("--notify", "touch marks/told; sleep 3600; true")
+    sleep = f"sleep 3600.{os.getpid()}"  # no other test's
+    process = lab.start("--notify", f"touch marks/told; {sleep}; true")
     until((lab.marks / "told").exists)
-    process.send_signal(signal.SIGTERM)
-    code, said = lab.end(process, 60)
-    assert (code, state(lab)) == (130, "done"), said
-    sleeping = subprocess.run(["pgrep", "-f", "sleep 3600"], capture_output=True, text=True, check=False)
+    interrupt(lab, process, signal.SIGTERM)
+    assert state(lab) == "done"
+    sleeping = subprocess.run(["pgrep", "-f", sleep], capture_output=True, text=True, check=False)
     assert sleeping.stdout == ""
 
 

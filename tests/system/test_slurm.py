@@ -42,7 +42,7 @@ def test_workers_that_share_a_job_and_gpus_hand_their_chunks_back_at_its_notice(
         system.crowd_out(job)
     elif how == "cancelled":
         system.remove(job)
-    until(lambda: jobs.log().count("its worker was told to end: give it out again") >= 4, 60)
+    until(lambda: jobs.log().count("its worker was told to end: give it out again") >= 4)
     jobs.finish(process, clean)
     assert "died" not in jobs.log()
 

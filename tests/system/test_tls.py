@@ -4,7 +4,7 @@ import stat
 from contextlib import suppress
 
 import pytest
-from runs import knock, receipts, table
+from runs import TIMEOUT_S, knock, receipts, table
 
 from e2edist.config.site import PoolSpec
 from e2edist.errors import ConfigError
@@ -32,7 +32,7 @@ def test_the_address_is_tls_and_tasks_run(secured):
     pool, _ = secured
     assert pool.scheduler.startswith("tls://127.0.0.1:")
     pool.submit("one", _increment, 1)
-    assert [outcome.value for outcome in pool.wait(30)] == [2]
+    assert [outcome.value for outcome in pool.wait(TIMEOUT_S)] == [2]
 
 
 def test_only_the_owner_may_read_the_key(secured):
