@@ -16,7 +16,7 @@ from e2edist.records.plan import Plan
 from e2edist.report import main
 from e2edist.reporting.campaign_stats import efficiency, most_concurrent, read_stats, roofline, throughput
 from e2edist.reporting.cmssw_table import campaign_columns, read_cmssw, table_rows, write_cmssw
-from e2edist.reporting.scaling import read_scaling, sentence
+from e2edist.reporting.scaling import describe_points, read_scaling
 from e2edist.reporting.scores import ScoreTable, read_scores
 
 UUID = "a" * 32
@@ -244,4 +244,4 @@ def test_scaling_is_drawn_and_the_page_says_what_was_measured(folder, tmp_path):
     assert "measured, up to 4 workers" in page
     assert "<td>3.1%</td>" in page
     assert {path.suffix for path in (folder / "report").glob("scalability.*")} == {".png", ".pdf"}
-    assert "Nothing here is measured." in sentence(read_scaling(simulated))
+    assert "Nothing here is measured." in describe_points(read_scaling(simulated))
