@@ -134,14 +134,10 @@ class ProgressTracker:
         with self._lock:
             self._last, self._stopped = self._now(), True
 
-    def set_pools(self, workers: Mapping[str, Mapping[str, Any]]) -> None:
+    def set_pools(self, workers: Mapping[str, tuple[int, int, int, int]]) -> None:
         """Take the workers of each pool: wanted, queued, running and joined."""
-        found = {
-            name: (one["wanted"], one["queued"], one["running"], one["joined"])
-            for name, one in workers.items()
-        }
         with self._lock:
-            self._pools = found
+            self._pools = dict(workers)
 
     def snapshot(self) -> Progress:
         """Return the published counts, with rates and remaining time as of now."""

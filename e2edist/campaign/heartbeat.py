@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from e2edist.errors import E2EError
 from e2edist.pools import is_batch
 from e2edist.records.folder import CampaignFolder
 from e2edist.redaction import redact
+
+from .heartbeat_record import HeartbeatRecord, PoolRecord
 
 if TYPE_CHECKING:
     from e2edist.accounting.telemetry import Telemetry
@@ -39,12 +42,12 @@ class Heartbeat:
         self._telemetry, self._tracker = telemetry, telemetry.tracker
         self._pools: dict[str, Pool] = {}
         self._lock, self._stop = Lock(), Event()
-        self._pool_facts: dict[str, dict[str, Any]] = {}
+        self._records: dict[str, PoolRecord] = {}
         self._state = "running"
         facts = {name: pool_facts(spec, jobs=is_batch(spec.kind)) for name, spec in specs.items()}
         self._usage = UsageLog(folder, facts)
         self._thread = Thread(target=self._repeat, name="e2edist-heartbeat", daemon=True)
-        self._origin = {
+        self._origin: dict[str, Any] = {
             "host": platform.node(),
             "pid": os.getpid(),
             "controller": os.environ.get(CONTROLLER_TOKEN, ""),
@@ -85,14 +88,19 @@ class Heartbeat:
         pools = self._ask_pools()
         if self._stop.is_set() and threading.current_thread() is self._thread:
             return  # asking pools took too long: the final state is written
-        self._tracker.set_pools(pools)
+        self._tracker.set_pools({name: pool.workers for name, pool in pools.items()})
         self._telemetry.sample()
         progress = self._tracker.snapshot()
-        self._usage.note(pools, progress.lost_s, last=self._stop.is_set())
-        rates = {"events_per_s": progress.rate, "events_per_s_now": progress.rate_now}
-        content = self._origin | {"state": state, "error": error, "updated": round(time.time(), 3)}
-        content |= progress.facts() | rates | {"pools": pools}
-        draft, text = self._path.with_name(f".{self._path.name}.draft"), json.dumps(content, indent=1)
+        jobs = {name: {"running": pool.running, "joined": pool.joined} for name, pool in pools.items()}
+        self._usage.note(jobs, progress.lost_s, last=self._stop.is_set())
+        now = round(time.time(), 3)
+        record = HeartbeatRecord(
+            **self._origin, state=state, error=error, updated=now, progress=progress, pools=pools
+        )
+        self._publish(json.dumps(record.facts(), indent=1))
+
+    def _publish(self, text: str) -> None:
+        draft = self._path.with_name(f".{self._path.name}.draft")
         # Not synced, and never a reason to stop: the next one comes in two seconds.
         with suppress(OSError):
             try:
@@ -104,31 +112,24 @@ class Heartbeat:
                 draft.unlink(missing_ok=True)
                 self._path.write_text(text, encoding="utf-8")  # the disk is full: in the old one's space
 
-    def _ask_pools(self) -> dict[str, dict[str, Any]]:
+    def _ask_pools(self) -> dict[str, PoolRecord]:
         """Return what is known of each pool; at the end, what was known before they were closed."""
         if not self._stop.is_set():
             with self._lock:
                 pools = dict(self._pools)
-            self._pool_facts = {name: self._facts(name, pools.get(name)) for name in self._specs}
-        return self._pool_facts
+            self._records = {name: self._ask(name, pools.get(name)) for name in self._specs}
+        return self._records
 
-    def _facts(self, name: str, pool: Pool | None) -> dict[str, Any]:
+    def _ask(self, name: str, pool: Pool | None) -> PoolRecord:
         spec = self._specs[name]
-        facts: dict[str, Any] = {
-            "kind": spec.kind,
-            "wanted": spec.workers or 1,
-            "dashboard": "",
-            "trouble": "",
-            # also where a scheduler that is gone can't be asked
-            "queued": 0,
-            "running": 0,
-            "joined": 0,
-        }
-        if pool is None:
-            return facts
-        with suppress(OSError, TimeoutError, RuntimeError):
-            facts |= {"dashboard": pool.dashboard, "trouble": pool.failure_reason} | pool.counts()
-        return facts
+        record = PoolRecord(spec.kind, spec.workers or 1)
+        if pool is not None:
+            with suppress(OSError, TimeoutError, RuntimeError):  # a scheduler that is gone can't be asked
+                record = replace(record, dashboard=pool.dashboard, trouble=pool.failure_reason)
+                counts = pool.counts()
+                queued, running, joined = (counts[key] for key in ("queued", "running", "joined"))
+                return replace(record, queued=queued, running=running, joined=joined)
+        return record
 
 
 @contextmanager

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Timer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from e2edist.campaign.campaign import plan_campaign
+from e2edist.campaign.heartbeat_record import read_heartbeat
 from e2edist.campaign.run import RunResult, run_campaign
 from e2edist.config.campaign import CampaignSpec
 from e2edist.config.site import SiteSpec
 from e2edist.demo import LABELS, make_events
 from e2edist.errors import E2EError
-from e2edist.records.folder import CampaignFolder
 
 from . import Finding
 from .container_images import ours
@@ -146,11 +144,8 @@ def _unfinished(topic: str, name: str, spec: CampaignSpec, watch: _Watch, timeou
     if watch.joined_s is not None:
         text = f"a worker came, its chunk was not done {limit}"
         return Finding("fail", topic, text, "Raise --timeout-s, or look at the pool's logs.")
-    pool: dict[str, Any] = {}
-    heartbeat = CampaignFolder(Path(spec.output)).heartbeat
-    with suppress(OSError, ValueError, KeyError):
-        pool = json.loads(heartbeat.read_text(encoding="utf-8"))["pools"][name]
-    if pool.get("running"):
+    beat = read_heartbeat(Path(spec.output))
+    if beat is not None and beat.pools[name].running:
         todo = "Workers don't reach the scheduler: set interface, worker_args and ports as the site allows."
         return Finding("fail", topic, f"its job runs, but no worker had come {limit}", todo)
     todo = "Raise --timeout-s, or name a queue that starts sooner."

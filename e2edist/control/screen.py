@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.table import Column, Table
 
+from e2edist.accounting.progress import Progress
+from e2edist.campaign.heartbeat_record import HeartbeatRecord
+
 from .state import State
 
 #: Rows of a table that may be long.
@@ -25,8 +28,8 @@ def show(console: Console, folder: Path, state: State) -> None:
     for name, text in _facts(folder, state):
         rows.add_row(name, text)
     console.print(rows)
-    if state.under_way and state.heart:
-        _show_pools(console, state)
+    if state.under_way and state.heartbeat:
+        _show_pools(console, state.heartbeat)
     _show_failed(console, state)
     for line in _next(folder, state):
         console.print(line)
@@ -43,10 +46,9 @@ def _facts(folder: Path, state: State) -> Iterator[tuple[str, str]]:
     if counts.failed or counts.skipped:
         lost = f"{counts.events_failed:,} events in {len(counts.failed):,} ranges"
         yield "lost", f"{lost}, {counts.skipped:,} files skipped"
-    if state.state == "running":
-        yield "rate", rate_line(state)
-    if state.state == "running":
-        yield from _dashboard(state)
+    if state.state == "running" and state.heartbeat:
+        yield "rate", rate_line(state.heartbeat.progress)
+        yield from _dashboards(state, state.heartbeat)
     if state.controller:
         yield "log", state.controller.log
     for i, line in enumerate(state.warnings[:_SHOWN]):
@@ -60,8 +62,8 @@ def _state(state: State) -> Iterator[str]:
     if state.holder:
         own = state.controller is not None and state.controller.id == str(state.holder.pid)
         yield f"on {state.holder.host}" if own else f"on {state.holder.host} (pid {state.holder.pid})"
-    if state.state == "running":
-        yield f"for {_span(time.time() - state.heart['started'])}"
+    if state.state == "running" and state.heartbeat:
+        yield f"for {_span(time.time() - state.heartbeat.started)}"
     if state.why:
         yield f"- {state.why}"
     if state.silent_s:
@@ -72,36 +74,30 @@ def _span(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def rate_line(state: State) -> str:
+def rate_line(progress: Progress) -> str:
     """Return rates and remaining time of a running campaign, as its driver published them."""
-    heart = state.heart
-    if heart.get("events_per_s") is None:
-        return "waiting for workers" if not heart.get("workers") else "-- events/s, ETA --"
-    eta = _span(heart["eta_s"]) if heart.get("eta_s") is not None else "--"
-    now = heart.get("events_per_s_now") or 0.0
-    return f"{now:,.0f} events/s now, {heart['events_per_s']:,.0f} mean, ETA {eta}"
+    if progress.rate is None:
+        return "waiting for workers" if not progress.workers else "-- events/s, ETA --"
+    eta = _span(progress.eta_s) if progress.eta_s is not None else "--"
+    return f"{progress.rate_now or 0.0:,.0f} events/s now, {progress.rate:,.0f} mean, ETA {eta}"
 
 
-def _dashboard(state: State) -> Iterator[tuple[str, str]]:
-    found = dict.fromkeys(str(pool.get("dashboard", "")) for pool in state.heart.get("pools", {}).values())
-    for address in filter(None, found):
+def _dashboards(state: State, beat: HeartbeatRecord) -> Iterator[tuple[str, str]]:
+    for address in dict.fromkeys(pool.dashboard for pool in beat.pools.values() if pool.dashboard):
         parts = urlsplit(address)
         yield "dashboard", address
         if state.holder and not state.holder.here and parts.hostname == "127.0.0.1":
             yield "", f"by ssh -N -L {parts.port}:127.0.0.1:{parts.port} {state.holder.host}"
 
 
-def _show_pools(console: Console, state: State) -> None:
+def _show_pools(console: Console, beat: HeartbeatRecord) -> None:
     table = Table("pool", "kind", "wanted", "queued", "running", "joined")
-    troubles = []
-    for name, pool in state.heart.get("pools", {}).items():
-        numbers = [str(pool.get(key, "")) for key in ("wanted", "queued", "running", "joined")]
-        table.add_row(name, str(pool.get("kind", "")), *numbers)
-        if pool.get("trouble"):
-            troubles.append(f"pool {name}: {pool['trouble']}")
+    for name, pool in beat.pools.items():
+        table.add_row(name, pool.kind, *map(str, pool.workers))
     console.print(table)
-    for line in troubles:
-        console.print(line)
+    for name, pool in beat.pools.items():
+        if pool.trouble:
+            console.print(f"pool {name}: {pool.trouble}")
 
 
 def _show_failed(console: Console, state: State) -> None:

@@ -1,4 +1,4 @@
-"""What can be said of a campaign from its folder, and from the queue where its controller is a job."""
+"""The state of a campaign, from its folder, and from the queue if its controller is a job."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from e2edist.accounting.folder_counts import FolderCounts, count_folder
 from e2edist.campaign.heartbeat import INTERVAL_S
+from e2edist.campaign.heartbeat_record import HeartbeatRecord, read_heartbeat
 from e2edist.errors import E2EError, OutputError
 from e2edist.pools import batch_system
 from e2edist.records.folder import CampaignFolder
@@ -17,7 +18,7 @@ from e2edist.records.lock import Holder, find_holder
 
 from .controller_record import ControllerRecord, read_controller
 
-#: A heartbeat that is older is worth a word.
+#: A heartbeat that is older is reported.
 SILENT_S = 15 * INTERVAL_S
 #: A heartbeat that is older makes us ask the queue.
 _PAUSE_S = 5 * INTERVAL_S
@@ -38,10 +39,10 @@ class State:
         failed: ended by an error. died: the driver was killed.
     why : str
         What is known besides.
-    counts : Glance
-    heart : dict
-        ``progress.json`` of the latest run, empty before the first.
-    controller : Controller or None
+    counts : FolderCounts
+    heartbeat : HeartbeatRecord or None
+        Of the latest run, None before the first.
+    controller : ControllerRecord or None
         Only if the latest run is or was its own.
     holder : Holder or None
         Who works on it now.
@@ -52,7 +53,7 @@ class State:
     state: str
     why: str
     counts: FolderCounts
-    heart: dict[str, Any] = field(default_factory=dict)
+    heartbeat: HeartbeatRecord | None = None
     controller: ControllerRecord | None = None
     holder: Holder | None = None
     quality: dict[str, Any] = field(default_factory=dict)
@@ -64,15 +65,16 @@ class State:
 
     @property
     def silent_s(self) -> float:
-        """Seconds since a running driver last said something, beyond what is usual; else 0."""
-        silent = time.time() - float(self.heart.get("updated", 0))
+        """Seconds since the last heartbeat of a running driver, if longer than usual; else 0."""
+        silent = time.time() - (self.heartbeat.updated if self.heartbeat else 0.0)
         return silent if self.state == "running" and silent > SILENT_S else 0.0
 
     @property
     def warnings(self) -> list[str]:
-        """What looks wrong with scores and inputs: of the run that goes on, else of the whole campaign."""
-        said = self.heart.get("warnings", []) if self.under_way else self.quality.get("warnings", [])
-        return [str(line) for line in said]
+        """What looks wrong with scores and inputs: of the current run, else of the whole campaign."""
+        if self.under_way:
+            return list(self.heartbeat.progress.warnings) if self.heartbeat else []
+        return [str(line) for line in self.quality.get("warnings", [])]
 
     def facts(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it."""
@@ -85,7 +87,7 @@ class State:
             "why": self.why,
             "under_way": self.under_way,
             "counts": counts,
-            "heartbeat": self.heart or None,
+            "heartbeat": self.heartbeat.facts() if self.heartbeat else None,
             "silent_s": round(self.silent_s, 1),
             "warnings": self.warnings,
             "controller": asdict(self.controller) if self.controller else None,
@@ -107,35 +109,32 @@ def look(folder: Path, *, ask_queue: bool = True) -> State:
         The folder holds no campaign, or what it holds can't be read.
     """
     # The driver first: one that ends while we read must not pass for one that died half-way.
-    holder, heart, record = find_holder(folder), _heart(folder), read_controller(folder)
+    holder, beat, record = find_holder(folder), read_heartbeat(folder), read_controller(folder)
     counts = count_folder(folder)
     if counts is None:
         raise OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
-    if record is not None and not _is_latest(record, heart):
+    if record is not None and not _is_latest(record, beat):
         record = None
-    if record is not None and heart.get("controller") != record.token:
-        heart = {}  # of an earlier run
-    if holder is not None and not holder.here and ask_queue and _job_is_gone(record, heart):
+    if record is not None and beat is not None and beat.controller != record.token:
+        beat = None  # of an earlier run
+    if holder is not None and not holder.here and ask_queue and _job_is_gone(record, beat):
         holder = None  # a lock of another host looks held for a while after its end
     if holder is not None:
-        return State(*_held(holder, heart), counts, heart, record, holder)
-    found = _free(counts, heart, record, ask_queue=ask_queue)
-    return State(*found, counts, heart, record, quality=_read(CampaignFolder(folder).quality))
+        return State(*_held(holder, beat), counts, beat, record, holder)
+    found = _free(counts, beat, record, ask_queue=ask_queue)
+    return State(*found, counts, beat, record, quality=_read(CampaignFolder(folder).quality))
 
 
-def _job_is_gone(record: ControllerRecord | None, heart: dict[str, Any]) -> bool:
-    """Return whether a driver that says nothing any more was a job that has left its queue."""
-    if record is None or not record.is_job or time.time() - heart.get("updated", 0) < _PAUSE_S:
+def _job_is_gone(record: ControllerRecord | None, beat: HeartbeatRecord | None) -> bool:
+    """Return whether a driver without heartbeat was a job that has left its queue."""
+    if record is None or not record.is_job:
+        return False
+    if beat is not None and time.time() - beat.updated < _PAUSE_S:
         return False
     try:
         return not batch_system(record.kind).states([record.id])
     except E2EError:
         return False
-
-
-def _heart(folder: Path) -> dict[str, Any]:
-    found = _read(CampaignFolder(folder).heartbeat)
-    return found if {"state", "started", "updated"} <= found.keys() else {}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -146,22 +145,22 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _is_latest(record: ControllerRecord, heart: dict[str, Any]) -> bool:
+def _is_latest(record: ControllerRecord, beat: HeartbeatRecord | None) -> bool:
     """Return whether the last run was the controller's; a plain submit may have followed it."""
-    return heart.get("controller") == record.token or heart.get("started", 0.0) < record.submitted
+    return beat is None or beat.controller == record.token or beat.started < record.submitted
 
 
-def _held(holder: Holder, heart: dict[str, Any]) -> tuple[str, str]:
-    if (heart.get("host"), heart.get("pid")) != (holder.host, holder.pid):
+def _held(holder: Holder, beat: HeartbeatRecord | None) -> tuple[str, str]:
+    if beat is None or (beat.host, beat.pid) != (holder.host, holder.pid):
         return "starting", ""
-    return ("running", "") if heart["state"] == "running" else ("finishing", "")
+    return ("running", "") if beat.state == "running" else ("finishing", "")
 
 
 def _free(
-    counts: FolderCounts, heart: dict[str, Any], record: ControllerRecord | None, *, ask_queue: bool
+    counts: FolderCounts, beat: HeartbeatRecord | None, record: ControllerRecord | None, *, ask_queue: bool
 ) -> tuple[str, str]:
     """Return state and reason of a campaign that nobody works on."""
-    if record is not None and not heart:
+    if record is not None and beat is None:
         waiting = _waiting(record, ask_queue=ask_queue)
         if waiting:
             return waiting
@@ -169,18 +168,18 @@ def _free(
         return "done", ""
     if record is not None and record.cancelled:
         return "stopped", "cancelled"
-    if record is not None and not heart:
+    if record is not None and beat is None:
         return "failed", f"{record.name} ended before it began:\n{_tail(Path(record.log))}"
-    if not heart:
+    if beat is None:
         return ("stopped", "") if counts.parts or counts.failed else ("planned", "")
-    return _last_words(heart)
+    return _ended(beat)
 
 
-def _last_words(heart: dict[str, Any]) -> tuple[str, str]:
-    if heart["state"] == "failed":
-        return "failed", str(heart.get("error", ""))
-    if heart["state"] == "running":
-        where = f"pid {heart.get('pid')} on {heart.get('host')}"
+def _ended(beat: HeartbeatRecord) -> tuple[str, str]:
+    if beat.state == "failed":
+        return "failed", beat.error
+    if beat.state == "running":
+        where = f"pid {beat.pid} on {beat.host}"
         return "died", f"its driver ({where}) was killed, its host is gone, or it could not write here"
     return "stopped", ""
 

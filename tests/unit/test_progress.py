@@ -12,10 +12,10 @@ from e2edist.accounting import progress as progress_module
 from e2edist.accounting.progress import Progress, ProgressTracker
 from e2edist.accounting.telemetry import Telemetry
 from e2edist.campaign.heartbeat import Heartbeat, heartbeat
+from e2edist.campaign.heartbeat_record import HeartbeatRecord
 from e2edist.cli.progress import emit_progress, show_progress
 from e2edist.config.site import PoolSpec
 from e2edist.control.screen import rate_line
-from e2edist.control.state import State
 from e2edist.pools._dashboard_page import _Metrics, headline, shown
 
 
@@ -176,7 +176,7 @@ def test_terminal_events_page_metrics_file_and_status_give_the_same_numbers_at_t
     assert metrics["e2edist_chunks_failed_total",] == failed
     assert (metrics["e2edist_events_planned",], metrics["e2edist_events_done",]) == (all_events, events_done)
     assert metrics["e2edist_workers", "gpu", "queued"] == 2
-    assert numbers(rate_line(State("running", "", None, file))) == [now, rate, eta]
+    assert numbers(rate_line(HeartbeatRecord.of(file).progress)) == [now, rate, eta]
 
 
 def test_the_keys_of_file_and_events_stay_as_programs_know_them(tracker, tmp_path):

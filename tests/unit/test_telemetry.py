@@ -27,7 +27,7 @@ def sample(one, joined=1, **counts):
     for name, value in counts.items():
         setattr(one.tracker.counts, name, value)
     one.tracker.publish()
-    one.tracker.set_pools({"gpu": {"wanted": 4, "queued": 2, "running": joined, "joined": joined}})
+    one.tracker.set_pools({"gpu": (4, 2, joined, joined)})
     one.sample()
 
 
