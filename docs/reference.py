@@ -7,6 +7,7 @@ import argparse
 import ast
 import inspect
 import json
+import pkgutil
 import re
 import sys
 import tomllib
@@ -82,7 +83,7 @@ def field_docs(model):
             while lines[at].strip().startswith("#:"):
                 above.insert(0, lines[at].strip().removeprefix("#:").strip())
                 at -= 1
-            found[node.target.id] = " ".join(above)
+            found[node.target.id] = re.sub(r"``(.+?)``", r"`\1`", " ".join(above))
     return found
 
 
@@ -318,6 +319,29 @@ def branches_page():
     return f"{text}\n`A+B`: the rows of A, then those of B, in each event. Event numbers: {numbers}.\n"
 
 
+def plugins_page():
+    """Return the page of the plug-ins that come with the package."""
+    text = "# Plug-ins\n\nWhat comes with the package; [others](../extend/index.md) may be installed too.\n"
+    for group, key in (("formats", "--format"), ("engines", "engine"), ("pools", "kind")):
+        text += f"\n## {group.capitalize()}\n\nNames for `{key}`.\n\n"
+        package = import_module(f"e2edist.{group}")
+        names = [one.name for one in pkgutil.iter_modules(package.__path__) if one.name[0] != "_"]
+        modules = {name: import_module(f"{package.__name__}.{name}") for name in names if name != "api"}
+        text += table(("name", "what it is"), [(f"`{name}`", _first_line(m)) for name, m in modules.items()])
+        systems = {name: module.SYSTEM for name, module in modules.items() if hasattr(module, "SYSTEM")}
+    text += "\n## Batch systems\n\nThe pools whose workers are jobs.\n\n"
+    rows = [
+        (
+            f"`{name}`",
+            system.title,
+            ", ".join(f"`{command}`" for command in system.commands),
+            "; ".join(f"`{key}`: {why}" for key, why in system.unsupported.items()),
+        )
+        for name, system in systems.items()
+    ]
+    return text + table(("kind", "batch system", "commands on the host of submit", "not supported"), rows)
+
+
 def commands_page():
     """Return the page of all verbs with their options."""
     text = "# Commands\n\n`e2edist VERB` is the same as `python -m e2edist.VERB`.\n"
@@ -375,6 +399,7 @@ def content():
         "reference/tables.md": tables_page(),
         "reference/branches.md": branches_page(),
         "reference/commands.md": commands_page(),
+        "reference/plugins.md": plugins_page(),
         "reference/packages.md": packages_page(),
     }
     made = {name: NOTE + text for name, text in made.items()}
