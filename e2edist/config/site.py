@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from e2edist.errors import unknown_name
 from e2edist.urls import given_path
@@ -30,6 +30,8 @@ class PoolSpec(Spec):
     kind: str = "local"
     #: worker processes; 0: as the kind sees fit
     workers: NonNegativeInt = 0
+    #: kind local: workers that may share a GPU; each has one of its own where there are enough
+    workers_per_gpu: PositiveInt = 1
     #: batch jobs: grow up to so many workers while there are chunks for more, and let idle ones end; 0: don't
     workers_most: NonNegativeInt = 0
     #: threads of a worker, which share one model; 0: all cores

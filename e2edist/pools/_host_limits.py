@@ -9,6 +9,8 @@ from pathlib import Path
 from e2edist.config.site import PoolSpec
 from e2edist.errors import ResourceError
 
+from ._gpus import gpus_of_workers
+
 _LOOPBACK = "127.0.0.1"
 _ANSWER_S = 5.0
 #: Open files of scheduler and driver, and those for each worker process here; measured: 27 and 11.
@@ -21,8 +23,10 @@ def check_host(name: str, spec: PoolSpec) -> None:
     Raises
     ------
     ResourceError
-        No /proc, no loopback, or too few files may be open; says how many would do.
+        No /proc, no loopback, fewer GPUs than workers, or too few files may be open; says how many would do.
     """
+    if spec.kind == "local":
+        gpus_of_workers(name, spec)
     where, workers = f"pool {name}", (spec.workers or 1) if spec.kind == "local" else 0
     if not Path("/proc/self/stat").exists():
         todo = "Mount it: mount -t proc proc /proc."

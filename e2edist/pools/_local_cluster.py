@@ -13,13 +13,14 @@ from functools import partial
 from threading import Event, Thread
 from typing import Any
 
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Nanny
 
 from e2edist.config.site import PoolSpec
 from e2edist.errors import MORE_THREADS, NO_THREAD, CampaignError, ResourceError
 
 from ._dask_pool import DaskPool, settings
 from ._environment import PoolEnvironment
+from ._gpus import VARIABLE
 from ._pool_start import StoppedError
 from ._shared_scheduler import dashboard_address
 from ._signals import signals_blocked
@@ -36,8 +37,31 @@ _START_S = 120
 _STARTS = 3
 
 
-def open_local_pool(name: str, spec: PoolSpec, setup: Setup, environment: PoolEnvironment) -> DaskPool:
+class GpuNanny(Nanny):
+    """A nanny whose worker sees one GPU, in each process that it starts.
+
+    Parameters
+    ----------
+    name : int
+        Of the worker: its place in `gpus`.
+    gpus : tuple of str
+        As CUDA_VISIBLE_DEVICES names them; empty: the worker sees what we see.
+    """
+
+    def __init__(self, *arguments: Any, name: int, gpus: tuple[str, ...] = (), **options: Any) -> None:
+        options |= {"name": name, "env": {VARIABLE: gpus[name]} if gpus else None}
+        super().__init__(*arguments, **options)
+
+
+def open_local_pool(
+    name: str, spec: PoolSpec, setup: Setup, environment: PoolEnvironment, gpus: tuple[str, ...]
+) -> DaskPool:
     """Start worker processes that share nothing with the driver but loopback.
+
+    Parameters
+    ----------
+    gpus : tuple of str
+        Of the workers, as CUDA_VISIBLE_DEVICES names them; empty: all see what we see.
 
     Raises
     ------
@@ -57,6 +81,8 @@ def open_local_pool(name: str, spec: PoolSpec, setup: Setup, environment: PoolEn
         "silence_logs": logging.CRITICAL,
         "protocol": "tls://" if spec.tls else "tcp://",
         "security": security,
+        "worker_class": GpuNanny,
+        "gpus": gpus,
     }
     others = _children()
     # Dask waits for workers that import, even to close; only without them it comes to an end.

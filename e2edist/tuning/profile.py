@@ -210,7 +210,9 @@ def apply_profiles(site: SiteSpec, model_sha256: str, batch: int = 0) -> tuple[S
             continue
         path, profile = found
         change = _open_keys(pool, profile.settings, batch)
-        pools[name] = pool.model_copy(update=change | {"profile": str(path)})
+        # Several workers on one GPU were measured so.
+        shared = max(pool.workers_per_gpu, change.get("workers", 1))
+        pools[name] = pool.model_copy(update=change | {"profile": str(path), "workers_per_gpu": shared})
         what = ", ".join(f"{key} {value}" for key, value in change.items()) or "nothing that is left open"
         said.append(f"pool {name}: {what}, as tuned ({path})")
     return site.model_copy(update={"pools": pools}), said

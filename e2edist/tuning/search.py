@@ -133,7 +133,8 @@ class Search:
         for shape in shapes(self.spec, cores):
             if self._over():
                 return
-            update = {"workers": shape.workers, "threads": shape.threads}
+            shared = max(self.spec.workers_per_gpu, shape.workers)
+            update = {"workers": shape.workers, "threads": shape.threads, "workers_per_gpu": shared}
             spec = self.spec.model_copy(update=update)
             pool = open_pool(self.name, spec, Setup(prepare, (_KEY, self.sample)), place)
             try:
