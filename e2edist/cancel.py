@@ -40,12 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _cancel(args: argparse.Namespace, console: Console) -> int:
-    from e2edist.control.state import look
+    from e2edist.control.state import read_state
     from e2edist.control.stop import cancel
 
     emit = console.print
     acted = cancel(args.folder, args.timeout_s, emit)
-    counts = look(args.folder, ask_queue=False).counts
+    counts = read_state(args.folder, ask_queue=False).counts
     if not acted:
         emit("nothing runs")
     emit(f"{counts.events_done:,} of {counts.events:,} events are done and kept")

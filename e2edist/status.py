@@ -42,9 +42,9 @@ def _status(args: argparse.Namespace, console: Console) -> int:
     # Collecting finds nothing among the many small things of a large plan, and takes half of the time.
     gc.disable()
     try:
-        from e2edist.control.state import look
+        from e2edist.control.state import read_state
 
-        state = look(args.folder, ask_queue=not args.offline)
+        state = read_state(args.folder, ask_queue=not args.offline)
     finally:
         gc.enable()
     if args.json:

@@ -29,9 +29,9 @@ def show(console: Console, folder: Path, state: State) -> None:
         rows.add_row(name, text)
     console.print(rows)
     if state.under_way and state.heartbeat:
-        _show_pools(console, state.heartbeat)
-    _show_failed(console, state)
-    for line in _next(folder, state):
+        _print_pools(console, state.heartbeat)
+    _print_failed(console, state)
+    for line in _next_steps(folder, state):
         console.print(line)
 
 
@@ -90,7 +90,7 @@ def _dashboards(state: State, beat: HeartbeatRecord) -> Iterator[tuple[str, str]
             yield "", f"by ssh -N -L {parts.port}:127.0.0.1:{parts.port} {state.holder.host}"
 
 
-def _show_pools(console: Console, beat: HeartbeatRecord) -> None:
+def _print_pools(console: Console, beat: HeartbeatRecord) -> None:
     table = Table("pool", "kind", "wanted", "queued", "running", "joined")
     for name, pool in beat.pools.items():
         table.add_row(name, pool.kind, *map(str, pool.workers))
@@ -100,7 +100,7 @@ def _show_pools(console: Console, beat: HeartbeatRecord) -> None:
             console.print(f"pool {name}: {pool.trouble}")
 
 
-def _show_failed(console: Console, state: State) -> None:
+def _print_failed(console: Console, state: State) -> None:
     failed = state.counts.failed
     if not failed:
         return
@@ -112,7 +112,7 @@ def _show_failed(console: Console, state: State) -> None:
     console.print(table)
 
 
-def _next(folder: Path, state: State) -> Iterator[str]:
+def _next_steps(folder: Path, state: State) -> Iterator[str]:
     if state.under_way:
         yield f"cancel  python -m e2edist.cancel {quote(str(folder))}"
     elif state.state in ("planned", "stopped", "failed", "died"):

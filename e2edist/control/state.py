@@ -95,7 +95,7 @@ class State:
         }
 
 
-def look(folder: Path, *, ask_queue: bool = True) -> State:
+def read_state(folder: Path, *, ask_queue: bool = True) -> State:
     """Return how a campaign stands.
 
     Parameters
@@ -120,8 +120,8 @@ def look(folder: Path, *, ask_queue: bool = True) -> State:
     if holder is not None and not holder.here and ask_queue and _job_is_gone(record, beat):
         holder = None  # a lock of another host looks held for a while after its end
     if holder is not None:
-        return State(*_held(holder, beat), counts, beat, record, holder)
-    found = _free(counts, beat, record, ask_queue=ask_queue)
+        return State(*_state_with_driver(holder, beat), counts, beat, record, holder)
+    found = _state_without_driver(counts, beat, record, ask_queue=ask_queue)
     return State(*found, counts, beat, record, quality=_read(CampaignFolder(folder).quality))
 
 
@@ -150,18 +150,18 @@ def _is_latest(record: ControllerRecord, beat: HeartbeatRecord | None) -> bool:
     return beat is None or beat.controller == record.token or beat.started < record.submitted
 
 
-def _held(holder: Holder, beat: HeartbeatRecord | None) -> tuple[str, str]:
+def _state_with_driver(holder: Holder, beat: HeartbeatRecord | None) -> tuple[str, str]:
     if beat is None or (beat.host, beat.pid) != (holder.host, holder.pid):
         return "starting", ""
     return ("running", "") if beat.state == "running" else ("finishing", "")
 
 
-def _free(
+def _state_without_driver(
     counts: FolderCounts, beat: HeartbeatRecord | None, record: ControllerRecord | None, *, ask_queue: bool
 ) -> tuple[str, str]:
     """Return state and reason of a campaign that nobody works on."""
     if record is not None and beat is None:
-        waiting = _waiting(record, ask_queue=ask_queue)
+        waiting = _state_of_queued(record, ask_queue=ask_queue)
         if waiting:
             return waiting
     if counts.complete:
@@ -172,10 +172,10 @@ def _free(
         return "failed", f"{record.name} ended before it began:\n{_tail(Path(record.log))}"
     if beat is None:
         return ("stopped", "") if counts.parts or counts.failed else ("planned", "")
-    return _ended(beat)
+    return _state_after_run(beat)
 
 
-def _ended(beat: HeartbeatRecord) -> tuple[str, str]:
+def _state_after_run(beat: HeartbeatRecord) -> tuple[str, str]:
     if beat.state == "failed":
         return "failed", beat.error
     if beat.state == "running":
@@ -184,7 +184,7 @@ def _ended(beat: HeartbeatRecord) -> tuple[str, str]:
     return "stopped", ""
 
 
-def _waiting(record: ControllerRecord, *, ask_queue: bool) -> tuple[str, str] | None:
+def _state_of_queued(record: ControllerRecord, *, ask_queue: bool) -> tuple[str, str] | None:
     """Return what a controller that has not begun waits for, or None if it is gone."""
     if not record.is_job:
         return ("starting", "") if record.process_lives else None

@@ -19,7 +19,7 @@ from e2edist.records.submitted_jobs import SubmittedJob, read_jobs
 
 from .controller_record import ControllerRecord, birth
 from .secrets import remove_access
-from .state import State, look
+from .state import State, read_state
 
 _POLL_S = 0.25
 #: A process that was asked twice, and jobs that were cancelled, get so long.
@@ -47,7 +47,7 @@ def cancel(folder: Path, timeout_s: float, say: Say) -> bool:
         The batch system does not answer, or something is still there after all.
     """
     folder = folder.absolute()
-    found = look(folder)
+    found = read_state(folder)
     record = found.controller
     if record is not None and found.under_way:
         replace(record, cancelled=True).write(folder)

@@ -16,7 +16,7 @@ from e2edist.accounting.telemetry import Telemetry
 from e2edist.campaign.heartbeat import Heartbeat, heartbeat
 from e2edist.config.site import PoolSpec
 from e2edist.control.controller_record import ControllerRecord, birth, read_controller
-from e2edist.control.state import look
+from e2edist.control.state import read_state
 from e2edist.errors import OutputError
 from e2edist.records.chunk import chunk_id
 from e2edist.records.lock import find_holder, locked
@@ -70,7 +70,7 @@ def test_an_untouched_plan_has_ended_nothing(folder):
     assert (found.files, found.chunks, found.events) == (3, 4, 50)
     assert (found.ended, found.parts, found.events_done, found.rows) == (0, 0, 0, 0)
     assert not found.complete
-    assert look(folder).state == "planned"
+    assert read_state(folder).state == "planned"
 
 
 def test_pieces_count_when_they_cover_their_chunk(folder):
@@ -122,10 +122,10 @@ def test_files_and_lines_that_are_no_chunk_s_are_passed_over(folder, name):
 
 def test_a_folder_without_a_plan_or_with_a_torn_one_is_refused(tmp_path, capsys):
     with pytest.raises(OutputError, match="holds no campaign"):
-        look(tmp_path)
+        read_state(tmp_path)
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(OutputError, match="can't be read"):
-        look(tmp_path)
+        read_state(tmp_path)
     assert main([str(tmp_path)]) == 2
     assert "can't be read" in capsys.readouterr().err
 
@@ -135,11 +135,11 @@ def test_the_lock_is_seen_while_it_is_held_and_only_then(folder):
     with locked(folder):
         holder = find_holder(folder)
         assert (holder.pid, holder.host, holder.here) == (os.getpid(), platform.node(), True)
-        assert look(folder).state == "starting"
+        assert read_state(folder).state == "starting"
         write_heart(folder, pid=os.getpid())
-        assert look(folder).state == "running"
+        assert read_state(folder).state == "running"
         write_heart(folder, pid=os.getpid(), state="done")
-        assert look(folder).state == "finishing"
+        assert read_state(folder).state == "finishing"
     assert find_holder(folder) is None
 
 
@@ -154,11 +154,11 @@ def test_the_lock_of_another_host_holds_while_it_is_fresh(folder):
     lock.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
     updated = time.time() - 60
     write_heart(folder, host="elsewhere", pid=1, updated=updated)
-    state = look(folder)
+    state = read_state(folder)
     assert (state.state, state.holder.here) == ("running", False)
     assert 59 < state.silent_s < time.time() - updated + 1
     os.utime(lock, (0, time.time() - 400))
-    assert look(folder).state == "died"
+    assert read_state(folder).state == "died"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_state_and_exit_code_of_a_campaign_that_nobody_works_on(folder, heart, l
     write_ledger(folder, *lines[ledger])
     if heart is not None:
         write_heart(folder, **heart)
-    found = look(folder)
+    found = read_state(folder)
     assert (found.state, exit_code(found)) == (state, code)
     if heart and "error" in heart:
         assert found.why == heart["error"]
@@ -200,18 +200,18 @@ def test_a_controller_that_ended_before_it_began_is_told_with_its_log(folder):
     record = _controller(folder)
     assert read_controller(folder) == record
     (folder / "controller.log").write_text("ModuleNotFoundError: no e2edist\n")
-    found = look(folder)
+    found = read_state(folder)
     assert found.state == "failed"
     assert "no e2edist" in found.why
     _controller(folder, cancelled=True)
-    assert look(folder).state == "stopped"
+    assert read_state(folder).state == "stopped"
 
 
 def test_the_last_word_of_an_earlier_run_is_not_that_of_a_controller_that_never_began(folder):
     write_heart(folder, state="failed", error="the old reason", started=time.time() - 500)
     _controller(folder)
     (folder / "controller.log").write_text("ModuleNotFoundError: no e2edist\n")
-    found = look(folder)
+    found = read_state(folder)
     assert found.state == "failed"
     assert "the old reason" not in found.why
     assert "no e2edist" in found.why
@@ -219,13 +219,13 @@ def test_the_last_word_of_an_earlier_run_is_not_that_of_a_controller_that_never_
 
 def test_a_controller_that_lives_and_has_not_begun_is_starting(folder):
     _controller(folder, id=str(os.getpid()), born=birth(os.getpid()))
-    assert look(folder).state == "starting"
+    assert read_state(folder).state == "starting"
 
 
 def test_a_later_run_of_another_kind_makes_the_controller_history(folder):
     _controller(folder, submitted=time.time() - 100)
     write_heart(folder, state="stopped")
-    found = look(folder)
+    found = read_state(folder)
     assert (found.state, found.controller) == ("stopped", None)
 
 
@@ -249,8 +249,8 @@ def _batch(tmp_path, monkeypatch, text):
 def test_a_controller_job_is_looked_up_in_its_queue(folder, tmp_path, monkeypatch, squeue, state):
     _batch(tmp_path, monkeypatch, squeue)
     _controller(folder, kind="slurm", id="7")
-    assert look(folder).state == state
-    assert look(folder, ask_queue=False).state == "queued"
+    assert read_state(folder).state == state
+    assert read_state(folder, ask_queue=False).state == "queued"
 
 
 def test_the_heartbeat_says_how_it_ended(folder):
@@ -314,7 +314,7 @@ def test_a_hundred_thousand_chunks_are_counted_whatever_else_their_receipts_hold
     with (tmp_path / "ledger.jsonl").open("w") as stream:
         for file in range(1000):
             stream.writelines(done(file, start, start + 1000, pad="x" * 900) for start in edges[:-1])
-    found = look(tmp_path)
+    found = read_state(tmp_path)
     assert (found.state, found.counts.ended, found.counts.events_done) == ("done", 100_000, 100_000_000)
 
 
