@@ -14,6 +14,7 @@ from e2edist.process import expand_home
 from e2edist.urls import absolute, given_path, identity, local_path, named_path, public, scheme
 
 from ._toml import Spec, parse, read_toml
+from ._types import Fraction
 from .text_files import read_text
 
 _LIST_ENDING = ".txt"
@@ -48,13 +49,13 @@ class CampaignSpec(Spec):
     #: run a model that failed ``validate`` all the same; plan and receipts say so
     accept_failed_validation: bool = False
     #: fraction of the events that may be lost without an exit code of 1; at planning, of the files
-    max_bad_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    max_bad_fraction: Fraction = 0.0
     #: minutes after which a chunk in flight is stopped with its worker
     chunk_limit_min: Annotated[float, Field(gt=0)] = 60.0
     #: minutes without any worker after which the campaign stops
     stall_limit_min: Annotated[float, Field(gt=0)] = 10.0
     #: fraction of a score's values that may be NaN or infinite without an exit code of 1; none: any
-    max_nan_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_nan_fraction: Fraction | None = None
     #: output folder of an earlier campaign, to see whether scores or inputs drift from it
     reference: str | None = None
     #: drift (population stability index) of any score or input that is a failure; none: only warned of

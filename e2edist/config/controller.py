@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field, PositiveInt, model_validator
 
 from ._batch_systems import batch_system_of, check_keys
 from ._toml import Spec
+from ._types import Positive
 from .jobs import ContainerSpec
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 #: Kind of a controller in the background of this machine; the others are batch systems.
 PROCESS = "process"

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from ._toml import Spec
+from ._types import Positive
 
 _SCHEMES = ("root", "roots", "xroot", "xroots", "http", "https")
 
@@ -31,7 +32,7 @@ class InputSpec(Spec):
     #: folder on node-local disk, $VARIABLES are those of the worker; none: $TMPDIR or /tmp
     scratch: Annotated[str, Field(min_length=1)] | None = None
     #: all copies of a node together, shared by its workers; the least recently used go first
-    cache_gib: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
+    cache_gib: Positive = 20.0
     #: times to try each server
     tries: Annotated[int, Field(ge=1, le=20)] = 3
     #: seconds that a server may be silent

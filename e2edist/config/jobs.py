@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from ._toml import Spec
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from ._types import Positive
 
 
 class ContainerSpec(Spec):

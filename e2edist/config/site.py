@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
@@ -14,13 +14,12 @@ from e2edist.urls import given_path
 
 from ._batch_systems import check_pool
 from ._toml import Spec, parse, read_toml
+from ._types import Positive
 from .charge import ChargeSpec
 from .controller import ControllerSpec
 from .dask_table import check_table
 from .inputs import InputSpec
 from .jobs import ContainerSpec, JobSpec
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class PoolSpec(Spec):

@@ -24,9 +24,9 @@ from e2edist.imaging.seeds import SEED_METHODS, Parameter, SeedMethod
 from e2edist.urls import given_path
 
 from ._toml import Spec, parse, read_toml
+from ._types import Finite, Fraction, NonNegative
 from .model_files import model_files
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
 #: Columns that every part has (`e2edist.records.part_columns`): no score may take their names.
 RESERVED = frozenset(
     {"uuid", "entry", "run", "lumi", "event", "kind", "object", "seed_row", "seed_col", "status"}
@@ -40,7 +40,7 @@ class ObjectsSpec(Spec):
     #: in the order of the rows of an event
     kinds: tuple[Literal["photon", "electron", "jet"], ...] = Field(min_length=1)
     #: objects below it have status pt; kept if equal
-    pt_min: Annotated[Finite, Field(ge=0)]
+    pt_min: NonNegative
     #: objects beyond it have status eta; kept if equal for eb_hottest seeds, not for hcal_tower seeds
     eta_max: Annotated[Finite, Field(gt=0, lt=3)]
     #: kind, or "tracks" -> collection labels, the first that a file has is taken
@@ -126,7 +126,7 @@ class ChannelSpec(Spec):
     #: name of a layer
     layer: str
     #: smaller absolute values become 0
-    threshold: Annotated[Finite, Field(ge=0)] = 0.0
+    threshold: NonNegative = 0.0
     #: factor on what is left
     scale: Finite = 1.0
     #: added at last, to empty pixels too
@@ -176,13 +176,13 @@ class ToleranceSpec(Spec):
     """
 
     #: largest difference of a score of one object; of columns beyond 1, in units of their largest score
-    max_abs: Annotated[Finite, Field(ge=0)] = 1e-4
+    max_abs: NonNegative = 1e-4
     #: mean difference over the objects
-    max_mean: Annotated[Finite, Field(ge=0)] = 1e-5
+    max_mean: NonNegative = 1e-5
     #: smallest rank correlation (Spearman) over the objects
     min_rank: Annotated[Finite, Field(ge=-1, le=1)] = 0.999
     #: largest change of the area under the ROC curve, where truth is known
-    max_auc_shift: Annotated[Finite, Field(ge=0, le=1)] = 0.001
+    max_auc_shift: Fraction = 0.001
 
 
 class TaggerSpec(Spec):
