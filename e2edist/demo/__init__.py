@@ -6,13 +6,19 @@ orders of magnitude, so that images look and networks learn as on real events.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from shutil import rmtree
+from typing import TYPE_CHECKING
+
+from e2edist.errors import ConfigError, OutputError, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-#: What ``label`` 1 and 0 mean in each sample; -1 are candidates that are nobody's.
+#: What ``label`` 1 and 0 mean in each sample; -1 are candidates that are nobody's. ``eg``: one electron or
+#: photon of 15-80 GeV in the barrel; ``qg``: one quark or gluon jet of pT 50-200 GeV; ``top``: a boosted top
+#: or a QCD jet of 400-600 GeV; ``tau``: a hadronic tau or a QCD jet of 40-150 GeV. ``eg`` and ``qg`` have
+#: HCAL detids in the old form, ``top`` and ``tau`` in the new one.
 LABELS = {
     "eg": ("electron", "photon"),
     "qg": ("quark jet", "gluon jet"),
@@ -25,10 +31,6 @@ def make_events(
     folder: Path, sample: str, events: int, seed: int, files: int = 2, pileup: float | None = None
 ) -> list[Path]:
     """Write `events` demo events into `files` ROOT files of the hits form and return their paths.
-
-    Samples: ``eg`` one electron or photon of 15-80 GeV in the barrel; ``qg`` one quark or gluon jet of pT
-    50-200 GeV; ``top`` a boosted top or a QCD jet of 400-600 GeV; ``tau`` a hadronic tau or a QCD jet of
-    40-150 GeV. ``eg`` and ``qg`` have HCAL detids in the old form, ``top`` and ``tau`` in the new one.
 
     Parameters
     ----------
@@ -48,15 +50,12 @@ def make_events(
 
     Raises
     ------
-    UnknownNameError
-        If there is no such sample.
-    ConfigError
-        If `events` or `files` is not positive.
+    UnknownNameError, ConfigError
+        There is no such sample, or `events` or `files` is not positive.
     """
     from dataclasses import replace
 
-    from e2edist.demo.writer import SAMPLES, write
-    from e2edist.errors import ConfigError, unknown_name
+    from .writer import SAMPLES, write_events
 
     if sample not in SAMPLES:
         raise unknown_name("demo sample", sample, SAMPLES)
@@ -64,13 +63,9 @@ def make_events(
         raise ConfigError("demo", f"{events} events can't fill {files} files", "Use 1 <= files <= events.")
     kind = SAMPLES[sample] if pileup is None else replace(SAMPLES[sample], pileup=pileup)
     folder.mkdir(parents=True, exist_ok=True)
-    edges = [events * i // files for i in range(files + 1)]
-    paths = []
-    for i in range(files):
-        path = folder / f"{sample}_{seed}_{i:03d}.root"
-        write(path, _clusters(kind, (list(SAMPLES).index(sample), seed), edges[i], edges[i + 1]))
-        paths.append(path)
-    return paths
+    key = (list(SAMPLES).index(sample), seed)
+    edges = enumerate(pairwise(events * i // files for i in range(files + 1)))
+    return [write_events(folder / f"{sample}_{seed}_{i:03d}.root", kind, key, *edge) for i, edge in edges]
 
 
 def ensure_events(folder: Path, sample: str, events: int, seed: int) -> list[Path]:
@@ -81,10 +76,6 @@ def ensure_events(folder: Path, sample: str, events: int, seed: int) -> list[Pat
     OutputError
         If the folder can't be written.
     """
-    from shutil import rmtree
-
-    from e2edist.errors import OutputError
-
     draft = folder.with_name(f".{folder.name}.draft")
     try:
         if not folder.is_dir():
@@ -95,18 +86,3 @@ def ensure_events(folder: Path, sample: str, events: int, seed: int) -> list[Pat
         todo = "Change to a folder that you can write."
         raise OutputError(str(folder), f"can't be written ({error.strerror})", todo) from error
     return sorted(folder.glob("*.root"))
-
-
-def _clusters(sample: Any, key: tuple[int, int], start: int, stop: int) -> Iterator[Any]:
-    """Yield (tables, event numbers) of events `start` to `stop` (half-open), a random stream per cluster."""
-    import numpy as np
-
-    from e2edist.demo.writer import CLUSTER, make_cluster
-
-    for first in range(start, stop, CLUSTER):
-        count = min(CLUSTER, stop - first)
-        tables = make_cluster(sample, count, np.random.default_rng((*key, first)))
-        number = np.arange(first, first + count)
-        lumi = np.full(count, 1 + first // CLUSTER, dtype=np.uint32)
-        run = np.ones(count, dtype=np.uint32)
-        yield tables, {"run": run, "luminosityBlock": lumi, "event": (number + 1).astype(np.uint64)}

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from e2edist.imaging.event_batch import Array
+from e2edist.imaging.geometry import CRYSTAL, EB_SHAPE, HBHE_ETA_EDGES
 
-EB_ROWS, EB_COLS, CRYSTAL = 170, 360, 0.0174533
-ETA_BARREL, ETA_MAX = 1.479, 3.0
-# fmt: off
-TOWER_EDGES = np.array([
-    0, 0.087, 0.174, 0.261, 0.348, 0.435, 0.522, 0.609, 0.695, 0.783, 0.870, 0.957, 1.044, 1.131, 1.218,
-    1.305, 1.392, 1.479, 1.566, 1.653, 1.740, 1.830, 1.930, 2.043, 2.172, 2.322, 2.500, 2.650, 3.000,
-])
-# fmt: on
+EB_ROWS, EB_COLS = EB_SHAPE
+ETA_MAX = 3.0
 #: Resolution of the direction -> EE crystal raster, in units of x/z.
 _STEP = 0.004
 _RASTER = 136
@@ -56,7 +49,7 @@ def hcal_detid(ieta: Array, iphi: Array, depth: Array, *, new: bool) -> Array:
 
 def hcal_tower(eta: Array, phi: Array) -> tuple[Array, Array]:
     """Return signed ieta (1 ... 28) and iphi (odd beyond 20) of directions with |eta| < 3."""
-    size = np.clip(np.searchsorted(TOWER_EDGES, np.abs(eta), side="right"), 1, 28)
+    size = np.clip(np.searchsorted(HBHE_ETA_EDGES, np.abs(eta), side="right"), 1, 28)
     turn = (phi % (2 * np.pi)) / (2 * np.pi)
     fine = np.minimum(np.floor(turn * 72).astype(np.int64), 71) + 1
     coarse = 2 * np.minimum(np.floor(turn * 36).astype(np.int64), 35) + 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from e2edist.demo.particles import BEND, ECAL_RADIUS, Array, Table, Truth, join, pick
+from e2edist.demo.particles import BEND, ECAL_RADIUS, Table, Truth, join, pick
+from e2edist.imaging.event_batch import Array
 
 #: Radii (m) where the tracker's material is lumped together.
 _RADII = np.array([0.04, 0.08, 0.14, 0.24, 0.36, 0.48, 0.60, 0.74, 0.88, 1.02])

@@ -7,7 +7,6 @@ import numpy as np
 from e2edist.demo.particles import (
     CHARGED,
     PHOTON,
-    Array,
     Table,
     Truth,
     collect,
@@ -16,6 +15,7 @@ from e2edist.demo.particles import (
     pick,
     radiate,
 )
+from e2edist.imaging.event_batch import Array
 
 TOP, W, B, PION = 172.5, 80.4, 4.8, 0.14
 #: Mean transverse distance (cm) by which tracks of b and tau decays miss the vertex.

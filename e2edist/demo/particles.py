@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from e2edist.demo.detector import ETA_MAX
+from e2edist.imaging.event_batch import Array
 
-Array = NDArray[Any]
 #: Columns of equal length; every table has the column ``event``.
 Table = dict[str, Array]
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from e2edist.demo.detector import EB_COLS, EB_ROWS, eb_detid, ee_detid, ee_exists, hcal_detid, hcal_tower
-from e2edist.demo.particles import Array, Table, Truth
+from e2edist.demo.particles import Table, Truth
 from e2edist.demo.showers import depths
+from e2edist.imaging.event_batch import Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ import numpy as np
 from e2edist.demo.detector import (
     EB_COLS,
     EB_ROWS,
-    ETA_BARREL,
     eb_detid,
     eb_position,
     ee_detid,
@@ -18,7 +17,9 @@ from e2edist.demo.detector import (
     hcal_detid,
     hcal_tower,
 )
-from e2edist.demo.particles import Array, Table, join, pick
+from e2edist.demo.particles import Table, join, pick
+from e2edist.imaging.event_batch import Array
+from e2edist.imaging.geometry import BARREL_ETA
 
 HALF, SUB = 2, 16
 #: Width of the lateral profile in crystals: 79 % of a central shower in its crystal, 95 % in 3x3.
@@ -117,5 +118,5 @@ def digitise(parts: list[Table], noise: float, threshold: float, rng: np.random.
 
 def split_barrel(rays: Table) -> tuple[Table, Table]:
     """Return the rays on EB and those on EE."""
-    inside = np.abs(rays["eta"]) < ETA_BARREL
+    inside = np.abs(rays["eta"]) < BARREL_ETA
     return pick(rays, inside), pick(rays, ~inside & (np.abs(rays["eta"]) < 2.95))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from e2edist.demo import pileup, showers
 from e2edist.demo.electrons import make_eg
 from e2edist.demo.jets import make_qg, make_tau, make_top
-from e2edist.demo.particles import Array, Table, Truth, join, pick
+from e2edist.demo.particles import Table, Truth, join, pick
 
 CLUSTER = 250
 _HITS = {"detid": "u4", "energy": "f4", "time": "f4"}
@@ -101,18 +102,27 @@ def _hits(showered: list[Table], noise: Table, cuts: tuple[float, float], rng: n
     return hits
 
 
-def write(path: Path, clusters: Iterator[tuple[dict[str, Table], dict[str, Array]]]) -> None:
-    """Write clusters, each with run, luminosityBlock and event, as the tree ``Events`` of `path` (ZSTD)."""
-    from importlib import import_module
+def write_events(path: Path, sample: Sample, key: tuple[int, ...], start: int, stop: int) -> Path:
+    """Write the events ``start:stop`` of a sample as the tree ``Events`` of `path` (ZSTD) and return it.
 
+    A cluster has a random stream of its own, from `key` and its first event. Run is 1, the luminosity block
+    the number of the cluster, the event its place in the sample, from 1 on.
+    """
     uproot: Any = import_module("uproot")
     with uproot.recreate(path, compression=uproot.ZSTD(3)) as file:
         tree = None
-        for tables, numbers in clusters:
-            data = {**_ragged(tables, len(numbers["event"])), **numbers}
+        for first in range(start, stop, CLUSTER):
+            count = min(CLUSTER, stop - first)
+            tables = make_cluster(sample, count, np.random.default_rng((*key, first)))
+            data = _ragged(tables, count) | {
+                "run": np.ones(count, np.uint32),
+                "luminosityBlock": np.full(count, 1 + first // CLUSTER, np.uint32),
+                "event": np.arange(first + 1, first + count + 1, dtype=np.uint64),
+            }
             if tree is None:
                 tree = file.mktree("Events", {k: _branch_type(v) for k, v in data.items()})
             tree.extend(data)
+    return path
 
 
 def _branch_type(values: Any) -> Any:

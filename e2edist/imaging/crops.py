@@ -255,8 +255,3 @@ def frame(hits: Hits, event: int) -> Array:
     part = slice(hits.offsets[event], hits.offsets[event + 1])
     out[hits.row[part], hits.col[part]] = hits.value[part]
     return out
-
-
-def upsample(towers: Array) -> Array:
-    """Spread a 56x72 tower image over the 280x360 stitched grid, a 25th of the energy to each pixel."""
-    return np.repeat(np.repeat(towers / np.float32(TOWER * TOWER), TOWER, axis=0), TOWER, axis=1)

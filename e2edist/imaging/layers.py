@@ -238,6 +238,8 @@ LAYERS: dict[str, Layer] = {
     "ECAL_tracksDz": Layer("ECAL", _needs("tracks", "dz", *_TRACK), lambda b, o: tracks(b, o, "dz")),
 }
 LAYERS.update({name: _tracker_layer(name) for name in TRACKER_LAYERS})
+#: What jet seeds are looked for in; not on the grid of any image.
+HBHE_DEPTH1 = Layer("towers", LAYERS["HBHE_energy"].columns, lambda b, _: hbhe_depth1(b))
 
 
 def fill(batch: EventBatch, name: str, options: FillOptions) -> Hits:

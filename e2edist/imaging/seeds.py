@@ -13,7 +13,7 @@ from ._numba import Scalar, kernel
 from .detid import tower_column
 from .event_batch import Array
 from .geometry import BARREL_ETA, EB_FIRST_ROW, eta_row, phi_column, tower_at
-from .layers import LAYERS, Hits, Layer, hbhe_depth1
+from .layers import HBHE_DEPTH1, LAYERS, Hits, Layer
 
 #: (event int32, eta float32, phi float32), each of shape (objects,), in radians.
 Directions: TypeAlias = tuple[Array, Array, Array]
@@ -217,14 +217,12 @@ class Parameter:
 
     Attributes
     ----------
-    default : int, float or str
-        Its type is that of the values.
-    meaning : str
-        What it does, with its unit.
+    default, meaning
+        The type of the default is that of all values; what it does, with its unit.
     choices : tuple of str
         The texts that it may be.
     least, most : int or float, optional
-        Limits of a number, which may be equal to them.
+        Limits of a number, themselves included.
     odd : bool
         Whether a number must be odd.
     """
@@ -271,8 +269,6 @@ class SeedMethod:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
 
-_DEPTH1 = Layer("towers", {"HBHE": frozenset({"detid", "energy"})}, lambda batch, _: hbhe_depth1(batch))
-
 #: Every seed method that a tagger may name.
 SEED_METHODS: dict[str, SeedMethod] = {
     "eb_hottest": SeedMethod(
@@ -284,28 +280,20 @@ SEED_METHODS: dict[str, SeedMethod] = {
         eta_limit=BARREL_ETA,
         closed=True,
         parameters={
-            "window_rows": Parameter(
-                7, "rows of the search window round the object, odd", least=1, most=169, odd=True
-            ),
+            "window_rows": Parameter(7, "rows of the search window, odd", least=1, most=169, odd=True),
             "window_cols": Parameter(13, "columns of the search window, odd", least=1, most=359, odd=True),
-            "edge": Parameter(
-                "pad", "seeds in rows < 15 or > 153 are zero-padded, or rejected", choices=("pad", "drop")
-            ),
+            "edge": Parameter("pad", "crops beyond rows 0-169: zero-padded, or rejected", ("pad", "drop")),
         },
     ),
     "hcal_tower": SeedMethod(
         "hottest depth-1 tower",
         hcal_tower,
-        _DEPTH1,
+        HBHE_DEPTH1,
         frame="ECAL",
         module="JetFrameProducer",
         eta_limit=3.0,
         parameters={
-            "no_hit": Parameter(
-                "axis",
-                "no depth-1 hit round the axis: centre on the axis, as the reference's code, or reject",
-                choices=("axis", "reject"),
-            ),
+            "no_hit": Parameter("axis", "without a hit: on the jet's axis, or rejected", ("axis", "reject")),
         },
     ),
 }
