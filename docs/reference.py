@@ -29,6 +29,7 @@ from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
 from e2edist.imaging.layers import LAYERS
 from e2edist.imaging.seeds import STATUSES
 from e2edist.records import losses
+from e2edist.records.folder import AggregatedFolder, CampaignFolder
 from e2edist.records.part_columns import PART_COLUMNS
 from e2edist.tuning.profile import Profile
 
@@ -228,6 +229,9 @@ def tables_page():
     )
     text += ", ".join(f"{code} {kind}" for code, kind in enumerate(OBJECT_KINDS)) + ".\n\n"
     text += table(("number", "status", "meaning"), statuses)
+    for folder in (CampaignFolder, AggregatedFolder):
+        text += f"\n## {folder.__name__.removesuffix('Folder')} folder\n\n{_first_line(folder)}\n\n"
+        text += table(("name", "what it holds"), [(f"`{one.name}`", one.meaning) for one in folder.entries()])
     text += "\n## Timing\n\nOf `timing.parquet`, one row per chunk and stage.\n\n"
     text += columns_of(summary, "_TIMING_COLUMNS")
     text += "\n## Losses\n\nOf `bad.parquet`, one row per file or range of entries that was given up.\n\n"
