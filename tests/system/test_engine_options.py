@@ -10,6 +10,8 @@ from models import write_model, write_tagger
 from runs import COMMAND, ROOT, TIMEOUT_S, table
 
 from e2edist.config.tagger import load_tagger
+from e2edist.engines import EngineOptions, check_stability, make_engine
+from e2edist.errors import ConfigError, E2EError, UnknownNameError
 
 SITE = "name = 'x'\n[pools.cpu]\nworkers = 1\nthreads = 2\n"
 
@@ -55,26 +57,35 @@ def test_a_server_gives_the_scores_that_onnx_runtime_gives_here(tmp_path, tagger
     np.testing.assert_array_equal(remote, here)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ("{ url = 'http://x', timeouts = 3.0 }", "timeouts: unknown key, did you mean 'timeout_s'?"),
-        ("{ timeout_s = 3.0 }", "url: missing"),
-        ("{ url = 'http://x', timeout_s = 'long' }", "timeout_s: "),
-        ("{ url = 'http://127.0.0.1:9' }", "the server does not answer"),
-    ],
-)
-def test_options_that_are_wrong_are_refused_before_there_is_a_plan(tmp_path, campaign, options, message):
-    ended = campaign(f"engine = 'remote'\nengine_options = {options}\n", "out")
+def test_a_wrong_option_is_refused_with_the_nearest_name_before_there_is_a_plan(tmp_path, campaign):
+    ended = campaign("engine = 'remote'\nengine_options = { url = 'http://x', timeouts = 3.0 }\n", "out")
     assert ended.returncode == 2
-    assert message in ended.stderr
+    assert "timeouts: unknown key, did you mean 'timeout_s'?" in ended.stderr
     assert not (tmp_path / "out" / "plan.json").exists()
 
 
-def test_options_for_an_engine_without_any_are_refused(campaign):
-    ended = campaign("engine_options = { url = 'http://x' }\n", "out")
-    assert ended.returncode == 2
-    assert "engine_options of a pool with engine onnx: the engine has no such options: url" in ended.stderr
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timeout_s": 3.0}, "url: missing"),
+        ({"url": "http://x", "timeout_s": "long"}, "timeout_s: "),
+        ({"url": "http://127.0.0.1:9"}, "the server does not answer"),
+    ],
+)
+def test_other_wrong_options_are_refused_too(tagger, tmp_path, monkeypatch, options, message):
+    install_example(tmp_path / "plugins")
+    monkeypatch.syspath_prepend(tmp_path / "plugins")
+    with pytest.raises(E2EError, match=message):
+        check_stability(load_tagger(str(tagger)), EngineOptions("remote", plugin_options=options))
+
+
+def test_options_for_an_engine_without_any_or_that_there_is_not_are_refused(tagger):
+    spec = load_tagger(str(tagger))  # the engine remote is not installed here
+    with pytest.raises(UnknownNameError, match="there is no engine 'remote'"):
+        check_stability(spec, EngineOptions())
+    message = "engine_options of a pool with engine onnx: the engine has no such options: url"
+    with pytest.raises(ConfigError, match=message):
+        make_engine(spec, EngineOptions(plugin_options={"url": "http://x"}))
 
 
 def test_a_model_named_to_the_engine_is_part_of_the_fingerprint(tmp_path, tagger):
