@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from e2edist.config.site import SiteSpec
     from e2edist.config.tagger import TaggerSpec
     from e2edist.tuning.measure import Sample
-    from e2edist.tuning.search import Row, Search
+    from e2edist.tuning.search import Measurement, Search
 
 _BUDGET_S = 120.0
 #: A batch system may let a job wait; that is not counted as measuring.
@@ -71,7 +71,7 @@ def _tune(args: argparse.Namespace, console: Console) -> int:
     site, tagger = load_site(args.site), load_tagger(args.tagger, args.model)
     pools = _chosen(site, args.pool)
     check_stability(tagger, EngineOptions())  # a fault of the model is told once, and not for each setting
-    best: dict[str, Row] = {}
+    best: dict[str, Measurement] = {}
     # Beside us, not in /tmp: workers on other nodes must see it too.
     with tempfile.TemporaryDirectory(prefix=".e2edist-tune-", dir=Path.cwd()) as folder:
         for name in pools:
@@ -79,9 +79,9 @@ def _tune(args: argparse.Namespace, console: Console) -> int:
             sample.read()  # a fault of the file is told here, by name, and not by a worker
             search = _search(name, site, sample, args.budget_s, console)
             _run(search, site, Path(folder))
-            found = best_of(search.rows)
+            found = best_of(search.measurements)
             if found is None:
-                faults = [row.fault for row in search.rows]
+                faults = [one.fault for one in search.measurements]
                 raise CampaignError(f"pool {name}", f"no setting runs: {faults[-1] if faults else 'no time'}")
             best[name] = found
             _report(search, found, site, tagger, console)
@@ -117,33 +117,34 @@ def _sample(args: argparse.Namespace, tagger: TaggerSpec, folder: Path, *, gpu: 
 
 
 def _search(name: str, site: SiteSpec, sample: Sample, budget_s: float, console: Console) -> Search:
-    from e2edist.tuning.search import Search, Stopwatch
+    from e2edist.tuning.search import Search, TimeBudget
 
-    def note(row: Row) -> None:
-        shape = f"{row.shape.workers} x {row.shape.threads}, {row.shape.intra_op} in a call"
-        said = f"{row.rate:,.0f} events/s" if row.speed else row.fault
-        what = f"pool {name}: {shape}, {row.options.images}, batch {row.options.batch}: {said}"
+    def on_measurement(measurement: Measurement) -> None:
+        shape, options = measurement.shape, measurement.options
+        setting = f"{shape.workers} x {shape.threads}, {shape.intra_op} in a call"
+        result = f"{measurement.rate:,.0f} events/s" if measurement.speed else measurement.fault
+        what = f"pool {name}: {setting}, {options.images}, batch {options.batch}: {result}"
         console.print(what)
 
-    return Search(name, site.pools[name], sample, Stopwatch(budget_s), note, [])
+    return Search(name, site.pools[name], sample, TimeBudget(budget_s), on_measurement, [])
 
 
 def _run(search: Search, site: SiteSpec, folder: Path) -> None:
     from e2edist.pools import PoolEnvironment, check_host, configured
 
     check_host(search.name, search.spec)
-    place = PoolEnvironment(folder.absolute())
+    environment = PoolEnvironment(folder.absolute())
     try:
         with configured(site.dask):
-            search.run(len(os.sched_getaffinity(0)), place, _PATIENCE_S)
+            search.run(len(os.sched_getaffinity(0)), environment, _PATIENCE_S)
     finally:
-        place.close()
+        environment.close()
 
 
-def _report(search: Search, best: Row, site: SiteSpec, tagger: TaggerSpec, console: Console) -> None:
+def _report(search: Search, best: Measurement, site: SiteSpec, tagger: TaggerSpec, console: Console) -> None:
     from e2edist.cli.tables import print_tuning
     from e2edist.tuning.profile import make_profile, read_profile, write_profile
-    from e2edist.tuning.search import BUSY
+    from e2edist.tuning.search import BUSY_SPREAD
 
     kind, model = search.spec.kind, (tagger.name, tagger.model.sha256)
     profile = make_profile((site.name, search.name), kind, model, best, search)
@@ -151,19 +152,19 @@ def _report(search: Search, best: Row, site: SiteSpec, tagger: TaggerSpec, conso
         console, f"pool {search.name}: {profile.device}", profile.measured, profile.settings.model_dump()
     )
     path = write_profile(profile)
-    if search.spread > BUSY:
-        said = f"measurements of one setting differed by {search.spread:.0%}: the machine is busy, tune again"
-        console.print(said)
+    if search.spread > BUSY_SPREAD:
+        console.print(
+            f"measurements of one setting differed by {search.spread:.0%}: the machine is busy, tune again"
+        )
     if best.speed and best.speed.objects < _FEW * profile.settings.batch:
-        said = f"only {best.speed.objects} objects to measure with: name --input files with more of them"
-        console.print(said)
+        console.print(
+            f"only {best.speed.objects} objects to measure with: name --input files with more of them"
+        )
     kept = read_profile(path)
     if not profile.complete:
-        said = "the time was up before all was measured: --budget-s gives more"
-        said += "" if kept.made == profile.made else f"; the complete profile of {kept.made} stays"
-        console.print(said)
-    said = f"profile {path}, which submit takes for what is left open"
-    console.print(said)
+        stays = "" if kept.made == profile.made else f"; the complete profile of {kept.made} stays"
+        console.print(f"the time was up before all was measured: --budget-s gives more{stays}")
+    console.print(f"profile {path}, which submit takes for what is left open")
 
 
 if __name__ == "__main__":

@@ -59,8 +59,8 @@ class Speed:
         Per second, all workers together and at once; reading and writing not included.
     setup_s : float
         Until the model was ready, of the slowest worker.
-    kb : float
-        Thousand bytes of inputs per object.
+    kb_per_object : float
+        Thousand bytes of inputs.
     objects : int
         In the sample, which is scored again and again.
     facts : dict of str to str
@@ -70,7 +70,7 @@ class Speed:
     events_s: float
     objects_s: float
     setup_s: float
-    kb: float
+    kb_per_object: float
     objects: int
     facts: dict[str, str]
 
@@ -106,7 +106,7 @@ def warm_thread(key: str, options: EngineOptions) -> dict[str, Any]:
     sent = score(engine, images.crops, tagger.normalisation).bytes_sent
     return {
         "setup_s": setup,
-        "kb": sent / images.crops.objects / 1e3,
+        "kb_per_object": sent / images.crops.objects / 1e3,
         "facts": dict(engine.facts) | {"batch": str(engine.batch)},
         "events": batch.events,
         "objects": images.crops.objects,
@@ -127,7 +127,7 @@ def time_thread(key: str, options: EngineOptions, seconds: float) -> list[float]
     return times
 
 
-def passes_s(slots: Sequence[Sequence[float]]) -> float:
+def passes_per_s(slots: Sequence[Sequence[float]]) -> float:
     """Return how many passes a second all slots do while all of them run: the median of five spells.
 
     What one slot does alone, before the others begin or after they ended, is left out: it would be faster.
@@ -158,20 +158,20 @@ def time_pool(pool: Pool, key: str, options: EngineOptions, seconds: float) -> S
     E2EError
         The model does not run so, or workers are lost, as by want of memory.
     """
-    warm = _everywhere(pool, warm_thread, key, options)
-    times = _everywhere(pool, time_thread, key, options, seconds)
-    rate = passes_s(times)
+    warm = _in_all_slots(pool, warm_thread, key, options)
+    times = _in_all_slots(pool, time_thread, key, options, seconds)
+    rate = passes_per_s(times)
     return Speed(
         events_s=rate * warm[0]["events"],
         objects_s=rate * warm[0]["objects"],
         setup_s=max(one["setup_s"] for one in warm),
-        kb=max(one["kb"] for one in warm),
+        kb_per_object=max(one["kb_per_object"] for one in warm),
         objects=warm[0]["objects"],
         facts=warm[0]["facts"],
     )
 
 
-def _everywhere(pool: Pool, task: Callable[..., Any], *arguments: Any) -> list[Any]:
+def _in_all_slots(pool: Pool, task: Callable[..., Any], *arguments: Any) -> list[Any]:
     """Run a task in every slot of a pool at once, and return what they return."""
     tags = [f"tune {i}" for i in range(pool.slots())]
     for tag in tags:

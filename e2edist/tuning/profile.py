@@ -25,7 +25,7 @@ from e2edist.errors import ConfigError
 from e2edist.process import cache_folders
 from e2edist.storage.publish import write_first
 
-from .search import Row, Search
+from .search import Measurement, Search
 
 #: Variable that names the folder of profiles.
 FOLDER = "E2EDIST_PROFILES"
@@ -97,9 +97,9 @@ def runtime_release() -> str:
 
 
 def make_profile(
-    names: tuple[str, str], kind: str, model: tuple[str, str], best: Row, search: Search
+    names: tuple[str, str], kind: str, model: tuple[str, str], best: Measurement, search: Search
 ) -> Profile:
-    """Return the profile of the best row.
+    """Return the profile of the best measurement.
 
     Parameters
     ----------
@@ -126,16 +126,16 @@ def make_profile(
         device=facts.get("device", ""),
         runtime=facts.get("engine", "").removeprefix("onnxruntime "),
         events_per_s=round(best.speed.events_s, 1),
-        complete=not search.cut,
+        complete=not search.incomplete,
         settings=Settings(**_settings(best)),
-        measured=tuple(_told(row) for row in search.rows),
+        measured=tuple(_as_toml(measurement) for measurement in search.measurements),
     )
 
 
-def _settings(row: Row) -> dict[str, Any]:
-    options, shape = row.options, row.shape
+def _settings(measurement: Measurement) -> dict[str, Any]:
+    options, shape = measurement.options, measurement.shape
     return {
-        "batch": int(row.speed.facts["batch"]) if row.speed else options.batch,
+        "batch": int(measurement.speed.facts["batch"]) if measurement.speed else options.batch,
         "workers": shape.workers,
         "threads": shape.threads,
         "intra_op": shape.intra_op,
@@ -145,11 +145,15 @@ def _settings(row: Row) -> dict[str, Any]:
     }
 
 
-def _told(row: Row) -> dict[str, Any]:
-    if row.speed is None:
-        return _settings(row) | {"fault": row.fault[:200]}
-    numbers = {"events_per_s": row.speed.events_s, "objects_per_s": row.speed.objects_s}
-    return _settings(row) | {k: round(v, 1) for k, v in (numbers | {"kb_per_object": row.speed.kb}).items()}
+def _as_toml(measurement: Measurement) -> dict[str, Any]:
+    speed = measurement.speed
+    if speed is None:
+        return _settings(measurement) | {"fault": measurement.fault[:200]}
+    return _settings(measurement) | {
+        "events_per_s": round(speed.events_s, 1),
+        "objects_per_s": round(speed.objects_s, 1),
+        "kb_per_object": round(speed.kb_per_object, 1),
+    }
 
 
 def write_profile(profile: Profile) -> Path:
@@ -169,8 +173,8 @@ def write_profile(profile: Profile) -> Path:
     settings, measured = content.pop("settings"), content.pop("measured")
     lines = ["# Written by e2edist.tune; submit takes it for what is left open.", *_lines(content)]
     lines += ["", "[settings]", *_lines(settings)]
-    for row in measured:
-        lines += ["", "[[measured]]", *_lines(row)]
+    for table in measured:
+        lines += ["", "[[measured]]", *_lines(table)]
     return write_first(paths, "\n".join(lines) + "\n")
 
 
@@ -203,7 +207,7 @@ def apply_profiles(site: SiteSpec, model_sha256: str, batch: int = 0) -> tuple[S
     ConfigError
         A pool names a profile that is none, or is for another model.
     """
-    pools, said = dict(site.pools), []
+    pools, messages = dict(site.pools), []
     for name, pool in site.pools.items():
         found = _find(site.name, name, pool, model_sha256)
         if found is None:
@@ -214,8 +218,8 @@ def apply_profiles(site: SiteSpec, model_sha256: str, batch: int = 0) -> tuple[S
         shared = max(pool.workers_per_gpu, change.get("workers", 1))
         pools[name] = pool.model_copy(update=change | {"profile": str(path), "workers_per_gpu": shared})
         what = ", ".join(f"{key} {value}" for key, value in change.items()) or "nothing that is left open"
-        said.append(f"pool {name}: {what}, as tuned ({path})")
-    return site.model_copy(update={"pools": pools}), said
+        messages.append(f"pool {name}: {what}, as tuned ({path})")
+    return site.model_copy(update={"pools": pools}), messages
 
 
 def _open_keys(pool: PoolSpec, settings: Settings, batch: int) -> dict[str, Any]:

@@ -19,13 +19,13 @@ from .measure import Sample, Speed, prepare, time_pool, wait_for_workers
 #: A setting must be better by so much to count as better ...
 GAIN = 0.03
 #: ... and a ladder ends when so many steps were not.
-_FLAT = 2
+_FLAT_STEPS = 2
 #: So many of the fastest are measured again ...
-_AGAIN = 3
+_REPEATED = 3
 #: ... until there are so many measurements, of which the median counts.
-_TIMES = 3
+_REPEATS = 3
 #: Beyond this difference of them, the machine is busy with something else.
-BUSY = 0.15
+BUSY_SPREAD = 0.15
 _KEY = "tune"
 _LADDERS = {"cpu": [1, 2, 4, 8, 16, 32, 64, 128], "gpu": [8, 32, 64, 128, 256, 512, 1024, 2048]}
 Images = Literal["dense", "sparse"]
@@ -42,7 +42,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Measurement:
     """One measurement; `speed` is none where the setting does not run, and `fault` says why."""
 
     shape: Shape
@@ -56,7 +56,7 @@ class Row:
         return self.speed.events_s if self.speed else 0.0
 
 
-class Stopwatch:
+class TimeBudget:
     """The time that all measurements of a run may take."""
 
     def __init__(self, budget_s: float) -> None:
@@ -69,7 +69,7 @@ class Stopwatch:
         self._until = min(self._until, time.monotonic() + self._budget)
 
     @property
-    def over(self) -> bool:
+    def spent(self) -> bool:
         """Whether the time is up."""
         return time.monotonic() > self._until
 
@@ -100,16 +100,16 @@ def climb(ladder: Iterable[int], measure: Callable[[int], float]) -> None:
         rate = measure(step)
         flat = 0 if rate > best * (1 + GAIN) else flat + 1
         best = max(best, rate)
-        if flat >= _FLAT:
+        if flat >= _FLAT_STEPS:
             return
 
 
-def best_of(rows: Iterable[Row]) -> Row | None:
-    """Return the fastest row that runs; of rows that are equally fast within 3 %, the first."""
-    best: Row | None = None
-    for row in rows:
-        if row.speed and (best is None or row.rate > best.rate * (1 + GAIN)):
-            best = row
+def best_of(measurements: Iterable[Measurement]) -> Measurement | None:
+    """Return the fastest that runs; of measurements that are equal within 3 %, the first."""
+    best: Measurement | None = None
+    for measurement in measurements:
+        if measurement.speed and (best is None or measurement.rate > best.rate * (1 + GAIN)):
+            best = measurement
     return best
 
 
@@ -120,59 +120,60 @@ class Search:
     name: str
     spec: PoolSpec
     sample: Sample
-    watch: Stopwatch
-    note: Callable[[Row], None]
-    rows: list[Row]
+    budget: TimeBudget
+    on_measurement: Callable[[Measurement], None]
+    measurements: list[Measurement]
     #: largest relative difference of two measurements of one setting
     spread: float = 0.0
     #: whether the time was up before all was measured
-    cut: bool = False
+    incomplete: bool = False
 
-    def run(self, cores: int, place: PoolEnvironment, patience_s: float) -> None:
-        """Measure shape by shape; what was best before is where the next one begins."""
+    def run(self, cores: int, environment: PoolEnvironment, patience_s: float) -> None:
+        """Measure shape by shape; the next shape begins where the best one so far is."""
         for shape in shapes(self.spec, cores):
-            if self._over():
+            if self._out_of_time():
                 return
             shared = max(self.spec.workers_per_gpu, shape.workers)
             update = {"workers": shape.workers, "threads": shape.threads, "workers_per_gpu": shared}
             spec = self.spec.model_copy(update=update)
-            pool = open_pool(self.name, spec, Setup(prepare, (_KEY, self.sample)), place)
+            pool = open_pool(self.name, spec, Setup(prepare, (_KEY, self.sample)), environment)
             try:
                 wait_for_workers(pool, patience_s)
-                self.watch.start()
+                self.budget.start()
                 self._measure_shape(pool, shape)
             except KeyboardInterrupt:
-                place.at_once = True
+                environment.at_once = True
                 raise
             finally:
                 pool.close()
 
-    def _over(self) -> bool:
-        self.cut = self.cut or self.watch.over
-        return self.watch.over
+    def _out_of_time(self) -> bool:
+        self.incomplete = self.incomplete or self.budget.spent
+        return self.budget.spent
 
     def _measure(self, pool: Pool, shape: Shape, options: EngineOptions) -> float:
-        for row in self.rows:
-            if (row.shape, row.options) == (shape, options):
-                return row.rate
-        if self.rows and self._over():
+        for measurement in self.measurements:
+            if (measurement.shape, measurement.options) == (shape, options):
+                return measurement.rate
+        if self.measurements and self._out_of_time():
             return 0.0
         try:
-            row = Row(shape, options, time_pool(pool, _KEY, options, self.watch.slice_s))
+            speed = time_pool(pool, _KEY, options, self.budget.slice_s)
+            measurement = Measurement(shape, options, speed)
         except DeviceError:  # no setting helps
             raise
         except (E2EError, ConnectionError) as error:
-            row = Row(shape, options, None, str(error))
-        self.rows.append(row)
-        self.note(row)
-        return row.rate
+            measurement = Measurement(shape, options, None, str(error))
+        self.measurements.append(measurement)
+        self.on_measurement(measurement)
+        return measurement.rate
 
     def _measure_batch(self, pool: Pool, shape: Shape, kind: EngineOptions, batch: int) -> float:
         return self._measure(pool, shape, replace(kind, batch=batch))
 
     def _measure_shape(self, pool: Pool, shape: Shape) -> None:
         """Climb the batches of one shape, dense and sparse; later shapes stay near the best so far."""
-        before, spec = best_of(self.rows), self.spec
+        before, spec = best_of(self.measurements), self.spec
         ladder = _LADDERS["cpu" if spec.provider == "cpu" else "gpu"]
         kinds: list[Images] = ["dense", "sparse"]
         if before:
@@ -184,40 +185,40 @@ class Search:
         for images in kinds:
             kind = replace(base, images=images)
             climb(ladder, partial(self._measure_batch, pool, shape, kind))
-        best = best_of(self.rows)
+        best = best_of(self.measurements)
         if best and before is None and spec.provider == "cuda":
             self._measure(pool, shape, replace(best.options, conv_search="exhaustive"))
         self._confirm(pool, shape)
 
     def _confirm(self, pool: Pool, shape: Shape) -> None:
-        """Measure the fastest of a shape again; the median counts, the largest difference is told.
+        """Measure the fastest of a shape again: else the one that was lucky once would win among many."""
+        ran = [i for i, one in enumerate(self.measurements) if one.shape == shape and one.speed]
+        for i in sorted(ran, key=lambda i: -self.measurements[i].rate)[:_REPEATED]:
+            self.measurements[i] = self._repeated(pool, self.measurements[i])
 
-        Among many settings the one that was lucky once would win else.
-        """
-        fast = sorted((row for row in self.rows if row.shape == shape and row.speed), key=lambda r: -r.rate)
-        for row in fast[:_AGAIN]:
-            found = [row]
-            while len(found) < _TIMES and not self._over():
-                try:
-                    speed = time_pool(pool, _KEY, row.options, self.watch.slice_s)
-                except (E2EError, ConnectionError) as error:  # as a memory that is full at times: no promise
-                    found = [replace(row, speed=None, fault=f"fails when repeated: {error}")]
-                    break
-                found.append(replace(row, speed=speed))
-            found.sort(key=lambda r: r.rate)
-            if found[-1].rate:
-                self.spread = max(self.spread, 1 - found[0].rate / found[-1].rate)
-            # Of two the slower: a promise that is kept. Only the first one opened the model.
-            middle = found[(len(found) - 1) // 2]
-            if middle.speed and row.speed:
-                middle = replace(middle, speed=replace(middle.speed, setup_s=row.speed.setup_s))
-            self.rows[self.rows.index(row)] = middle
+    def _repeated(self, pool: Pool, first: Measurement) -> Measurement:
+        """Measure a setting some more times; return the median, and keep the largest difference."""
+        found = [first]
+        while len(found) < _REPEATS and not self._out_of_time():
+            try:
+                speed = time_pool(pool, _KEY, first.options, self.budget.slice_s)
+            except (E2EError, ConnectionError) as error:  # as of memory that is full at times
+                return replace(first, speed=None, fault=f"fails when repeated: {error}")
+            found.append(replace(first, speed=speed))
+        found.sort(key=lambda measurement: measurement.rate)
+        if found[-1].rate:
+            self.spread = max(self.spread, 1 - found[0].rate / found[-1].rate)
+        # Of two the slower, which a campaign will reach. Only the first one opened the model.
+        middle = found[(len(found) - 1) // 2]
+        if middle.speed and first.speed:
+            return replace(middle, speed=replace(middle.speed, setup_s=first.speed.setup_s))
+        return middle
 
 
-def crossover(rows: dict[str, Row], specs: dict[str, PoolSpec]) -> str:
+def crossover(measurements: dict[str, Measurement], specs: dict[str, PoolSpec]) -> str:
     """Return from how many events on a GPU pool is faster than a CPU pool, as a sentence."""
-    cpu = best_of(row for name, row in rows.items() if specs[name].provider == "cpu")
-    gpu = best_of(row for name, row in rows.items() if specs[name].provider != "cpu")
+    cpu = best_of(measurement for name, measurement in measurements.items() if specs[name].provider == "cpu")
+    gpu = best_of(measurement for name, measurement in measurements.items() if specs[name].provider != "cpu")
     if cpu is None or cpu.speed is None:
         return "No CPU pool was measured, so there is nothing to compare a GPU with."
     if gpu is None or gpu.speed is None:

@@ -6,8 +6,8 @@ from e2edist.config.site import PoolSpec, SiteSpec
 from e2edist.engines import EngineOptions, engine_options
 from e2edist.errors import ConfigError, ModelError
 from e2edist.tuning import profile as tp
-from e2edist.tuning.measure import Speed, passes_s
-from e2edist.tuning.search import Row, Search, Shape, Stopwatch, best_of, climb, crossover, shapes
+from e2edist.tuning.measure import Speed, passes_per_s
+from e2edist.tuning.search import Measurement, Search, Shape, TimeBudget, best_of, climb, crossover, shapes
 
 SHA = "ab" * 32
 
@@ -28,18 +28,26 @@ def test_a_ladder_ends_after_two_steps_that_gain_less_than_three_percent(rates, 
     assert len(seen) == steps
 
 
-def row(rate, *, images="dense", batch=8, provider="cpu", setup=0.1, **shape):
+def measured(rate, *, images="dense", batch=8, provider="cpu", setup=0.1, **shape):
     facts = {"device": tp.processor(), "engine": f"onnxruntime {tp.runtime_release()}", "batch": str(batch)}
     options = EngineOptions(images=images, batch=batch, provider=provider)
     speed = Speed(rate, rate, setup, 1.0, 99, facts) if rate else None
-    return Row(Shape(**{"workers": 1, "threads": 2} | shape), options, speed, "" if rate else "no memory")
+    return Measurement(
+        Shape(**{"workers": 1, "threads": 2} | shape), options, speed, "" if rate else "no memory"
+    )
 
 
 def test_of_equal_rows_the_first_is_best_and_rows_that_do_not_run_never_are():
-    rows = [row(0), row(100), row(102, images="sparse"), row(150, batch=16), row(0)]
-    assert best_of(rows) is rows[3]
-    assert best_of(rows[:3]) is rows[1]
-    assert best_of([row(0)]) is None
+    measurements = [
+        measured(0),
+        measured(100),
+        measured(102, images="sparse"),
+        measured(150, batch=16),
+        measured(0),
+    ]
+    assert best_of(measurements) is measurements[3]
+    assert best_of(measurements[:3]) is measurements[1]
+    assert best_of([measured(0)]) is None
 
 
 def test_shapes_share_all_cores_and_never_more():
@@ -57,31 +65,34 @@ def test_batch_jobs_keep_the_workers_that_the_site_gives_them():
 
 
 @pytest.mark.parametrize(
-    ("gpu", "said"),
+    ("gpu", "message"),
     [
         (None, "No GPU pool was measured. One pays where it does more than 1,000 events/s"),
-        (row(500, provider="cuda"), "0.50 times the events/s of the CPU pool: it does not pay"),
-        (row(10_000, provider="cuda", setup=5.0), "10.0 times the events/s .* it pays from 5,444 events on"),
+        (measured(500, provider="cuda"), "0.50 times the events/s of the CPU pool: it does not pay"),
+        (
+            measured(10_000, provider="cuda", setup=5.0),
+            "10.0 times the events/s .* it pays from 5,444 events on",
+        ),
     ],
 )
-def test_the_crossover_is_told_in_events(gpu, said):
+def test_the_crossover_is_told_in_events(gpu, message):
     import re
 
-    rows = {"cpu": row(1000)} | ({"gpu": gpu} if gpu else {})
+    measurements = {"cpu": measured(1000)} | ({"gpu": gpu} if gpu else {})
     specs = {"cpu": PoolSpec(), "gpu": PoolSpec(provider="cuda")}
-    assert re.search(said, crossover(rows, specs))
+    assert re.search(message, crossover(measurements, specs))
 
 
-def search(*rows, cut=False):
-    watch, nothing = Stopwatch(1.0), lambda _: None
-    return Search("cpu", PoolSpec(), None, watch, nothing, [row(0), *rows], cut=cut)
+def search(*measurements, cut=False):
+    budget, nothing = TimeBudget(1.0), lambda _: None
+    return Search("cpu", PoolSpec(), None, budget, nothing, [measured(0), *measurements], incomplete=cut)
 
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
     """Keep a profile of sparse images in batches of 16, and return its path."""
     monkeypatch.setenv(tp.FOLDER, str(tmp_path / "profiles"))
-    best = row(150, images="sparse", batch=16, workers=2, threads=3)
+    best = measured(150, images="sparse", batch=16, workers=2, threads=3)
     return tp.write_profile(tp.make_profile(("home", "cpu"), "local", ("eg", SHA), best, search(best)))
 
 
@@ -96,10 +107,10 @@ def test_a_profile_is_read_as_it_was_written(kept):
 
 
 def test_a_profile_fills_what_is_left_open_and_the_engine_gets_it(kept):
-    tuned, said = tp.apply_profiles(site(), SHA)
+    tuned, messages = tp.apply_profiles(site(), SHA)
     pool = tuned.pools["cpu"]
     assert (pool.workers, pool.threads, pool.batch, pool.images, pool.intra_op) == (2, 3, 16, "sparse", 1)
-    assert said == [
+    assert messages == [
         f"pool cpu: workers 2, sessions 1, batch 16, images sparse, threads 3, intra_op 1, as tuned ({kept})"
     ]
     options = engine_options(pool)
@@ -156,7 +167,7 @@ def test_a_damaged_profile_is_as_good_as_none(kept):
 
 def test_a_profile_that_had_no_time_for_all_leaves_a_complete_one_and_replaces_another(kept):
     def write(rate, cut):
-        best = row(rate, workers=1)
+        best = measured(rate, workers=1)
         return tp.write_profile(
             tp.make_profile(("home", "cpu"), "local", ("eg", SHA), best, search(best, cut=cut))
         )
@@ -176,31 +187,31 @@ def test_only_the_time_in_which_all_slots_run_counts():
     alone = [t / 30 for t in range(30)]
     first = [*alone, *(1 + t / 10 for t in range(21))]
     second = [1 + t / 10 for t in range(31)]
-    assert passes_s([first, second]) == pytest.approx(20)
-    assert passes_s([second]) == pytest.approx(10)
+    assert passes_per_s([first, second]) == pytest.approx(20)
+    assert passes_per_s([second]) == pytest.approx(10)
 
 
 def test_a_moment_in_which_the_machine_did_something_else_does_not_count():
     held = [*(t / 10 for t in range(10)), *(1.4 + t / 10 for t in range(31))]
-    assert passes_s([held]) == pytest.approx(10)
+    assert passes_per_s([held]) == pytest.approx(10)
 
 
 def test_slots_that_never_ran_together_are_worth_what_they_did_in_all_the_time():
-    assert passes_s([[0.0, 0.5, 1.0], [2.0, 3.0, 4.0]]) == pytest.approx(1.0)
+    assert passes_per_s([[0.0, 0.5, 1.0], [2.0, 3.0, 4.0]]) == pytest.approx(1.0)
 
 
 def test_a_setting_that_fails_when_it_is_repeated_is_not_chosen(monkeypatch):
-    rows = [row(10, batch=32), row(20, batch=64)]
+    measurements = [measured(10, batch=32), measured(20, batch=64)]
 
     def again(pool, key, options, seconds):
         if options.batch == 64:
             raise ModelError("m.onnx", "not enough memory")
-        return row(9).speed
+        return measured(9).speed
 
     monkeypatch.setattr("e2edist.tuning.search.time_pool", again)
-    watch = Stopwatch(1e6)
-    watch.start()
-    one = Search("cpu", PoolSpec(), None, watch, id, rows)
-    one._confirm(None, rows[0].shape)
-    assert best_of(one.rows).options.batch == 32
-    assert "fails when repeated: m.onnx: not enough memory" in one.rows[1].fault
+    budget = TimeBudget(1e6)
+    budget.start()
+    one = Search("cpu", PoolSpec(), None, budget, id, measurements)
+    one._confirm(None, measurements[0].shape)
+    assert best_of(one.measurements).options.batch == 32
+    assert "fails when repeated: m.onnx: not enough memory" in one.measurements[1].fault
