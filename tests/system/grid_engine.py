@@ -36,7 +36,8 @@ class GridEngine(Cluster):
 
     def controller(self, **settings):
         """Return the table of a controller that is a job."""
-        return job_controller("sge", {"queue": "cpu.q", "directives": ["-V"]} | settings)
+        # Memory is address space here.
+        return job_controller("sge", {"queue": "cpu.q", "directives": ["-V"], "memory_gib": 3} | settings)
 
     def _rows(self):
         root = ElementTree.fromstring(self.call("qstat", "-xml", "-u", "*"))

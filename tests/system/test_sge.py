@@ -80,9 +80,8 @@ def test_cancel_ends_the_controller_job_and_its_workers(system, endless, model, 
     said = verb("cancel", "out", cwd=tmp_path, env=env)
     assert (said.returncode, said.stderr) == (0, "")
     assert system.queue() == {}
-    assert (
-        "the same command does the rest" in (tmp_path / "out" / "controller.log").read_text()
-    )  # in good order
+    log = (tmp_path / "out" / "controller.log").read_text()
+    assert "the same command does the rest" in log, log  # in good order
     assert record(tmp_path)["kind"] == "sge"
 
 
