@@ -1,4 +1,4 @@
-"""Grid Engine, of whichever house: workers and controllers as jobs of qsub."""
+"""Grid Engine (Son of Grid Engine, Univa, Altair, Open Cluster Scheduler): jobs of qsub."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import pwd
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 from xml.etree import ElementTree
 
 from e2edist.config.controller import ControllerSpec
+from e2edist.config.jobs import ContainerSpec
 from e2edist.errors import ResourceError
 
 from .api import BatchSystem, ControllerJob, PoolJob, as_clock, call, jobqueue_script, worker_command
@@ -69,7 +71,7 @@ class GridEngine(BatchSystem):
                 "job_extra_directives": [*wanted, *table.directives],
                 "job_script_prologue": [log, _ON_NOTICE, *table.prologue],
                 "python": "on_notice "
-                + worker_command(spec.container, table, worker, gpu=spec.provider != "cpu"),
+                + worker_command(_unnoticed(spec.container), table, worker, gpu=spec.provider != "cpu"),
             },
         )
 
@@ -89,7 +91,8 @@ class GridEngine(BatchSystem):
         ]
         lines = [f"#$ {option}" for option in options]
         log = _log_to(str(controller.log)) + " 2>&1"
-        body = ["controller() {", controller.commands() + "}", "on_notice controller", ""]
+        inside = replace(controller, spec=spec.model_copy(update={"container": _unnoticed(spec.container)}))
+        body = ["controller() {", inside.commands() + "}", "on_notice controller", ""]
         return "\n".join(["#!/bin/bash", *lines, log, _ON_NOTICE, *body])
 
     def submit_text(self, text: str, arguments: Iterable[str] = ()) -> str:
@@ -114,10 +117,18 @@ class GridEngine(BatchSystem):
         return found
 
     def cancel(self, ids: Iterable[str]) -> None:
-        """Delete jobs; qdel fails for those that are gone."""
-        alive = self.states(ids)
-        if alive:
+        """Delete jobs."""
+        alive = self._alive(ids)
+        if not alive:
+            return
+        try:
             call("qdel", *alive)
+        except ResourceError:
+            if self._alive(alive):  # it fails for those that ended meanwhile
+                raise
+
+    def _alive(self, ids: Iterable[str]) -> list[str]:
+        return [job for job, state in self.states(ids).items() if state != "ending"]
 
     def log_names(self, job: PoolJob, number: str) -> tuple[str, ...]:
         """Return the one log, of stdout and stderr."""
@@ -131,6 +142,14 @@ class GridEngine(BatchSystem):
         """Return the last line but those that end every refusal."""
         told = [line for line in lines if not line.startswith(("Exiting", "verification:"))]
         return told[-1].removeprefix("Unable to run job: ") if told else lines[-1]
+
+
+def _unnoticed(container: ContainerSpec) -> ContainerSpec:
+    """Return a container whose Python ignores the notice, which runtimes hand on from outside."""
+    if container.runtime == "none":
+        return container
+    python = f"""sh -c 'trap "" USR1 USR2; exec "$0" "$@"' {container.python or "python3"}"""
+    return container.model_copy(update={"python": python})
 
 
 def _header(slots: int, memory_gib: float) -> list[str]:
@@ -162,7 +181,7 @@ def _state(job: str, letters: str) -> str:
         return f"held: {_error_reason(job)}"
     if "h" in letters:
         return "held: a hold or a dependency"
-    return "queued" if "w" in letters else "running"
+    return "queued" if "q" in letters else "running"
 
 
 def _error_reason(job: str) -> str:
