@@ -43,23 +43,23 @@ class PoolBill:
 
 
 def make_bill(folder: Path, done: Mapping[str, tuple[float, int]]) -> list[PoolBill]:
-    """Return the bill of a campaign, a pool each; empty where its folder has no journal.
+    """Return the bill of a campaign, a pool each; empty where its usage was not recorded.
 
     Parameters
     ----------
     done : mapping of str to (float, int)
         Pool -> wall milliseconds of the threads in chunks that were done, and events (`Summary.pools`).
     """
-    return [_pool(name, taken, *done.get(name, (0.0, 0))) for name, taken in read_usage(folder).items()]
+    return [_pool(name, usage, *done.get(name, (0.0, 0))) for name, usage in read_usage(folder).items()]
 
 
-def _pool(name: str, taken: PoolUsage, wall_ms: float, events: int) -> PoolBill:
-    facts: dict[str, Any] = taken.facts
+def _pool(name: str, usage: PoolUsage, wall_ms: float, events: int) -> PoolBill:
+    facts: dict[str, Any] = usage.facts
     workers, threads = facts["workers"], max(1, facts["threads"])
-    used, lost = wall_ms / 3.6e6 / threads, taken.lost_s / 3600 / threads
-    starting = taken.starting_s * workers / 3600
+    used, lost = wall_ms / 3.6e6 / threads, usage.lost_s / 3600 / threads
+    starting = usage.starting_s * workers / 3600
     # A driver that was killed, or one that ended before the next line, wrote down less than was used.
-    allocated = max(taken.running_s * workers / 3600, used + lost + starting)
+    allocated = max(usage.running_s * workers / 3600, used + lost + starting)
     jobs_h = allocated / workers
     charge = jobs_h * facts["nodes"] * facts["factor"]
     return PoolBill(

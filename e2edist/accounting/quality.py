@@ -22,10 +22,10 @@ from e2edist.records.folder import CampaignFolder
 from e2edist.records.parts import read_receipt
 from e2edist.storage.publish import publish
 
-#: {"scores": {column: Table}, "inputs": {layer: {"pixels": Table, "sum": Table}}}
+#: {"scores": {column: Histogram}, "inputs": {layer: {"pixels": Histogram, "sum": Histogram}}}
 Quality = dict[str, Any]
 #: {"n", "nan", "inf": int, "min", "max": float or None, "bins": {number of the bin: int}}
-Table = dict[str, Any]
+Histogram = dict[str, Any]
 
 _LARGE = [1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0, 30.0, 50.0, 100.0, 1e3]
 #: Fixed edges, for probabilities, logits and masses alike; bin i is edges[i - 1] <= x < edges[i].
@@ -39,11 +39,11 @@ SUM_EDGES = np.concatenate([-_SIZES[::-1], [0.0], _SIZES])
 _FEW = 20
 #: Groups of bins that a population stability index compares.
 _GROUPS = 10
-#: A population stability index above this is worth a look, as is the custom.
+#: A population stability index above this is reported: the usual threshold.
 DRIFT = 0.1
 
 
-def table_of(values: Array, edges: Array) -> Table:
+def histogram_of(values: Array, edges: Array) -> Histogram:
     """Return counts and extremes of some values of any numeric type."""
     x = np.asarray(values, np.float64)
     finite = x[np.isfinite(x)]
@@ -59,7 +59,7 @@ def table_of(values: Array, edges: Array) -> Table:
     }
 
 
-def measure(scores: Mapping[str, Array], crops: Crops, tagger: TaggerSpec) -> Quality:
+def measure_quality(scores: Mapping[str, Array], crops: Crops, tagger: TaggerSpec) -> Quality:
     """Return the quality of one chunk.
 
     Parameters
@@ -72,13 +72,13 @@ def measure(scores: Mapping[str, Array], crops: Crops, tagger: TaggerSpec) -> Qu
     crop = np.repeat(np.arange(pixels.size), pixels.ravel())
     sums = np.bincount(crop, crops.value.astype(np.float64), pixels.size).reshape(-1, crops.channels)
     for c, name in enumerate(_channel_names(tagger)):
-        sizes = table_of(pixels[:, c], PIXEL_EDGES)
-        inputs[name] = {"pixels": sizes, "sum": table_of(_rounded(sums[:, c]), SUM_EDGES)}
-    return {"scores": {name: table_of(x, SCORE_EDGES) for name, x in scores.items()}, "inputs": inputs}
+        sizes = histogram_of(pixels[:, c], PIXEL_EDGES)
+        inputs[name] = {"pixels": sizes, "sum": histogram_of(_rounded(sums[:, c]), SUM_EDGES)}
+    return {"scores": {name: histogram_of(x, SCORE_EDGES) for name, x in scores.items()}, "inputs": inputs}
 
 
 def _rounded(sums: Array) -> Array:
-    """Round, so that the table does not depend on the last bits of a sum."""
+    """Round, so that the histogram does not depend on the last bits of a sum."""
     return np.asarray(np.round(sums, 6))
 
 
@@ -87,8 +87,8 @@ def _channel_names(tagger: TaggerSpec) -> list[str]:
     return [name if layers.count(name) == 1 else f"{name}#{i}" for i, name in enumerate(layers)]
 
 
-def add_tables(a: Table, b: Table) -> Table:
-    """Return the table of both together; exact, associative and commutative."""
+def add_histograms(a: Histogram, b: Histogram) -> Histogram:
+    """Return the histogram of both together; exact, associative and commutative."""
     bins = dict(a["bins"])
     for number, count in b["bins"].items():
         bins[number] = bins.get(number, 0) + count
@@ -102,7 +102,7 @@ def add_tables(a: Table, b: Table) -> Table:
 def add_quality(a: Quality, b: Quality) -> Quality:
     """Return the quality of both together; exact, associative and commutative. {} is neutral."""
     if "bins" in a and "bins" in b:
-        return add_tables(a, b)
+        return add_histograms(a, b)
     names = dict.fromkeys([*a, *b])
     return {n: add_quality(a[n], b[n]) if n in a and n in b else a.get(n, b.get(n)) for n in names}
 
@@ -127,36 +127,36 @@ def read_quality(folder: Path) -> Quality:
     return total
 
 
-def tables(quality: Quality) -> dict[str, Table]:
-    """Return all tables by a name for people, scores first."""
-    found = {f"score {name}": table for name, table in quality.get("scores", {}).items()}
+def histograms(quality: Quality) -> dict[str, Histogram]:
+    """Return all histograms by a name for people, scores first."""
+    found = {f"score {name}": histogram for name, histogram in quality.get("scores", {}).items()}
     for layer, both in quality.get("inputs", {}).items():
-        found |= {f"input {layer}, {kind}": table for kind, table in both.items()}
+        found |= {f"input {layer}, {kind}": histogram for kind, histogram in both.items()}
     return found
 
 
 def drift(quality: Quality, reference: Quality) -> dict[str, float]:
-    """Return the population stability index of each table that both have.
+    """Return the population stability index of each histogram that both have.
 
     A score that only one of them has, or has values of, can't be compared: infinity.
     """
-    ours, theirs = tables(quality), tables(reference)
+    ours, theirs = histograms(quality), histograms(reference)
     found = {name: stability_index(ours[name], theirs[name]) for name in ours if name in theirs}
     drifts = {name: value for name, value in found.items() if value is not None}
-    either = {name for side in (ours, theirs) for name, table in side.items() if table["bins"]}
-    lost = sorted(name for name in either if name.startswith("score ") and name not in drifts)
+    filled = {name for side in (ours, theirs) for name, histogram in side.items() if histogram["bins"]}
+    lost = sorted(name for name in filled if name.startswith("score ") and name not in drifts)
     return drifts | dict.fromkeys(lost, inf)
 
 
-def stability_index(table: Table, reference: Table) -> float | None:
+def stability_index(histogram: Histogram, reference: Histogram) -> float | None:
     """Return the PSI: sum of (p - q) ln(p / q) over groups of bins that each hold a tenth of the reference.
 
     What two samples of one distribution are expected to give, (groups - 1)(1/n + 1/m), is taken off, so that
     small samples are no false alarm. None where one of them is empty.
     """
-    names = sorted({*table["bins"], *reference["bins"]}, key=int)
+    names = sorted({*histogram["bins"], *reference["bins"]}, key=int)
     q = np.array([reference["bins"].get(name, 0) for name in names], np.float64)
-    p = np.array([table["bins"].get(name, 0) for name in names], np.float64)
+    p = np.array([histogram["bins"].get(name, 0) for name in names], np.float64)
     if not q.sum() or not p.sum():
         return None
     group = np.minimum((np.cumsum(q) - q) * _GROUPS // q.sum(), _GROUPS - 1)
@@ -174,26 +174,28 @@ def stability_index(table: Table, reference: Table) -> float | None:
 def warnings(
     quality: Quality, constant: Mapping[str, int] | None = None, drifts: Mapping[str, float] | None = None
 ) -> list[str]:
-    """Return what a person should look at, a clause each.
+    """Return what looks wrong, a clause each.
 
     Parameters
     ----------
     constant : mapping of str to int
-        Name of a table (`constants`) -> parts in which it is always the same.
+        Name of a histogram (`constant_names`) -> parts in which it is always the same.
     drifts : mapping of str to float
         As `drift` returns them.
     """
-    said = []
-    for name, table in tables(quality).items():
-        if table["nan"] or table["inf"]:
-            said.append(f"{name}: {table['nan']:,} NaN and {table['inf']:,} infinite of {table['n']:,}")
-        if _constant(table):
-            said.append(f"{name}: always {table['min']:g}, in {table['n']:,} objects")
-    always = constants(quality)
+    messages = []
+    for name, histogram in histograms(quality).items():
+        if histogram["nan"] or histogram["inf"]:
+            messages.append(
+                f"{name}: {histogram['nan']:,} NaN and {histogram['inf']:,} infinite of {histogram['n']:,}"
+            )
+        if _constant(histogram):
+            messages.append(f"{name}: always {histogram['min']:g}, in {histogram['n']:,} objects")
+    always = constant_names(quality)
     odd = [name for name in constant or () if name.startswith("score ") and name not in always]
-    said += [f"{name}: constant in {constant[name]} parts" for name in odd if constant]
+    messages += [f"{name}: constant in {constant[name]} parts" for name in odd if constant]
     worst = sorted((drifts or {}).items(), key=lambda item: -item[1])
-    return said + [f"{name}: {_drifted(x)}" for name, x in worst if x > DRIFT]
+    return messages + [f"{name}: {_drifted(x)}" for name, x in worst if x > DRIFT]
 
 
 def _drifted(value: float) -> str:
@@ -202,20 +204,20 @@ def _drifted(value: float) -> str:
     return f"drifted from the reference, PSI {value:.2f}"
 
 
-def constants(quality: Quality) -> list[str]:
-    """Return the names of the tables of which every value is the same."""
-    return [name for name, table in tables(quality).items() if _constant(table)]
+def constant_names(quality: Quality) -> list[str]:
+    """Return the names of the histograms in which every value is the same."""
+    return [name for name, histogram in histograms(quality).items() if _constant(histogram)]
 
 
-def _constant(table: Table) -> bool:
-    return bool(table["n"] >= _FEW and table["min"] == table["max"] is not None)
+def _constant(histogram: Histogram) -> bool:
+    return bool(histogram["n"] >= _FEW and histogram["min"] == histogram["max"] is not None)
 
 
-def write_quality(folder: Path, quality: Quality, said: list[str], drifts: Mapping[str, float]) -> None:
+def write_quality(folder: Path, quality: Quality, messages: list[str], drifts: Mapping[str, float]) -> None:
     """Write ``quality.json``: histograms with their edges, warnings, drift."""
     edges = {"scores": SCORE_EDGES, "pixels": PIXEL_EDGES, "sum": SUM_EDGES}
     content = {
-        "warnings": said,
+        "warnings": messages,
         "drift": {name: round(value, 6) if value < inf else None for name, value in drifts.items()},
         "edges": {name: values.tolist() for name, values in edges.items()},
         **quality,
@@ -224,8 +226,10 @@ def write_quality(folder: Path, quality: Quality, said: list[str], drifts: Mappi
         draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def review(folder: Path, quality: Quality, said: list[str], reference: str | None) -> dict[str, float]:
-    """Compare a campaign with its reference, add to what is `said`, write ``quality.json``.
+def compare_with_reference(
+    folder: Path, quality: Quality, messages: list[str], reference: str | None
+) -> dict[str, float]:
+    """Compare a campaign with its reference, add to its `messages`, write ``quality.json``.
 
     Returns
     -------
@@ -233,15 +237,15 @@ def review(folder: Path, quality: Quality, said: list[str], reference: str | Non
         Drift of each score and input that both have; empty without a reference.
     """
     drifts = drift(quality, read_quality(Path(reference))) if reference else {}
-    said += [line for line in warnings({}, {}, drifts) if line not in said]
+    messages += [line for line in warnings({}, {}, drifts) if line not in messages]
     try:
-        write_quality(folder, quality, said, drifts)
+        write_quality(folder, quality, messages, drifts)
     except OutputError as error:  # results are on disk: these are sums of what they hold
-        said.append(str(error))
+        messages.append(str(error))
     return drifts
 
 
-def enforce(
+def check_limits(
     folder: Path, quality: Quality, drifts: Mapping[str, float], limits: tuple[float | None, float | None]
 ) -> None:
     """Fail a campaign whose scores are beyond a limit; its results stay.

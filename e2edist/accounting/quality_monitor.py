@@ -7,7 +7,7 @@ from typing import Any
 
 from e2edist.records.receipt import Receipt
 
-from .quality import Quality, add_quality, constants, warnings
+from .quality import Quality, add_quality, constant_names, warnings
 
 
 class QualityMonitor:
@@ -20,7 +20,7 @@ class QualityMonitor:
     def add(self, receipt: Receipt) -> tuple[str, ...]:
         """Add a part; return the warnings about all parts so far."""
         found = _without_bins(receipt.quality)
-        self._constant.update(constants(found))
+        self._constant.update(constant_names(found))
         self._total = add_quality(self._total, found)
         return tuple(warnings(self._total, self._constant))
 

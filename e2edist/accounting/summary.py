@@ -14,7 +14,7 @@ import pyarrow as pa
 from e2edist.records.parts import write_batches
 from e2edist.records.receipt import Receipt, StageTimes, add_times
 
-from .quality import Quality, add_quality, constants, warnings
+from .quality import Quality, add_quality, constant_names, warnings
 
 #: Chunks of a row group.
 _ROW_GROUP = 5_000
@@ -88,7 +88,7 @@ def summarise(receipts: Iterable[Receipt]) -> Summary:
     total, constant = Summary(), Counter[str]()
     for receipt in receipts:
         quality = receipt.quality
-        constant.update(constants(quality))
+        constant.update(constant_names(quality))
         total.chunks += 1
         total.events += receipt.events
         total.objects += receipt.rows

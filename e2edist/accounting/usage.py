@@ -1,7 +1,7 @@
-"""The journal of what a campaign occupied: how many jobs of each pool ran and were at work, and when.
+"""What a campaign occupied: how many jobs of each pool ran and were at work, and when.
 
 One JSON object a line in ``usage.jsonl``, appended by the driver when a count changes and every ten
-seconds; runs that go on with a campaign add to it. A driver that is killed loses ten seconds of it.
+seconds; later runs of the campaign add to it. A driver that is killed loses ten seconds of it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from e2edist.config.site import PoolSpec
 
 #: Without a change a line comes so often.
-_EVERY_S = 10.0
+_INTERVAL_S = 10.0
 #: Between lines that are further apart nobody knows what ran: a laptop slept, a disk was full.
-_GAP_S = 120.0
+_LARGEST_GAP_S = 120.0
 
 
 def pool_facts(spec: PoolSpec, *, jobs: bool) -> dict[str, Any]:
@@ -50,17 +50,17 @@ def pool_facts(spec: PoolSpec, *, jobs: bool) -> dict[str, Any]:
 
 
 class UsageLog:
-    """Writes the journal of one run."""
+    """Writes the usage of one run."""
 
     def __init__(self, folder: Path, pools: Mapping[str, Mapping[str, Any]]) -> None:
         self._path, self._run = CampaignFolder(folder).usage, secrets.token_hex(4)
         self._last: tuple[float, Any] = (0.0, None)
         self._append({"pools": {name: dict(facts) for name, facts in pools.items()}})
 
-    def note(
+    def record(
         self, counts: Mapping[str, Mapping[str, Any]], lost_s: Mapping[str, float], *, last: bool = False
     ) -> None:
-        """Note running and joined jobs of each pool, and thread seconds of attempts that came to nothing.
+        """Record running and joined jobs of each pool, and thread seconds of attempts that came to nothing.
 
         Parameters
         ----------
@@ -72,7 +72,7 @@ class UsageLog:
             name: [count["running"], count["joined"], round(lost_s.get(name, 0.0), 3)]
             for name, count in counts.items()
         }
-        if last or what != self._last[1] or now - self._last[0] >= _EVERY_S:
+        if last or what != self._last[1] or now - self._last[0] >= _INTERVAL_S:
             self._last = (now, what)
             self._append({"t": round(now, 3), "jobs": what})
 
@@ -110,7 +110,7 @@ class _Run:
 
 
 def read_usage(folder: Path) -> dict[str, PoolUsage]:
-    """Return what each pool occupied in all runs of a campaign; empty without a journal."""
+    """Return what each pool occupied in all runs of a campaign; empty where nothing was written."""
     found: dict[str, PoolUsage] = {}
     runs: dict[str, _Run] = {}
     for line in _lines(CampaignFolder(folder).usage):
@@ -126,7 +126,7 @@ def read_usage(folder: Path) -> dict[str, PoolUsage]:
 def _add(found: dict[str, PoolUsage], run: _Run, now: float, jobs: dict[str, list[float]]) -> None:
     """Add the time since the last line of a run: what it said held until now."""
     if run.last is not None:
-        seconds = min(max(0.0, now - run.last[0]), _GAP_S)
+        seconds = min(max(0.0, now - run.last[0]), _LARGEST_GAP_S)
         for name, (running, joined, _) in run.last[1].items():
             if name in found:
                 found[name].running_s += running * seconds

@@ -92,7 +92,7 @@ class Heartbeat:
         self._telemetry.sample()
         progress = self._tracker.snapshot()
         jobs = {name: {"running": pool.running, "joined": pool.joined} for name, pool in pools.items()}
-        self._usage.note(jobs, progress.lost_s, last=self._stop.is_set())
+        self._usage.record(jobs, progress.lost_s, last=self._stop.is_set())
         now = round(time.time(), 3)
         record = HeartbeatRecord(
             **self._origin, state=state, error=error, updated=now, progress=progress, pools=pools

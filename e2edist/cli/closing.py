@@ -13,7 +13,7 @@ from rich.console import Console
 
 from e2edist.accounting.bill import bill_facts, make_bill
 from e2edist.accounting.folder_counts import count_folder
-from e2edist.accounting.quality import enforce, review
+from e2edist.accounting.quality import check_limits, compare_with_reference
 from e2edist.accounting.summary import summarise
 from e2edist.cli.signals import INTERRUPTED
 from e2edist.cli.tables import print_bad, print_bill, print_quality, print_summary, print_where
@@ -45,7 +45,7 @@ def close(campaign: Campaign, result: RunResult, console: Console, emit: Emit) -
     if not result.complete:
         console.print(kept_message(campaign, result))
     total = summarise(result.ledger.done.values())
-    drifts = review(campaign.folder, total.quality, total.warnings, campaign.spec.reference)
+    drifts = compare_with_reference(campaign.folder, total.quality, total.warnings, campaign.spec.reference)
     bill = make_bill(campaign.folder, total.pools)
     print_summary(console, total, result.seconds, result.events)
     print_bad(console, result.bad, result.bad_fraction)
@@ -59,7 +59,7 @@ def close(campaign: Campaign, result: RunResult, console: Console, emit: Emit) -
         return INTERRUPTED
     _check_losses(campaign, result)
     limits = (campaign.spec.max_nan_fraction, campaign.spec.max_drift)
-    enforce(campaign.folder, total.quality, drifts, limits)
+    check_limits(campaign.folder, total.quality, drifts, limits)
     return 0
 
 

@@ -14,7 +14,7 @@ from threading import Lock
 
 import numpy as np
 
-from e2edist.accounting.quality import measure
+from e2edist.accounting.quality import measure_quality
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import Engine, EngineOptions, Step, open_engine, score
 from e2edist.formats import read_events
@@ -103,7 +103,7 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
     engine, scores = score_images(images, context, clock)
     with clock.stage(OUTPUT, len(images.objects)):
         table = make_table(chunk.uuid, batch, images, scores, engine.columns)
-        quality = measure(scores, images.crops, tagger)
+        quality = measure_quality(scores, images.crops, tagger)
 
         def receipt() -> Receipt:
             facts = _receipt(chunk, context, images, engine, clock, started)
@@ -130,7 +130,7 @@ def _warm_up(key: str, tagger: TaggerSpec, columns: Mapping[str, str]) -> None:
             images = make_images(batch, tagger)
             scores = {name: np.empty(0, dtype) for name, dtype in columns.items()}
             dense(images.crops)
-            measure(scores, images.crops, tagger)
+            measure_quality(scores, images.crops, tagger)
             checksum(make_table("", batch, images, scores, columns))
             _warm.add(key)
 

@@ -54,13 +54,13 @@ def test_used_idle_starting_and_lost_are_all_that_was_allocated(tmp_path):
 def test_runs_add_up_and_what_nobody_saw_between_them_is_free(tmp_path):
     write(tmp_path, HEAD, at(0, 1, 1), at(50, 1, 1, lost=2.0))  # killed here
     write(tmp_path, HEAD | {"run": "s"}, at(9000, 1, 1, run="s"), at(9050, 1, 1, lost=3.0, run="s"))
-    taken = read_usage(tmp_path)["gpu"]
-    assert (taken.running_s, taken.starting_s, taken.lost_s) == (100.0, 0.0, 5.0)
+    usage = read_usage(tmp_path)["gpu"]
+    assert (usage.running_s, usage.starting_s, usage.lost_s) == (100.0, 0.0, 5.0)
 
 
 def test_a_gap_inside_a_run_counts_for_two_minutes_at_most(tmp_path):
     write(tmp_path, HEAD, at(0, 1, 1), at(9000, 1, 1), at(8990, 1, 1))
-    assert read_usage(tmp_path)["gpu"].running_s == usage._GAP_S
+    assert read_usage(tmp_path)["gpu"].running_s == usage._LARGEST_GAP_S
 
 
 def test_cut_and_foreign_lines_do_no_harm(tmp_path):
@@ -83,10 +83,10 @@ def test_without_a_journal_there_is_no_bill(tmp_path):
 def test_a_journal_has_a_line_for_each_change_and_one_now_and_then(tmp_path, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(usage.time, "time", lambda: now[0])
-    journal = UsageLog(tmp_path, {"gpu": FACTS})
+    usage_log = UsageLog(tmp_path, {"gpu": FACTS})
     for seconds, running in ((0, 1), (2, 1), (4, 2), (6, 2), (20, 2)):
         now[0] = 1000.0 + seconds
-        journal.note({"gpu": {"queued": 0, "running": running, "joined": 1}}, {"gpu": 1.5})
+        usage_log.record({"gpu": {"queued": 0, "running": running, "joined": 1}}, {"gpu": 1.5})
     lines = [json.loads(line) for line in (tmp_path / "usage.jsonl").read_text().splitlines()]
     assert [line["t"] - 1000 for line in lines[1:]] == [0, 4, 20]
     assert read_usage(tmp_path)["gpu"].running_s == 4 * 1 + 16 * 2
