@@ -1,1 +1,1 @@
-"""A campaign from plan to parts; no word of SLURM, Dask, ROOT or ONNX in it."""
+"""The driver side of a campaign: plan, run, retry, resume; it knows neither batch systems nor Dask."""

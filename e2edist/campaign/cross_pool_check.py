@@ -64,14 +64,11 @@ class CrossPoolCheck:
         Context key -> what runs the model; pools of one kind are not compared.
     no_shared_disk : dict of str to Path
         Context key -> the campaign's folder, for pools whose workers do not see it.
-    found : dict of str to float
-        Pool -> largest difference of its scores from the sample's.
     """
 
     max_abs: float
     kinds: dict[str, str]
     no_shared_disk: dict[str, Path] = field(default_factory=dict)
-    found: dict[str, float] = field(default_factory=dict)
     _sample: Sample | None = None
     _submitted: set[str] = field(default_factory=set)
     _used: set[str] = field(default_factory=set)
@@ -131,15 +128,20 @@ class CrossPoolCheck:
                 self._submitted.discard(key)
             return
         # numpy's maximum keeps a NaN, Python's may lose it.
-        worst = float(np.max(list(outcome.value.values()), initial=0.0))
-        self.found[pool.name] = worst
-        if not worst <= self.max_abs:
+        largest = float(np.max(list(outcome.value.values()), initial=0.0))
+        if not largest <= self.max_abs:
             raise self._disagreement(pool, outcome.value)
+        log.info(
+            "pool %s: its scores differ by %.3g at most from those of %s", pool.name, largest, self._origin
+        )
+
+    @property
+    def _origin(self) -> str:
+        return self._sample.origin if self._sample else _OTHER_POOL
 
     def _disagreement(self, pool: Pool, differences: Mapping[str, float]) -> CampaignError:
         columns = ", ".join(f"{name} by {value:.3g}" for name, value in differences.items())
-        origin = self._sample.origin if self._sample else _OTHER_POOL
-        what = f"scores differ from those of {origin}: {columns}, {self.max_abs:.3g} is allowed"
+        what = f"scores differ from those of {self._origin}: {columns}, {self.max_abs:.3g} is allowed"
         todo = (
             "Validate the model on both devices; [tolerance] of the tagger sets the limit. Delete the "
             "parts of the wrong one (timing.parquet names their pools), or choose another --output."

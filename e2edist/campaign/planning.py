@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from e2edist.config.tagger import TaggerSpec
@@ -52,24 +53,7 @@ def make_plan(
     ProgrammingError
         A format plug-in has a bug, which is no fault of the files.
     """
-
-    def inspect(path: str) -> tuple[FileInfo, float]:
-        columns, collections = tagger.columns(), tagger.objects.collections
-        with open_events(path, columns, collections, format=format, tree=tree) as reader:
-            return reader.info, reader.bytes_per_event()
-
-    def inspect_one(url: str) -> tuple[FileInfo, float] | E2EError:
-        try:
-            info, size = read_input(url, inputs.in_place(), inspect)
-        except E2EError as error:
-            return error
-        except Exception as error:
-            if not is_bug(error):
-                raise
-            return as_bug(error)
-        return replace(info, url=public(url)), size
-
-    inspected = _inspect_with_retries(urls, inspect_one)
+    inspected = _inspect_with_retries(urls, partial(_inspect, tagger, format, tree, inputs))
     errors = {url: item for url, item in zip(urls, inspected, strict=True) if isinstance(item, E2EError)}
     if len(errors) > max_bad_fraction * len(urls):
         raise combine_errors(list(errors.values()), len(urls))
@@ -81,6 +65,31 @@ def make_plan(
     access = {file.uuid: url for file, url in zip(files, opened, strict=True) if file.url != url}
     most = max((size for _, size in found), default=0.0)
     return Plan(tagger.identity(), files, most, skipped, access=access)
+
+
+def _inspect(
+    tagger: TaggerSpec,
+    format: str | None,  # noqa: A002
+    tree: str | None,
+    inputs: InputOptions,
+    url: str,
+) -> tuple[FileInfo, float] | E2EError:
+    """Return what an input holds and the bytes of its largest event, or why it can't be used."""
+
+    def read(path: str) -> tuple[FileInfo, float]:
+        columns, collections = tagger.columns(), tagger.objects.collections
+        with open_events(path, columns, collections, format=format, tree=tree) as reader:
+            return reader.info, reader.bytes_per_event()
+
+    try:
+        info, size = read_input(url, inputs.in_place(), read)
+    except E2EError as error:
+        return error
+    except Exception as error:
+        if not is_bug(error):
+            raise
+        return as_bug(error)
+    return replace(info, url=public(url)), size
 
 
 def _inspect_with_retries(urls: Sequence[str], look: Callable[[str], T | E2EError]) -> list[T | E2EError]:

@@ -94,39 +94,36 @@ def run_campaign(
     prepare_folder(folder, fresh=campaign.spec.mode == "fresh")
     with locked(folder):
         campaign = campaign.freeze_plan()
-        plan = campaign.plan
         sweep(folder)
         sweep(files.predictions)
         with log_to(files.log):
-            ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
-            before = ledger.events_done
-            tracker = _start_tracking(ledger, plan, on_progress)
-            try:
-                complete = _run_pending(campaign, ledger, tracker, stop, on_pool_ready)
-            except BaseException:
-                with suppress(E2EError, OSError):  # the error that stopped it is the one to report
-                    _write_tables(folder, plan, ledger)
-                raise
-            rows = _write_tables(folder, plan, ledger)
-    end = tracker.snapshot()
+            return _run(campaign, on_progress, stop, on_pool_ready)
+
+
+def _run(campaign: Campaign, on_progress: OnProgress, stop: Event, on_pool_ready: OnPoolReady) -> RunResult:
+    plan, folder = campaign.plan, campaign.folder
+    ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
+    done, before = len(ledger.done), ledger.events_done
+    counts = Progress(done + len(ledger.pending), plan.events, done, events_done=before)
+    tracker = ProgressTracker(counts, on_progress)
+    tracker.publish()
+    try:
+        complete = _run_pending(campaign, ledger, tracker, stop, on_pool_ready)
+    except BaseException:
+        with suppress(E2EError, OSError):  # the error that stopped it is the one to report
+            _write_tables(folder, plan, ledger)
+        raise
+    rows = _write_tables(folder, plan, ledger)
     return RunResult(
         ledger=ledger,
-        seconds=end.elapsed_s or 0.0,
+        seconds=tracker.snapshot().elapsed_s or 0.0,
         events=ledger.events_done - before,
         bad=rows,
         bad_fraction=lost_fraction(plan, ledger),
         complete=complete,
-        finished_late=end.finished_late,
-        cut_off=end.cut_off,
+        finished_late=counts.finished_late,
+        cut_off=counts.cut_off,
     )
-
-
-def _start_tracking(ledger: Ledger, plan: Plan, on_progress: OnProgress) -> ProgressTracker:
-    done = len(ledger.done)
-    counts = Progress(done + len(ledger.pending), plan.events, done, events_done=ledger.events_done)
-    tracker = ProgressTracker(counts, on_progress)
-    tracker.publish()
-    return tracker
 
 
 def _run_pending(

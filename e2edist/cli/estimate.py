@@ -52,10 +52,9 @@ def estimate(
     CampaignError
         No chunk was done.
     """
-    pools = campaign.site.pools
-    facts = {name: pool_facts(spec, jobs=is_batch(spec.kind)) for name, spec in pools.items()}
-    on_progress, on_pool_ready = callbacks
-    sampler, before = Sampler(signals.stop, enough_chunks(facts), _LIMIT_S), time.time()
+    facts = {name: pool_facts(spec, jobs=is_batch(spec.kind)) for name, spec in campaign.site.pools.items()}
+    (on_progress, on_pool_ready), before = callbacks, time.time()
+    sampler = Sampler(signals.stop, enough_chunks(facts), _LIMIT_S)
 
     def sample(progress: Progress) -> None:
         on_progress(progress)
@@ -69,9 +68,8 @@ def estimate(
     choices, notes = _extrapolate(campaign, result, facts, before, sampler.start_s)
     print_forecast(console, choices, notes)
     left = campaign.plan.events - result.ledger.events_done
-    emit(
-        {"what": "estimate", "events_left": left, "choices": [asdict(one) for one in choices], "notes": notes}
-    )
+    found = [asdict(one) for one in choices]
+    emit({"what": "estimate", "events_left": left, "choices": found, "notes": notes})
     return 0
 
 

@@ -78,7 +78,6 @@ class _Page:
     """The figures of one browser window."""
 
     def __init__(self, doc: Any) -> None:
-        self._doc = doc
         self._head = models.Div(
             text="No campaign runs in this process.", name="headline", sizing_mode="stretch_width"
         )
