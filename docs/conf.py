@@ -18,7 +18,9 @@ myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4
 html_theme = "furo"
 html_title = f"e2edist {version}"
-html_show_sphinx = False
+html_show_sphinx = html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 
 def setup(app: object) -> None:
