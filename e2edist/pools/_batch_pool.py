@@ -1,4 +1,4 @@
-"""Pools of batch jobs: one scheduler for all of a campaign, a crew of jobs for each pool."""
+"""Pools of batch jobs: one scheduler for all of a campaign, supervised jobs for each pool."""
 
 from __future__ import annotations
 
@@ -103,14 +103,14 @@ class BatchPool(DaskPool):
 
     def _on_preemption(self, worker: str) -> None:
         """Note a worker that the batch system wants to end; called by the client's own thread."""
-        self.leaving.add(worker)
-        self._looked = -inf  # it has no thread for us any more
+        self.draining.add(worker)
+        self._refreshed = -inf  # it has no thread for us any more
         # By us, where no job is wanted any more.
         level = logging.WARNING if self._supervisor.wanted else logging.INFO
         log.log(level, "pool %s: worker %s was told to end: it takes no more chunks", self.name, worker)
 
     def _on_setup_failed(self, worker: str, why: str) -> None:
-        """Let the crew end the job of a worker that can't be set up; called by the client's own thread."""
+        """Let the supervisor end a worker that can't be set up; called by the client's own thread."""
         log.warning("pool %s: worker %s can't be set up: %s", self.name, worker, why)
         self._supervisor.setup_failures[job_of(worker)] = why
 
@@ -125,8 +125,8 @@ class BatchPool(DaskPool):
     def _drain(self, names: list[str]) -> list[str]:
         workers: dict[str, str] = self._ask(_close_off, names=names, resource=self._resource)
         if workers:
-            self.leaving.update(workers.values())
-            self._looked = -inf
+            self.draining.update(workers.values())
+            self._refreshed = -inf
             tell_workers(self._client, stop_taking_tasks, self._resource, workers=list(workers))
         return list(workers.values())
 

@@ -19,6 +19,8 @@ from threading import Lock
 from types import CodeType, ModuleType
 from typing import Any
 
+from e2edist.errors import ConfigError
+
 from ._dask_logs import restore_dask_logs, silence_dask_logs
 
 #: Measured on campaigns of long chunks that hold the GIL for seconds (imports, compiles).
@@ -177,3 +179,22 @@ def configured(table: Mapping[str, Any] | None = None) -> Iterator[None]:
             last = _inside.pop(0)
             if last is not None:
                 last.undo()
+
+
+@contextmanager
+def checked_config() -> Iterator[None]:
+    """Let a cluster start with our configuration of Dask; it lasts as long where nobody set it for longer.
+
+    Raises
+    ------
+    ConfigError
+        Dask can't start with what the site's table ``[dask]`` says.
+    """
+    try:
+        with configured():
+            yield
+    except (ValueError, KeyError, TypeError, ImportError) as error:
+        if not table_text():
+            raise
+        what = f"Dask can't start with it ({type(error).__name__}: {error})"
+        raise ConfigError("[dask] of the site file", what, "Correct its values.") from error

@@ -35,7 +35,7 @@ class OrdinaryEnd(logging.Filter):
 
     Attributes
     ----------
-    told : bool
+    signalled : bool
         Whether the worker was told to end.
     """
 

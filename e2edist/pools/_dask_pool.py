@@ -7,17 +7,16 @@ import pickle
 import queue
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from dask.base import annotate
 from distributed import Client, Future
 
-from e2edist.errors import MORE_THREADS, ConfigError, ResourceError
+from e2edist.errors import MORE_THREADS, ResourceError
 
-from ._dask_config import configured, table_text
 from ._lost_tasks import TaskCheck
 from ._remote_calls import (
     SETUP_FAILED,
@@ -44,29 +43,19 @@ log = logging.getLogger(__name__)
 _CLOSE_S = 5
 #: Tasks that are lost so often while none is done stop the campaign, sooner where the reason is known.
 _LOST, _LOST_FOR_A_REASON = 10, 2
-#: Threads are counted so often.
-_LOOK_S = 0.5
+#: Threads are counted so often, in seconds.
+_REFRESH_S = 0.5
 #: After the first result others may come along so long, per thread and at most: the next go out together.
-_BREATH_S, _BREATHS_S = 50e-6, 0.05
+_GATHER_S, _GATHER_MOST_S = 50e-6, 0.05
 
 
-@contextmanager
-def settings() -> Iterator[None]:
-    """Let a cluster start with our configuration of Dask; it lasts as long where nobody set it for longer.
+class _Task(NamedTuple):
+    """A task that is to be submitted; `worker` is the address where it is to run, empty for any."""
 
-    Raises
-    ------
-    ConfigError
-        Dask can't start with what the site's table ``[dask]`` says.
-    """
-    try:
-        with configured():
-            yield
-    except (ValueError, KeyError, TypeError, ImportError) as error:
-        if not table_text():
-            raise
-        what = f"Dask can't start with it ({type(error).__name__}: {error})"
-        raise ConfigError("[dask] of the site file", what, "Correct its values.") from error
+    tag: str
+    key: str
+    payload: bytes
+    worker: str
 
 
 class DaskPool:
@@ -97,18 +86,17 @@ class DaskPool:
         resource: str = "",
         stopping: Callable[[], bool] = never,
     ) -> None:
-        self.name, self._stopping = name, stopping
-        self._resource = resource
+        self.name, self._stopping, self._resource = name, stopping, resource
         self._client, self._close = client, close
         self._ended: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
-        self._running, self._outbox = dict[str, Future[Any]](), list[tuple[str, str, bytes, str]]()
+        self._running, self._outbox = dict[str, Future[Any]](), list[_Task]()
         self._stopped, self._link = set[str](), ""
         #: names of workers that were told to end: their loss is nobody's fault
-        self.leaving: set[str] = set()
+        self.draining: set[str] = set()
         # Keys are of this run alone: campaigns that share a scheduler may have chunks of the same name.
         self._run, self._count = secrets.token_hex(4), 0
         self._topic, self._reported = f"e2edist-{name}-{self._run}", dict[str, bytes]()
-        self._worker_slots, self._looked, self._setup_error = WorkerSlots(), -inf, ""
+        self._worker_slots, self._refreshed, self._setup_error = WorkerSlots(), -inf, ""
         self._check, self._lost_outcomes = TaskCheck(client), list[TaskOutcome]()
         #: how often tasks were lost since one was done, and why, where that is known
         self._lost, self._fault = 0, ""
@@ -160,9 +148,9 @@ class DaskPool:
         if self._lost >= (_LOST_FOR_A_REASON if self._fault else _LOST):
             what = f"its scheduler loses the tasks that it gets ({self._fault or 'they are unknown there'})"
             raise ResourceError(f"pool {self.name}", what, MORE_THREADS)
-        if time.monotonic() - self._looked > _LOOK_S + 1e-3 * self._worker_slots.threads:
+        if time.monotonic() - self._refreshed > _REFRESH_S + 1e-3 * self._worker_slots.threads:
             self._refresh()
-            self._looked = time.monotonic()
+            self._refreshed = time.monotonic()
         return self._worker_slots.threads
 
     def _ask(self, function: Callable[..., Any], **named: Any) -> Any:
@@ -182,7 +170,7 @@ class DaskPool:
         self._worker_slots.update(threads)
         self._cancel(unrunnable)
         if keys:
-            self._check.look(missing, running)
+            self._check.update(missing, running)
             self._fault = fault
         self._find_lost()
 
@@ -196,8 +184,8 @@ class DaskPool:
         lost = self._check.lost()
         what = "the scheduler does not know this task" + (f" ({self._fault})" if self._fault else "")
         # One that has ended after all comes back by itself.
-        pending = [(tag, one) for tag, one in self._running.items() if one.status == "pending"]
-        found = [(tag, future) for tag, future in pending if future.key in lost]
+        running = self._running.items()
+        found = [(tag, one) for tag, one in running if one.status == "pending" and one.key in lost]
         self._lost += bool(found)
         for tag, future in found:
             self._forget(tag, future)
@@ -205,7 +193,7 @@ class DaskPool:
             log.warning("pool %s: %s: %s", self.name, tag, what)
             if reported is None:
                 self._lost_outcomes.append(lost_task(tag, what))
-            else:  # it was done, only the news of its end was lost
+            else:  # it was done, only the message of its end was lost
                 self._lost_outcomes.append(TaskOutcome(tag, "done", unpack(reported)))
             future.release()
 
@@ -218,22 +206,22 @@ class DaskPool:
         """Start a task; its key is new for each attempt, so that an old result never answers for it."""
         self._count += 1
         # Workers of a pool that has the scheduler to itself are as well chosen there.
-        acquire = self._worker_slots.acquire(tag) if self._resource else ""
+        worker = self._worker_slots.acquire(tag) if self._resource else ""
         payload = pickle.dumps((function, arguments))  # opaque: nobody has to look through it on its way
-        self._outbox.append((tag, f"{tag}-{self._run}-{self._count}", payload, acquire))
+        self._outbox.append(_Task(tag, f"{tag}-{self._run}-{self._count}", payload, worker))
         self._stopped.discard(tag)
 
     def _send(self) -> None:
         """Submit what was given lately, all of it at once: each submission costs the scheduler a thread."""
-        placed = [task for task in self._outbox if task[3]]
-        others = [task for task in self._outbox if not task[3]]
+        placed = [task for task in self._outbox if task.worker]
+        others = [task for task in self._outbox if not task.worker]
         if placed:
-            self._start(placed, {"workers": {key: [acquire] for _, key, _, acquire in placed}.get})
+            self._start(placed, {"workers": {task.key: [task.worker] for task in placed}.get})
         if others:
             self._start(others, {"resources": {self._resource: 1}} if self._resource else {})
         self._outbox.clear()
 
-    def _start(self, tasks: list[tuple[str, str, bytes, str]], where: dict[str, Any]) -> None:
+    def _start(self, tasks: list[_Task], where: dict[str, Any]) -> None:
         tags, keys, payloads, _ = zip(*tasks, strict=True)
         with annotate(**where):
             words = [self._topic] * len(keys), keys, payloads
@@ -266,11 +254,10 @@ class DaskPool:
         again = tag in self._stopped
         self._stopped.add(tag)
         try:
-            found = self._ask(stop_worker, key=future.key, hard=again)
+            address, nanny, keys = self._ask(stop_worker, key=future.key, hard=again)
         except (OSError, TimeoutError) as error:
             log.warning("pool %s: the worker of %s can't be stopped: %s", self.name, tag, error)
             return []
-        address, nanny, keys = found
         if address and not again:
             tell_workers(self._client, kill_worker if nanny else exit_worker, workers=[address], nanny=nanny)
         return [name for name, other in self._running.items() if other.key in keys]
@@ -293,13 +280,13 @@ class DaskPool:
             if self._running.get(tag) is future:
                 self._forget(tag, future)
                 reported = self._reported.pop(str(future.key), None)
-                outcomes.append(outcome_of(tag, future, reported, self.leaving))
+                outcomes.append(outcome_of(tag, future, reported, self.draining))
                 if outcomes[-1].kind == "lost":
-                    self._looked = -inf
+                    self._refreshed = -inf
                 elif outcomes[-1].kind == "done":
                     self._lost = 0
                 if len(outcomes) == 1:
-                    time.sleep(min(_BREATHS_S, _BREATH_S * self._worker_slots.threads))
+                    time.sleep(min(_GATHER_MOST_S, _GATHER_S * self._worker_slots.threads))
 
     def close(self) -> None:
         """Let go of all tasks and stop what the pool started."""

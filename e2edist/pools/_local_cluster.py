@@ -18,7 +18,8 @@ from distributed import Client, LocalCluster, Nanny
 from e2edist.config.site import PoolSpec
 from e2edist.errors import MORE_THREADS, NO_THREAD, CampaignError, ResourceError
 
-from ._dask_pool import DaskPool, settings
+from ._dask_config import checked_config
+from ._dask_pool import DaskPool
 from ._environment import PoolEnvironment
 from ._gpus import VARIABLE
 from ._pool_start import StoppedError
@@ -105,7 +106,7 @@ def open_local_pool(
 
 
 def _start(name: str, setup: Setup, options: dict[str, Any], environment: PoolEnvironment) -> DaskPool:
-    with settings(), signals_blocked(), warnings.catch_warnings():
+    with checked_config(), signals_blocked(), warnings.catch_warnings():
         # Another campaign may take the port between our look and Dask's: any other one will do.
         warnings.filterwarnings("ignore", message="Port .* is already in use")
         cluster = LocalCluster(**options, dashboard_address=dashboard_address())

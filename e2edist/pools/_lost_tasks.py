@@ -62,8 +62,8 @@ class TaskCheck:
         grace_s = _GRACE_S + _GRACE_TASK_S * len(self._since)
         return [key for key, since in self._since.items() if now - since > grace_s]
 
-    def look(self, missing: Iterable[str], running: Mapping[str, str]) -> None:
-        """Note what a look found: tasks that nobody knows, and the workers of those that run."""
+    def update(self, missing: Iterable[str], running: Mapping[str, str]) -> None:
+        """Note what was found: tasks that nobody knows, and the workers of those that run."""
         found = set(missing)
         self._lost |= self._missing & found
         self._missing = found
@@ -71,18 +71,20 @@ class TaskCheck:
         if now - self._asked > _ASK_S:
             self._asked = now
             old = [key for key in running if now - self._since.get(key, now) > _ASK_GRACE_S]
-            places: dict[str, list[str]] = {}
+            by_worker: dict[str, list[str]] = {}
             for key in sorted(old, key=self._since.__getitem__):
-                if running[key] in places or len(places) < _ASKED:
-                    places.setdefault(running[key], []).append(key)
-            if places:
+                if running[key] in by_worker or len(by_worker) < _ASKED:
+                    by_worker.setdefault(running[key], []).append(key)
+            if by_worker:
                 loop: Any = self._client.loop
-                loop.add_callback(self._ask, places)  # not waited for: one that hangs would keep us
+                loop.add_callback(self._ask, by_worker)  # not waited for: one that hangs would keep us
 
-    async def _ask(self, places: dict[str, list[str]]) -> None:
+    async def _ask(self, by_worker: dict[str, list[str]]) -> None:
         """Note the tasks that their workers don't run, though the scheduler believes it."""
         with suppress(OSError, TimeoutError):
-            answers = await self._client._run(not_running, places, workers=list(places), on_error="ignore")
+            answers = await self._client._run(
+                not_running, by_worker, workers=list(by_worker), on_error="ignore"
+            )
             found = {key for keys in answers.values() for key in keys}
             self._lost, self._unheld = self._lost | (self._unheld & found), found
 
@@ -115,8 +117,8 @@ def _fault() -> str:
     return NO_THREAD
 
 
-def not_running(places: dict[str, list[str]], dask_worker: Any = None) -> list[str]:
+def not_running(by_worker: dict[str, list[str]], dask_worker: Any = None) -> list[str]:
     """Return those of its tasks that a worker does not run, nor will."""
     tasks = dask_worker.state.tasks
-    keys = places.get(dask_worker.address, [])
+    keys = by_worker.get(dask_worker.address, [])
     return [key for key in keys if key not in tasks or tasks[key].state not in _WILL_END_THERE]

@@ -24,7 +24,7 @@ from ._remote_calls import task_is_stopped
 log = logging.getLogger(__name__)
 
 #: Workers of this process that take no more tasks.
-_ending: WeakSet[Worker] = WeakSet()
+_draining: WeakSet[Worker] = WeakSet()
 
 #: What ``dask worker`` gives as reason when it got the signal.
 _REASON = f"signal-{signal.SIGTERM.value}"
@@ -34,8 +34,8 @@ _POLL_S = 0.1
 
 
 def topic_of(pool: str) -> str:
-    """Return the topic under which workers of a pool tell that they leave: each event is a name."""
-    return f"e2edist-leaving-{pool}"
+    """Return the topic under which workers of a pool say that they drain: each event is a name."""
+    return f"e2edist-draining-{pool}"
 
 
 class PreemptionPlugin(NannyPlugin):
@@ -50,17 +50,17 @@ class PreemptionPlugin(NannyPlugin):
     """
 
     def __init__(self, pool: str, resource: str, notice_s: float) -> None:
-        self.name = f"e2edist-notice-{pool}"
-        self._words = resource, topic_of(pool), notice_s
+        self.name = f"e2edist-preemption-{pool}"
+        self._settings = resource, topic_of(pool), notice_s
 
     def setup(self, nanny: Any) -> None:
         """Put the patience before the nanny's own closing."""
-        if self._words[0] in (nanny.resources or {}):
-            nanny.close = partial(_close, nanny, nanny.close, self._words)
+        if self._settings[0] in (nanny.resources or {}):
+            nanny.close = partial(_close, nanny, nanny.close, self._settings)
 
 
 async def _close(
-    nanny: Any, close: Any, words: tuple[str, str, float], timeout: float = 5, reason: str = "nanny-close"
+    nanny: Any, close: Any, settings: tuple[str, str, float], timeout: float = 5, reason: str = "nanny-close"
 ) -> Any:
     if reason == _REASON and nanny.worker_address:
         # Batch systems like to say it twice; the second time would end us at once.
@@ -68,8 +68,8 @@ async def _close(
         timeout = _QUICK_S
         try:
             async with nanny.rpc(nanny.worker_address) as worker:
-                asked = worker.run(function=pickle.dumps(_drain_worker), args=pickle.dumps(words))
-                await asyncio.wait_for(asked, words[2] + _QUICK_S)
+                asked = worker.run(function=pickle.dumps(_drain_worker), args=pickle.dumps(settings))
+                await asyncio.wait_for(asked, settings[2] + _QUICK_S)
         except (OSError, TimeoutError) as error:
             log.warning("the worker does not hear that it has to end: %s", error)
     return await close(timeout=timeout, reason=reason)
@@ -93,7 +93,7 @@ def _busy(worker: Any) -> bool:
 
 async def stop_taking_tasks(resource: str, dask_worker: Any = None) -> None:
     """Let a worker take no more tasks; what it runs goes on, up to its next pause."""
-    _ending.add(dask_worker)
+    _draining.add(dask_worker)
     await dask_worker.set_resources(**{resource: 0})
 
 
@@ -105,14 +105,14 @@ def is_draining() -> bool:
         worker = get_worker()
     except ValueError:  # in no worker's thread
         return False
-    return worker in _ending or worker.status is not Status.running
+    return worker in _draining or worker.status is not Status.running
 
 
 class SigtermGuardPlugin(WorkerPlugin):
     """Lets a worker outlive the SIGTERM that its nanny answers for both, but not for ever."""
 
     def __init__(self, pool: str, resource: str, notice_s: float) -> None:
-        self.name = f"e2edist-deaf-{pool}"
+        self.name = f"e2edist-sigterm-{pool}"
         self._resource, self._seconds = resource, notice_s + 2 * _QUICK_S
 
     def setup(self, worker: Any) -> None:

@@ -15,7 +15,7 @@ from e2edist.config.jobs import JobSpec
 from e2edist.errors import ResourceError
 
 from ._certificates import make_certificates
-from ._dask_pool import settings
+from ._dask_config import checked_config
 from ._signals import signals_blocked
 
 _LOOPBACK = "127.0.0.1"
@@ -67,7 +67,7 @@ class SharedScheduler:
         try:
             host = get_ip_interface(interface) if interface else get_ip()
             self.security: Any = make_certificates(folder)
-            with settings(), signals_blocked(), warnings.catch_warnings():
+            with checked_config(), signals_blocked(), warnings.catch_warnings():
                 # Another campaign may take the dashboard's port meanwhile: any other one will do.
                 warnings.filterwarnings("ignore", message="Port .* is already in use")
                 self._cluster = LocalCluster(

@@ -16,14 +16,16 @@ from .api import TaskOutcome
 _RESULT_S = 30
 
 
-def outcome_of(tag: str, future: Future[Any], reported: bytes | None, leaving: Container[str]) -> TaskOutcome:
+def outcome_of(
+    tag: str, future: Future[Any], reported: bytes | None, draining: Container[str]
+) -> TaskOutcome:
     """Return the outcome of a task that ended.
 
     Parameters
     ----------
-    told : bytes, optional
-        Its value, where its worker told it.
-    leaving : container of str
+    reported : bytes, optional
+        Its value, where its worker reported it.
+    draining : container of str
         Names of workers that were told to end: their loss is nobody's fault.
     """
     if future.status == "finished":
@@ -36,7 +38,7 @@ def outcome_of(tag: str, future: Future[Any], reported: bytes | None, leaving: C
             return lost_task(tag, f"its result was lost: {error}")
     if future.status == "error":
         raised = future.exception()
-        if isinstance(raised, KilledWorker) and str(raised.last_worker.name) in leaving:
+        if isinstance(raised, KilledWorker) and str(raised.last_worker.name) in draining:
             return lost_task(tag, "its worker was told to end")
         return TaskOutcome(tag, "lost" if isinstance(raised, KilledWorker) else "error", error=raised)
     return lost_task(tag, f"the task was {future.status}")

@@ -13,6 +13,7 @@ from e2edist.config.site import PoolSpec
 from e2edist.errors import ConfigError, ResourceError
 
 from ._certificates import read_certificates
+from ._dask_config import checked_config
 from ._environment import PoolEnvironment
 from .api import Pool, Setup
 
@@ -31,7 +32,7 @@ def make(name: str, spec: PoolSpec, setup: Setup, environment: PoolEnvironment) 
     """
     from distributed import Client
 
-    from ._dask_pool import DaskPool, settings
+    from ._dask_pool import DaskPool
 
     if not spec.scheduler:
         raise ConfigError(f"pool {name}", "scheduler is missing", 'Write scheduler = "tls://host:port".')
@@ -42,7 +43,7 @@ def make(name: str, spec: PoolSpec, setup: Setup, environment: PoolEnvironment) 
         )
     security = read_certificates(Path(spec.tls_folder)) if secure else None
     try:
-        with settings():
+        with checked_config():
             client = Client(spec.scheduler, timeout=_CONNECT_S, security=security, set_as_default=False)
     except (OSError, TimeoutError) as error:
         todo = "Check the address, and tls_folder if it is a tls scheduler."

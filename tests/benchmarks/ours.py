@@ -26,9 +26,9 @@ _state = {}
 def start(threads):
     from distributed import LocalCluster
 
-    from e2edist.pools._dask_pool import settings
+    from e2edist.pools._dask_config import checked_config
 
-    with settings():
+    with checked_config():
         cluster = LocalCluster(
             n_workers=1, threads_per_worker=threads, dashboard_address=None, memory_limit=0, host="127.0.0.1"
         )

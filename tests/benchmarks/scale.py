@@ -85,9 +85,9 @@ def simulated_cluster(workers: int, seconds: float) -> Iterator[Any]:
     """Start a scheduler in this process and workers in others; give the cluster."""
     from distributed import LocalCluster
 
-    from e2edist.pools._dask_pool import settings
+    from e2edist.pools._dask_config import checked_config
 
-    with settings():
+    with checked_config():
         cluster = LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None)
     line = [sys.executable, str(Path(__file__).with_name("simulated_workers.py")), cluster.scheduler_address]
     each = [str(workers // _PROCESSES), str(seconds)]

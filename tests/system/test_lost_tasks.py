@@ -11,13 +11,14 @@ from runs import receipts
 
 from e2edist.errors import ResourceError
 from e2edist.pools import Setup, _lost_tasks
-from e2edist.pools._dask_pool import DaskPool, settings
+from e2edist.pools._dask_config import checked_config
+from e2edist.pools._dask_pool import DaskPool
 
 
 @pytest.fixture
 def cluster():
     options = {"n_workers": 1, "threads_per_worker": 1, "host": "127.0.0.1", "memory_limit": 0}
-    with settings(), LocalCluster(**options, dashboard_address="127.0.0.1:0") as cluster:
+    with checked_config(), LocalCluster(**options, dashboard_address="127.0.0.1:0") as cluster:
         yield cluster
 
 

@@ -11,13 +11,14 @@ from lab import until
 
 from e2edist.errors import ResourceError
 from e2edist.pools import Setup, _worker_setup, is_draining
-from e2edist.pools._dask_pool import DaskPool, settings
+from e2edist.pools._dask_config import checked_config
+from e2edist.pools._dask_pool import DaskPool
 
 
 @pytest.fixture
 def client():
     with (
-        settings(),
+        checked_config(),
         LocalCluster(
             n_workers=1,
             threads_per_worker=1,
@@ -103,7 +104,7 @@ def test_a_thread_whose_task_ended_takes_another_one(monkeypatch):
     )
     options = {"threads_per_worker": 2, "memory_limit": 0, "resources": {"here": 2}}
     with (
-        settings(),
+        checked_config(),
         LocalCluster(n_workers=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", **options) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):

@@ -7,7 +7,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 from e2edist.pools import Setup
-from e2edist.pools._dask_pool import DaskPool, settings
+from e2edist.pools._dask_config import checked_config
+from e2edist.pools._dask_pool import DaskPool
 
 
 @dataclass
@@ -26,7 +27,7 @@ class Scheduler:
 @pytest.fixture
 def shared():
     how = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": 0}
-    with settings(), LocalCluster(n_workers=1, threads_per_worker=1, **how) as cluster:
+    with checked_config(), LocalCluster(n_workers=1, threads_per_worker=1, **how) as cluster:
         yield Scheduler(cluster)
 
 
