@@ -18,7 +18,7 @@ from e2edist.config._toml import parse
 from e2edist.config.controller import ControllerSpec
 from e2edist.config.jobs import JobSpec
 from e2edist.config.site import PoolSpec, load_site, site_folder
-from e2edist.errors import ResourceError, SpecError
+from e2edist.errors import ConfigError, ResourceError
 from e2edist.plugins import find, load
 from e2edist.pools import batch_system, is_batch, make_controller, preview
 from e2edist.pools.api import BatchSystem, PoolJob, TaskOutcome
@@ -122,7 +122,7 @@ def test_what_a_batch_system_cant_honour_is_refused_with_its_key(kind):
     for key, why in batch_system(kind).unsupported.items():
         default = JobSpec.model_fields[key].get_default(call_default_factory=True)
         content = {"kind": kind, "job": {key: _other_than(default)}}
-        with pytest.raises(SpecError) as refusal:
+        with pytest.raises(ConfigError) as refusal:
             parse(PoolSpec, content, "site.toml")
         assert f'job.{key} is not supported by kind "{kind}": {why}' in str(refusal.value)
 
@@ -133,7 +133,7 @@ def test_pools_grow_where_their_kind_can(kind):
     if is_batch(kind) and batch_system(kind).grows:
         assert parse(PoolSpec, content, "site.toml").workers_most == 2
     else:
-        with pytest.raises(SpecError, match=f'workers_most is not supported by kind "{kind}"'):
+        with pytest.raises(ConfigError, match=f'workers_most is not supported by kind "{kind}"'):
             parse(PoolSpec, content, "site.toml")
 
 

@@ -11,7 +11,7 @@ import pytest
 from e2edist.config._toml import parse
 from e2edist.config.controller import ControllerSpec
 from e2edist.config.site import PoolSpec
-from e2edist.errors import ResourceError, SpecError
+from e2edist.errors import ConfigError, ResourceError
 from e2edist.pools import make_controller, preview, sge
 from e2edist.pools.sge import SYSTEM
 
@@ -78,7 +78,7 @@ def test_what_a_site_names_otherwise_is_left_out_and_written_by_it():
 
 @pytest.mark.parametrize("key", [{"launcher": "mpirun"}, {"shared_disk": False}, {"attributes": {"a": "b"}}])
 def test_settings_that_mean_nothing_to_it_are_refused(key):
-    with pytest.raises(SpecError, match=r"not supported by kind .sge."):
+    with pytest.raises(ConfigError, match=r"not supported by kind .sge."):
         script(job=key)
 
 
