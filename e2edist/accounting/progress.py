@@ -12,7 +12,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from e2edist.records.ledger import Ledger
 
 #: A rate means nothing before.
 _FIRST_S = 0.05
@@ -77,6 +80,10 @@ class Progress:
     def ended(self) -> int:
         """Chunks that are done or were given up."""
         return self.done + self.failed
+
+    def count(self, ledger: Ledger) -> None:
+        """Take the counts of a ledger."""
+        self.done, self.failed, self.events_done = len(ledger.done), len(ledger.failed), ledger.events_done
 
     def add_done(self, pool: str, events: int) -> None:
         """Count a chunk that is done."""

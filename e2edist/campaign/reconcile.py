@@ -69,14 +69,13 @@ def recheck(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) -> list
         log.warning("%s.parquet does not count any more: %s", name, why)
         CampaignFolder(folder).part(name).unlink(missing_ok=True)
     ledger.restrict([name for name in ledger.done if name not in changed], ledger.failed)
-    progress.done, progress.events_done = len(ledger.done), ledger.events_done
+    progress.count(ledger)
     return [files[place.uuid, place.tree].part(place.start, place.stop) for place in places]
 
 
 def _adopt_parts(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) -> bool:
     folder = ledger.path.parent
-    unknown = [name for name in part_sizes(folder) if name not in ledger.done and is_chunk_id(name)]
-    found = read_parts(folder, unknown, ledger.fingerprint)
+    found = read_parts(folder, _unknown_parts(ledger), ledger.fingerprint)
     if not found:
         return False
     counted, left = choose_parts(ledger.done, found, chunks)
@@ -92,10 +91,14 @@ def _adopt_parts(ledger: Ledger, chunks: Iterable[Chunk], progress: Progress) ->
     ledger.restrict(counted, {failure.id: failure for failure in _still_lost(ledger, adopted)})
     ended = sum(chunk.events for chunk in left) == ledger.events_failed
     ended = ended and all(chunk.events or chunk.id in ledger.failed for chunk in left)
-    progress.done, progress.failed = len(ledger.done), len(ledger.failed)
-    progress.events_done = ledger.events_done
+    progress.count(ledger)
     progress.chunks = progress.ended if ended else max(progress.chunks, progress.ended + 1)
     return ended
+
+
+def _unknown_parts(ledger: Ledger) -> list[str]:
+    parts = part_sizes(ledger.path.parent)
+    return [name for name in parts if name not in ledger.done and is_chunk_id(name)]
 
 
 def _still_lost(ledger: Ledger, adopted: list[str]) -> Iterable[Failure]:
@@ -114,13 +117,12 @@ def remove_duplicates(ledger: Ledger) -> None:
 
     Other files stay: parts of another plan, and damaged ones whose entries no part holds.
     """
-    folder = ledger.path.parent
-    unknown = [name for name in part_sizes(folder) if name not in ledger.done and is_chunk_id(name)]
+    unknown = _unknown_parts(ledger)
     if not unknown:
         return
-    by_file = ranges_by_file(ledger.done)
+    by_file, folder = ranges_by_file(ledger.done), CampaignFolder(ledger.path.parent)
     for name in sorted(unknown):
-        path = CampaignFolder(folder).part(name)
+        path = folder.part(name)
         key, entries = parse_id(name)
         duplicate = bool(entries.size) and not any(gaps(entries, by_file.get(key, [])))
         if duplicate and _is_ours(path, ledger.fingerprint):

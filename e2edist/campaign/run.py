@@ -103,8 +103,9 @@ def run_campaign(
 def _run(campaign: Campaign, on_progress: OnProgress, stop: Event, on_pool_ready: OnPoolReady) -> RunResult:
     plan, folder = campaign.plan, campaign.folder
     ledger = open_ledger(folder, plan.fingerprint, plan.chunks())
-    done, before = len(ledger.done), ledger.events_done
-    counts = Progress(done + len(ledger.pending), plan.events, done, events_done=before)
+    counts = Progress(len(ledger.done) + len(ledger.pending), plan.events)
+    counts.count(ledger)
+    before = counts.events_done
     tracker = ProgressTracker(counts, on_progress)
     tracker.publish()
     try:

@@ -125,7 +125,7 @@ class VirtualPool:
         """Nothing is ever stopped here."""
 
     def stop_task(self, tag: str) -> list[str]:
-        raise AssertionError(f"{tag} was stopped: chunks are longer than the driver's patience")
+        raise AssertionError(f"{tag} was stopped: chunks are longer than the driver allows")
 
     def wait(self, timeout: float) -> list[TaskOutcome]:
         moments = [self._running[0][0]] if self._running else []

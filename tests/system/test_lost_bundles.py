@@ -1,4 +1,4 @@
-"""Many small files: their chunks ride together, and a worker that dies takes along one of them, not all."""
+"""Many small files: their chunks share tasks, and a worker that dies costs one of them, not all."""
 
 import re
 
@@ -39,14 +39,14 @@ def test_a_worker_killed_in_the_midst_of_a_load_costs_one_chunk_a_try_and_nothin
     assert int(done) + int(not_started) == int(size) - 1
     plan = read_plan(lab.out)
     (uuid,) = [file.uuid for file in plan.files if file.url.endswith(victim.name)]
-    blamed = re.findall(r"WARNING lost (\S+?):", log)
-    assert [name[:32] for name in blamed] == [uuid]
+    failed = re.findall(r"WARNING lost (\S+?):", log)
+    assert [name[:32] for name in failed] == [uuid]
     ended = re.findall(r"INFO done chunk=(\S+)", log)
     assert len(ended) == len(set(ended)) == FILES
     assert len({receipt["id"] for receipt in receipts(lab.out)}) == FILES
     assert verify(lab.out, plan).good
     assert len(pc.unique(table(lab.out)["uuid"])) == FILES
     assert lab.bad() == []
-    # far fewer tasks than chunks: what lands together has one moment in the log
+    # far fewer tasks than chunks: the chunks of a bundle have one moment in the log
     moments = {line[:23] for line in log.splitlines() if "INFO done" in line}
     assert len(moments) < FILES

@@ -54,8 +54,8 @@ def test_a_chunk_that_runs_at_a_signal_is_finished_counted_and_told(lab, clean, 
     events = sum(receipt["events"] for receipt in receipts(lab.out))
     assert f"stopped: {events} of 192 events are done and kept (" in said
     assert "0 were cut off): the same command does the rest" in said
-    heart = json.loads(CampaignFolder(lab.out).heartbeat.read_text())
-    assert (heart["state"], heart["events_done"]) == ("stopped", events)
+    beat = json.loads(CampaignFolder(lab.out).heartbeat.read_text())
+    assert (beat["state"], beat["events_done"]) == ("stopped", events)
     log = (lab.out / "submit.log").read_text()
     assert all(f"done chunk={name}" in log for name in done)
     assert "stopping: letting running chunks finish" in log
@@ -177,7 +177,7 @@ def test_a_plan_that_is_removed_meanwhile_is_there_again_at_the_end(lab, clean):
     (lab.folder / "go").touch()
     code, said = lab.end(process)
     assert code == 0, said
-    heart = json.loads(CampaignFolder(lab.out).heartbeat.read_text())
-    assert (heart["state"], heart["in_flight"], heart["stopping"]) == ("done", 0, False)
+    beat = json.loads(CampaignFolder(lab.out).heartbeat.read_text())
+    assert (beat["state"], beat["in_flight"], beat["stopping"]) == ("done", 0, False)
     assert "plan.json was gone, and is written again" in (lab.out / "submit.log").read_text()
     lab.completes(clean, fork=True)

@@ -146,8 +146,8 @@ def test_parts_in_messages_limit_a_bundle(run):
 
 
 def test_a_draining_worker_starts_no_further_chunk(run, monkeypatch):
-    told = itertools.count()
-    monkeypatch.setattr(run_bundle, "is_draining", lambda: next(told) >= 2)
+    calls = itertools.count()
+    monkeypatch.setattr(run_bundle, "is_draining", lambda: next(calls) >= 2)
     assert len(run()) == 2
 
 

@@ -1,4 +1,4 @@
-"""Pools that are compared: a chunk is scored again, and its scores lie so far from those of the part."""
+"""Pools that are compared: a chunk is scored again, and its scores are compared with those of the part."""
 
 from threading import Event
 from types import SimpleNamespace
@@ -59,8 +59,8 @@ def test_scores_up_to_1_differ_as_they_are_and_larger_ones_relative_to_the_large
     key, chunk, path = scored
     change(path, lambda scores: scores - np.float32(0.25))
     assert rescore(key, chunk, b"")["photon"] == pytest.approx(0.25, rel=1e-5)
-    far = change(path, lambda scores: scores + np.float32(100.25))
-    assert rescore(key, chunk, b"")["photon"] == pytest.approx(100.0 / far.max(), rel=1e-5)
+    changed = change(path, lambda scores: scores + np.float32(100.25))
+    assert rescore(key, chunk, b"")["photon"] == pytest.approx(100.0 / changed.max(), rel=1e-5)
 
 
 @pytest.mark.parametrize("value", [np.inf, np.nan])

@@ -53,10 +53,10 @@ def write_ledger(folder, *lines):
     (folder / "ledger.jsonl").write_text("".join(lines))
 
 
-def write_heart(folder, **changes):
+def write_heartbeat(folder, **changes):
     now = time.time()
-    heart = {"host": platform.node(), "pid": DEAD, "controller": "", "started": now, "updated": now}
-    (folder / "progress.json").write_text(json.dumps(heart | {"state": "running"} | changes))
+    beat = {"host": platform.node(), "pid": DEAD, "controller": "", "started": now, "updated": now}
+    (folder / "progress.json").write_text(json.dumps(beat | {"state": "running"} | changes))
 
 
 @pytest.fixture
@@ -136,9 +136,9 @@ def test_the_lock_is_seen_while_it_is_held_and_only_then(folder):
         holder = find_holder(folder)
         assert (holder.pid, holder.host, holder.here) == (os.getpid(), platform.node(), True)
         assert read_state(folder).state == "starting"
-        write_heart(folder, pid=os.getpid())
+        write_heartbeat(folder, pid=os.getpid())
         assert read_state(folder).state == "running"
-        write_heart(folder, pid=os.getpid(), state="done")
+        write_heartbeat(folder, pid=os.getpid(), state="done")
         assert read_state(folder).state == "finishing"
     assert find_holder(folder) is None
 
@@ -153,7 +153,7 @@ def test_the_lock_of_another_host_holds_while_it_is_fresh(folder):
     lock = folder / ".lock"
     lock.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
     updated = time.time() - 60
-    write_heart(folder, host="elsewhere", pid=1, updated=updated)
+    write_heartbeat(folder, host="elsewhere", pid=1, updated=updated)
     state = read_state(folder)
     assert (state.state, state.holder.here) == ("running", False)
     assert 59 < state.silent_s < time.time() - updated + 1
@@ -162,7 +162,7 @@ def test_the_lock_of_another_host_holds_while_it_is_fresh(folder):
 
 
 @pytest.mark.parametrize(
-    ("heart", "ledger", "state", "code"),
+    ("beat", "ledger", "state", "code"),
     [
         ({"state": "running"}, "part", "died", 1),
         ({"state": "stopped"}, "part", "stopped", 1),
@@ -173,19 +173,19 @@ def test_the_lock_of_another_host_holds_while_it_is_fresh(folder):
         (None, "all", "done", 0),
     ],
 )
-def test_state_and_exit_code_of_a_campaign_that_nobody_works_on(folder, heart, ledger, state, code):
+def test_state_and_exit_code_of_a_campaign_that_nobody_works_on(folder, beat, ledger, state, code):
     lines = {
         "part": [done(1, 0, 30)],
         "all": [done(0, 0, 10), done(0, 10, 20), done(1, 0, 30), done(2, 0, 0)],
         "lossy": [done(0, 0, 10), done(0, 10, 20), failed(1, 0, 30), done(2, 0, 0)],
     }
     write_ledger(folder, *lines[ledger])
-    if heart is not None:
-        write_heart(folder, **heart)
+    if beat is not None:
+        write_heartbeat(folder, **beat)
     found = read_state(folder)
     assert (found.state, exit_code(found)) == (state, code)
-    if heart and "error" in heart:
-        assert found.why == heart["error"]
+    if beat and "error" in beat:
+        assert found.why == beat["error"]
 
 
 def _controller(folder, **changes):
@@ -208,7 +208,7 @@ def test_a_controller_that_ended_before_it_began_is_told_with_its_log(folder):
 
 
 def test_the_last_word_of_an_earlier_run_is_not_that_of_a_controller_that_never_began(folder):
-    write_heart(folder, state="failed", error="the old reason", started=time.time() - 500)
+    write_heartbeat(folder, state="failed", error="the old reason", started=time.time() - 500)
     _controller(folder)
     (folder / "controller.log").write_text("ModuleNotFoundError: no e2edist\n")
     found = read_state(folder)
@@ -224,7 +224,7 @@ def test_a_controller_that_lives_and_has_not_begun_is_starting(folder):
 
 def test_a_later_run_of_another_kind_makes_the_controller_history(folder):
     _controller(folder, submitted=time.time() - 100)
-    write_heart(folder, state="stopped")
+    write_heartbeat(folder, state="stopped")
     found = read_state(folder)
     assert (found.state, found.controller) == ("stopped", None)
 
