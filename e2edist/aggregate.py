@@ -16,7 +16,7 @@ from e2edist.errors import CampaignError, ConfigError, OutputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from e2edist.aggregation.write import Aggregated
+    from e2edist.aggregation.write import AggregationResult
     from e2edist.records.plan import Plan
     from e2edist.records.verify import Verification
 
@@ -102,7 +102,7 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _write(args: argparse.Namespace, console: Console) -> int:
-    from e2edist.aggregation.datasets import sort_files
+    from e2edist.aggregation.datasets import make_datasets
     from e2edist.aggregation.merge import open_campaigns
     from e2edist.aggregation.write import write_aggregated
     from e2edist.records.folder import AggregatedFolder, CampaignFolder
@@ -110,7 +110,7 @@ def _write(args: argparse.Namespace, console: Console) -> int:
 
     folder = args.output or CampaignFolder(args.folders[0]).aggregated
     campaigns = open_campaigns(args.folders, partial=args.partial)
-    totals = write_aggregated(campaigns, sort_files(campaigns, args.dataset, args.file_mib), folder)
+    totals = write_aggregated(campaigns, make_datasets(campaigns, args.dataset, args.file_mib), folder)
     _print_totals(totals, console)
     if args.friend:
         from e2edist.aggregation.friend import write_friends
@@ -122,7 +122,7 @@ def _write(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _print_totals(totals: Aggregated, console: Console) -> None:
+def _print_totals(totals: AggregationResult, console: Console) -> None:
     total = totals.total
     events = totals.events
     about = f" (and about {events['skipped']:,} in skipped files)" if events["skipped"] else ""

@@ -89,11 +89,15 @@ def compact(
         table.mkdir(parents=True, exist_ok=True)
         sweep(table)
         parts = [p for one in campaigns for p in one.verification.good_parts if p.uuid in dataset.uuids]
-        for number, bundle in enumerate(output_files(parts, dataset.file_mib)):
+        for number, output_file in enumerate(output_files(parts, dataset.file_mib)):
             path = table / _NAME.format(number)
-            proof = origin | {"dataset": dataset.name, "parts": len(bundle.parts), "content": bundle.digest}
-            if _proof(path) != proof:
-                _write(path, bundle, proof)
+            facts = origin | {
+                "dataset": dataset.name,
+                "parts": len(output_file.parts),
+                "content": output_file.digest,
+            }
+            if _read_facts(path) != facts:
+                _write(path, output_file, facts)
             paths.append(path)
     for path in {*(AggregatedFolder(folder).table).rglob("part-*.parquet")} - {*paths}:
         path.unlink()
@@ -103,7 +107,7 @@ def compact(
     return paths
 
 
-def _proof(path: Path) -> dict[str, Any] | None:
+def _read_facts(path: Path) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads(read_footer(path))
     except (OSError, pa.ArrowException, KeyError, ValueError):
@@ -111,15 +115,15 @@ def _proof(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _write(path: Path, bundle: OutputFile, proof: dict[str, Any]) -> None:
-    with parquet_file(bundle.parts[0].path) as first:
+def _write(path: Path, output_file: OutputFile, facts: dict[str, Any]) -> None:
+    with parquet_file(output_file.parts[0].path) as first:
         schema = first.schema_arrow.remove_metadata()
     order = [pq.SortingColumn(schema.get_field_index(name)) for name in _ORDER]
     options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True, "sorting_columns": order}
     with publish(path) as draft, parquet_writer(draft, schema, **options) as writer:
-        for rows in _row_groups(bundle.parts):
+        for rows in _row_groups(output_file.parts):
             writer.write_table(rows.cast(schema), row_group_size=len(rows))
-        writer.add_key_value_metadata({RECEIPT: json.dumps(proof)})
+        writer.add_key_value_metadata({RECEIPT: json.dumps(facts)})
 
 
 def _row_groups(parts: Sequence[Part]) -> Iterator[pa.Table]:

@@ -41,20 +41,22 @@ class Dataset:
         return f"dataset={self.name}" if self.name else ""
 
 
-def sort_files(campaigns: Sequence[FinishedCampaign], words: Sequence[str], file_mib: float) -> list[Dataset]:
-    """Return the datasets of ``NAME=PATTERN`` words; one of all files without any.
+def make_datasets(
+    campaigns: Sequence[FinishedCampaign], definitions: Sequence[str], file_mib: float
+) -> list[Dataset]:
+    """Return the datasets that ``NAME=PATTERN`` define; one of all files without any.
 
     Raises
     ------
     ConfigError
-        A word is not understood; a file belongs to none or to several; a dataset has no file.
+        A definition is not understood; a file belongs to none or to several; a dataset has no file.
     """
     files = [(file.url, file.uuid) for one in campaigns for file in one.plan.files]
-    if not words:
+    if not definitions:
         return [Dataset("", frozenset(uuid for _, uuid in files), file_mib)]
     patterns: dict[str, list[str]] = {}
-    for word in words:
-        name, pattern = _understood(word)
+    for definition in definitions:
+        name, pattern = _parse(definition)
         patterns.setdefault(name, []).append(pattern)
     found: dict[str, set[str]] = {name: set() for name in patterns}
     for url, uuid in files:
@@ -69,8 +71,10 @@ def sort_files(campaigns: Sequence[FinishedCampaign], words: Sequence[str], file
     return [Dataset(name, frozenset(uuids), file_mib) for name, uuids in sorted(found.items())]
 
 
-def _understood(word: str) -> tuple[str, str]:
-    name, mark, pattern = word.partition("=")
+def _parse(definition: str) -> tuple[str, str]:
+    name, mark, pattern = definition.partition("=")
     if not (mark and pattern and re.fullmatch(r"[A-Za-z0-9_.+-]+", name)):
-        raise ConfigError("--dataset", f"{word!r} is not understood", "Write NAME=PATTERN, as top='*/TTTo*'.")
+        raise ConfigError(
+            "--dataset", f"{definition!r} is not understood", "Write NAME=PATTERN, as top='*/TTTo*'."
+        )
     return name, pattern

@@ -40,7 +40,7 @@ _LONGEST_STEM = 200
 _BLOCK = 200_000
 _LEFT_OUT = {name for name, column in PART_COLUMNS.items() if not column.in_friends}
 _CODES = {"kind": OBJECT_KINDS, "status": STATUSES}
-Kind = Literal["ttree", "rntuple"]
+FriendFormat = Literal["ttree", "rntuple"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ class Friend:
 
     file: FileInfo
     parts: tuple[Part, ...]
-    nothing: pa.Table
+    empty: pa.Table
     tagger: str
-    kind: Kind
+    kind: FriendFormat
 
     @property
     def name(self) -> str:
@@ -80,7 +80,9 @@ class Friend:
         return json.dumps(content | {"content": OutputFile(self.parts).digest})
 
 
-def write_friends(campaigns: Sequence[FinishedCampaign], folder: Path, kind: Kind = "ttree") -> list[Path]:
+def write_friends(
+    campaigns: Sequence[FinishedCampaign], folder: Path, kind: FriendFormat = "ttree"
+) -> list[Path]:
     """Write a friend of each input file; one that holds what it should is left alone.
 
     Branches, of a tagger ``eg``: ``eg_done`` (1 per entry, 0 where it was given up), and vectors over the
@@ -95,8 +97,8 @@ def write_friends(campaigns: Sequence[FinishedCampaign], folder: Path, kind: Kin
     """
     every = [part for one in campaigns for part in one.verification.good_parts]
     if not every:
-        raise OutputError(str(folder), "can have no friends: everything was given up")
-    nothing = read_sorted(every[0]).slice(0, 0)
+        raise OutputError(str(folder), "no friend tree: no entry was processed")
+    empty = read_sorted(every[0]).slice(0, 0)
     target = AggregatedFolder(folder).friends
     sweep(target)
     parts: dict[tuple[str, str], list[Part]] = {}
@@ -106,7 +108,7 @@ def write_friends(campaigns: Sequence[FinishedCampaign], folder: Path, kind: Kin
     for one in campaigns:
         for file in one.plan.files:
             mine = tuple(parts.get((file.uuid, file.tree), []))
-            friend = Friend(file, mine, nothing, str(one.plan.tagger["name"]), kind)
+            friend = Friend(file, mine, empty, str(one.plan.tagger["name"]), kind)
             paths.append(target / friend.name)
             if _origin(paths[-1]) != friend.origin:
                 _write(paths[-1], friend)
@@ -139,7 +141,7 @@ def _write(path: Path, friend: Friend) -> None:
 
 def _blocks(friend: Friend) -> Iterator[dict[str, Any]]:
     """Yield the branches of some entries at a time, all entries once and in order."""
-    some: list[pa.Table] = [friend.nothing]
+    some: list[pa.Table] = [friend.empty]
     done: list[tuple[int, int]] = []
     start = 0
     for part in friend.parts:
@@ -147,7 +149,7 @@ def _blocks(friend: Friend) -> Iterator[dict[str, Any]]:
         done.append((part.start, part.stop))
         if part.stop - start >= _BLOCK:
             yield _branches(friend.tagger, some, done, (start, part.stop))
-            some, done, start = [friend.nothing], [], part.stop
+            some, done, start = [friend.empty], [], part.stop
     if start < friend.file.entries or not friend.file.entries:
         yield _branches(friend.tagger, some, done, (start, friend.file.entries))
 

@@ -22,7 +22,7 @@ from .merge import FinishedCampaign, PartReceipts, missing_groups
 
 
 @dataclass(frozen=True, slots=True)
-class Aggregated:
+class AggregationResult:
     """What was written, and what it comes to.
 
     Attributes
@@ -49,7 +49,7 @@ def _all(events: dict[str, int]) -> int:
 
 def write_aggregated(
     campaigns: Sequence[FinishedCampaign], datasets: Sequence[Dataset], folder: Path
-) -> Aggregated:
+) -> AggregationResult:
     """Write table, ``timing.parquet``, ``bad.parquet`` and ``summary.json`` below `folder`.
 
     Raises
@@ -69,7 +69,9 @@ def write_aggregated(
         return _write(campaigns, datasets, folder)
 
 
-def _write(campaigns: Sequence[FinishedCampaign], datasets: Sequence[Dataset], folder: Path) -> Aggregated:
+def _write(
+    campaigns: Sequence[FinishedCampaign], datasets: Sequence[Dataset], folder: Path
+) -> AggregationResult:
     receipts = PartReceipts(campaigns)
     total = summarise(receipts.values())
     events = {
@@ -88,7 +90,7 @@ def _write(campaigns: Sequence[FinishedCampaign], datasets: Sequence[Dataset], f
     write_losses(target.losses, [row | {"fraction": row["events"] / max(1, _all(events))} for row in rows])
     with publish(target.summary, keep_same=True) as draft:
         draft.write_text(text, encoding="utf-8")
-    return Aggregated(folder, files, total, events)
+    return AggregationResult(folder, files, total, events)
 
 
 def _origin(campaigns: Sequence[FinishedCampaign], total: Summary) -> dict[str, Any]:

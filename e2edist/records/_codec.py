@@ -11,17 +11,17 @@ T = TypeVar("T")
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+def _adapter(record_type: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(record_type)
 
 
 def to_json(record: Any, *, without: frozenset[str] = frozenset()) -> bytes:
     """Return a record as JSON in one line, less the fields `without`."""
-    kind: Any = type(record)
-    return _adapter(kind).dump_json(record, exclude=set(without), by_alias=True)
+    record_type: Any = type(record)
+    return _adapter(record_type).dump_json(record, exclude=set(without), by_alias=True)
 
 
-def from_json(kind: type[T], text: bytes) -> T:
+def from_json(record_type: type[T], text: bytes) -> T:
     """Return the record that a JSON text holds; keys that its type does not know are passed over.
 
     Raises
@@ -29,11 +29,11 @@ def from_json(kind: type[T], text: bytes) -> T:
     ValueError
         The text is cut or damaged, or lacks a field without default; names the first fault.
     """
-    wanted: Any = kind
+    wanted: Any = record_type
     try:
         record: T = _adapter(wanted).validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"])) or "text"
-        raise ValueError(f"{place}: {first['msg']}") from error
+        field_path = ".".join(map(str, first["loc"])) or "text"
+        raise ValueError(f"{field_path}: {first['msg']}") from error
     return record

@@ -1,14 +1,12 @@
-"""Are the parts that count still as they were written? By name, size and footer, which is quick.
+"""Parts that count and are not as they were written: compared by name, size and footer, which is quick.
 
-What the rows hold is looked at by ``aggregate --verify``.
+``aggregate --verify`` reads the rows as well.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
 
 from e2edist.errors import OutputError
@@ -17,13 +15,13 @@ from e2edist.records.receipt import Receipt
 
 from .folder import CampaignFolder
 from .receipt_file import ReceiptFile
+from .threads import map_threads
 
 log = logging.getLogger(__name__)
 
 _READERS = 8
-#: A future for each of a million parts would take gigabytes.
-_SLICE = 1_000
-_Seen = int | Receipt | OutputError | None
+#: Its checksum or, where that was not written down, its receipt; or why it can't be read; None if it is gone.
+_Footer = int | Receipt | OutputError | None
 
 
 def changed_parts(folder: Path, done: ReceiptFile) -> dict[str, str]:
@@ -36,7 +34,7 @@ def changed_parts(folder: Path, done: ReceiptFile) -> dict[str, str]:
     """
     parts, changed = CampaignFolder(folder), dict[str, str]()
 
-    def look(name: str) -> _Seen:
+    def read_footer(name: str) -> _Footer:
         path = parts.part(name)
         try:
             return footer_crc(path) if done.crc(name) >= 0 else read_receipt(path)
@@ -45,40 +43,32 @@ def changed_parts(folder: Path, done: ReceiptFile) -> dict[str, str]:
         except OutputError as error:
             return error
 
-    with ThreadPoolExecutor(_READERS) as pool:
-        for some in _slices(done):
-            for name, seen in zip(some, pool.map(look, some), strict=True):
-                if isinstance(seen, UnreadableError):
-                    raise seen
-                if why := _fault(done, name, seen):
-                    changed[name] = why
+    for name, footer in map_threads(read_footer, done, _READERS):
+        if isinstance(footer, UnreadableError):
+            raise footer
+        if why := _why_changed(done, name, footer):
+            changed[name] = why
     return changed
 
 
-def _slices(names: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(names)
-    while some := list(islice(rest, _SLICE)):
-        yield some
-
-
-def _fault(done: ReceiptFile, name: str, seen: _Seen) -> str:
+def _why_changed(done: ReceiptFile, name: str, footer: _Footer) -> str:
     """Return what is wrong with a part whose footer was looked at; empty if nothing is."""
-    if seen is None:
+    if footer is None:
         return "it is gone"
-    if isinstance(seen, OutputError):
-        return seen.what
-    if isinstance(seen, Receipt):  # its ledger is an old one, without checksums
+    if isinstance(footer, OutputError):
+        return footer.what
+    if isinstance(footer, Receipt):  # its ledger is an old one, without checksums
         known = done[name]
-        same = (seen.id, seen.fingerprint, seen.checksum) == (name, known.fingerprint, known.checksum)
+        same = (footer.id, footer.fingerprint, footer.checksum) == (name, known.fingerprint, known.checksum)
     else:
-        same = seen == done.crc(name)
+        same = footer == done.crc(name)
     return "" if same else "its footer is not as it was written"
 
 
 def remove_damaged(folder: Path, known: Mapping[str, Receipt], found: Mapping[str, Receipt]) -> list[str]:
     """Remove parts that can be read and differ from what the ledger holds of them; return their names.
 
-    They are made again, and must not be taken for good meanwhile. Another attempt at the same chunk may
+    They are made again, and must not count meanwhile. Another attempt at the same chunk may
     have written its part later: then it began at another time, and took another one. That part is good.
     """
     damaged = []

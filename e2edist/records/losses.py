@@ -48,9 +48,9 @@ def skipped_rows(plan: Plan) -> list[dict[str, Any]]:
     everything = max(1, plan.events + skipped)
     each = skipped / len(plan.skipped) if plan.skipped else 0
     cost = {"events": round(each), "fraction": each / everything}
-    nothing = {"uuid": None, "tree": None, "start": None, "stop": None}
-    known = {"attempts": 1, "tried": []}
-    return [{"url": url} | nothing | cost | {"reason": why} | known for url, why in plan.skipped]
+    no_entries = {"uuid": None, "tree": None, "start": None, "stop": None}
+    attempts = {"attempts": 1, "tried": []}
+    return [{"url": url} | no_entries | cost | {"reason": why} | attempts for url, why in plan.skipped]
 
 
 def loss_rows(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
@@ -58,9 +58,9 @@ def loss_rows(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:
     everything = max(1, plan.events + skipped_events(plan))
     rows = skipped_rows(plan)
     for f in ledger.failed.values():
-        place = {"url": f.url, "uuid": f.uuid, "tree": f.tree, "start": f.start, "stop": f.stop}
+        entries = {"url": f.url, "uuid": f.uuid, "tree": f.tree, "start": f.start, "stop": f.stop}
         cost = {"events": f.events, "fraction": f.events / everything}
-        rows.append(place | cost | {"reason": f.reason, "attempts": f.attempts, "tried": list(f.tried)})
+        rows.append(entries | cost | {"reason": f.reason, "attempts": f.attempts, "tried": list(f.tried)})
     return rows
 
 

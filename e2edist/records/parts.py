@@ -127,10 +127,10 @@ def write_part(path: Path, table: pa.Table, receipt: Callable[[], Receipt]) -> R
     with publish(path) as draft:
         with parquet_writer(draft, table.schema, **options) as writer:
             writer.write_table(table)
-            proof = replace(receipt(), checksum=checksum(table))
-            writer.add_key_value_metadata({RECEIPT: encode(proof).decode()})
+            final = replace(receipt(), checksum=checksum(table))
+            writer.add_key_value_metadata({RECEIPT: encode(final).decode()})
         # Of the draft: another attempt at the same chunk may replace the part at once.
-        return with_file(proof, draft)
+        return with_file(final, draft)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -164,7 +164,7 @@ def read_receipt(path: Path) -> Receipt:
     OutputError
         Not a part of ours, or damaged.
     """
-    with _judged(path):
+    with _classified_errors(path):
         return decode(read_footer(path))
 
 
@@ -178,7 +178,7 @@ def footer_crc(path: Path) -> int:
     OutputError
         It has no footer.
     """
-    with _judged(path), path.open("rb") as stream:
+    with _classified_errors(path), path.open("rb") as stream:
         size = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, size - _TAIL))
         tail = stream.read(_TAIL)
@@ -202,12 +202,15 @@ def with_file(receipt: Receipt, path: Path) -> Receipt:
 
 
 @contextmanager
-def _judged(path: Path) -> Iterator[None]:
-    """Tell a part that can't be read now from one whose content is wrong: only that one may be removed."""
+def _classified_errors(path: Path) -> Iterator[None]:
+    """Raise an `UnreadableError` of a part that can't be read now, an `OutputError` of one that is damaged.
+
+    Only a damaged one may be removed.
+    """
     try:
         yield
     except (OSError, MemoryError, pa.ArrowException, KeyError, ValueError) as error:
-        if _is_passing(error):
+        if _is_temporary(error):
             number = getattr(error, "errno", None)
             what = f"can't be read now ({os.strerror(number) if number else error})"
             todo = "See to its disk and its permissions, and try again."
@@ -216,8 +219,8 @@ def _judged(path: Path) -> Iterator[None]:
         raise OutputError(str(path), what, _REMAKE) from error
 
 
-def _is_passing(error: Exception) -> bool:
-    """Return whether an error tells of this machine now: with a number it is the system that speaks."""
+def _is_temporary(error: Exception) -> bool:
+    """Return whether an error is of this machine now: those with a number come from the system."""
     if isinstance(error, OSError) and error.errno is not None:
         return True
     if isinstance(error, pa.ArrowNotImplementedError):  # bytes that are wrong may ask for anything, too
@@ -244,7 +247,7 @@ def read_part(path: Path) -> PartContent:
     OutputError
         Not a part, damaged, or not what its receipt says.
     """
-    with _judged(path):
+    with _classified_errors(path):
         # All bytes first: what fails afterwards is the fault of none but them.
         content = pa.BufferReader(path.read_bytes())
         with pq.ParquetFile(content, page_checksum_verification=True) as file:
@@ -255,14 +258,3 @@ def read_part(path: Path) -> PartContent:
     if checksum(table) != receipt.checksum:
         raise OutputError(str(path), "has other values than its receipt's checksum", _REMAKE)
     return PartContent(receipt, table, size)
-
-
-def verify_part(path: Path) -> Receipt:
-    """Return the receipt of a part that `read_part` finds whole.
-
-    Raises
-    ------
-    OutputError
-        As `read_part`.
-    """
-    return read_part(path).receipt

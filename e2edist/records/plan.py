@@ -116,8 +116,8 @@ def read_plan(folder: Path) -> Plan | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         files = tuple(FileInfo(**{**file, "edges": tuple(file["edges"])}) for file in content["files"])
         skipped = tuple((url, why) for url, why in content["skipped"])
-        said, group = content.get("validation", ""), content.get("group", "")
-        plan = Plan(content["tagger"], files, content["event_bytes"], skipped, said, group)
+        validation, group = content.get("validation", ""), content.get("group", "")
+        plan = Plan(content["tagger"], files, content["event_bytes"], skipped, validation, group)
         proofs = (content["version"], content["fingerprint"], content["checksum"])
         intact = proofs == (_VERSION, plan.fingerprint, plan.checksum)
     except FileNotFoundError:

@@ -34,7 +34,7 @@ class ReceiptFile(Mapping[str, Receipt]):
 
     path: Path
     #: where its line begins, and the checksum of its part's footer, -1 if it was not written down
-    _at: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _lines: dict[str, tuple[int, int]] = field(default_factory=dict)
     _reader: IO[bytes] | None = None
     _writer: IO[bytes] | None = None
 
@@ -45,26 +45,26 @@ class ReceiptFile(Mapping[str, Receipt]):
         return found
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._at)
+        return iter(self._lines)
 
     def __len__(self) -> int:
-        return len(self._at)
+        return len(self._lines)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._at
+        return name in self._lines
 
     def add(self, receipt: Receipt) -> None:
         """Append a receipt; a second one of the same chunk replaces the first."""
-        self._at[receipt.id] = self._append(done_line(receipt)), _crc(receipt)
+        self._lines[receipt.id] = self._append(done_line(receipt)), _crc(receipt)
 
     def crc(self, name: str) -> int:
         """Return the checksum of a part's footer as it was written; -1 if unknown."""
-        return self._at[name][1]
+        return self._lines[name][1]
 
     def forget(self, some: Iterable[str]) -> None:
         """Let go of receipts; they stay in the file until it is made anew."""
         for name in some:
-            del self._at[name]
+            del self._lines[name]
 
     def add_failure(self, failure: Failure) -> None:
         """Append entries that were given up."""
@@ -90,7 +90,7 @@ class ReceiptFile(Mapping[str, Receipt]):
         return begin
 
     def _read(self, name: str) -> bytes:
-        begin, _ = self._at[name]
+        begin, _ = self._lines[name]
         try:
             if self._reader is None:
                 self._reader = self.path.open("rb")
@@ -128,24 +128,24 @@ class ReceiptFile(Mapping[str, Receipt]):
                 found = read_line(line)
                 ours = found if isinstance(found, Receipt) and found.fingerprint == fingerprint else None
                 good = ours is not None and ours.size is not None and sizes.get(ours.id) == ours.size
-                clean = clean and good and ours is not None and ours.id not in self._at
+                clean = clean and good and ours is not None and ours.id not in self._lines
                 if ours is not None and good:
-                    self._at[ours.id] = begin, _crc(ours)
+                    self._lines[ours.id] = begin, _crc(ours)
                 elif ours is not None and ours.id in sizes:
                     others[ours.id] = ours
                 begin += len(line)
-        return clean, {name: receipt for name, receipt in others.items() if name not in self._at}
+        return clean, {name: receipt for name, receipt in others.items() if name not in self._lines}
 
     def rewrite(self, names: Iterable[str], found: Mapping[str, Receipt]) -> None:
         """Make the file anew with the receipts `names`: as `found` in parts, or as they stand here."""
-        places: dict[str, tuple[int, int]] = {}
+        lines: dict[str, tuple[int, int]] = {}
         with publish(self.path) as draft, draft.open("wb") as stream:
             for name in names:
                 new = found.get(name)
-                places[name] = stream.tell(), self.crc(name) if new is None else _crc(new)
+                lines[name] = stream.tell(), self.crc(name) if new is None else _crc(new)
                 stream.write(self._read(name) if new is None else done_line(new))
         self.close()
-        self._at = places
+        self._lines = lines
 
     def close(self) -> None:
         """Let go of the file; it is opened again when needed."""

@@ -74,8 +74,8 @@ def deliver(folder: str, chunk: str, write: Callable[[Path], Receipt]) -> Receip
     """
     if folder:
         return write(CampaignFolder(Path(folder)).part(chunk))
-    with tempfile.TemporaryDirectory(prefix="e2edist-part-") as place:
-        path = Path(place) / f"{chunk}.parquet"
+    with tempfile.TemporaryDirectory(prefix="e2edist-part-") as folder_name:
+        path = Path(folder_name) / f"{chunk}.parquet"
         receipt = write(path)
         content = path.read_bytes()
     return replace(receipt, payload=content)

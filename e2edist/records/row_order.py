@@ -15,12 +15,12 @@ KEY = ("entry", "kind", "object")
 def in_order(rows: pa.Table) -> pa.Table:
     """Return the rows of one file in ascending order of `KEY`; as they are where they lie so already."""
     keys = _keys(rows)
-    if _steps(keys).all():
+    if _ascending(keys).all():
         return rows
     return rows.take(pc.sort_indices(keys, [(name, "ascending") for name in KEY]))
 
 
-def fault(rows: pa.Table, uuid: str, start: int, stop: int) -> str:
+def key_fault(rows: pa.Table, uuid: str, start: int, stop: int) -> str:
     """Return what is wrong with the keys of a part's rows, which are in order; empty if nothing is.
 
     Parameters
@@ -33,26 +33,26 @@ def fault(rows: pa.Table, uuid: str, start: int, stop: int) -> str:
     if not len(rows):
         return ""
     keys = _keys(rows)
-    if not _steps(keys).all():
+    if not _ascending(keys).all():
         return "has two rows of one key"
     first, last = keys["entry"][0].as_py(), keys["entry"][-1].as_py()
     if first < start or last >= stop:
         return f"has rows of entries {first}-{last}, which are not its own"
-    if pc.unique(_plain(rows["uuid"])).to_pylist() != [uuid]:
+    if pc.unique(_decoded(rows["uuid"])).to_pylist() != [uuid]:
         return "has rows of another file"
     return ""
 
 
 def _keys(rows: pa.Table) -> pa.Table:
-    return pa.table({name: _plain(rows[name]) for name in KEY})
+    return pa.table({name: _decoded(rows[name]) for name in KEY})
 
 
-def _plain(column: Any) -> Any:
+def _decoded(column: Any) -> Any:
     kind = column.type
     return column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
 
 
-def _steps(keys: pa.Table) -> Any:
+def _ascending(keys: pa.Table) -> Any:
     """Return for each row but the first whether its key is above that of the row before."""
     above = np.zeros(max(0, len(keys) - 1), bool)
     same = np.ones(max(0, len(keys) - 1), bool)

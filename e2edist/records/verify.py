@@ -1,9 +1,7 @@
-"""Is a campaign's output whole and right? Every part is read and held against its receipt and the plan."""
+"""Whether a campaign's output is whole and right: every part is read and compared with receipt and plan."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,10 +14,10 @@ from .folder import CampaignFolder
 from .intervals import Range, best_cover, gaps
 from .losses import read_losses
 from .plan import Plan
-from .row_order import fault, in_order
+from .row_order import in_order, key_fault
+from .threads import map_threads
 
 _READERS = 4
-_SLICE = 1_000
 _DOUBLE = "covers entries that another part covers too"
 
 
@@ -86,7 +84,7 @@ class Verification:
         """Return what to do about it; `discard` is the command that removes bad parts, or empty."""
         found = []
         if self.unreadable:
-            found.append("See to the disk and the permissions of what can't be read, and look again.")
+            found.append("Check the disk and the permissions of what can't be read, and verify again.")
         if self.damaged or self.foreign:
             found += [f"{discard} removes what is damaged or foreign."] if discard else []
         if self.missing or ((self.damaged or self.foreign) and discard):
@@ -111,16 +109,14 @@ def verify(folder: Path, plan: Plan) -> Verification:
     """
     found = Verification()
     good: list[Part] = []
-    look = partial(_look, plan.fingerprint)
-    with ThreadPoolExecutor(_READERS) as pool:
-        for some in _slices(_paths(CampaignFolder(folder).predictions)):
-            for path, result in zip(some, pool.map(look, some), strict=True):
-                if isinstance(result, Part):
-                    good.append(result)
-                else:
-                    kind, why = result
-                    getattr(found, kind).append((path, why))
-    _cover(found, plan, good)
+    paths = _paths(CampaignFolder(folder).predictions)
+    for path, result in map_threads(partial(_read_and_check, plan.fingerprint), paths, _READERS):
+        if isinstance(result, Part):
+            good.append(result)
+        else:
+            fault, why = result
+            getattr(found, fault).append((path, why))
+    _count_parts(found, plan, good)
     unreadable = ranges_by_file(path.stem for path, _ in found.unreadable if is_chunk_id(path.stem))
     found.missing, _ = _without(found.missing, unreadable)
     given_up: dict[str, list[Range]] = {}
@@ -156,14 +152,8 @@ def _without(missing: list[Chunk], by_file: dict[str, list[Range]]) -> tuple[lis
     return left, sum(chunk.events for chunk in missing) - sum(chunk.events for chunk in left)
 
 
-def _slices(paths: list[Path]) -> Iterator[list[Path]]:
-    """Yield paths some at a time: a future for each of a million would take gigabytes."""
-    for start in range(0, len(paths), _SLICE):
-        yield paths[start : start + _SLICE]
-
-
-def _look(fingerprint: str, path: Path) -> Part | tuple[str, str]:
-    """Return a part, or what it is instead and why; its receipt is dropped: of them it has gigabytes."""
+def _read_and_check(fingerprint: str, path: Path) -> Part | tuple[str, str]:
+    """Return a part without its receipt, which is large, or a field of `Verification` and what is wrong."""
     if not is_chunk_id(path.stem):
         return "foreign", "is not named as a part: it stays"
     try:
@@ -176,15 +166,15 @@ def _look(fingerprint: str, path: Path) -> Part | tuple[str, str]:
     if (receipt.id, receipt.fingerprint) != (path.stem, fingerprint):
         return "foreign", "belongs to another plan or chunk"
     chunk = receipt.chunk
-    why = fault(in_order(content.rows), chunk.uuid, chunk.start, chunk.stop)
+    why = key_fault(in_order(content.rows), chunk.uuid, chunk.start, chunk.stop)
     if why:
         return "damaged", why
     size = len(content.rows), receipt.checksum, content.data_bytes
     return Part(path, chunk.uuid, chunk.tree, chunk.start, chunk.stop, *size)
 
 
-def _cover(found: Verification, plan: Plan, good: list[Part]) -> None:
-    """Lay the parts over the planned chunks; note gaps, overlaps and what lies outside."""
+def _count_parts(found: Verification, plan: Plan, good: list[Part]) -> None:
+    """Compare the parts with the planned entries; note gaps, overlaps and what lies outside."""
     by_file: dict[tuple[str, str], list[Part]] = {}
     for part in good:
         by_file.setdefault((part.uuid, part.tree), []).append(part)

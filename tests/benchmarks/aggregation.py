@@ -76,8 +76,8 @@ def break_parts(folder: Path, plan: Plan) -> None:
     paths = [CampaignFolder(folder).part(chunk.id) for chunk in plan.chunks()[:4]]
     paths[0].unlink()
     twice = plan.chunks()[1].halves()[0]
-    proof = replace(make_receipt(twice, plan.fingerprint), rows=2)
-    write_part(CampaignFolder(folder).part(twice.id), rows_of(twice, 2), lambda: proof)
+    receipt = replace(make_receipt(twice, plan.fingerprint), rows=2)
+    write_part(CampaignFolder(folder).part(twice.id), rows_of(twice, 2), lambda: receipt)
     content = bytearray(paths[2].read_bytes())
     content[len(content) // 3] ^= 1
     paths[2].write_bytes(content)

@@ -64,7 +64,7 @@ def rows_of(chunk):
 
 def put(folder, plan, chunk, table=None):
     table = rows_of(chunk) if table is None else table
-    proof = make_receipt(
+    receipt = make_receipt(
         chunk,
         plan.fingerprint,
         rows=len(table),
@@ -72,7 +72,7 @@ def put(folder, plan, chunk, table=None):
         stages={"source": (1.0, 0.5, chunk.events)},
     )
     path = CampaignFolder(folder).part(chunk.id)
-    write_part(path, table, lambda: proof)
+    write_part(path, table, lambda: receipt)
     return path
 
 
@@ -156,12 +156,12 @@ def test_what_a_killed_call_left_is_made_whole(two, tmp_path, monkeypatch):
     line = [*map(str, two), "--output", str(tmp_path / "all"), "--file-mib", "0.003"]
     real, calls = compact._write, []
 
-    def dies(path, bundle, proof):
+    def dies(path, output_file, facts):
         calls.append(path)
         if len(calls) == 2:
             path.with_name(f".{path.name}.0.draft").write_text("half")
             raise KeyboardInterrupt
-        real(path, bundle, proof)
+        real(path, output_file, facts)
 
     monkeypatch.setattr(compact, "_write", dies)
     assert main(line) == 130

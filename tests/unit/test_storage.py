@@ -19,8 +19,8 @@ from e2edist.records.parts import (
     RECEIPT,
     checksum,
     footer_crc,
+    read_part,
     read_receipt,
-    verify_part,
     write_part,
 )
 from e2edist.records.receipt import Receipt
@@ -168,13 +168,13 @@ def test_no_room_on_the_disk_is_an_output_error_that_leaves_the_old_part(tmp_pat
     assert "Free space or choose another --output" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert names(tmp_path) == ["a.parquet"]
-    assert verify_part(path) == before
+    assert read_part(path).receipt == before
 
 
 def test_a_part_that_fits_is_written_under_the_same_limit(tmp_path):
     path = tmp_path / "a.parquet"
     assert in_child(FULL, path, 10_000_000).returncode == 0
-    assert verify_part(path).rows == 100_000
+    assert read_part(path).receipt.rows == 100_000
     assert path.stat().st_size > 700_000
 
 
@@ -184,7 +184,7 @@ def test_rows_and_receipt_come_back_as_written(tmp_path):
     assert (receipt.size, receipt.footer_crc) == (path.stat().st_size, footer_crc(path))
     written = in_footer(receipt)
     assert written == replace(PROOF, checksum=checksum(TABLE))
-    assert verify_part(path) == read_receipt(path) == written
+    assert read_part(path).receipt == read_receipt(path) == written
     assert pq.read_table(path, page_checksum_verification=True).equals(TABLE)
 
 
@@ -295,7 +295,7 @@ def test_every_type_of_column_is_written_and_verified_with_its_nulls(tmp_path, r
     path = tmp_path / "a.parquet"
     table = table_of_all_types(rows)
     written = in_footer(write_part(path, table, lambda: make_receipt(rows=rows)))
-    assert verify_part(path) == written
+    assert read_part(path).receipt == written
     halves = pa.concat_tables([table.slice(0, rows // 2), table.slice(rows // 2)])
     assert checksum(halves) == written.checksum
 
@@ -327,7 +327,7 @@ def test_a_flipped_byte_anywhere_in_a_part_is_noticed_or_harmless(tmp_path):
         damaged[position] ^= 0x10
         path.write_bytes(damaged)
         try:
-            assert verify_part(path) == written
+            assert read_part(path).receipt == written
         except OutputError:
             refused += 1
     assert refused > 0.9 * len(range(4, footer, 211))
@@ -339,7 +339,7 @@ def test_a_part_with_other_rows_than_its_receipt_says_is_named(tmp_path):
     with pytest.raises(
         OutputError, match=r"a\.parquet: has 10 rows, its receipt 11.*next submit makes it again"
     ):
-        verify_part(path)
+        read_part(path)
 
 
 def test_publishing_leaves_no_file_open(tmp_path):
