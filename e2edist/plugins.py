@@ -100,16 +100,16 @@ def as_bug(error: BaseException) -> ProgrammingError:
 def mark_plugin(error: BaseException) -> None:
     """Note in an error of the system, as of a file that is not there, which line of a plug-in met it.
 
-    It gets `plugin_place` and `plugin_traceback`, which survive pickling, where a plug-in is involved.
+    It gets `plugin_location` and `plugin_traceback`, which survive pickling, where a plug-in is involved.
     """
     frames = _plugin_frames(error)
     if frames:
-        vars(error).update(plugin_place=_place(*frames[-1]), plugin_traceback=_text(error))
+        vars(error).update(plugin_location=_place(*frames[-1]), plugin_traceback=_text(error))
 
 
-def place_of(error: BaseException | None) -> str:
+def plugin_location(error: BaseException | None) -> str:
     """Return file and line of the plug-in that `mark_plugin` found in an error; empty if there is none."""
-    return str(getattr(error, "plugin_place", ""))
+    return str(getattr(error, "plugin_location", ""))
 
 
 def _plugin_frames(error: BaseException) -> list[tuple[FrameType, int]]:

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from e2edist.errors import ConfigError, ProgrammingError
-from e2edist.plugins import place_of
+from e2edist.plugins import plugin_location
 
 #: So many different ranges that fail, or so many failures, trip the breaker.
 _RANGES, _FAILURES = 6, 9
@@ -23,7 +23,7 @@ _PAUSE_S, _MAX_PAUSE_S = 0.5, 8.0
 
 def is_systemic(error: BaseException | None) -> bool:
     """Return whether a failure says nothing about entries: a bug, or a plug-in that lacks something."""
-    plugin_lacks = isinstance(error, OSError) and bool(place_of(error))
+    plugin_lacks = isinstance(error, OSError) and bool(plugin_location(error))
     return plugin_lacks or isinstance(error, ProgrammingError | ConfigError)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from e2edist.errors import ProgrammingError
-from e2edist.plugins import place_of
+from e2edist.plugins import plugin_location
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.receipt import Receipt
 
@@ -24,7 +24,7 @@ class OnceLog:
             error.log = CampaignFolder.log.name
             if self._is_new("bug", error.kind, error.place):
                 log.error("%s\n%s", error.what, error.traceback.rstrip())
-        elif (place := place_of(error)) and self._is_new("bug", type(error).__name__, place):
+        elif (place := plugin_location(error)) and self._is_new("bug", type(error).__name__, place):
             text = str(getattr(error, "plugin_traceback", ""))
             log.error("%s: %s, met by the plug-in %s\n%s", type(error).__name__, error, place, text.rstrip())
 

@@ -21,7 +21,7 @@ from e2edist.errors import (
     OutputError,
     ResourceError,
 )
-from e2edist.plugins import place_of
+from e2edist.plugins import plugin_location
 from e2edist.pools import TaskOutcome
 from e2edist.records.chunk import Chunk
 from e2edist.records.intervals import Range, gaps
@@ -256,7 +256,7 @@ class RetryPolicy:
 
 
 def _reason(error: BaseException | None) -> str:
-    place = place_of(error)
+    place = plugin_location(error)
     return f"{type(error).__name__}: {error}" + (f" (met by {place})" if place else "")
 
 
@@ -265,5 +265,9 @@ def fatal(error: BaseException | None, reason: str) -> E2EError:
     if isinstance(error, E2EError):
         return error
     what = f"no range of entries could be done: {reason}"
-    whose = f"{place_of(error)}: its traceback is in submit.log" if place_of(error) else "the installation"
+    whose = (
+        f"{plugin_location(error)}: its traceback is in submit.log"
+        if plugin_location(error)
+        else "the installation"
+    )
     return CampaignError("", what, f"This is no fault of single events: check {whose}.")

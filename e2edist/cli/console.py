@@ -76,11 +76,11 @@ def known_error(error: Exception) -> E2EError:
     if isinstance(error, E2EError):
         return error
     if isinstance(error, OSError):
-        from e2edist.plugins import mark_plugin, place_of
+        from e2edist.plugins import mark_plugin, plugin_location
 
         mark_plugin(error)
         where = "" if error.filename is None else str(error.filename)
-        todo = f"The plug-in {place} wants it." if (place := place_of(error)) else ""
+        todo = f"The plug-in {place} wants it." if (place := plugin_location(error)) else ""
         return E2EError(where, error.strerror or str(error) or type(error).__name__, todo)
     if isinstance(error, MemoryError):
         return ResourceError("", f"not enough memory{f' ({error})' if str(error) else ''}")

@@ -21,7 +21,7 @@ _FIELDS: Mapping[str, Mapping[int, str]] = {
 }
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 #: An entry's key "location" as it stands in the file: without it no tensor is in another file.
-SIGN = b"\x0a\x08location"
+MARKER = b"\x0a\x08location"
 
 
 def external_tensors(model: bytes) -> list[dict[str, str]]:
@@ -33,11 +33,11 @@ def external_tensors(model: bytes) -> list[dict[str, str]]:
         The bytes are no protobuf message.
     """
     found: list[dict[str, str]] = []
-    _enter(memoryview(model), "Model", found)
+    _walk(memoryview(model), "Model", found)
     return found
 
 
-def _enter(message: memoryview, kind: str, found: list[dict[str, str]]) -> None:
+def _walk(message: memoryview, kind: str, found: list[dict[str, str]]) -> None:
     entries: dict[str, str] = {}
     for number, value in _fields(message):
         inner = _FIELDS[kind].get(number)
@@ -45,7 +45,7 @@ def _enter(message: memoryview, kind: str, found: list[dict[str, str]]) -> None:
             texts = {n: bytes(text).decode() for n, text in _fields(value)}
             entries[texts.get(1, "")] = texts.get(2, "")
         elif inner is not None:
-            _enter(value, inner, found)
+            _walk(value, inner, found)
     if "location" in entries:
         found.append(entries)
 

@@ -13,9 +13,9 @@ from e2edist.errors import ConfigError, InputError
 from e2edist.process import expand_home
 from e2edist.urls import absolute, given_path, identity, local_path, named_path, public, scheme
 
-from ._toml import Spec, parse, read_toml
 from ._types import Fraction
 from .text_files import read_text
+from .toml_models import Spec, parse, read_toml
 
 _LIST_ENDING = ".txt"
 
@@ -65,7 +65,7 @@ class CampaignSpec(Spec):
     notify: str = ""
 
     @model_validator(mode="after")
-    def _gate(self) -> CampaignSpec:
+    def _drift_needs_reference(self) -> CampaignSpec:
         if self.max_drift is not None and self.reference is None:
             raise ValueError("max_drift needs a reference to drift from: name the folder of another campaign")
         return self
@@ -84,9 +84,9 @@ def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:
         path = given_path(workflow, "--workflow")
         content = read_toml(path)
         for key in ("inputs", "output", "model", "reference"):
-            content.update(_beside(path.parent, key, content.get(key)))
+            content.update(_relative_to(path.parent, key, content.get(key)))
         if str(content.get("tagger", "")).endswith(".toml"):
-            content.update(_beside(path.parent, "tagger", content["tagger"]))
+            content.update(_relative_to(path.parent, "tagger", content["tagger"]))
     content.update({key: value for key, value in given.items() if value is not None})
     for key in ("output", "model", "reference"):
         if isinstance(content.get(key), str) and content[key]:
@@ -94,7 +94,7 @@ def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:
     return parse(CampaignSpec, content, workflow or "command line")
 
 
-def _beside(folder: Path, key: str, value: Any) -> dict[str, Any]:
+def _relative_to(folder: Path, key: str, value: Any) -> dict[str, Any]:
     """Return `key` with relative paths taken from `folder`; urls and absolute paths stay."""
 
     def place(text: Any) -> Any:
@@ -166,9 +166,9 @@ def _expand(pattern: str) -> list[str]:
         return _expand_path(pattern, absolute(path))
     except UnicodeEncodeError as error:
         shown = pattern.encode(errors="backslashreplace").decode()
-        raise InputError(shown, "is no name in UTF-8", "Rename it, or make a link to it.") from error
+        raise InputError(shown, "is not a name in UTF-8", "Rename it, or make a link to it.") from error
     except (OSError, ValueError) as error:
-        what = f"can't be looked for ({getattr(error, 'strerror', None) or error})"
+        what = f"can't be searched ({getattr(error, 'strerror', None) or error})"
         raise InputError(pattern, what, "Check the path and its permissions.") from error
 
 
@@ -189,7 +189,7 @@ def _expand_path(pattern: str, path: Path) -> list[str]:
 
 
 def _expand_list(path: Path) -> list[str]:
-    lines = [line for line in _lines(path) if line]
+    lines = [line for line in _list_lines(path) if line]
     if not lines:
         raise InputError(str(path), "names no files", "Write one file, glob or folder a line.")
     inner = [line for line in lines if line.endswith(_LIST_ENDING)]
@@ -199,7 +199,7 @@ def _expand_list(path: Path) -> list[str]:
     return [url for line in here for url in _expand(line)]
 
 
-def _lines(path: Path) -> list[str]:
+def _list_lines(path: Path) -> list[str]:
     """Return the lines of a list without comments and blanks at their ends."""
     try:
         text = read_text(path)

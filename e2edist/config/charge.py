@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ._toml import Spec
 from ._types import NonNegative
+from .toml_models import Spec
 
 
 class ChargeSpec(Spec):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field, PositiveInt, model_validator
 
 from ._batch_systems import batch_system_of, check_keys
-from ._toml import Spec
 from ._types import Positive
 from .jobs import ContainerSpec
+from .toml_models import Spec
 
 #: Kind of a controller in the background of this machine; the others are batch systems.
 PROCESS = "process"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 #: Tables whose keys anybody may choose: variables, resources, loggers.
-_OPEN = (
+_FREE_TABLES = (
     "distributed.nanny.environ",
     "distributed.nanny.pre-spawn-environ",
     "distributed.worker.resources",
@@ -45,9 +45,9 @@ def check_table(table: dict[str, Any]) -> dict[str, Any]:
     if not table:
         return table
     known, result, faults = defaults(), dict[str, Any](), list[str]()
-    for key, value in _flat(table, ""):
+    for key, value in _flatten(table, ""):
         try:
-            _put(result, key, value, known)
+            _set_value(result, key, value, known)
         except ValueError as error:
             faults.append(f"{key}: {error}")
     if faults:
@@ -55,43 +55,43 @@ def check_table(table: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _flat(table: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _flatten(table: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     """Yield (key with dots, value) of all that a table holds."""
     for name, value in table.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
 
-def _put(result: dict[str, Any], key: str, value: Any, known: dict[str, Any]) -> None:
+def _set_value(result: dict[str, Any], key: str, value: Any, known: dict[str, Any]) -> None:
     """Enter a value where it belongs."""
     if key.split(".", maxsplit=1)[0] == "jobqueue":
         raise ValueError("jobs are described in [pools.NAME.job]")
-    *way, default = _way(key, known)
+    *path, default = _key_path(key, known)
     _check_kind(value, default)
-    for name in way[:-1]:
+    for name in path[:-1]:
         result = result.setdefault(name, {})
-    result[way[-1]] = value
+    result[path[-1]] = value
 
 
-def _way(key: str, known: dict[str, Any]) -> list[Any]:
+def _key_path(key: str, known: dict[str, Any]) -> list[Any]:
     """Return the names of tables and key that lead to a value, and its default."""
-    way, default, parts = list[Any](), known, key.split(".")
+    path, default, parts = list[Any](), known, key.split(".")
     while parts:
-        if ".".join(way) in _OPEN:
-            return [*way, ".".join(parts), None]
-        name = _spelled(parts.pop(0), default) if isinstance(default, dict) else ""
+        if ".".join(path) in _FREE_TABLES:
+            return [*path, ".".join(parts), None]
+        name = _match_name(parts.pop(0), default) if isinstance(default, dict) else ""
         if not name:
-            close = get_close_matches(key, [name for name, _ in _flat(known, "")], n=3, cutoff=0.6)
+            close = get_close_matches(key, [name for name, _ in _flatten(known, "")], n=3, cutoff=0.6)
             hint = f", did you mean {' or '.join(map(repr, close))}?" if close else ""
             raise ValueError(f"Dask knows no such key{hint}")
-        way.append(name)
+        path.append(name)
         default = default[name]
-    return [*way, default]
+    return [*path, default]
 
 
-def _spelled(name: str, names: dict[str, Any]) -> str:
+def _match_name(name: str, names: dict[str, Any]) -> str:
     """Return a name as Dask has it, which takes hyphens for underscores; empty if it has none."""
     same = (known for known in names if known.replace("_", "-") == name.replace("_", "-"))
     return next(same, "")

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from ._toml import Spec
 from ._types import Positive
+from .toml_models import Spec
 
 _SCHEMES = ("root", "roots", "xroot", "xroots", "http", "https")
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from ._toml import Spec
 from ._types import Positive
+from .toml_models import Spec
 
 
 class ContainerSpec(Spec):

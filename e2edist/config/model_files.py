@@ -14,15 +14,15 @@ from threading import Lock
 
 from e2edist.errors import ModelError
 
-from ._onnx_external_data import SIGN, external_tensors
+from ._onnx_external_data import MARKER, external_tensors
 
-_STEP = 1 << 22
+_BLOCK_BYTES = 1 << 22
 #: A file that was written so recently may change again without another time: it is read again.
 _RACY_NS = 2_000_000_000
 #: A file that changes while it is read is read again so often.
 _TRIES = 3
 _BESIDE = "Put that file beside the model; better save the model as one file."
-_LEAVES = "Save the model again, with its weights beside it or in it."
+_SAVE_AGAIN = "Save the model again, with its weights beside it or in it."
 
 #: What tells that a file was written to or replaced: device, inode, size, times of change.
 Stamp = tuple[int, int, int, int, int]
@@ -117,7 +117,7 @@ def _read(path: Path, todo: str) -> ModelFiles:
     for _ in range(_TRIES):
         try:
             before = _stamp(path)
-            own, needs = _look(path)
+            own, needs = _inspect(path)
             external = tuple(sorted(needs))
             begun = [_stamp_external(path, name) for name in external]
             lines = [own, *(f"{_hash_external(path, name, needs[name])} {name}" for name in external)]
@@ -132,14 +132,14 @@ def _read(path: Path, todo: str) -> ModelFiles:
     raise ModelError(str(path), "is being written", todo, retryable=True)
 
 
-def _look(path: Path) -> tuple[str, dict[str, int]]:
+def _inspect(path: Path) -> tuple[str, dict[str, int]]:
     """Return the sha256 of an ONNX file, and file with weights -> bytes that it must have."""
     digest, signed, tail = hashlib.sha256(), False, b""
     with path.open("rb") as stream:
-        while piece := stream.read(_STEP):
+        while piece := stream.read(_BLOCK_BYTES):
             digest.update(piece)
-            signed = signed or SIGN in tail + piece
-            tail = piece[1 - len(SIGN) :]
+            signed = signed or MARKER in tail + piece
+            tail = piece[1 - len(MARKER) :]
         if not signed:
             return digest.hexdigest(), {}
         stream.seek(0)
@@ -150,7 +150,7 @@ def _look(path: Path) -> tuple[str, dict[str, int]]:
         return digest.hexdigest(), {}
     needs: dict[str, int] = {}
     for tensor in tensors:
-        name, end = _inside(path, tensor["location"]), 0
+        name, end = _relative_name(path, tensor["location"]), 0
         for key in ("offset", "length"):
             text = tensor.get(key, "")
             end += int(text) if text.isdecimal() else 0
@@ -158,12 +158,12 @@ def _look(path: Path) -> tuple[str, dict[str, int]]:
     return digest.hexdigest(), needs
 
 
-def _inside(path: Path, location: str) -> str:
+def _relative_name(path: Path, location: str) -> str:
     """Return the name of a file with weights in its shortest form, if it is in the model's folder."""
     parts = PurePosixPath(location).parts
     if not parts or location.startswith(("/", "*/_ORT_MEM_ADDR_")) or ".." in parts:
         what = f"its weights lie outside its folder, or nowhere: {location!r}"
-        raise ModelError(str(path), what, _LEAVES)
+        raise ModelError(str(path), what, _SAVE_AGAIN)
     return "/".join(parts)
 
 

@@ -13,13 +13,13 @@ from e2edist.errors import unknown_name
 from e2edist.urls import given_path
 
 from ._batch_systems import check_pool
-from ._toml import Spec, parse, read_toml
 from ._types import Positive
 from .charge import ChargeSpec
 from .controller import ControllerSpec
 from .dask_table import check_table
 from .inputs import InputSpec
 from .jobs import ContainerSpec, JobSpec
+from .toml_models import Spec, parse, read_toml
 
 
 class PoolSpec(Spec):

@@ -23,9 +23,9 @@ from e2edist.imaging.layers import IMAGING_VERSION, LAYERS, FillOptions
 from e2edist.imaging.seeds import SEED_METHODS, Parameter, SeedMethod
 from e2edist.urls import given_path
 
-from ._toml import Spec, parse, read_toml
 from ._types import Finite, Fraction, NonNegative
 from .model_files import model_files
+from .toml_models import Spec, parse, read_toml
 
 #: Columns that every part has (`e2edist.records.part_columns`): no score may take their names.
 RESERVED = frozenset(

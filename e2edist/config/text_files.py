@@ -8,7 +8,7 @@ from pathlib import Path
 from e2edist.errors import ConfigError
 
 #: Longer marks first: that of UTF-32 begins like one of UTF-16.
-_MARKS = {
+_BYTE_ORDER_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
@@ -23,26 +23,26 @@ def read_text(path: Path) -> str:
     Raises
     ------
     ConfigError
-        It can't be read, or is no such text: says where.
+        It can't be read or is not such text; the message says where.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         what = "is a folder, not a file" if path.is_dir() else f"can't be read: {error.strerror or error}"
         raise ConfigError(str(path), what) from error
-    for mark, name in _MARKS.items():
+    for mark, name in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
             raise ConfigError(str(path), f"is {name}, not UTF-8", _TODO)
     if (at := content.find(b"\0")) >= 0:
-        raise ConfigError(str(path), f"is no text: a zero byte stands in {_place(content, at)}", _TODO)
+        raise ConfigError(str(path), f"is not text: zero byte in {_line_number(content, at)}", _TODO)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        what = f"is not UTF-8: byte 0x{content[error.start]:02x} in {_place(content, error.start)}"
+        what = f"is not UTF-8: byte 0x{content[error.start]:02x} in {_line_number(content, error.start)}"
         raise ConfigError(str(path), what, _TODO) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _place(content: bytes, at: int) -> str:
+def _line_number(content: bytes, at: int) -> str:
     line = content.count(b"\n", 0, at) + 1
     return f"line {line}"

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from e2edist.config._toml import Spec, parse
 from e2edist.config.tagger import TaggerSpec
+from e2edist.config.toml_models import Spec, parse
 from e2edist.errors import ConfigError, DeviceError, ModelError
 from e2edist.imaging.crops import Crops, Normalisation
 from e2edist.imaging.event_batch import Array

@@ -166,20 +166,20 @@ def has_bytes(directory: Any, source: Any, number: int) -> bool:
     """
     seek = source.member("fBasketSeek") if isinstance(source, uproot.TBranch) else ()
     if number >= len(seek):  # in the tree's own record, or in the pages of an RNTuple
-        return answers(directory)
+        return responds(directory)
     first, size = int(seek[number]), int(source.member("fBasketBytes")[number])
     if not 0 < first < first + size <= directory.file.fEND:  # a damaged list of baskets
-        return answers(directory)
+        return responds(directory)
     local = isinstance(directory.file.source, uproot.source.file.MultithreadedFileSource)
-    return _gives(directory, first, size) or (local and answers(directory))
+    return _can_fetch(directory, first, size) or (local and responds(directory))
 
 
-def answers(directory: Any) -> bool:
+def responds(directory: Any) -> bool:
     """Return whether the beginning of an open file can be read now."""
-    return _gives(directory, 0, 4)
+    return _can_fetch(directory, 0, 4)
 
 
-def _gives(directory: Any, first: int, size: int) -> bool:
+def _can_fetch(directory: Any, first: int, size: int) -> bool:
     try:
         return len(directory.file.source.chunk(first, first + size).raw_data) == size
     except Exception:  # of a disk or any network library: it does not

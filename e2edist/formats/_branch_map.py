@@ -130,7 +130,9 @@ class BranchErrors:
 
     def add_missing(self, column: str, wanted: Sequence[str], known: Iterable[str], hint: str = "") -> None:
         """Note that no branch of the names `wanted` gives `column`, and which of `known` are near."""
-        self.messages.append(f"no branch for {column} (wanted {' or '.join(wanted)}; {_near(wanted, known)})")
+        self.messages.append(
+            f"no branch for {column} (wanted {' or '.join(wanted)}; {_nearest_names(wanted, known)})"
+        )
         self.add_hint(hint)
 
     def add_unusable(self, column: str, problem: str, hint: str = "") -> None:
@@ -194,7 +196,7 @@ class Format(Protocol):
         """Find and check the branches for all columns of `request`, without reading them."""
 
 
-def _near(wanted: Sequence[str], known: Iterable[str]) -> str:
+def _nearest_names(wanted: Sequence[str], known: Iterable[str]) -> str:
     """Return the known names nearest to any of `wanted`; all of them when they are few."""
     names = sorted(known)
     if len(names) <= 6:

@@ -52,7 +52,7 @@ def check_branch(
         interpretation = source.interpretation
         dtype, override = _dtype(interpretation, scalar=scalar)
     except Exception as error:  # a damaged or exotic branch may raise anything here
-        if _may_pass(error):  # types are read from the file when they are needed
+        if _is_transient(error):  # types are read from the file when they are needed
             what = f"branch {source.name!r} can't be looked at ({described(error)})"
             raise InputError(errors.where, what, "Check the disk or the network", retryable=True) from error
         problem, hint = f"can't be interpreted ({type(error).__name__}: {error})", ""
@@ -79,7 +79,7 @@ def _problem(source: Any, dtype: np.dtype[Any] | None, kind: NumberKind, *, scal
     return "", ""
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     """Return whether an error is of the system or of a network library, which tells nothing of a branch."""
     library = type(error).__module__.partition(".")[0]
     return isinstance(error, OSError) or library in ("aiohttp", "fsspec", "fsspec_xrootd", "XRootD")

@@ -9,7 +9,7 @@ import numpy as np
 
 from e2edist.errors import EntriesError, InputError, guarded
 
-from ._baskets import Baskets, answers, has_bytes, read_baskets
+from ._baskets import Baskets, has_bytes, read_baskets, responds
 from ._branch_map import Branch, JaggedColumn
 from ._check_branch import uproot
 
@@ -78,7 +78,7 @@ class ColumnReader:
             pass
         else:
             return error
-        if answers(self._directory):  # these bytes alone: smaller ranges will tell which
+        if responds(self._directory):  # these bytes alone: smaller ranges will tell which
             return error
         return InputError(error.where, error.what, "Check the disk or the network", retryable=True)
 

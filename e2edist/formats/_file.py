@@ -78,14 +78,14 @@ def _check_end(url: str, size: int, end: int) -> None:
 
     A server may have told the wrong size for a moment; a disk does not.
     """
-    may_pass = local_path(url) is None
+    transient = local_path(url) is None
     if end > size:
         what, todo = f"is cut short: {size} bytes, its header says {end}", "Copy or make the file again"
-        raise InputError(url, what, todo, retryable=may_pass)
+        raise InputError(url, what, todo, retryable=transient)
     if end < size:
         todo = "Make or copy it again, or copy its tree to a new file (hadd new.root old.root)"
         what = f"was not closed properly: {size} bytes, its header says {end}"
-        raise InputError(url, what, todo, retryable=may_pass)
+        raise InputError(url, what, todo, retryable=transient)
 
 
 def _open(url: str) -> Any:

@@ -105,7 +105,7 @@ def _cut(
         first_hit, last_hit = starts[event[o]], starts[event[o] + 1]
         most = count + (last_hit - first_hit) * block * block
         if most > len(pixel):
-            pixel, content = _longer(pixel, 2 * most), _longer(content, 2 * most)
+            pixel, content = _grown(pixel, 2 * most), _grown(content, 2 * most)
         for k in range(first_hit, last_hit):
             first = row[k] * block + shift
             # Nothing of this hit can lie in the window: the usual case, decided by one comparison.
@@ -127,7 +127,7 @@ def _cut(
 
 
 @kernel
-def _longer(values: Array, size: int) -> Array:
+def _grown(values: Array, size: int) -> Array:
     """Return an array of `size` that begins with `values`."""
     out = np.empty(size, values.dtype)
     out[: len(values)] = values
@@ -135,7 +135,7 @@ def _longer(values: Array, size: int) -> Array:
 
 
 @kernel
-def _put(
+def _copy_channel(
     found: tuple[Array, Array, Array], offsets: Array, layout: tuple[int, int], out: tuple[Array, Array]
 ) -> None:
     """Copy one channel's entries to their places among those of all; `layout` is (channel, channels)."""
@@ -177,7 +177,7 @@ def cut(channels: Sequence[Hits], centres: tuple[Array, Array, Array], window: W
     offsets = np.concatenate([[0], np.cumsum(sizes.ravel())])
     out = (np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.float32))
     for c, part in enumerate(found):
-        _put(part, offsets, (c, count), out)
+        _copy_channel(part, offsets, (c, count), out)
     return Crops(offsets, *out, count, n)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from e2edist.config._toml import parse
 from e2edist.config.model_files import model_files
 from e2edist.config.tagger import TaggerSpec, load_tagger, packaged
+from e2edist.config.toml_models import parse
 from e2edist.engines import cpu_session
 from e2edist.errors import ModelError
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from e2edist.config._toml import parse
 from e2edist.config.tagger import TaggerSpec
+from e2edist.config.toml_models import parse
 from e2edist.engines import EngineOptions
 from e2edist.errors import E2EError
 from e2edist.imaging.crops import Normalisation, blank, paint

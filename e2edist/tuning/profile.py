@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
-from e2edist.config._toml import Spec, parse, read_toml
 from e2edist.config.site import PoolSpec, SiteSpec
+from e2edist.config.toml_models import Spec, parse, read_toml
 from e2edist.engines import processor
 from e2edist.errors import ConfigError
 from e2edist.process import cache_folders

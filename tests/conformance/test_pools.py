@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from plugin_package import announce
 
-from e2edist.config._toml import parse
 from e2edist.config.controller import ControllerSpec
 from e2edist.config.jobs import JobSpec
 from e2edist.config.site import PoolSpec, load_site, site_folder
@@ -220,7 +219,7 @@ SYSTEM = Pbs2()
 USES = """\
 from pathlib import Path
 from e2edist.accounting.usage import pool_facts
-from e2edist.config._toml import parse
+from e2edist.config.toml_models import parse
 from e2edist.config.site import SiteSpec
 from e2edist.checks.batch_systems import check_batch
 from e2edist.control.controller_record import ControllerRecord

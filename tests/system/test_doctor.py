@@ -16,8 +16,8 @@ from e2edist import __version__
 from e2edist.checks.container_images import check_images, ours
 from e2edist.checks.host import check_folders, check_gpus, check_network
 from e2edist.checks.smoke_test import _finished, _Watch
-from e2edist.config._toml import parse
 from e2edist.config.site import SiteSpec
+from e2edist.config.toml_models import parse
 
 LOCAL = 'name = "test"\n[pools.cpu]\nkind = "local"\nworkers = 1\nthreads = 1\n'
 SLURM = 'name = "test"\n[pools.cpu]\nkind = "slurm"\n[pools.cpu.job]\n'

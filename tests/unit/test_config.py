@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import TAGGER, write_tagger
 
-from e2edist.config._toml import parse, read_toml
 from e2edist.config.campaign import CampaignSpec, expand_inputs, load_campaign, take_group
-from e2edist.config.dask_table import _flat, _put, defaults
+from e2edist.config.dask_table import _flatten, _set_value, defaults
 from e2edist.config.site import SiteSpec, load_site, site_folder
 from e2edist.config.tagger import RESERVED, TaggerSpec, load_tagger, packaged
+from e2edist.config.toml_models import parse, read_toml
 from e2edist.errors import ConfigError, E2EError, InputError, ModelError, UnknownNameError
 from e2edist.records.part_columns import PART_COLUMNS
 from e2edist.reporting.scaling import read_scaling
@@ -402,12 +402,12 @@ def test_a_key_that_dask_does_not_know_or_can_not_take_is_named(key, value, said
 
 
 def test_every_default_of_dask_is_a_value_that_may_be_written():
-    given = {name: tuple(v) if isinstance(v, list) else v for name, v in _flat(defaults(), "")}
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in _flatten(defaults(), "")}
     written = {}
     for name, value in given.items():
-        _put(written, name, value, defaults())
+        _set_value(written, name, value, defaults())
     assert len(given) > 100
-    assert dict(_flat(written, "")) == given
+    assert dict(_flatten(written, "")) == given
 
 
 def test_a_site_takes_other_numbers_of_workers_and_threads():
@@ -513,9 +513,9 @@ ODD_TEXTS = {
     "bytes": (b"a.root\nroot\xff", "is not UTF-8: byte 0xff in line 2"),
     "latin": ("größe.root".encode("latin-1"), "is not UTF-8: byte 0xf6 in line 1"),
     "utf-16": ("a.root\n".encode("utf-16"), "is UTF-16, not UTF-8"),
-    "utf-16 without a mark": ("\n\na.root\n".encode("utf-16-be"), "is no text: a zero byte stands in line 1"),
+    "utf-16 without a mark": ("\n\na.root\n".encode("utf-16-be"), "is not text: zero byte in line 1"),
     "utf-32": ("a.root\n".encode("utf-32"), "is UTF-32, not UTF-8"),
-    "zeros": (b"a.root\n\0\0\0", "is no text: a zero byte stands in line 2"),
+    "zeros": (b"a.root\n\0\0\0", "is not text: zero byte in line 2"),
     "folder": (None, "is a folder, not a file"),
 }
 

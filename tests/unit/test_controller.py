@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from e2edist.config._toml import parse
 from e2edist.config.controller import ControllerSpec
+from e2edist.config.toml_models import parse
 from e2edist.control.detach import controller_arguments, preview_controller
 from e2edist.errors import ConfigError
 from e2edist.pools import ControllerJob, batch_system, make_controller

@@ -291,9 +291,9 @@ def test_every_odd_file_ends_in_an_error_or_no_rows_in_2_gib(data):
     assert (done.returncode, done.stdout.strip()) == (0, "ok"), done.stderr
 
 
-@pytest.mark.parametrize(("url", "may_pass"), [("/data/a.root", False), ("https://host/a.root", True)])
+@pytest.mark.parametrize(("url", "transient"), [("/data/a.root", False), ("https://host/a.root", True)])
 @pytest.mark.parametrize("end", [99, 101])
-def test_a_size_that_a_server_tells_wrongly_may_pass_and_one_on_a_disk_does_not(url, may_pass, end):
+def test_a_size_that_a_server_tells_wrongly_may_pass_and_one_on_a_disk_does_not(url, transient, end):
     with pytest.raises(InputError, match="its header says") as caught:
         _check_end(url, 100, end)
-    assert caught.value.retryable is may_pass
+    assert caught.value.retryable is transient

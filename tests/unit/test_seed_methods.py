@@ -29,7 +29,7 @@ seeds.SEED_METHODS["direction"] = seeds.SeedMethod(
     eta_limit=1.4, parameters={"shift": seeds.Parameter(0, "rows to move it by", least=0, most=5)},
 )
 
-from e2edist.config._toml import parse
+from e2edist.config.toml_models import parse
 from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.errors import ConfigError
 from e2edist.worker.images import make_images

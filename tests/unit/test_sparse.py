@@ -13,15 +13,7 @@ from hypothesis import strategies as st
 from models import JETS, write_model, write_tagger
 
 from e2edist.config.tagger import load_tagger
-from e2edist.engines import (
-    EngineOptions,
-    _cuda,
-    _io_buffers,
-    _session,
-    _sparse_graph,
-    make_engine,
-    score,
-)
+from e2edist.engines import EngineOptions, _cuda, _io_buffers, _session, _sparse_graph, make_engine, score
 from e2edist.engines import onnx as engine_module
 from e2edist.errors import ModelError
 from e2edist.imaging.crops import dense

@@ -47,28 +47,28 @@ def parse(model: type[S], content: dict[str, Any], where: str) -> S:
     """
     try:
         # TOML has lists only; our models hold tuples, and strict mode tells them apart.
-        return model.model_validate(_tuples(content))
+        return model.model_validate(_to_tuples(content))
     except ValidationError as error:
         items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
         places = {item["loc"][:n] for item in items for n in range(len(item["loc"]))}
         # A list whose entries are all at fault counts as empty too: the entries say it all.
-        faults = [_fault(model, i) for i in items if i["type"] != "too_short" or i["loc"] not in places]
+        faults = [_message(model, i) for i in items if i["type"] != "too_short" or i["loc"] not in places]
         raise ConfigError(where, "; ".join(faults)) from error
 
 
-def _tuples(value: Any) -> Any:
+def _to_tuples(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
+        return {key: _to_tuples(item) for key, item in value.items()}
     if isinstance(value, list):
-        return tuple(_tuples(item) for item in value)
+        return tuple(_to_tuples(item) for item in value)
     return value
 
 
-def _fault(model: type[BaseModel], item: dict[str, Any]) -> str:
-    place = [str(part) for part in item["loc"]]
-    key = ".".join(place) or "the file"
+def _message(model: type[BaseModel], item: dict[str, Any]) -> str:
+    path = [str(part) for part in item["loc"]]
+    key = ".".join(path) or "the file"
     if item["type"] == "extra_forbidden":
-        return f"{key}: unknown key, {nearest(place[-1], _fields(model, place[:-1]))}"
+        return f"{key}: unknown key, {nearest(path[-1], _known_keys(model, path[:-1]))}"
     if item["type"] == "missing":
         return f"{key}: missing"
     shown = repr(item["input"])
@@ -78,9 +78,9 @@ def _fault(model: type[BaseModel], item: dict[str, Any]) -> str:
     return f"{key}: {message} (got {shown if len(shown) < 80 else shown[:77] + '...'})"
 
 
-def _fields(model: type[BaseModel], place: list[str]) -> list[str]:
-    """Return the keys that are known at `place`, following nested models, lists and tables of models."""
-    for part in place:
+def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Return the keys that are known at `path`, following nested models, lists and tables of models."""
+    for part in path:
         inner: Any = model.model_fields[part].annotation if part in model.model_fields else model
         for candidate in (inner, *_arguments(inner)):
             if isinstance(candidate, type) and issubclass(candidate, BaseModel):
