@@ -17,6 +17,7 @@ from plugin_package import announce
 from e2edist.config.controller import ControllerSpec
 from e2edist.config.jobs import JobSpec
 from e2edist.config.site import PoolSpec, load_site, site_folder
+from e2edist.config.toml_models import parse
 from e2edist.errors import ConfigError, ResourceError
 from e2edist.plugins import find, load
 from e2edist.pools import batch_system, is_batch, make_controller, preview

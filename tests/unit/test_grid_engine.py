@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from e2edist.config._toml import parse
 from e2edist.config.controller import ControllerSpec
 from e2edist.config.site import PoolSpec
+from e2edist.config.toml_models import parse
 from e2edist.errors import ConfigError, ResourceError
 from e2edist.pools import make_controller, preview, sge
 from e2edist.pools.sge import SYSTEM
