@@ -27,10 +27,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Sum up what was skipped: one line a reason, which says what is missing or how to get it."""
+    """Sum up what was tried twice and why, and what was skipped: a line a reason."""
+    again = terminalreporter.stats.get("rerun", ())
+    if again:
+        terminalreporter.section("tried again (--reruns), as the first try failed", "=")
+    for report in again:
+        terminalreporter.line(f"{report.nodeid}: {_crash(report)}")
     reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", ()))
     if reasons:
-        terminalreporter.section("skipped", "=")
+        terminalreporter.section("skipped: how many, and what they need", "=")
     for reason, count in reasons.most_common():
         terminalreporter.line(f"{count:5d}  {reason}")
 
@@ -38,6 +43,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _reason(report: pytest.TestReport) -> str:
     text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     return text.removeprefix("Skipped: ")
+
+
+def _crash(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return crash.message.partition("\n")[0] if crash else str(report.longrepr)[-200:]
 
 
 @pytest.fixture(scope="session")
