@@ -123,7 +123,7 @@ class ProgrammingError(E2EError):
     ----------
     kind : str
         Class of the exception.
-    place : str
+    location : str
         File and line of the plug-in, or else of this program, that raised it.
     traceback : str
         Its traceback, or the end of a long one.
@@ -132,7 +132,7 @@ class ProgrammingError(E2EError):
     """
 
     kind = ""
-    place = ""
+    location = ""
     traceback = ""
     log = ""
 

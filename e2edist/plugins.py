@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from types import FrameType, ModuleType
 
 #: Characters of a traceback that are kept: its end, where the error is.
-_MOST = 8000
+_MOST_CHARACTERS = 8000
 #: Top-level packages of the plug-ins of others that this process has imported.
-_others: set[str] = set()
+_foreign_packages: set[str] = set()
 
 
 def find(group: str) -> dict[str, str]:
@@ -35,10 +35,10 @@ def find(group: str) -> dict[str, str]:
     A module of ours wins over an entry point of the same name, so that an installed package
     can't change what a built-in name means.
     """
-    return {point.name: point.value for point in entry_points(group=f"e2edist.{group}")} | _ours(group)
+    return {point.name: point.value for point in entry_points(group=f"e2edist.{group}")} | _built_in(group)
 
 
-def _ours(group: str) -> dict[str, str]:
+def _built_in(group: str) -> dict[str, str]:
     package = f"{__package__}.{group}"
     spec = find_spec(package)
     modules = pkgutil.iter_modules(spec.submodule_search_locations if spec else [])
@@ -54,21 +54,21 @@ def load(group: str, name: str) -> ModuleType:
     UnknownNameError
         With the names that exist and the nearest one.
     """
-    found = _ours(group)
+    found = _built_in(group)
     if name not in found:
         found = find(group)  # looks through all installed packages, which takes longer than a plan
     if name not in found:
         raise unknown_name(group.removesuffix("s"), name, found)
     package = found[name].partition(".")[0]
     if package != __package__:
-        _others.add(package)
+        _foreign_packages.add(package)
     return import_module(found[name])
 
 
 @cache
 def package_of(group: str, name: str) -> dict[str, str]:
     """Return name and version of the package that a plug-in comes from; empty for ours."""
-    if name in _ours(group):
+    if name in _built_in(group):
         return {}
     found = [point.dist for point in entry_points(group=f"e2edist.{group}", name=name) if point.dist]
     return {dist.name: dist.version for dist in found}
@@ -84,16 +84,16 @@ def as_bug(error: BaseException) -> ProgrammingError:
     frames = list(traceback.walk_tb(error.__traceback__))
     others = _plugin_frames(error)
     own = others or [at for at in frames if _package(at[0]) == __package__] or frames
-    places = [_place(*at) for at in own[-1:]]
+    locations = [_location(*at) for at in own[-1:]]
     if isinstance(error, SyntaxError) and error.filename:
-        places = [f"{error.filename}, line {error.lineno}"]
-    whose = places[0] if places else "the program"
+        locations = [f"{error.filename}, line {error.lineno}"]
+    whose = locations[0] if locations else "the program"
     missing = isinstance(error, ImportError)
     fault = "a package that does not fit or is not there, wanted by" if missing else "a bug in"
     todo = "Correct or update that plug-in" if others else "Update e2edist and what it needs, or report it"
     bug = ProgrammingError("", f"this is {fault} {whose}, not bad data: {described(error)}", f"{todo}.")
-    bug.kind, bug.place = type(error).__name__, places[0] if places else ""
-    bug.traceback = _text(error)
+    bug.kind, bug.location = type(error).__name__, locations[0] if locations else ""
+    bug.traceback = _traceback_text(error)
     return bug
 
 
@@ -104,7 +104,7 @@ def mark_plugin(error: BaseException) -> None:
     """
     frames = _plugin_frames(error)
     if frames:
-        vars(error).update(plugin_location=_place(*frames[-1]), plugin_traceback=_text(error))
+        vars(error).update(plugin_location=_location(*frames[-1]), plugin_traceback=_traceback_text(error))
 
 
 def plugin_location(error: BaseException | None) -> str:
@@ -113,16 +113,16 @@ def plugin_location(error: BaseException | None) -> str:
 
 
 def _plugin_frames(error: BaseException) -> list[tuple[FrameType, int]]:
-    return [at for at in traceback.walk_tb(error.__traceback__) if _package(at[0]) in _others]
+    return [at for at in traceback.walk_tb(error.__traceback__) if _package(at[0]) in _foreign_packages]
 
 
-def _place(frame: FrameType, line: int) -> str:
+def _location(frame: FrameType, line: int) -> str:
     return f"{frame.f_code.co_filename}, line {line}"
 
 
-def _text(error: BaseException) -> str:
+def _traceback_text(error: BaseException) -> str:
     text = redact("".join(traceback.format_exception(error)))
-    return text if len(text) <= _MOST else f"...\n{text[-_MOST:]}"
+    return text if len(text) <= _MOST_CHARACTERS else f"...\n{text[-_MOST_CHARACTERS:]}"
 
 
 def _package(frame: FrameType) -> str:

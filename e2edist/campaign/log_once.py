@@ -19,14 +19,16 @@ class OnceLog:
         self._written: set[tuple[str, ...]] = set()
 
     def log_bug(self, error: BaseException | None) -> None:
-        """Write the traceback of a bug, or of an error inside a plug-in, once for each place."""
+        """Write the traceback of a bug, or of an error inside a plug-in, once for each location."""
         if isinstance(error, ProgrammingError):
             error.log = CampaignFolder.log.name
-            if self._is_new("bug", error.kind, error.place):
+            if self._is_new("bug", error.kind, error.location):
                 log.error("%s\n%s", error.what, error.traceback.rstrip())
-        elif (place := plugin_location(error)) and self._is_new("bug", type(error).__name__, place):
+        elif (location := plugin_location(error)) and self._is_new("bug", type(error).__name__, location):
             text = str(getattr(error, "plugin_traceback", ""))
-            log.error("%s: %s, met by the plug-in %s\n%s", type(error).__name__, error, place, text.rstrip())
+            log.error(
+                "%s: %s, met by the plug-in %s\n%s", type(error).__name__, error, location, text.rstrip()
+            )
 
     def log_notes(self, receipt: Receipt) -> None:
         """Write what is missing in a part, with the first file of which that is so."""

@@ -53,7 +53,7 @@ def check_branch(
         dtype, override = _dtype(interpretation, scalar=scalar)
     except Exception as error:  # a damaged or exotic branch may raise anything here
         if _is_transient(error):  # types are read from the file when they are needed
-            what = f"branch {source.name!r} can't be looked at ({described(error)})"
+            what = f"branch {source.name!r} can't be inspected ({described(error)})"
             raise InputError(errors.where, what, "Check the disk or the network", retryable=True) from error
         problem, hint = f"can't be interpreted ({type(error).__name__}: {error})", ""
     else:

@@ -45,7 +45,7 @@ class OpenTree:
 
 def _check_local(url: str, path: Path) -> None:
     """Refuse what is not a readable ROOT file, with a reason that a person can act on."""
-    with guarded(url, "can't be looked at", "Check the path and its permissions"):
+    with guarded(url, "can't be accessed", "Check the path and its permissions"):
         exists = path.exists()
     if not exists:
         siblings = [p.name for p in path.parent.glob("*.root")] if path.parent.is_dir() else []
@@ -76,7 +76,7 @@ def _check_local(url: str, path: Path) -> None:
 def _check_end(url: str, size: int, end: int) -> None:
     """Compare the size of a file with the one in its header; ROOT readers don't, and lose events silently.
 
-    A server may have told the wrong size for a moment; a disk does not.
+    A server may report the wrong size for a moment; a disk does not.
     """
     transient = local_path(url) is None
     if end > size:
@@ -108,7 +108,7 @@ def _open(url: str) -> Any:
 def _size(url: str, directory: Any) -> int:
     """Return the file's size in bytes, having compared it with the one in its header."""
     path = local_path(url)
-    with guarded(url, "its size can't be had", "Copy the file again"):
+    with guarded(url, "its size can't be determined", "Copy the file again"):
         size = int(path.stat().st_size if path is not None else directory.file.source.num_bytes)
         end = int(directory.file.fEND)
     _check_end(url, size, end)

@@ -87,16 +87,16 @@ class Window:
 def _cut(
     hits: tuple[Array, Array, Array, Array],
     centres: tuple[Array, Array, Array],
-    place: tuple[int, int, int, int, int, int],
+    layout: tuple[int, int, int, int, int, int],
 ) -> tuple[Array, Array, Array]:
     """Return one channel's entries of all objects: number of each object, pixels, values.
 
-    `place` is (shift from the hit's row to the frame's row, rows of the frame, n, centre, first flat
+    `layout` is (shift from the hit's row to the frame's row, rows of the frame, n, centre, first flat
     pixel of the channel, block). A block of 5 spreads each hit over 5x5 pixels, a block of 1 does not.
     """
     starts, row, col, value = hits
     event, at_row, at_col = centres
-    shift, rows, n, centre, base, block = place
+    shift, rows, n, centre, base, block = layout
     number = np.zeros(len(event), np.int64)
     pixel, content = np.empty(64 * len(event), np.int32), np.empty(64 * len(event), np.float32)
     part, count = np.float32(block * block), 0
@@ -171,8 +171,8 @@ def cut(channels: Sequence[Hits], centres: tuple[Array, Array, Array], window: W
             raise ValueError(f"a layer on a {layer.shape} grid has no place in a {window.frame} crop")
         first, rows = FRAMES[window.frame]
         block = TOWER if layer.shape == HBHE_SHAPE else 1
-        place = (_GRID_FIRST_ROW[layer.shape] - first, rows, n, window.centre, c * n * n, block)
-        found.append(_cut((layer.offsets, layer.row, layer.col, layer.value), centres, place))
+        layout = (_GRID_FIRST_ROW[layer.shape] - first, rows, n, window.centre, c * n * n, block)
+        found.append(_cut((layer.offsets, layer.row, layer.col, layer.value), centres, layout))
     sizes = np.stack([number for number, _, _ in found], axis=1)
     offsets = np.concatenate([[0], np.cumsum(sizes.ravel())])
     out = (np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.float32))

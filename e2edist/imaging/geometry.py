@@ -59,9 +59,9 @@ def eta_row(eta: Scalar) -> Scalar:
     if a <= BARREL_ETA:
         crystal = min(85, floor(a / CRYSTAL) + 1)
         return 55 + (85 - crystal if eta < 0 else 84 + crystal)
-    place: Scalar = np.searchsorted(EE_ETA_EDGES, a, side="right")
-    place = min(place - 1, 54)
-    return 54 - place if eta < 0 else 225 + place
+    index: Scalar = np.searchsorted(EE_ETA_EDGES, a, side="right")
+    index = min(index - 1, 54)
+    return 54 - index if eta < 0 else 225 + index
 
 
 @kernel
@@ -88,8 +88,8 @@ def tower_at(eta: Scalar, phi: Scalar) -> tuple[int, int]:
     a = min(a, 28)
     count = 72 if a <= 20 else 36
     # The remainder of a tiny negative angle rounds to 2 pi itself: wrap once more.
-    place = floor((phi % (2 * pi)) / (2 * pi) * count) % count + 1
-    iphi = place if a <= 20 else 2 * place - 1
+    index = floor((phi % (2 * pi)) / (2 * pi) * count) % count + 1
+    iphi = index if a <= 20 else 2 * index - 1
     return (-a if eta < 0 else a), iphi
 
 
@@ -108,14 +108,14 @@ def ee_table() -> Array:
     ix, iy, x, y, z = np.loadtxt(text.splitlines(), delimiter=",", skiprows=1).T
     table = np.zeros((2, *EE_SHAPE, 2), np.int16)
     table[..., 0] = -1
-    place = np.searchsorted(EE_ETA_EDGES, np.arcsinh(z / np.hypot(x, y)), side="right") - 1
+    index = np.searchsorted(EE_ETA_EDGES, np.arcsinh(z / np.hypot(x, y)), side="right") - 1
     for sx in (1, -1):
         for sy in (1, -1):
             phi = np.arctan2(sy * y, sx * x)
             column = (np.floor((phi + np.pi) / (2 * np.pi) * 360) + 190) % 360
             at_x = (ix if sx > 0 else 101 - ix).astype(int) - 1
             at_y = (iy if sy > 0 else 101 - iy).astype(int) - 1
-            for side, row in ((0, 54 - place), (1, EE_PLUS_FIRST_ROW + place)):
+            for side, row in ((0, 54 - index), (1, EE_PLUS_FIRST_ROW + index)):
                 table[side, at_x, at_y] = np.stack([row, column], axis=-1)
     table.setflags(write=False)
     return table

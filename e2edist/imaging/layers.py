@@ -112,13 +112,13 @@ def _merge(offsets: Array, row: Array, col: Array, value: Array, slot: Array) ->
             r, c = row[k], col[k]
             if r < 0:
                 continue
-            place = slot[r, c]
-            if place < first:
+            entry = slot[r, c]
+            if entry < first:
                 slot[r, c] = count
                 out_row[count], out_col[count], out_value[count] = r, c, value[k]
                 count += 1
             else:
-                out_value[place] += value[k]
+                out_value[entry] += value[k]
         out_offsets[e + 1] = count
     return out_offsets, out_row[:count], out_col[:count], out_value[:count]
 

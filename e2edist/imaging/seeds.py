@@ -75,7 +75,7 @@ def _hottest_in_window(
     the order of hits in the file does not matter.
     """
     row, col, value = frame
-    best, best_place, place = np.float32(-1), -1, -1
+    best, best_pixel, best_hit = np.float32(-1), -1, -1
     for k in range(first, last):
         i = row[k] - corner[0]
         if i < 0 or i >= size[0]:  # the usual case, decided without a division
@@ -84,11 +84,11 @@ def _hottest_in_window(
         if j >= size[1]:
             continue
         at = i * size[1] + j
-        if place < 0 or value[k] > best or (value[k] == best and at < best_place):
-            best, best_place, place = value[k], at, k
-    if place < 0:
+        if best_hit < 0 or value[k] > best or (value[k] == best and at < best_pixel):
+            best, best_pixel, best_hit = value[k], at, k
+    if best_hit < 0:
         return -1, -1
-    return np.int64(row[place]), np.int64(col[place])
+    return np.int64(row[best_hit]), np.int64(col[best_hit])
 
 
 @kernel
@@ -152,7 +152,7 @@ def _hottest_tower(
     ieta runs over the integers axis-3 ... axis+3, of which 0 does not exist.
     """
     row, col, value = frame
-    best, best_place = np.float32(-1), -1
+    best, best_pixel = np.float32(-1), -1
     found: tuple[Scalar, Scalar] = (0, 0)
     for k in range(first, last):
         ieta = row[k] - 27 if row[k] >= 28 else row[k] - 28
@@ -160,8 +160,8 @@ def _hottest_tower(
         if i < 0 or i > 6 or j > 6:
             continue
         at = i * 7 + j
-        if best_place < 0 or value[k] > best or (value[k] == best and at < best_place):
-            best, best_place, found = value[k], at, (ieta, np.int64(col[k]) + 1)
+        if best_pixel < 0 or value[k] > best or (value[k] == best and at < best_pixel):
+            best, best_pixel, found = value[k], at, (ieta, np.int64(col[k]) + 1)
     return found
 
 

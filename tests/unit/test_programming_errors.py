@@ -71,8 +71,10 @@ def test_a_name_error_of_a_format_is_never_told_as_damage(plugin, events, where)
         reader.read(0, 60)
     bug = as_bug(caught.value)
     line = path.read_text().splitlines().index(next(x for x in path.read_text().splitlines() if BUG in x)) + 1
-    assert bug.place == f"{path}, line {line}"
-    assert str(bug).startswith(f"this is a bug in {bug.place}, not bad data: NameError: name 'no_such_name'")
+    assert bug.location == f"{path}, line {line}"
+    assert str(bug).startswith(
+        f"this is a bug in {bug.location}, not bad data: NameError: name 'no_such_name'"
+    )
     assert "Correct or update that plug-in." in str(bug)
     assert "Traceback" in bug.traceback
     assert BUG in bug.traceback
@@ -93,7 +95,7 @@ def test_a_plug_in_that_uses_a_function_of_ours_wrongly_is_named_itself(plugin, 
     path = plugin(map_branches="from e2edist.formats.api import to_dtype; to_dtype(None, 3, None)")
     with pytest.raises(TypeError) as caught:
         formats.open_events(events, HITS, format="odd")
-    assert as_bug(caught.value).place.startswith(str(path))
+    assert as_bug(caught.value).location.startswith(str(path))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_a_plug_in_that_can_not_be_imported_is_named(plugin, text):
     path.write_text(text)
     with pytest.raises((SyntaxError, ImportError)) as caught:
         load("formats", "odd")
-    assert as_bug(caught.value).place == f"{path}, line 1"
+    assert as_bug(caught.value).location == f"{path}, line 1"
 
 
 def test_a_bug_survives_pickling_and_its_traceback_is_bounded():
@@ -122,7 +124,7 @@ def test_a_bug_survives_pickling_and_its_traceback_is_bounded():
     with pytest.raises(KeyError) as caught:
         deep(100)
     bug = pickle.loads(pickle.dumps(as_bug(caught.value)))
-    assert bug.place.startswith(__file__)
+    assert bug.location.startswith(__file__)
     assert len(bug.traceback) < 8100
     assert len(str(bug)) < 600
 
@@ -248,7 +250,7 @@ def test_a_network_that_fails_while_branches_are_looked_at_leaves_none_of_them_o
             return real.fget(branch)
 
         monkeypatch.setattr(uproot.TBranch, "interpretation", property(fail))
-        with pytest.raises(InputError, match="branch 'event' can't be looked at") as caught:
+        with pytest.raises(InputError, match="branch 'event' can't be inspected") as caught:
             formats.open_events(events, HITS)
         assert type(caught.value) is InputError
         assert caught.value.retryable
