@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _BUDGET_S = 120.0
 #: A batch system may let a job wait; that is not counted as measuring.
 _PATIENCE_S = 3600.0
-#: A sample of fewer batches says little.
+#: Fewer batches are too small a sample.
 _FEW = 3
 
 
@@ -70,13 +70,13 @@ def _tune(args: argparse.Namespace, console: Console) -> int:
         )
     site, tagger = load_site(args.site), load_tagger(args.tagger, args.model)
     pools = _chosen(site, args.pool)
-    check_stability(tagger, EngineOptions())  # a fault of the model is told once, and not for each setting
+    check_stability(tagger, EngineOptions())  # a fault of the model is reported once
     best: dict[str, Measurement] = {}
     # Beside us, not in /tmp: workers on other nodes must see it too.
     with tempfile.TemporaryDirectory(prefix=".e2edist-tune-", dir=Path.cwd()) as folder:
         for name in pools:
             sample = _sample(args, tagger, Path(folder), gpu=site.pools[name].provider != "cpu")
-            sample.read()  # a fault of the file is told here, by name, and not by a worker
+            sample.read()  # a fault of the file is reported here, not by a worker
             search = _search(name, site, sample, args.budget_s, console)
             _run(search, site, Path(folder))
             found = best_of(search.measurements)

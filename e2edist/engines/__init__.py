@@ -4,6 +4,7 @@ Engines are not picklable and are made once per process (`open_engine`); the thr
 and `score` runs it.
 """
 
+from ._device import installed_release as installed_release
 from ._device import processor as processor
 from ._model_io import FLOATS as FLOATS
 from ._onnx_graph import inner_graphs as inner_graphs
@@ -22,5 +23,4 @@ from ._score import score as score
 from ._unstable_nodes import RANDOM as RANDOM
 from .api import Engine as Engine
 from .api import EngineOptions as EngineOptions
-from .api import InferenceStream as InferenceStream
 from .api import image_shape as image_shape

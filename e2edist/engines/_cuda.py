@@ -21,7 +21,7 @@ import numpy as np
 from e2edist.imaging.event_batch import Array
 
 LIBRARY = "libcuda.so.1"
-#: What the kernel module says, inside containers too.
+#: Where the kernel module has its release, inside containers too.
 MODULE = Path("/proc/driver/nvidia/version")
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 _PORTABLE = 1  # CU_MEMHOSTREGISTER_PORTABLE: pinned for all contexts
@@ -52,7 +52,7 @@ class Device:
 
 
 class DriverError(Exception):
-    """The driver is not there, or shows no device; says why."""
+    """The driver is not there, or shows no device."""
 
 
 def module_version() -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _cuda
+from ._runtime import first_line
 
 #: ONNX Runtime releases from here on -> (CUDA major, oldest compute capability of their kernels).
 BUILDS = {(1, 28): (13, 75), (0, 0): (12, 60)}
@@ -47,7 +48,7 @@ def why_unusable(provider: str, runtime: Any) -> tuple[str, str]:
         onnxruntime.
     """
     if provider not in runtime.get_available_providers():
-        both = {_installed("onnxruntime"), _installed("onnxruntime-gpu")}
+        both = {installed_release("onnxruntime"), installed_release("onnxruntime-gpu")}
         what = f"this onnxruntime has no {provider}: {runtime.__version__} is the CPU build"
         if "" not in both:
             what = "onnxruntime and onnxruntime-gpu are both installed and break each other"
@@ -92,7 +93,7 @@ def _library_fault(provider: str, runtime: Any) -> tuple[str, str] | None:
             return None
         todo = "Install the libraries: pip install 'e2edist[gpu]'"
         more = ", and TensorRT: pip install tensorrt" if "nvinfer" in str(error) else ""
-        return f"a library of {provider} is missing: {_one_line(error)}", f"{todo}{more}."
+        return f"a library of {provider} is missing: {first_line(error)}", f"{todo}{more}."
     return None
 
 
@@ -129,17 +130,14 @@ def processor() -> str:
 
 
 def _build(runtime: Any) -> str:
-    name = "onnxruntime-gpu" if _installed("onnxruntime-gpu") else "onnxruntime"
+    name = "onnxruntime-gpu" if installed_release("onnxruntime-gpu") else "onnxruntime"
     cuda = getattr(runtime, "cuda_version", "") or ""
     return f"{name} {runtime.__version__}" + (f", CUDA {cuda}" if cuda else "")
 
 
-def _installed(package: str) -> str:
+def installed_release(package: str) -> str:
+    """Return the release of an installed package, empty without it."""
     try:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]

@@ -132,12 +132,13 @@ class ImageLoader:
         return {self.name: (self.shape, "float32")}
 
     def fill(self, buffers: IOBuffers, start: int, stop: int) -> int:
-        images, rule = buffers.host[self.name], self.normalisation
+        images, normalisation = buffers.host[self.name], self.normalisation
         if buffers.painted is None:
-            images[...] = rule.offset if rule.channels_last else rule.offset[:, None, None]
+            offset = normalisation.offset
+            images[...] = offset if normalisation.channels_last else offset[:, None, None]
         else:
-            paint(*buffers.painted, rule, images, clear=True)
-        paint(self.crops, start, stop, rule, images)
+            paint(*buffers.painted, normalisation, images, clear=True)
+        paint(self.crops, start, stop, normalisation, images)
         buffers.painted = (self.crops, start, stop)
         return int(images.nbytes)
 

@@ -1,4 +1,4 @@
-"""Which provider runs which node of a model: on a GPU some may be left to the CPU, and nothing says so."""
+"""Which provider runs which node of a model: on a GPU some may be left to the CPU, without a message."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def placement(session: Any) -> dict[str, Counter[str]]:
 
 
 def no_nodes_on(placed: Mapping[str, Counter[str]], provider: str) -> str:
-    """Return what is wrong if a provider has none of a model's nodes; empty if that can't be said."""
+    """Return what is wrong if a provider has none of a model's nodes; empty if that is not known."""
     if not placed or placed.get(provider):
         return ""
     total, kinds = _total(placed), Counter[str]()

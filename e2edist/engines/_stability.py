@@ -37,46 +37,46 @@ TODO = (
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """The scores of one image in one place.
+class Observation:
+    """The scores of one image in one position of a batch.
 
     Attributes
     ----------
     image, batch : int
         Which of the images, and the size of the batch.
-    place : str
+    position : str
         What is around it, for people.
     scores : float64, shape (columns,)
     """
 
     image: int
     batch: int
-    place: str
+    position: str
     scores: Array
 
 
-#: Two trials that must agree, and how far they may differ.
-Pair = tuple[Trial, Trial, float]
+#: Two observations that must agree, and how far they may differ.
+Pair = tuple[Observation, Observation, float]
 
 
 def instability(tagger: TaggerSpec, engine: Engine, *, sparse: bool) -> str:
     """Return how the scores of an engine depend on the batch or on chance; empty if they don't."""
     run = _Runner(tagger, engine, sparse=sparse)
-    return _message(tagger, run.trials(), lambda _: run)
+    return _message(tagger, run.observations(), lambda _: run)
 
 
 def instability_in_any_batch(tagger: TaggerSpec, open_at: Callable[[int], Engine], *, sparse: bool) -> str:
-    """Return the same of a model in batches of several sizes, the one that was asked for among them.
+    """Return the same of a model in batches of several sizes, the one that is wanted among them.
 
     Parameters
     ----------
     open_at : callable
-        Opens it for a size of batch, 0: the size asked for.
+        Opens it for a size of batch, 0: the size that is wanted.
 
     Raises
     ------
     ModelError
-        It does not open with the size asked for, or fails.
+        It does not open with that size, or fails.
     """
 
     def run(size: int) -> _Runner:
@@ -84,21 +84,21 @@ def instability_in_any_batch(tagger: TaggerSpec, open_at: Callable[[int], Engine
 
     # One after the other: a model may fill a good part of this host's memory.
     wanted = run(0)
-    size, trials = wanted.size, wanted.trials() if wanted.size <= _LARGEST else []
+    size, observations = wanted.size, wanted.observations() if wanted.size <= _LARGEST else []
     del wanted
     for other in (1,) if _SMALL <= size <= _LARGEST else (_SMALL, 1):
         if other != size:
-            trials += _trials_at(other, run)
-    return _message(tagger, trials or run(0).trials(), run)
+            observations += _observations_at(other, run)
+    return _message(tagger, observations or run(0).observations(), run)
 
 
-def _trials_at(size: int, run: Callable[[int], _Runner]) -> list[Trial]:
-    """Return the trials in batches of a size, none if the model has a batch of its own."""
+def _observations_at(size: int, run: Callable[[int], _Runner]) -> list[Observation]:
+    """Return the observations in batches of a size, none if the model has a batch of its own."""
     try:
         one = run(size)
     except ModelError:  # it has one, and does not say so
         return []
-    return one.trials() if one.size == size else []
+    return one.observations() if one.size == size else []
 
 
 class _Runner:
@@ -120,24 +120,25 @@ class _Runner:
         """Names of the scores."""
         return list(self._engine.columns)
 
-    def trials(self) -> list[Trial]:
+    def observations(self) -> list[Observation]:
         """Return the scores of the first image among empty ones, then those of a full batch."""
         (scores,) = self._scores([0])
-        return [Trial(0, self.size, f"alone in a batch of {self.size}", scores), *self.full()]
+        return [Observation(0, self.size, f"alone in a batch of {self.size}", scores), *self.full()]
 
-    def full(self) -> list[Trial]:
+    def full(self) -> list[Observation]:
         """Return the scores of full batches in which each image has others beside it, in several rows."""
         kinds = len(_SIZES)
         # In a large batch they come again and again, small ones begin with one after the other.
         batches = range(1 if self.size >= 2 * kinds else kinds)
-        return [trial for first in batches for trial in self._full(first)]
+        return [observation for first in batches for observation in self._full(first)]
 
-    def _full(self, first: int) -> list[Trial]:
+    def _full(self, first: int) -> list[Observation]:
         size = self.size
         images = [(first + row) % len(_SIZES) for row in range(size)]
         where = [f"in row {row + 1} of a full batch of {size}" for row in range(size)]
         return [
-            Trial(*facts) for facts in zip(images, [size] * size, where, self._scores(images), strict=True)
+            Observation(*facts)
+            for facts in zip(images, [size] * size, where, self._scores(images), strict=True)
         ]
 
     def _scores(self, images: list[int]) -> Array:
@@ -149,37 +150,40 @@ class _Runner:
         return np.stack(columns, axis=1)
 
 
-def _message(tagger: TaggerSpec, trials: list[Trial], run_at: Callable[[int], _Runner]) -> str:
-    """Return the largest difference of trials in words; empty if all of them agree."""
-    found = _worst(_pairs(trials), trials, tagger.tolerance.max_abs)
+def _message(tagger: TaggerSpec, observations: list[Observation], run_at: Callable[[int], _Runner]) -> str:
+    """Return the largest difference of observations in words; empty if all of them agree."""
+    largest_batch = max(observation.batch for observation in observations)
+    found = _worst(_pairs(observations), observations, tagger.tolerance.max_abs)
     if found is None:
         # What goes by one scale for a whole batch may hide where scores are near to 0 or 1.
-        mixing = dynamic_quantisation(tagger.model.path) if max(trial.batch for trial in trials) > 1 else ""
+        mixing = dynamic_quantisation(tagger.model.path) if largest_batch > 1 else ""
         return f"gives an image a score that depends on those beside it: {mixing}" if mixing else ""
-    run = run_at(max(trial.batch for trial in trials))
+    run = run_at(largest_batch)
     repeated = [(one, two, _SAME_SIZE) for one, two in zip(run.full(), run.full(), strict=True)]
-    again = _worst(repeated, trials, tagger.tolerance.max_abs)
+    again = _worst(repeated, observations, tagger.tolerance.max_abs)
     column, one, two = again or found
     what = "gives one image another score " + ("each time" if again else "in another batch")
-    where = f"{two.place} again" if again else two.place
+    where = f"{two.position} again" if again else two.position
     name, values = run.columns[column], (one.scores[column], two.scores[column])
     nodes = unstable_nodes(tagger.model.path)
-    shown = f"{name} is {values[0]:.6g} {one.place}, {values[1]:.6g} {where}"
+    shown = f"{name} is {values[0]:.6g} {one.position}, {values[1]:.6g} {where}"
     return f"{what}: {shown}" + (f" (probably by {nodes})" if nodes else "")
 
 
-def _pairs(trials: list[Trial]) -> Iterator[Pair]:
-    """Yield each trial with the first one of its image, and with the first one in a batch of its size."""
-    first: dict[int, Trial] = {}
-    sizes: dict[tuple[int, int], Trial] = {}
-    for trial in trials:
-        yield first.setdefault(trial.image, trial), trial, _OTHER_SIZE
-        yield sizes.setdefault((trial.image, trial.batch), trial), trial, _SAME_SIZE
+def _pairs(observations: list[Observation]) -> Iterator[Pair]:
+    """Yield each with the first one of its image, and with the first one in a batch of its size."""
+    first: dict[int, Observation] = {}
+    sizes: dict[tuple[int, int], Observation] = {}
+    for observation in observations:
+        yield first.setdefault(observation.image, observation), observation, _OTHER_SIZE
+        yield sizes.setdefault((observation.image, observation.batch), observation), observation, _SAME_SIZE
 
 
-def _worst(pairs: Iterable[Pair], trials: list[Trial], max_abs: float) -> tuple[int, Trial, Trial] | None:
-    """Return column and trials of the difference that is furthest above what is allowed, if one is."""
-    every = np.abs(np.stack([trial.scores for trial in trials]))
+def _worst(
+    pairs: Iterable[Pair], observations: list[Observation], max_abs: float
+) -> tuple[int, Observation, Observation] | None:
+    """Return column and observations of the difference that is furthest above what is allowed, if one is."""
+    every = np.abs(np.stack([observation.scores for observation in observations]))
     largest = np.where(np.isfinite(every), every, 0).max(axis=0)
     worst, found = 1.0, None
     for one, two, limit in pairs:
@@ -196,7 +200,7 @@ def _worst(pairs: Iterable[Pair], trials: list[Trial], max_abs: float) -> tuple[
 
 def _synthetic_images(tagger: TaggerSpec) -> Crops:
     """Return images of random numbers, the same each time: few pixels, as large as training made them."""
-    rng, rule = np.random.default_rng(20230914), tagger.normalisation
+    rng, normalisation = np.random.default_rng(20230914), tagger.normalisation
     channels, size = len(tagger.channels), tagger.crop.size
     count = max(1, size**2 // _SPARSE)
     pixels, values = [], []
@@ -204,8 +208,8 @@ def _synthetic_images(tagger: TaggerSpec) -> Crops:
         for c in range(channels):
             place = np.sort(rng.choice(size**2, count, replace=False))
             pixels.append(place + c * size**2)
-            scale = abs(float(rule.scale[c])) or 1.0
-            values.append(float(rule.threshold[c]) + rng.exponential(mean, count) / scale)
+            scale = abs(float(normalisation.scale[c])) or 1.0
+            values.append(float(normalisation.threshold[c]) + rng.exponential(mean, count) / scale)
     offsets = np.arange(len(_SIZES) * channels + 1, dtype=np.int64) * count
     pixel = np.concatenate(pixels).astype(np.int32)
     return Crops(offsets, pixel, np.concatenate(values).astype(np.float32), channels, size)
@@ -221,13 +225,14 @@ def _select(images: Crops, rows: list[int]) -> Crops:
     return Crops(offsets, pixel, value, images.channels, images.size)
 
 
-def _dense(crops: Crops, rule: Normalisation, batch: int) -> Array:
+def _dense(crops: Crops, normalisation: Normalisation, batch: int) -> Array:
     """Return crops as the first images of a batch; without compiling anything for it."""
     channels, size = crops.channels, crops.size
+    scale, offset = normalisation.scale, normalisation.offset
     out = np.empty((batch, channels, size**2), np.float32)
-    out[...] = rule.offset[:, None]
+    out[...] = offset[:, None]
     row = np.repeat(np.arange(crops.objects), len(crops.pixel) // max(1, crops.objects))
     channel, place = np.divmod(crops.pixel, size**2)
-    out[row, channel, place] = crops.value * rule.scale[channel] + rule.offset[channel]
+    out[row, channel, place] = crops.value * scale[channel] + offset[channel]
     images: Array = out.reshape(batch, channels, size, size)
-    return np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if rule.channels_last else images
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if normalisation.channels_last else images

@@ -1,4 +1,4 @@
-"""The verdict on a model: static checks, then every variant against what is taken for right."""
+"""The verdict on a model: static checks, then every variant against the reference."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Verdict:
     ----------
     tagger : TaggerSpec
     against : tuple of str
-        What is taken for right: objects and where their scores come from.
+        The references: objects and where their scores come from.
     checks : tuple of Check
     variants : tuple of VariantResult
     refused : str
@@ -156,7 +156,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
-#: Objects, and the scores that are taken for right.
+#: Objects, and their reference scores.
 Target = tuple[ReferenceObjects, Array]
 
 
@@ -170,7 +170,7 @@ def examine(
     objects : ReferenceObjects, optional
         Objects on which all variants must agree with the plainest one.
     reference : Reference, optional
-        Objects with scores that are taken for right, whatever any variant says.
+        Objects with scores that every variant must give.
 
     Raises
     ------

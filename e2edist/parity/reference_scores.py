@@ -29,7 +29,7 @@ _KEYS = "it needs scores, and images or the sparse crops that e2edist writes"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Scores that are taken for right.
+    """Scores that serve as the reference.
 
     Attributes
     ----------
@@ -119,7 +119,9 @@ def _from_arrays(path: Path, tagger: TaggerSpec, objects: ReferenceObjects | Non
         raise InputError(str(path), "has no scores", "Save those of some hundred objects.")
     if bad := int(np.count_nonzero(~np.isfinite(scores))):
         what = f"{bad} of its {scores.size} scores are NaN or infinite"
-        raise InputError(str(path), what, "They can't be taken for right: leave these objects out.")
+        raise InputError(
+            str(path), what, "NaN or infinite scores can't serve as a reference: leave these objects out."
+        )
     found = _objects(path, tagger, objects, content)
     scores = scores.reshape(len(scores), -1)
     if not len(scores) == len(found) == len(found.label):
@@ -191,15 +193,15 @@ def _from_table(path: Path, tagger: TaggerSpec, objects: ReferenceObjects | None
     return Reference(some, scores, {"by": path.name})
 
 
-def as_columns(answers: Sequence[Array], tagger: TaggerSpec) -> Array:
+def as_columns(outputs: Sequence[Array], tagger: TaggerSpec) -> Array:
     """Return outputs, in the tagger's order, as score columns: float64, shape (objects, columns)."""
-    activations = [output.activation for output in tagger.outputs] or ["none"] * len(answers)
-    if len(activations) != len(answers):
-        what = f"the model gives {len(answers)} outputs, the tagger names {len(activations)}"
+    activations = [spec.activation for spec in tagger.outputs] or ["none"] * len(outputs)
+    if len(activations) != len(outputs):
+        what = f"the model gives {len(outputs)} outputs, the tagger names {len(activations)}"
         raise ConfigError("outputs", what, "Correct [[outputs]] of the tagger file.")
     parts = []
-    for answer, activation in zip(answers, activations, strict=True):
-        x = np.asarray(answer, np.float64).reshape(len(answer), -1)
+    for output, activation in zip(outputs, activations, strict=True):
+        x = np.asarray(output, np.float64).reshape(len(output), -1)
         with np.errstate(over="ignore", invalid="ignore"):
             if activation == "sigmoid":
                 x = 1 / (1 + np.exp(-x))

@@ -40,7 +40,7 @@ class ValidationRecord:
         ISO date, UTC.
     path : Path
     independent : bool
-        Whether it was held against something besides the model itself.
+        Whether there was a reference besides the model itself.
     providers : tuple of str
         Where the product's own engine ran and passed.
     """

@@ -12,7 +12,6 @@ import os
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +19,7 @@ from pydantic import PositiveInt
 
 from e2edist.config.site import PoolSpec, SiteSpec
 from e2edist.config.toml_models import Spec, parse, read_toml
-from e2edist.engines import processor
+from e2edist.engines import installed_release, processor
 from e2edist.errors import ConfigError
 from e2edist.process import cache_folders
 from e2edist.storage.publish import write_first
@@ -88,12 +87,7 @@ def folders() -> list[Path]:
 
 def runtime_release() -> str:
     """Return the release of ONNX Runtime that is installed here; empty without one."""
-    for package in ("onnxruntime", "onnxruntime-gpu"):
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            continue
-    return ""
+    return installed_release("onnxruntime") or installed_release("onnxruntime-gpu")
 
 
 def make_profile(
