@@ -51,19 +51,19 @@ class JobSpec(Spec):
     #: shell text that each worker takes as its CUDA_VISIBLE_DEVICES before Python starts, as
     #: "$((3-SLURM_LOCALID))"; empty: what the batch system sets
     visible_gpus: str = ""
-    #: SLURM partition or PBS queue; empty where the site wants a directive in its place
+    #: SLURM partition, PBS or Grid Engine queue; empty where the site wants a directive in its place
     queue: str = ""
     #: account or project that is charged
     account: str = ""
-    #: GPUs of the job, for HTCondor's request_gpus and PBS's ngpus; for SLURM write the site's own directive
+    #: GPUs of the job: HTCondor's request_gpus, PBS's ngpus, Grid Engine's gpu; for SLURM write a directive
     gpus: NonNegativeInt = 0
     #: HTCondor's RequestDisk
     disk_gib: Positive = 4.0
-    #: options behind #SBATCH or #PBS
+    #: options behind #SBATCH, #PBS or #$
     directives: tuple[str, ...] = ()
     #: HTCondor: lines of the submit file
     attributes: dict[str, str] = Field(default_factory=dict)
-    #: parts of generated SLURM lines, or keys of generated HTCondor lines, that the site does not want
+    #: lines that the site does not want: parts of generated directives, or keys of HTCondor's submit file
     skip: tuple[str, ...] = ()
     #: more options of sbatch, condor_submit or qsub, as -spool
     submit_args: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Collection
 from pathlib import Path
@@ -56,6 +57,17 @@ def call(
             words[0], f"failed ({done.returncode}): {done.stderr.strip() or done.stdout.strip()}"
         )
     return done.stdout + done.stderr if stderr_too else done.stdout
+
+
+def log_to(path: Path | str, number: str = "") -> str:
+    """Return the shell line after which a script writes into a file, whatever is in its name.
+
+    Parameters
+    ----------
+    number : str
+        Shell text behind the path, as "$JOB_ID.out".
+    """
+    return f"exec >>{shlex.quote(str(path))}{number} 2>&1"
 
 
 def log_tail(folder: Path, *names: str, lines: int = 10) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from e2edist.config.controller import ControllerSpec
 
+from ._batch_commands import log_to
 from ._containers import python_command
 
 
@@ -61,7 +62,7 @@ class ControllerJob:
 
     def script(self) -> str:
         """Return a script that writes the log itself, for batch systems that would not append to it."""
-        return f"#!/bin/bash\nexec >>{shlex.quote(str(self.log))} 2>&1\n{self.commands()}"
+        return f"#!/bin/bash\n{log_to(self.log)}\n{self.commands()}"
 
     def write_script(self) -> None:
         """Write `script` where the submit file names it."""

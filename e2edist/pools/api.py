@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from e2edist.config.controller import ControllerSpec
 
-from ._batch_commands import call, log_tail
+from ._batch_commands import call, log_tail, log_to
 from ._certificates import certificate_files
 from ._containers import check_job_path, python_command, worker_command
 from ._controller import ControllerJob
@@ -35,6 +35,7 @@ __all__ = [
     "check_job_path",
     "jobqueue_script",
     "log_tail",
+    "log_to",
     "python_command",
     "worker_command",
 ]

@@ -6,14 +6,13 @@ Its scripts are tested as golden jobs and its answers against recorded ones: it 
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from e2edist.config.controller import ControllerSpec
 from e2edist.errors import ResourceError
 
-from .api import BatchSystem, ControllerJob, PoolJob, as_clock, call, jobqueue_script, worker_command
+from .api import BatchSystem, ControllerJob, PoolJob, as_clock, call, jobqueue_script, log_to, worker_command
 
 #: Suspended jobs (S, U) keep their node, and one in transit (T) arrives in a queue.
 _STATES = {"Q": "queued", "W": "queued", "T": "queued", "R": "running", "S": "running", "U": "running"}
@@ -44,7 +43,7 @@ class Pbs(BatchSystem):
         spec, table = job.spec, job.spec.job
         # A job that was put back into the queue must not be taken for its former self.
         worker = f"{name}.$(date +%s)"
-        log = _log_to(f"{job.logs}/{job.title}-") + "$PBS_JOBID.out 2>&1"
+        log = log_to(job.logs / f"{job.title}-", "$PBS_JOBID.out")
         settings = {
             "name": worker,
             "queue": table.queue or None,
@@ -72,7 +71,7 @@ class Pbs(BatchSystem):
             *spec.directives,
         ]
         notice = f"(sleep {max(0, 60 * spec.walltime_min - spec.notice_s)}; kill -TERM $$) &"
-        log = _log_to(str(controller.log)) + " 2>&1"
+        log = log_to(controller.log)
         return "\n".join(
             ["#!/bin/bash", *(f"#PBS {line}" for line in options), log, notice, controller.commands()]
         )
@@ -119,10 +118,6 @@ class Pbs(BatchSystem):
 
 def _select(cores: int, memory_gib: float, gpus: int) -> str:
     return f"select=1:ncpus={cores}:mem={round(memory_gib * 1024)}mb" + (f":ngpus={gpus}" if gpus else "")
-
-
-def _log_to(path: str) -> str:
-    return f"exec >>{shlex.quote(path)}"
 
 
 def _state(facts: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ import math
 import os
 import pwd
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -16,7 +15,7 @@ from e2edist.config.controller import ControllerSpec
 from e2edist.config.jobs import ContainerSpec
 from e2edist.errors import ResourceError
 
-from .api import BatchSystem, ControllerJob, PoolJob, as_clock, call, jobqueue_script, worker_command
+from .api import BatchSystem, ControllerJob, PoolJob, as_clock, call, jobqueue_script, log_to, worker_command
 
 #: Shell function: run a command, which gets SIGTERM when Grid Engine gives the job notice (-notify): SIGUSR1
 #: before a suspension, SIGUSR2 before the end, to all processes of the job. A Python would die of them.
@@ -47,33 +46,26 @@ class GridEngine(BatchSystem):
 
     def job_script(self, job: PoolJob, name: str) -> str:
         """Return the job script of a worker."""
-        spec, table = job.spec, job.spec.job
+        spec, table, gpu = job.spec, job.spec.job, job.spec.provider != "cpu"
         # A job that was rescheduled must not be taken for its former self.
         worker = f"{name}.$(date +%s)"
-        lines = [
-            *_header(job.threads, job.memory_gib),
-            *([f"-l gpu={table.gpus}"] if table.gpus else []),
-        ]
+        gpus = [f"-l gpu={table.gpus}"] if table.gpus else []
+        lines = [*_header(job.threads, job.memory_gib), *gpus]
         wanted = [line for line in lines if not any(word in line for word in table.skip)]
-        log = _log_to(f"{job.logs}/{job.title}-") + "$JOB_ID.out 2>&1"
-        return jobqueue_script(
-            "SGEJob",
-            job,
-            job.settings()
-            | {
-                "name": worker,
-                "queue": table.queue or None,
-                "project": table.account or None,
-                "walltime": as_clock(table.walltime_min * 60),
-                "shebang": "#!/usr/bin/env bash",
-                # A folder that a node lacks would leave the job in error state.
-                "job_directives_skip": ["-cwd", *table.skip],
-                "job_extra_directives": [*wanted, *table.directives],
-                "job_script_prologue": [log, _ON_NOTICE, *table.prologue],
-                "python": "on_notice "
-                + worker_command(_unnoticed(spec.container), table, worker, gpu=spec.provider != "cpu"),
-            },
-        )
+        log = log_to(job.logs / f"{job.title}-", "$JOB_ID.out")
+        settings = {
+            "name": worker,
+            "queue": table.queue or None,
+            "project": table.account or None,
+            "walltime": as_clock(table.walltime_min * 60),
+            "shebang": "#!/usr/bin/env bash",
+            # A folder that a node lacks would leave the job in error state.
+            "job_directives_skip": ["-cwd", *table.skip],
+            "job_extra_directives": [*wanted, *table.directives],
+            "job_script_prologue": [log, _ON_NOTICE, *table.prologue],
+            "python": f"on_notice {worker_command(_unnoticed(spec.container), table, worker, gpu=gpu)}",
+        }
+        return jobqueue_script("SGEJob", job, job.settings() | settings)
 
     def controller_script(self, controller: ControllerJob) -> str:
         """Return the job script of a controller."""
@@ -90,7 +82,7 @@ class GridEngine(BatchSystem):
             *spec.directives,
         ]
         lines = [f"#$ {option}" for option in options]
-        log = _log_to(str(controller.log)) + " 2>&1"
+        log = log_to(controller.log)
         inside = replace(controller, spec=spec.model_copy(update={"container": _unnoticed(spec.container)}))
         body = ["controller() {", inside.commands() + "}", "on_notice controller", ""]
         return "\n".join(["#!/bin/bash", *lines, log, _ON_NOTICE, *body])
@@ -158,10 +150,6 @@ def _header(slots: int, memory_gib: float) -> list[str]:
     # The script writes its log itself: in a path after -o quotes, commas and colons are Grid Engine's.
     lines = ["-S /bin/bash", "-o /dev/null", "-notify", "-r n", f"-l h_vmem={megabytes}M"]
     return [*lines, f"-pe smp {slots}"] if slots > 1 else lines
-
-
-def _log_to(path: str) -> str:
-    return f"exec >>{shlex.quote(path)}"
 
 
 def _letters(*options: str) -> dict[str, str]:
