@@ -16,7 +16,6 @@ CALL_S = 60
 def call(
     *words: str,
     text: str | None = None,
-    patience_s: float = CALL_S,
     stderr_too: bool = False,
     also_good: Collection[int] = (),
 ) -> str:
@@ -43,7 +42,7 @@ def call(
             input=text,
             capture_output=True,
             text=True,
-            timeout=patience_s,
+            timeout=CALL_S,
             check=False,
             start_new_session=True,
         )
@@ -51,11 +50,10 @@ def call(
         todo = "Submit from a host of that batch system."
         raise ResourceError(words[0], "there is no such command here", todo) from error
     except subprocess.TimeoutExpired as error:
-        raise ResourceError(words[0], f"did not answer in {patience_s:.0f} s") from error
+        raise ResourceError(words[0], f"did not answer in {CALL_S} s") from error
     if done.returncode and done.returncode not in also_good:
-        raise ResourceError(
-            words[0], f"failed ({done.returncode}): {done.stderr.strip() or done.stdout.strip()}"
-        )
+        why = done.stderr.strip() or done.stdout.strip()
+        raise ResourceError(words[0], f"failed ({done.returncode}): {why}")
     return done.stdout + done.stderr if stderr_too else done.stdout
 
 

@@ -66,9 +66,7 @@ class BatchPool(DaskPool):
         self._dashboard = environment.scheduler(spec).dashboard
         shared = spec.job.workers_per_job
         wanted, most = -(-(spec.workers or 1) // shared), -(-spec.workers_most // shared)
-        self._supervisor = JobSupervisor(
-            jobs, spec.job, name, wanted, self._joined, self._drain, self._forget_workers, self._scale_down
-        )
+        self._supervisor = JobSupervisor(jobs, spec.job, name, wanted, self)
         self._supervisor.most, self._supervisor.width = most, shared * (spec.threads or 1)
         # A job that outlived an earlier run must not have the name of one of ours.
         self._supervisor.run = secrets.token_hex(2)
@@ -114,15 +112,18 @@ class BatchPool(DaskPool):
         log.warning("pool %s: worker %s can't be set up: %s", self.name, worker, why)
         self._supervisor.setup_failures[job_of(worker)] = why
 
-    def _joined(self) -> set[str]:
+    def joined(self) -> set[str]:
+        """Return the names of the jobs whose workers are there and set up."""
         names, unrunnable = self._ask(_names_and_unrunnable, resource=self._resource)
         self._cancel(unrunnable)
         return {job_of(name) for name in names}
 
-    def _forget_workers(self, names: list[str]) -> None:
+    def forget(self, names: list[str]) -> None:
+        """Let go of jobs or workers that are gone; their tasks come back as lost."""
         self._cancel(self._ask(_remove_workers, names=names))
 
-    def _drain(self, names: list[str]) -> list[str]:
+    def drain(self, names: list[str]) -> list[str]:
+        """Give no more tasks to the workers of some jobs; return the names of these workers."""
         workers: dict[str, str] = self._ask(_close_off, names=names, resource=self._resource)
         if workers:
             self.draining.update(workers.values())
@@ -130,7 +131,8 @@ class BatchPool(DaskPool):
             tell_workers(self._client, stop_taking_tasks, self._resource, workers=list(workers))
         return list(workers.values())
 
-    def _scale_down(self, names: list[str], number: int) -> list[str]:
+    def scale_down(self, names: list[str], number: int) -> list[str]:
+        """End the workers of at most so many of these jobs that have nothing to do; return the jobs."""
         found: list[str] = self._ask(_end_idle, names=names, number=number)
         return found
 

@@ -36,6 +36,25 @@ class JobQueue(Protocol):
         """Return the last lines that a job wrote."""
 
 
+class WorkerControl(Protocol):
+    """The workers of the jobs, as the scheduler knows them; workers that share a job go together."""
+
+    def joined(self) -> set[str]:
+        """Return the names of the jobs whose workers are there and set up."""
+
+    def drain(self, names: list[str]) -> list[str]:
+        """Give no more tasks to the workers of some jobs; return the names of these workers."""
+
+    def forget(self, names: list[str]) -> None:
+        """Let go of jobs, or of workers, that are gone, whatever the scheduler believes.
+
+        A node that hangs or is cut off keeps its connection for long.
+        """
+
+    def scale_down(self, names: list[str], number: int) -> list[str]:
+        """End the workers of at most so many of these jobs that have nothing to do; return the jobs."""
+
+
 @dataclass(slots=True)
 class WorkerJob:
     """A job and its worker."""
@@ -60,16 +79,7 @@ class JobSupervisor:
         Of worker names.
     wanted : int
         Jobs while there is work.
-    joined : callable
-        Returns the names of the workers that the scheduler knows.
-    drain : callable
-        Takes names of jobs whose workers shall get no more tasks; returns the names of these workers.
-    forget : callable
-        Takes names of jobs, or of workers, that are gone, whatever the scheduler believes: a node that
-        hangs or is cut off keeps its connection for long.
-    scale_down : callable
-        Takes names of workers and a number; ends at most so many that have nothing to do, and returns
-        their names.
+    workers : WorkerControl
     run : str
         Part of worker names, to tell them from those of other runs.
     most : int
@@ -88,10 +98,7 @@ class JobSupervisor:
     spec: JobSpec
     prefix: str
     wanted: int
-    joined: Callable[[], set[str]]
-    drain: Callable[[list[str]], list[str]]
-    forget: Callable[[list[str]], None]
-    scale_down: Callable[[list[str], int], list[str]]
+    workers: WorkerControl
     run: str = ""
     most: int = 0
     width: int = 1
@@ -150,11 +157,11 @@ class JobSupervisor:
         """Compare queue and scheduler with what should be; replace, drain, give up."""
         with self._lock:
             states = self.queue.states(job.number for job in self._jobs)
-            names, now = self.joined(), time.monotonic()
+            names, now = self.workers.joined(), time.monotonic()
             for job in list(self._jobs):
                 self._check(job, states.get(job.number), names, now)
             for _, workers in (late := [one for one in self._requeued if one[0] < now]):
-                self.forget(workers)
+                self.workers.forget(workers)
             self._requeued = [one for one in self._requeued if one not in late]
             if self._failures >= self.spec.start_failures:
                 self.queue.cancel(job.number for job in self._jobs)
@@ -180,7 +187,7 @@ class JobSupervisor:
             log.info("pool %s: there is work for more: %d jobs from now on", self.prefix, self.wanted)
         elif need < self.wanted:
             here = [m.name for m in self._jobs if m.joined and not (m.drained or m.scaled_down)]
-            gone = self.scale_down(here, self.wanted - need)
+            gone = self.workers.scale_down(here, self.wanted - need)
             for job in self._jobs:
                 job.scaled_down = job.scaled_down or job.name in gone
             self.wanted -= len(gone)
@@ -205,7 +212,7 @@ class JobSupervisor:
                 self._start_failed(job, state)
                 return
             log.warning("pool %s: job %s of %s is %s", self.prefix, job.number, job.name, state or "gone")
-            self.forget([job.name])
+            self.workers.forget([job.name])
         elif state == "running":
             if job.running_since is None:
                 job.running_since = now
@@ -215,7 +222,7 @@ class JobSupervisor:
             job.running_since, job.drained, job.joined = None, False, False
             log.warning("pool %s: job %s of %s was requeued", self.prefix, job.number, job.name)
             # The worker of its former life has its notice to finish what it runs, and is heard out.
-            self._requeued.append((now + self.spec.notice_s, self.drain([job.name])))
+            self._requeued.append((now + self.spec.notice_s, self.workers.drain([job.name])))
 
     def _check_walltime(self, job: WorkerJob, now: float) -> None:
         """Let a worker finish what it has when the next chunk could outlive its job."""
@@ -223,7 +230,7 @@ class JobSupervisor:
         if not job.drained and job.joined and now + self.longest_s + 2 * self.spec.poll_s > ends:
             job.drained = True
             log.info("pool %s: %s gets no more chunks before its walltime", self.prefix, job.name)
-            self.drain([job.name])
+            self.workers.drain([job.name])
 
     def _start_failed(self, job: WorkerJob, state: str | None) -> None:
         self._failures += 1

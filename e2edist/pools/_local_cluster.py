@@ -15,7 +15,7 @@ from typing import Any
 
 from distributed import Client, LocalCluster, Nanny
 
-from e2edist.config.site import PoolSpec
+from e2edist.config.site import PoolSpec, threads_of
 from e2edist.errors import MORE_THREADS, NO_THREAD, CampaignError, ResourceError
 
 from ._dask_config import checked_config
@@ -71,20 +71,7 @@ def open_local_pool(
     StoppedError
         They were given up meanwhile.
     """
-    workers = spec.workers or 1
-    threads = spec.threads or max(1, len(os.sched_getaffinity(0)) // workers)
-    security = environment.certificates(spec) if spec.tls else None
-    options = {
-        "n_workers": workers,
-        "threads_per_worker": threads,
-        "memory_limit": f"{spec.memory_gib}GiB" if spec.memory_gib else 0,
-        "host": _LOOPBACK,
-        "silence_logs": logging.CRITICAL,
-        "protocol": "tls://" if spec.tls else "tcp://",
-        "security": security,
-        "worker_class": GpuNanny,
-        "gpus": gpus,
-    }
+    options = _cluster_options(spec, environment, gpus)
     others = _children()
     # Dask waits for workers that import, even to close; only without them it comes to an end.
     environment.on_giving_up(lambda: _kill(_children() - others))
@@ -93,7 +80,7 @@ def open_local_pool(
             return _start(name, setup, options, environment)
         # AssertionError: distributed takes for granted that a thread starts within ten seconds.
         except (OSError, TimeoutError, RuntimeError, AssertionError) as error:
-            what = f"{workers} local workers don't start: {error}"
+            what = f"{spec.workers or 1} local workers don't start: {error}"
             if environment.giving_up:
                 raise StoppedError from error
             if not left:
@@ -103,6 +90,20 @@ def open_local_pool(
                 raise CampaignError(f"pool {name}", what, "The same command does what is left.") from error
             log.warning("pool %s: %s", name, what)
     raise AssertionError  # the last start returns or raises
+
+
+def _cluster_options(spec: PoolSpec, environment: PoolEnvironment, gpus: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "n_workers": spec.workers or 1,
+        "threads_per_worker": threads_of(spec),
+        "memory_limit": f"{spec.memory_gib}GiB" if spec.memory_gib else 0,
+        "host": _LOOPBACK,
+        "silence_logs": logging.CRITICAL,
+        "protocol": "tls://" if spec.tls else "tcp://",
+        "security": environment.certificates(spec) if spec.tls else None,
+        "worker_class": GpuNanny,
+        "gpus": gpus,
+    }
 
 
 def _start(name: str, setup: Setup, options: dict[str, Any], environment: PoolEnvironment) -> DaskPool:

@@ -71,7 +71,7 @@ async def _close(
                 asked = worker.run(function=pickle.dumps(_drain_worker), args=pickle.dumps(settings))
                 await asyncio.wait_for(asked, settings[2] + _QUICK_S)
         except (OSError, TimeoutError) as error:
-            log.warning("the worker does not hear that it has to end: %s", error)
+            log.warning("the worker can't be told to end: %s", error)
     return await close(timeout=timeout, reason=reason)
 
 

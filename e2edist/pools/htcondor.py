@@ -87,7 +87,7 @@ class HTCondor(BatchSystem):
         said = call("condor_submit", "-terse", *arguments, text=text)
         found = re.search(r"^(\d+\.\d+) - ", said, re.MULTILINE)
         if found is None:
-            raise ResourceError("condor_submit", f"named no job: {said.strip()[:500]}")
+            raise ResourceError("condor_submit", f"printed no job number: {said.strip()[:500]}")
         return found[1]
 
     def states(self, ids: Iterable[str]) -> dict[str, str]:

@@ -90,7 +90,7 @@ class Pbs(BatchSystem):
             # Values are not always escaped.
             jobs = json.loads(said, strict=False).get("Jobs", {}) if said.strip() else {}
         except ValueError as error:
-            raise ResourceError("qstat", f"printed what is no JSON: {error}") from error
+            raise ResourceError("qstat", f"did not print JSON: {error}") from error
         found = {number: _state(facts) for number, facts in jobs.items() if number in wanted}
         return {number: state for number, state in found.items() if state}
 

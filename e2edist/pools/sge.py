@@ -93,7 +93,7 @@ class GridEngine(BatchSystem):
         # A site's own checks of jobs may say something before.
         found = re.findall(r"^(\d+)\s*$", said, re.MULTILINE)
         if not found:
-            raise ResourceError("qsub", f"named no job: {said.strip()[:500]}")
+            raise ResourceError("qsub", f"printed no job number: {said.strip()[:500]}")
         return str(found[-1])
 
     def states(self, ids: Iterable[str]) -> dict[str, str]:
@@ -158,7 +158,7 @@ def _letters(*options: str) -> dict[str, str]:
     try:
         rows = ElementTree.fromstring(said).iter("job_list")  # noqa: S314 - the batch system's own
     except ElementTree.ParseError as error:
-        raise ResourceError("qstat", f"answered what is no XML ({error}): {said.strip()[:200]}") from error
+        raise ResourceError("qstat", f"did not print XML ({error}): {said.strip()[:200]}") from error
     return {row.findtext("JB_job_number", ""): row.findtext("state", "") for row in rows}
 
 

@@ -131,13 +131,13 @@ def test_the_number_of_a_job_is_found_behind_what_a_site_says(answers):
     answers[0]["qsub"] = "Thank you for using our cluster.\n4711\n"
     assert SYSTEM.submit_text("", ["-w", "e"]) == "4711"
     answers[0]["qsub"] = "Your job was put aside.\n"
-    with pytest.raises(ResourceError, match="named no job: Your job was put aside"):
+    with pytest.raises(ResourceError, match="printed no job number: Your job was put aside"):
         SYSTEM.submit_text("")
 
 
 def test_an_answer_that_is_no_xml_is_told(answers):
     answers[0]["qstat"] = "error: commlib error"
-    with pytest.raises(ResourceError, match=r"no XML .*commlib"):
+    with pytest.raises(ResourceError, match=r"did not print XML .*commlib"):
         SYSTEM.states(["1"])
 
 

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -81,7 +82,8 @@ def stage(clock):
             drained.extend(jobs)
             return [name for name in jobs if name in names]
 
-        return JobSupervisor(batch, job, "gpu", wanted, lambda: set(names), drain, forget, _busy)
+        workers = SimpleNamespace(joined=lambda: set(names), drain=drain, forget=forget, scale_down=_busy)
+        return JobSupervisor(batch, job, "gpu", wanted, workers)
 
     return make, batch, names, drained
 
@@ -368,7 +370,7 @@ def test_only_idle_workers_go_and_never_more_than_are_too_many(stage):
         return gone
 
     supervisor = _elastic(make, 1, 4, 1000)
-    supervisor.scale_down = scale_down
+    supervisor.workers.scale_down = scale_down
     for _ in range(4):
         supervisor.update()
         _all_run(batch, names)
@@ -392,7 +394,9 @@ def test_only_idle_workers_go_and_never_more_than_are_too_many(stage):
 def test_a_pool_grows_again_when_chunks_come_back(stage):
     make, batch, names, _ = stage
     supervisor = _elastic(make, 1, 2, 5)
-    supervisor.scale_down = lambda here, number: [names.remove(name) or name for name in here[:number]]
+    supervisor.workers.scale_down = lambda here, number: [
+        names.remove(name) or name for name in here[:number]
+    ]
     for _ in range(2):
         supervisor.update()
         _all_run(batch, names)
@@ -469,8 +473,8 @@ def test_jobs_that_are_being_cleaned_up_are_not_waited_for(stage, clock):
 
 def test_the_first_refusal_is_an_error_and_later_ones_are_not():
     batch, names = Scripted(), set()
-    job, nothing = JobSpec(poll_s=0.01), lambda _: None
-    supervisor = JobSupervisor(batch, job, "gpu", 2, lambda: names, nothing, nothing, _busy)
+    workers = SimpleNamespace(joined=lambda: names, drain=None, forget=lambda _: None, scale_down=_busy)
+    supervisor = JobSupervisor(batch, JobSpec(poll_s=0.01), "gpu", 2, workers)
     batch.out = True
     with pytest.raises(ResourceError):
         supervisor.start()
