@@ -8,6 +8,8 @@ from grid_engine import sge  # noqa: F401 fixture
 from lab import until
 from runs import environment, receipts, record, status, table, verb
 
+from e2edist.config.site import load_site
+from e2edist.pools import preview
 from e2edist.pools._certificates import read_certificates
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("system", ["sge"], indirect=True)]
@@ -97,3 +99,8 @@ def test_doctor_finds_a_working_site_in_order_and_names_a_job_that_is_not_taken(
     line = next(line for line in said.stdout.splitlines() if line.startswith("fail job of wrong"))
     assert system.refusal in line
     assert system.queue() == {}
+
+
+def test_grid_engine_takes_the_script_of_our_site(system, tmp_path):
+    spec = load_site("sge").pools["cpu"]
+    assert "found suitable queue" in system.call("qsub", "-w", "v", text=preview("cpu", spec, tmp_path))
