@@ -42,16 +42,13 @@ class Driver:
         tracker: ProgressTracker,
         stop: Event,
         limits: Limits,
-        check: CrossPoolCheck | None = None,
+        check: CrossPoolCheck,
     ) -> None:
         self._pools = [PoolState(pool, key) for key, pool in pools.items()]
         self._tracker, self._stop, self._limits = tracker, stop, limits
-        self._check = check or CrossPoolCheck(0.0, dict.fromkeys(pools, ""))
-        self._work, self._progress = WorkQueue(), tracker.counts
-        self._results = ResultRecorder(self._pools, ledger, self._work, self._progress, self._check)
-        self._dispatcher = Dispatcher(
-            self._pools, self._work, self._results, self._progress, self._check, limits
-        )
+        self._check, self._work, self._progress = check, WorkQueue(), tracker.counts
+        self._results = ResultRecorder(self._pools, ledger, self._work, self._progress, check)
+        self._dispatcher = Dispatcher(self._pools, self._work, self._results, self._progress, check, limits)
         self._workers_seen = time.monotonic()
 
     def run(self, chunks: Iterable[Chunk]) -> bool:
@@ -116,10 +113,8 @@ class Driver:
         if self._progress.workers or queued:
             self._workers_seen = now
         elif all(state.pool.failure_reason for state in self._pools):
-            reasons = "; ".join(
-                f"pool {state.pool.name}: {state.pool.failure_reason}" for state in self._pools
-            )
-            raise ResourceError("", reasons, _RESUME)
+            reasons = [f"pool {state.pool.name}: {state.pool.failure_reason}" for state in self._pools]
+            raise ResourceError("", "; ".join(reasons), _RESUME)
         elif now - self._workers_seen > self._limits.stall_s:
             raise CampaignError("", f"no worker for {self._limits.stall_s:.0f} s", _RESUME)
 

@@ -74,7 +74,9 @@ def detach(campaign: Campaign, argv: Sequence[str]) -> ControllerRecord:
     """
     folder, spec = campaign.folder.absolute(), campaign.site.controller
     _refuse_second(folder)
-    _freeze(campaign)
+    prepare_folder(folder)
+    with locked(folder):
+        campaign.freeze_plan()
     remove_access(folder)
     token, access = uuid4().hex, campaign.plan.access if has_secrets(argv) else None
     if spec.kind == PROCESS:
@@ -96,16 +98,6 @@ def _refuse_second(folder: Path) -> None:
     if (old.is_job and batch_system(old.kind).states([old.id])) or old.process_lives:
         todo = "Wait for it, or run python -m e2edist.cancel."
         raise OutputError(str(folder), f"has a controller already: {old.name}", todo)
-
-
-def _freeze(campaign: Campaign) -> None:
-    folder = campaign.folder
-    prepare_folder(folder)
-    with locked(folder):
-        if campaign.spec.mode == "fresh":
-            CampaignFolder(folder).clear()
-        if not campaign.resumed:
-            campaign.plan.write(folder)
 
 
 def _spawn(

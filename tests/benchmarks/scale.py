@@ -28,6 +28,7 @@ from simulated import SimulatedPool, make_plan
 from e2edist.accounting.folder_counts import count_folder
 from e2edist.accounting.progress import Progress, ProgressTracker
 from e2edist.accounting.summary import summarise, write_timing
+from e2edist.campaign.cross_pool_check import CrossPoolCheck
 from e2edist.campaign.driver import Driver
 from e2edist.campaign.limits import Limits
 from e2edist.pools import Pool, Setup
@@ -55,7 +56,8 @@ def timed(what: str, work: Callable[[], Any], chunks: int) -> Any:
 def drive(pool: Pool, key: str, ledger: Ledger, plan: Plan, limits: Limits) -> Progress:
     """Run all chunks of a plan on a pool."""
     progress = Progress(len(ledger.pending), plan.events)
-    assert Driver({key: pool}, ledger, ProgressTracker(progress), Event(), limits).run(ledger.pending)
+    tracker, check = ProgressTracker(progress), CrossPoolCheck(0.0, {key: ""})
+    assert Driver({key: pool}, ledger, tracker, Event(), limits, check).run(ledger.pending)
     return progress
 
 

@@ -19,6 +19,7 @@ from simulated import make_receipt
 from e2edist.accounting import progress
 from e2edist.accounting.progress import Progress, ProgressTracker
 from e2edist.campaign import driver, pool_state, results
+from e2edist.campaign.cross_pool_check import CrossPoolCheck
 from e2edist.pools import TaskOutcome
 from e2edist.records.chunk import Chunk
 from e2edist.records.ledger import open_ledger
@@ -183,7 +184,9 @@ def simulate(plan: Plan, workers: int, work: Work, seed: int = 1) -> Run:
         ledger = open_ledger(Path(folder), plan.fingerprint, chunks)
         tracker = ProgressTracker(Progress(len(chunks), plan.events))
         limits = driver.Limits(chunk_s=float("inf"), stall_s=float("inf"))
-        drive = driver.Driver({"simulated": pool}, ledger, tracker, Event(), limits)
+        drive = driver.Driver(
+            {"simulated": pool}, ledger, tracker, Event(), limits, CrossPoolCheck(0.0, {"simulated": ""})
+        )
         assert drive.run(ledger.pending)
         assert tracker.counts.events_done == plan.events
         ledger.done.close()

@@ -10,6 +10,7 @@ from thread_workers import SIZE, ThreadWorkers, entries, holds, make_chunks, rec
 
 from e2edist.accounting.progress import Progress, ProgressTracker
 from e2edist.campaign import retry_policy
+from e2edist.campaign.cross_pool_check import CrossPoolCheck
 from e2edist.campaign.driver import Driver
 from e2edist.campaign.limits import Limits
 from e2edist.errors import (
@@ -169,7 +170,8 @@ def test_a_pool_whose_plug_in_has_a_bug_does_not_eat_the_chunks_of_another(drive
     monkeypatch.setattr(retry_policy, "_PAUSE_S", 0.01)
     ledger = Ledger(tmp_path / "ledger.jsonl", fingerprint="f")
     tracker = ProgressTracker(Progress(2000, 16000))
-    one = Driver({"good": good, "bad": bad}, ledger, tracker, threading.Event(), Limits())
+    check = CrossPoolCheck(0.0, {"good": "", "bad": ""})
+    one = Driver({"good": good, "bad": bad}, ledger, tracker, threading.Event(), Limits(), check)
     try:
         with pytest.raises(ProgrammingError, match="NameError: oops"):
             one.run(make_chunks(2000))
