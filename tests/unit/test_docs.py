@@ -84,6 +84,26 @@ def test_comments_cite_sections_of_the_images_page_that_exist():
     assert [f"{path.name}: {section}" for path, section in cited if section not in known] == []
 
 
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
+
+
+@pytest.mark.slow
+def test_the_readme_shows_what_a_first_run_prints(tmp_path):
+    environment = os.environ | {"E2EDIST_PROFILES": str(tmp_path), "COLUMNS": "100"}
+    command = [sys.executable, "-m", "e2edist.submit"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=250, check=True
+    )
+    printed = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+    shown = re.findall(r"^(│[^│]*│[^│]*│) {8}(│.*│)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    counts = [left for left, _ in shown if not left.startswith(("│ events/s", "│ largest"))]
+    assert len(counts) == 6
+    assert [line for line in counts if line not in printed] == []
+    stages = [line.split()[1] for line in printed if line.count("│") == 6]
+    assert [right.split()[1] for _, right in shown[1:]] == stages[-7:]
+
+
 @pytest.mark.slow
 def test_the_site_builds_without_warnings_and_network(tmp_path):
     if importlib.util.find_spec("sphinx") is None or importlib.util.find_spec("furo") is None:
