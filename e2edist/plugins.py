@@ -21,6 +21,7 @@ from .errors import E2EError, ProgrammingError, described, unknown_name
 from .redaction import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FrameType, ModuleType
 
 #: Characters of a traceback that are kept: its end, where the error is.
@@ -82,7 +83,7 @@ def is_bug(error: BaseException) -> bool:
 def as_bug(error: BaseException) -> ProgrammingError:
     """Return what to tell of a bug: the plug-in's file and line where one is involved, and the traceback."""
     frames = list(traceback.walk_tb(error.__traceback__))
-    others = _plugin_frames(error)
+    others = _plugin_frames(frames)
     own = others or [at for at in frames if _package(at[0]) == __package__] or frames
     locations = [_location(*at) for at in own[-1:]]
     if isinstance(error, SyntaxError) and error.filename:
@@ -102,7 +103,7 @@ def mark_plugin(error: BaseException) -> None:
 
     It gets `plugin_location` and `plugin_traceback`, which survive pickling, where a plug-in is involved.
     """
-    frames = _plugin_frames(error)
+    frames = _plugin_frames(traceback.walk_tb(error.__traceback__))
     if frames:
         vars(error).update(plugin_location=_location(*frames[-1]), plugin_traceback=_traceback_text(error))
 
@@ -112,8 +113,8 @@ def plugin_location(error: BaseException | None) -> str:
     return str(getattr(error, "plugin_location", ""))
 
 
-def _plugin_frames(error: BaseException) -> list[tuple[FrameType, int]]:
-    return [at for at in traceback.walk_tb(error.__traceback__) if _package(at[0]) in _foreign_packages]
+def _plugin_frames(frames: Iterable[tuple[FrameType, int]]) -> list[tuple[FrameType, int]]:
+    return [at for at in frames if _package(at[0]) in _foreign_packages]
 
 
 def _location(frame: FrameType, line: int) -> str:

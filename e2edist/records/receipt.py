@@ -24,16 +24,11 @@ StageTimes = dict[str, tuple[float, float, int]]
 
 def add_times(a: StageTimes, b: StageTimes) -> StageTimes:
     """Return the sum of two sets of times, stage by stage; associative."""
-    empty = (0.0, 0.0, 0)
-    names = list(dict.fromkeys([*a, *b]))
-    return {
-        name: (
-            a.get(name, empty)[0] + b.get(name, empty)[0],
-            a.get(name, empty)[1] + b.get(name, empty)[1],
-            a.get(name, empty)[2] + b.get(name, empty)[2],
-        )
-        for name in names
-    }
+    total = dict(a)
+    for name, (wall, cpu, items) in b.items():
+        before = total.get(name, (0.0, 0.0, 0))
+        total[name] = (before[0] + wall, before[1] + cpu, before[2] + items)
+    return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
+from pydantic import ConfigDict, Field
+
+from e2edist.config._toml import Spec, parse
 from e2edist.config.text_files import read_text
 from e2edist.errors import InputError
 
-SOURCES, MODES = ("simulated", "measured"), ("strong", "weak")
-_TODO = 'It should be {"series": [{"kind", "mode", "label", "points": [{"workers", "efficiency", ...}]}]}.'
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A number of workers.
+class Point(Spec):
+    """A number of workers."""
 
-    Attributes
-    ----------
-    efficiency : float
-        Of all worker time, what went into events; 1 is ideal.
-    tail_loss : float or None
-        Fraction of all worker time that is idle at the end.
-    """
+    model_config = ConfigDict(extra="ignore")
 
-    workers: int
-    efficiency: float
+    workers: Annotated[int, Field(ge=1)]
+    #: of all worker time, what went into events; 1 is ideal
+    efficiency: Annotated[Finite, Field(gt=0)]
     events: int | None = None
-    wall_s: float | None = None
-    tail_loss: float | None = None
+    wall_s: Finite | None = None
+    #: fraction of all worker time that is idle at the end
+    tail_loss: Finite | None = None
 
     @property
     def speedup(self) -> float:
@@ -39,94 +35,47 @@ class Point:
         return self.workers * self.efficiency
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Points that belong together; `source` is one of `SOURCES`, `mode` one of `MODES`."""
+class Series(Spec):
+    """Points that belong together."""
 
-    source: str
-    mode: str
+    model_config = ConfigDict(extra="ignore")
+
+    source: Literal["simulated", "measured"] = Field(alias="kind")
+    mode: Literal["strong", "weak"]
     label: str
-    points: tuple[Point, ...]
+    points: tuple[Point, ...] = Field(min_length=1)
+
+
+class _ScalingFile(Spec):
+    model_config = ConfigDict(extra="ignore")
+
+    series: tuple[Series, ...] = Field(min_length=1)
 
 
 def read_scaling(path: Path) -> list[Series]:
-    """Return the series of a file.
+    """Return the series of a file, their points by the number of workers.
 
     Raises
     ------
-    InputError
+    E2EError
         It can't be read, or a key lacks or is wrong: says which.
     """
     try:
         content = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise InputError(str(path), f"is no JSON that can be read ({error})", _TODO) from error
-    reader = _Reader(path)
-    found = [reader.series(one, at) for one, at in reader.items(content, "series", "")]
-    if not found:
-        raise reader.fault("series", "is empty")
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Takes values out of a file; what is wrong is told with the key where it stands."""
-
-    path: Path
-
-    def fault(self, key: str, what: str) -> InputError:
-        return InputError(f"{self.path}: {key}", what, _TODO)
-
-    def series(self, table: Any, at: str) -> Series:
-        source, mode = self._word(table, "kind", at, SOURCES), self._word(table, "mode", at, MODES)
-        label = self._get(table, "label", at)
-        points = [self._point(one, place) for one, place in self.items(table, "points", at)]
-        if not points:
-            raise self.fault(f"{at}points", "is empty")
-        ordered = sorted(points, key=lambda point: point.workers)
-        return Series(source, mode, str(label), tuple(ordered))
-
-    def items(self, table: Any, key: str, at: str) -> list[tuple[Any, str]]:
-        value = self._get(table, key, at)
-        if not isinstance(value, list):
-            raise self.fault(f"{at}{key}", "is no list")
-        return [(one, f"{at}{key}[{i}].") for i, one in enumerate(value)]
-
-    def _point(self, table: Any, at: str) -> Point:
-        workers, efficiency = (self._number(table, key, at) for key in ("workers", "efficiency"))
-        if workers < 1 or efficiency <= 0:
-            key = "workers" if workers < 1 else "efficiency"
-            raise self.fault(f"{at}{key}", "is not positive")
-        more = [
-            self._number(table, key, at) if key in table else None
-            for key in ("events", "wall_s", "tail_loss")
-        ]
-        events = None if more[0] is None else int(more[0])
-        return Point(int(workers), efficiency, events, more[1], more[2])
-
-    def _get(self, table: Any, key: str, at: str) -> Any:
-        if not isinstance(table, dict):
-            raise self.fault(at.rstrip(".") or "the whole", "is no table")
-        if key not in table:
-            raise self.fault(f"{at}{key}", "is missing")
-        return table[key]
-
-    def _word(self, table: Any, key: str, at: str, known: Sequence[str]) -> str:
-        value = self._get(table, key, at)
-        if value not in known:
-            raise self.fault(f"{at}{key}", f"is {value!r}, not {' or '.join(known)}")
-        return str(value)
-
-    def _number(self, table: Any, key: str, at: str) -> float:
-        value = self._get(table, key, at)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
-            raise self.fault(f"{at}{key}", f"is {value!r}, not a number")
-        return float(value)
+        what = f"is no JSON that can be read ({error})"
+        raise InputError(str(path), what, "It should be written by the scaling benchmark.") from error
+    return [
+        one.model_copy(update={"points": tuple(sorted(one.points, key=lambda point: point.workers))})
+        for one in parse(_ScalingFile, content, str(path)).series
+    ]
 
 
 def describe_points(series: Sequence[Series]) -> str:
     """Return which of the figure's points were measured and which simulated."""
-    simulated, measured = ([one for one in series if one.source == source] for source in SOURCES)
+    simulated, measured = (
+        [one for one in series if one.source == source] for source in ("simulated", "measured")
+    )
     text = (
         "Left: the same events on more workers; right: events in proportion to the workers; dotted: ideal. "
     )

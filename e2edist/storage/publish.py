@@ -20,8 +20,6 @@ _LONGEST = 255
 DRAFT_ENDING = ".draft"
 #: Answers of file systems (FUSE, network disks) that have no fsync for a file or folder.
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF})
-
-
 #: Folders of names that stand for devices and open files.
 _DEVICES = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 
@@ -45,32 +43,40 @@ def publish(path: Path, *, keep_same: bool = False) -> Iterator[Path]:
     OutputError
         The folder can't be written, or the disk is full.
     """
-    ending = f".{uuid4().hex[:12]}{DRAFT_ENDING}"
-    draft = path.with_name(f".{cut_name(path.name, _LONGEST - 1 - len(ending))}{ending}")
     try:
-        if _is_stream(path):
-            with tempfile.TemporaryDirectory(prefix="e2edist-") as folder:
-                yield Path(folder) / path.name
-                with path.open("ab") as stream:
-                    stream.write((Path(folder) / path.name).read_bytes())
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with _appended(path) if _is_stream(path) else _replacing(path, keep_same) as draft:
             yield draft
-            if keep_same and _same(draft, path):
-                return
-            _sync(draft)
-            draft.replace(path)
-            _sync(path.parent)
-        finally:
-            # On a disk that has become read-only this fails too, and is not what went wrong.
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
     except OSError as error:
         todo = "Free space or choose another --output; what is done is kept."
         # Libraries put paths and details of theirs into strerror.
         why = os.strerror(error.errno) if error.errno else str(error)
         raise OutputError(str(path), f"can't be written ({why})", todo) from error
+
+
+@contextmanager
+def _replacing(path: Path, keep_same: bool) -> Iterator[Path]:
+    ending = f".{uuid4().hex[:12]}{DRAFT_ENDING}"
+    draft = path.with_name(f".{cut_name(path.name, _LONGEST - 1 - len(ending))}{ending}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield draft
+        if not (keep_same and _same(draft, path)):
+            _sync(draft)
+            draft.replace(path)
+            _sync(path.parent)
+    finally:
+        # On a disk that has become read-only this fails too, and is not what went wrong.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _appended(path: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="e2edist-") as folder:
+        draft = Path(folder) / path.name
+        yield draft
+        with path.open("ab") as stream:
+            stream.write(draft.read_bytes())
 
 
 def _is_stream(path: Path) -> bool:

@@ -129,7 +129,7 @@ def test_any_editor_may_write_lists_and_toml_files(tree, mark, end):
     (tree / "x.toml").write_bytes(mark + end.join(site).encode())
     assert load_site("x.toml").name == "größe"
     (tree / "x.json").write_bytes(mark + end.join(["{", '"series": []', "}"]).encode())
-    with pytest.raises(InputError, match="series: is empty"):
+    with pytest.raises(ConfigError, match="series: Tuple should have at least 1 item"):
         read_scaling(Path("x.json"))
 
 

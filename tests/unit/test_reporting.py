@@ -194,27 +194,33 @@ def one_series(**more):
     ("content", "where"),
     [
         ("{", "is no JSON"),
-        ([], "the whole: is no table"),
-        ({}, "series: is missing"),
-        ({"series": {}}, "series: is no list"),
-        ({"series": []}, "series: is empty"),
+        ([], "the file: should be a valid dictionary"),
+        ({}, "series: missing"),
+        ({"series": {}}, "series: should be a valid tuple"),
+        ({"series": []}, "series: Tuple should have at least 1 item"),
         (
             {"series": [one_series(), one_series(mode="sideways")]},
-            "series[1].mode: is 'sideways', not strong or weak",
+            "series.1.mode: should be 'strong' or 'weak' (got 'sideways')",
         ),
-        ({"series": [one_series(kind="guessed")]}, "series[0].kind: is 'guessed'"),
-        ({"series": [one_series(points=[])]}, "series[0].points: is empty"),
-        ({"series": [one_series(points=[7])]}, "series[0].points[0]: is no table"),
+        ({"series": [one_series(kind="guessed")]}, "series.0.kind: should be 'simulated' or 'measured'"),
+        ({"series": [one_series(points=[])]}, "series.0.points: Tuple should have at least 1 item"),
+        ({"series": [one_series(points=[7])]}, "series.0.points.0: should be a valid dictionary"),
         (
             {"series": [one_series(points=[point(), {"workers": 1}])]},
-            "series[0].points[1].efficiency: is missing",
+            "series.0.points.1.efficiency: missing",
         ),
         (
             {"series": [one_series(points=[point(workers="4")])]},
-            "series[0].points[0].workers: is '4', not a number",
+            "series.0.points.0.workers: should be a valid integer (got '4')",
         ),
-        ({"series": [one_series(points=[point(workers=0)])]}, "series[0].points[0].workers: is not positive"),
-        ({"series": [one_series(points=[point(wall_s=None)])]}, "series[0].points[0].wall_s: is None"),
+        (
+            {"series": [one_series(points=[point(workers=0)])]},
+            "workers: should be greater than or equal to 1",
+        ),
+        (
+            {"series": [one_series(points=[point(wall_s="1")])]},
+            "points.0.wall_s: should be a valid number",
+        ),
     ],
 )
 def test_a_scaling_file_that_is_wrong_is_refused_by_its_key(folder, tmp_path, content, where, capsys):
@@ -222,8 +228,8 @@ def test_a_scaling_file_that_is_wrong_is_refused_by_its_key(folder, tmp_path, co
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     assert main([str(folder), "--scaling", str(path)]) == 2
     said = capsys.readouterr().err
-    assert f"{path}: {where}" in said
-    assert "It should be" in said
+    assert f"{path}: " in said
+    assert where in said
 
 
 def test_a_scaling_file_that_is_not_there_is_refused(folder, tmp_path, capsys):
