@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from e2edist.config._toml import Spec, parse
 from e2edist.config.text_files import read_text
+from e2edist.config.toml_models import Spec, parse
 from e2edist.errors import InputError
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
