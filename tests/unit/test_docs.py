@@ -1,10 +1,12 @@
 """The documentation is what the code is: its reference, its links, its examples."""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,30 @@ def test_every_key_of_a_file_has_a_meaning(reference, name):
     for part in (content, *content.get("$defs", {}).values()):
         for key, one in part.get("properties", {}).items():
             assert one.get("description"), f"{part['title']}.{key} has no '#:' text above it"
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("site", "site-configs/*.toml"),
+        ("site", "docs/examples/my_cluster.toml"),
+        ("site", "docs/examples/lsf.toml"),
+        ("site", "docs/examples/remote.toml"),
+        ("tagger", "e2edist/taggers/*.toml"),
+        ("tagger", "docs/examples/*photon_id.toml"),
+        ("campaign", "workflows/*.toml"),
+    ],
+)
+def test_the_schemas_take_the_files_that_come_with_us_and_refuse_unknown_keys(name, pattern):
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((DOCS / "schemas" / f"{name}.json").read_text())
+    files = sorted(ROOT.glob(pattern))
+    assert files
+    for path in files:
+        content = tomllib.loads(path.read_text())
+        jsonschema.validate(content, schema)
+        with pytest.raises(jsonschema.ValidationError, match="colour"):
+            jsonschema.validate(content | {"colour": 1}, schema)
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
@@ -102,6 +128,8 @@ def test_the_readme_shows_what_a_first_run_prints(tmp_path):
     assert [line for line in counts if line not in printed] == []
     stages = [line.split()[1] for line in printed if line.count("│") == 6]
     assert [right.split()[1] for _, right in shown[1:]] == stages[-7:]
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / "first-hour.md").read_text(), re.DOTALL):
+        subprocess.run([sys.executable, "-c", block], cwd=tmp_path, check=True)
 
 
 @pytest.mark.slow
