@@ -35,7 +35,7 @@ class Limits:
     finish_s: tuple[float, float] = (30.0, 180.0)
 
     def ending_within(self, seconds: float) -> Limits:
-        """Return the limits of a driver that has so many seconds left when it is told to stop."""
+        """Return the limits of a driver that has so many seconds left when it is stopped."""
         least, most = self.finish_s
         left_s = max(0.0, seconds - _CLOSE_S)
         return replace(self, finish_s=(min(least, left_s), min(most, left_s)))

@@ -27,7 +27,7 @@ class OnceLog:
         elif (location := plugin_location(error)) and self._is_new("bug", type(error).__name__, location):
             text = str(getattr(error, "plugin_traceback", ""))
             log.error(
-                "%s: %s, met by the plug-in %s\n%s", type(error).__name__, error, location, text.rstrip()
+                "%s: %s, raised in the plug-in %s\n%s", type(error).__name__, error, location, text.rstrip()
             )
 
     def log_notes(self, receipt: Receipt) -> None:

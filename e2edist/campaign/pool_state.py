@@ -16,7 +16,7 @@ from .throughput import ThroughputModel
 
 #: A bundle made for so many seconds starts no further chunk after twice as many.
 _OVERTIME = 2.0
-#: A worker that was told to stop and is still there after so long is stopped again, harder.
+#: A worker that still runs so many seconds after it was stopped is stopped again, harder.
 _STOP_S = 30.0
 #: Seconds between two searches for overdue bundles.
 _CHECK_S = 1.0

@@ -257,7 +257,7 @@ class RetryPolicy:
 
 def _reason(error: BaseException | None) -> str:
     place = plugin_location(error)
-    return f"{type(error).__name__}: {error}" + (f" (met by {place})" if place else "")
+    return f"{type(error).__name__}: {error}" + (f" (raised in {place})" if place else "")
 
 
 def fatal(error: BaseException | None, reason: str) -> E2EError:

@@ -159,7 +159,7 @@ def test_what_the_system_refuses_a_plug_in_stops_the_campaign_and_names_the_plug
     ended = campaign("--format", "odd", "--chunk-events", chunk)
     assert ended.returncode == 1, ended.stderr
     (told,) = [line for line in ended.stderr.splitlines() if line.startswith("e2edist: ")]
-    assert f"(met by {path}, line " in told
+    assert f"(raised in {path}, line " in told
     assert f"check {path}, line " in told
     assert "Traceback" not in ended.stderr
     assert log(tmp_path).count("Traceback (most recent call last)") == 1
