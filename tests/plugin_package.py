@@ -57,18 +57,18 @@ def make(tagger, options):
 """
 
 
-def install(folder, room, text, *, package="odd_plugin", name="odd", **bugs):
-    """Install a plug-in of `room` (formats, engines) in `folder`; return its file.
+def install(folder, group, text, *, package="odd_plugin", name="odd", **bugs):
+    """Install a plug-in of `group` (formats, engines) in `folder`; return its file.
 
     `text` is FORMAT or ENGINE; `bugs` name statements for its functions.
     """
     folder = Path(folder)
-    path = folder / package / f"{room}.py"
+    path = folder / package / f"{group}.py"
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.parent / "__init__.py").touch()
     fields = dict.fromkeys(("detect", "map_branches", "build", "decode", "make", "predict"), "pass") | bugs
     path.write_text(text.format(**fields))
-    announce(folder, room, name, f"{package}.{room}", package=package)
+    announce(folder, group, name, f"{package}.{group}", package=package)
     return path
 
 

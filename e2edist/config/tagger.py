@@ -10,21 +10,21 @@ import hashlib
 import json
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, Field, PositiveInt, create_model, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from e2edist.errors import ModelError, nearest, unknown_name
 from e2edist.imaging.crops import Normalisation
 from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, Columns
 from e2edist.imaging.geometry import GEOMETRY
 from e2edist.imaging.layers import IMAGING_VERSION, LAYERS, FillOptions
-from e2edist.imaging.seeds import SEED_METHODS, Parameter, SeedMethod
 from e2edist.urls import given_path
 
 from ._types import Finite, Fraction, NonNegative
 from .model_files import model_files
+from .seed import SeedSpec
 from .toml_models import Spec, parse, read_toml
 
 #: Columns that every part has (`e2edist.records.part_columns`): no score may take their names.
@@ -56,57 +56,6 @@ class ObjectsSpec(Spec):
         return value
 
 
-class _Seed(Spec):
-    """How the centre of a crop is found (docs/images.md, Seeds)."""
-
-    method: str
-
-    @property
-    def definition(self) -> SeedMethod:
-        """The entry of the method in `SEED_METHODS`."""
-        return SEED_METHODS[self.method]
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The values of the parameters that the method has."""
-        return {name: getattr(self, name) for name in self.definition.parameters}
-
-
-def _odd(value: int) -> int:
-    if value % 2 == 0:
-        raise ValueError("must be odd, so that it has a centre")
-    return value
-
-
-def _annotation(parameter: Parameter) -> Any:
-    """Return the type of a parameter of a seed method, with its limits."""
-    literal: Any = Literal  # a type checker can't know what is in a table
-    annotated: Any = Annotated
-    if parameter.choices:
-        return literal[parameter.choices]
-    checks = (
-        Field(ge=parameter.least, le=parameter.most),
-        *([AfterValidator(_odd)] if parameter.odd else []),
-    )
-    return annotated[(type(parameter.default), *checks)]
-
-
-def _seed_model() -> type[_Seed]:
-    """Return the model of ``[seed]``: a method, and the parameters of all methods."""
-    meaning = "; ".join(f"{name}: {method.meaning}" for name, method in SEED_METHODS.items())
-    names = Parameter("", meaning, choices=tuple(SEED_METHODS))
-    fields: dict[str, Any] = {"method": (_annotation(names), Field(description=meaning))}
-    for name, method in SEED_METHODS.items():
-        for key, one in method.parameters.items():
-            text = f"{name}: {one.meaning}"
-            fields[key] = (_annotation(one), Field(default=one.default, description=text))
-    return create_model("SeedSpec", __base__=_Seed, __doc__=_Seed.__doc__, **fields)
-
-
-if TYPE_CHECKING:
-    SeedSpec = _Seed
-else:
-    SeedSpec = _seed_model()
 #: Parameters that are in every fingerprint; those of other methods are in those of their own taggers.
 _FIRST_PARAMETERS = ("window_rows", "window_cols", "edge", "no_hit")
 

@@ -135,12 +135,11 @@ def open_events(
     Parameters
     ----------
     file : InputFile or str
-        A url or path; or what `inspect` said, which then is also what the file must still be.
+        A url or path; or what `inspect` returned, which then is also what the file must still be.
     columns : mapping of str to frozenset of str
         Table -> columns, names as in `TABLES`. Object columns that may be missing are filled up.
     collections : mapping of str to tuple of str, optional
-        Table (or "vertices") -> labels in order of preference, for any format: an EDM label
-        (``ak4PFJetsCHS``, ``label:instance:PROCESS``) or the prefix of a hit ntuple (``PFJet``).
+        Table (or "vertices") -> labels in order of preference, as a tagger file has them.
     format, tree : str, optional
         Found out where not given.
 
@@ -151,25 +150,30 @@ def open_events(
     UnknownNameError
         If a table, column, collection or format does not exist.
     """
-    collections = collections or {}
-    _check_request(columns, collections)
-    planned, edges = None, None
+    _check_request(columns, collections or {})
     if isinstance(file, InputFile):
-        planned, file = file, file.url
-        format, tree = format or planned.format, tree or planned.tree  # noqa: A001
         # Of a file that is not to be cut, edges are not looked for.
-        edges = planned.edges if isinstance(planned, FileInfo) else ()
-    opened = open_tree(file, format, tree, edges)
+        edges = file.edges if isinstance(file, FileInfo) else ()
+        opened = open_tree(file.url, format or file.format, tree or file.tree, edges)
+    else:
+        opened = open_tree(file, format, tree)
     try:
-        if planned is not None:
-            _check_same(opened.info, planned)
-        errors = BranchErrors(f"{opened.info.url}:{opened.info.tree}")
-        found = opened.format.map_branches(Request(opened.tree, columns, collections, errors))
-        errors.raise_if_any()
-        return Reader(opened, found)
+        if isinstance(file, InputFile):
+            _check_same(opened.info, file)
+        return Reader(opened, _map_branches(opened, columns, collections or {}))
     except BaseException:
         opened.close()
         raise
+
+
+def _map_branches(
+    opened: OpenTree, columns: Columns, collections: Mapping[str, tuple[str, ...]]
+) -> BranchMap:
+    """Return the branches for `columns`, or raise one error that names every one that fails."""
+    errors = BranchErrors(f"{opened.info.url}:{opened.info.tree}")
+    found = opened.format.map_branches(Request(opened.tree, columns, collections, errors))
+    errors.raise_if_any()
+    return found
 
 
 def _check_request(columns: Columns, collections: Mapping[str, tuple[str, ...]]) -> None:

@@ -62,12 +62,12 @@ def test_asking_for_help_imports_nothing_heavy(arguments, answer):
     assert not HEAVY & modules
 
 
-@pytest.mark.parametrize("room", ["formats", "engines", "pools"])
-def test_listing_plug_ins_imports_none_of_them(room):
+@pytest.mark.parametrize("group", ["formats", "engines", "pools"])
+def test_listing_plug_ins_imports_none_of_them(group):
     code, output, modules = imported_by(
-        "-c", f"from e2edist.plugins import find; print(sorted(find({room!r})))"
+        "-c", f"from e2edist.plugins import find; print(sorted(find({group!r})))"
     )
     assert code == 0
     known = {"formats": "hits", "engines": "onnx", "pools": "local"}
-    assert repr(known[room]) in output
+    assert repr(known[group]) in output
     assert not HEAVY & modules
