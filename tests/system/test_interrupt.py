@@ -10,7 +10,7 @@ import pytest
 from runs import TIMEOUT_S, drafts, parts, receipts, run, start, table
 
 #: A worker must notice in this time that its driver was killed.
-ORPHANS_S = 30
+ORPHANS_S = 120
 
 
 def _options(events, model):

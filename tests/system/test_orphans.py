@@ -12,8 +12,8 @@ from runs import ROOT, environment
 
 from e2edist.pools import _orphaned_workers
 
-#: A worker must be gone so long after its driver.
-GONE_S = 60
+#: A worker ends within a minute of its driver, on a busy machine a few times that; else it stays for ever.
+GONE_S = 240
 SCHEDULER = """
 import asyncio, sys
 from distributed import Scheduler
@@ -92,7 +92,7 @@ def test_the_worker_of_a_job_that_imports_for_long_joins(start_both):
     assert worker.poll() is None
 
 
-def test_the_worker_of_a_job_whose_driver_is_killed_before_it_joins_ends_within_a_minute(
+def test_the_worker_of_a_job_whose_driver_is_killed_before_it_joins_ends_by_itself(
     start_both,
 ):
     scheduler, worker = start_both(3600)
@@ -101,7 +101,7 @@ def test_the_worker_of_a_job_whose_driver_is_killed_before_it_joins_ends_within_
 
 
 @pytest.mark.slow
-def test_local_workers_whose_driver_is_killed_while_they_start_end_within_a_minute(
+def test_local_workers_whose_driver_is_killed_while_they_start_end_by_themselves(
     tmp_path, source, tiny_model
 ):
     lab = Lab(tmp_path, source, tiny_model)

@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,10 +12,12 @@ from e2edist.cli.signals import Signals, catch_signals
 from e2edist.pools import PoolEnvironment, StoppedError, _pool_start
 
 
-def twice(signals, gap_s=0.0):
-    signals.handle(signal.SIGTERM, None)
-    time.sleep(gap_s)
-    signals.handle(signal.SIGTERM, None)
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that goes on when it is told to; signals within a tenth of a second of it are one."""
+    now = SimpleNamespace(s=1000.0)
+    monkeypatch.setattr("e2edist.cli.signals.time", SimpleNamespace(monotonic=lambda: now.s))
+    return now
 
 
 def test_a_signal_interrupts_where_nobody_looks_for_it():
@@ -24,24 +27,26 @@ def test_a_signal_interrupts_where_nobody_looks_for_it():
     assert signals.stop.is_set()
 
 
-def test_where_somebody_looks_only_the_second_signal_interrupts():
+def test_where_somebody_looks_only_the_second_signal_interrupts(clock):
     signals = Signals()
     with signals.graceful(lambda: None) as stop:
         signals.handle(signal.SIGTERM, None)
         assert stop.is_set()
-        time.sleep(0.15)
+        clock.s += 0.15
         with pytest.raises(KeyboardInterrupt):
             signals.handle(signal.SIGINT, None)
-        time.sleep(0.15)
+        clock.s += 0.15
         signals.handle(signal.SIGINT, None)  # the closing that it began is not cut off
     assert signals.received == 3
 
 
-def test_a_signal_that_is_sent_twice_at_once_counts_once():
+def test_a_signal_that_is_sent_twice_at_once_counts_once(clock):
     """As ``timeout`` does it, and a shell whose terminal goes."""
     signals = Signals()
     with signals.graceful(lambda: None):
-        twice(signals)
+        for _ in range(2):
+            signals.handle(signal.SIGTERM, None)
+            clock.s += 0.05
     assert signals.received == 1
 
 
