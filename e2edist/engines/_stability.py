@@ -14,7 +14,7 @@ import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import ModelError
-from e2edist.imaging.crops import Crops, Normalisation
+from e2edist.imaging.crops import Crops, Normalisation, take
 from e2edist.imaging.event_batch import Array
 
 from ._score import score
@@ -142,7 +142,7 @@ class _Runner:
         ]
 
     def _scores(self, images: list[int]) -> Array:
-        crops = _select(self._images, images)
+        crops = take(self._images, images)
         if self._streams:
             return score(self._engine, crops, self._normalisation).table
         found = self._engine.predict(_dense(crops, self._normalisation, self.size))
@@ -213,16 +213,6 @@ def _synthetic_images(tagger: TaggerSpec) -> Crops:
     offsets = np.arange(len(_SIZES) * channels + 1, dtype=np.int64) * count
     pixel = np.concatenate(pixels).astype(np.int32)
     return Crops(offsets, pixel, np.concatenate(values).astype(np.float32), channels, size)
-
-
-def _select(images: Crops, rows: list[int]) -> Crops:
-    """Return the images with these numbers; all have the same number of pixels."""
-    count = len(images.pixel) // images.objects
-    pixel, value = (
-        array.reshape(images.objects, count)[rows].ravel() for array in (images.pixel, images.value)
-    )
-    offsets = np.arange(len(rows) * images.channels + 1, dtype=np.int64) * (count // images.channels)
-    return Crops(offsets, pixel, value, images.channels, images.size)
 
 
 def _dense(crops: Crops, normalisation: Normalisation, batch: int) -> Array:

@@ -181,6 +181,18 @@ def cut(channels: Sequence[Hits], centres: tuple[Array, Array, Array], window: W
     return Crops(offsets, *out, count, n)
 
 
+def take(crops: Crops, objects: Sequence[int], channels: Sequence[int] | None = None) -> Crops:
+    """Return the crops with these numbers, in this order; with `channels`, only these of theirs, in order."""
+    order = np.arange(crops.channels) if channels is None else np.asarray(channels)
+    planes = (np.asarray(objects, np.int64)[:, None] * crops.channels + order).ravel()
+    sizes = np.diff(crops.offsets)[planes]
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    entry = np.arange(offsets[-1]) + np.repeat(crops.offsets[planes] - offsets[:-1], sizes)
+    moved = np.tile((np.arange(len(order)) - order) * crops.size**2, len(objects))
+    pixel = crops.pixel[entry] + np.repeat(moved, sizes)
+    return Crops(offsets, pixel.astype(np.int32), crops.value[entry], len(order), crops.size)
+
+
 @kernel
 def _scatter(
     ranges: tuple[Array, Array, Array],

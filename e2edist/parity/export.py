@@ -62,7 +62,7 @@ def _export_torch(module: Any, source: str, tagger: TaggerSpec, path: Path) -> N
         with warnings.catch_warnings(), torch.inference_mode(), _silent():
             outputs = _output_names(module(example), tagger)
             axes = {name: {0: _BATCH} for name in (inputs, *outputs)}
-            # The older exporter says that it is old; the newer one needs another package, onnxscript.
+            # The older exporter warns that it is old; the newer one needs another package, onnxscript.
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 module,
@@ -92,15 +92,15 @@ def _silent() -> Iterator[None]:
         os.close(nothing)
 
 
-def _output_names(answer: Any, tagger: TaggerSpec) -> list[str]:
+def _output_names(outputs: Any, tagger: TaggerSpec) -> list[str]:
     """Return the names of outputs: the tagger's, else the framework's, else ours."""
     if tagger.outputs:
         return [output.name or OUTPUT for output in tagger.outputs]
-    if isinstance(answer, Mapping):
-        return [str(name) for name in answer]
-    if not isinstance(answer, tuple | list) or len(answer) == 1:
+    if isinstance(outputs, Mapping):
+        return [str(name) for name in outputs]
+    if not isinstance(outputs, tuple | list) or len(outputs) == 1:
         return [OUTPUT]
-    return [f"{OUTPUT}_{i}" for i in range(len(answer))]
+    return [f"{OUTPUT}_{i}" for i in range(len(outputs))]
 
 
 def _export_tensorflow(source: str, kind: str, tagger: TaggerSpec, path: Path, names: dict[str, str]) -> None:
@@ -122,14 +122,14 @@ def _export_tensorflow(source: str, kind: str, tagger: TaggerSpec, path: Path, n
     except subprocess.TimeoutExpired as error:
         raise ModelError(source, f"tf2onnx did not end in {_TF2ONNX_S} s") from error
     if ended.returncode or not path.is_file():
-        raise ModelError(source, *_why(ended.stderr))
+        raise ModelError(source, *_failure(ended.stderr))
 
 
-def _why(said: str) -> tuple[str, str]:
-    lines = [line for line in said.strip().splitlines() if line.strip()]
-    last = lines[-1].strip()[:300] if lines else "it said nothing"
+def _failure(stderr: str) -> tuple[str, str]:
+    lines = [line for line in stderr.strip().splitlines() if line.strip()]
+    last = lines[-1].strip()[:300] if lines else "it printed nothing"
     for name in ("tf2onnx", "tensorflow"):
-        if f"No module named '{name}" in said or f"No module named {name}" in said:
+        if f"No module named '{name}" in stderr or f"No module named {name}" in stderr:
             todo = "In an environment of its own: pip install tensorflow tf2onnx 'e2edist[cpu,validate]'."
             return f"needs {name}, which is not installed", todo
     return f"can't be converted by tf2onnx: {last}", ""

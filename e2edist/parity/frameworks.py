@@ -169,7 +169,7 @@ def framework_scores(
     try:
         for start in range(0, len(objects), _STEP):
             outputs = run(objects.images[start : start + _STEP])
-            parts.append(as_columns(_in_order(outputs, tagger), tagger))
+            parts.append(as_columns(_in_tagger_order(outputs, tagger), tagger))
     except ModelError:
         raise
     except Exception as error:  # whatever the framework raises; its first line may only say where
@@ -214,7 +214,7 @@ def _plain(outputs: Any) -> Any:
     return [np.asarray(value) for value in (outputs if isinstance(outputs, tuple | list) else (outputs,))]
 
 
-def _in_order(outputs: Any, tagger: TaggerSpec) -> list[Array]:
+def _in_tagger_order(outputs: Any, tagger: TaggerSpec) -> list[Array]:
     """Return outputs in the tagger's order: by name where the framework names them so, else as they come."""
     if isinstance(outputs, Mapping):
         names = [output.name for output in tagger.outputs]

@@ -30,7 +30,7 @@ def to_half(path: str) -> Any:
         raise ModelError(path, f"can't be made float16 ({error})", _TODO) from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it says of each weight that it is clipped to what float16 has
+            warnings.simplefilter("ignore")  # it warns of each weight that is clipped to what float16 has
             return toposort(convert(onnx.load(path), keep_io_types=True))
     except Exception as error:  # converters raise whatever their graph code meets
         raise ModelError(path, f"can't be made float16: {first_line(error)}") from error

@@ -18,7 +18,7 @@ from e2edist.config.tagger import TaggerSpec
 from e2edist.demo import LABELS, make_events
 from e2edist.errors import InputError
 from e2edist.formats import open_events
-from e2edist.imaging.crops import Crops, dense
+from e2edist.imaging.crops import Crops, dense, take
 from e2edist.imaging.event_batch import OBJECT_KINDS, Array
 from e2edist.worker.images import make_images
 
@@ -99,7 +99,7 @@ def from_files(
     if not keys:
         what = f"no accepted object in {len(urls)} files"
         raise InputError(urls[0] if urls else "", what, "Name files with objects that the tagger accepts.")
-    crops = first_crops(join_crops(pieces), count)
+    crops = take(join_crops(pieces), range(min(count, len(keys))))
     return from_crops(tagger, crops, np.concatenate(labels)[:count], f"{len(urls)} files", keys[:count])
 
 
@@ -166,25 +166,3 @@ def join_crops(pieces: Sequence[Crops]) -> Crops:
     pixel = np.concatenate([piece.pixel for piece in pieces])
     value = np.concatenate([piece.value for piece in pieces])
     return Crops(np.concatenate(offsets), pixel, value, pieces[0].channels, pieces[0].size)
-
-
-def first_crops(crops: Crops, count: int) -> Crops:
-    """Return the first `count` crops."""
-    offsets = crops.offsets[: min(count, crops.objects) * crops.channels + 1]
-    end = int(offsets[-1])
-    return Crops(offsets, crops.pixel[:end], crops.value[:end], crops.channels, crops.size)
-
-
-def reorder_channels(crops: Crops, order: Sequence[int]) -> Crops:
-    """Return crops whose channel c is channel ``order[c]`` of `crops`."""
-    area, pieces = crops.size**2, []
-    sizes = np.diff(crops.offsets).reshape(-1, crops.channels)[:, list(order)]
-    for o in range(crops.objects):
-        for c, source in enumerate(order):
-            k = o * crops.channels + source
-            part = slice(crops.offsets[k], crops.offsets[k + 1])
-            pieces.append((crops.pixel[part] + (c - source) * area, crops.value[part]))
-    offsets = np.concatenate([[0], np.cumsum(sizes.ravel())])
-    nothing = [(np.empty(0, np.int32), np.empty(0, np.float32))]
-    pixel, value = (np.concatenate(column) for column in zip(*(pieces or nothing), strict=True))
-    return Crops(offsets, pixel.astype(np.int32), value, len(order), crops.size)

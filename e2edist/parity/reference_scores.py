@@ -14,12 +14,12 @@ import numpy as np
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import image_shape
 from e2edist.errors import ConfigError, InputError
-from e2edist.imaging.crops import Crops
+from e2edist.imaging.crops import Crops, take
 from e2edist.imaging.event_batch import Array
 from e2edist.records.folder import CampaignFolder
 from e2edist.storage.publish import publish
 
-from .reference_objects import ReferenceObjects, from_crops, reorder_channels
+from .reference_objects import ReferenceObjects, from_crops
 from .static import weight_digests
 
 #: What a saved reference beside ``m.onnx`` is called: ``m.reference.npz``.
@@ -154,7 +154,7 @@ def _objects(
     pixel = np.cumsum(content["steps"], dtype=np.int32)
     crops = Crops(content["offsets"].astype(np.int64), pixel, content["value"], len(layers), size)
     # By name, so that a tagger whose channels are in another order than the model's is found out.
-    crops = reorder_channels(crops, [layers.index(name) for name in wanted])
+    crops = take(crops, range(crops.objects), [layers.index(name) for name in wanted])
     return from_crops(tagger, crops, label, path.name)
 
 

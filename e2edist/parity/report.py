@@ -63,9 +63,10 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     for line in (*verdict.faults, *verdict.failed_requests):
         console.print(f"FAIL {line}")
     limits = ", ".join(f"{name} {value:g}" for name, value in verdict.tagger.tolerance.model_dump().items())
-    word = "failed" if verdict.faults else "passed"
-    word += ", but not all that was asked for" if verdict.failed_requests and not verdict.faults else ""
-    console.print(f"validation of {verdict.tagger.name} {word} ({limits})")
+    outcome = "failed" if verdict.faults else "passed"
+    if verdict.failed_requests and not verdict.faults:
+        outcome += ", but not all that was asked for"
+    console.print(f"validation of {verdict.tagger.name} {outcome} ({limits})")
 
 
 def _print_variants(console: Console, verdict: Verdict) -> None:

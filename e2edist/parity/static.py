@@ -1,4 +1,4 @@
-"""What can be said about an ONNX file without running it."""
+"""Checks of an ONNX file without running it."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def weight_digests(path: str) -> tuple[str, ...]:
 
 
 def check_weights(path: str, wanted: Sequence[str]) -> Check | None:
-    """Return whether a model has the weights that a reference was made with; None if that can't be told.
+    """Return whether a model has the weights that a reference was made with; None if that is not known.
 
     One weight in a network may move no score of some dozens of objects: it is noticed here. A model with
     weights of other shapes (fused, half precision) is left to its scores.

@@ -8,7 +8,6 @@ import json
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from models import write_model, write_tagger
 from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions, make_engine, score
 from e2edist.errors import ConfigError, E2EError
+from e2edist.imaging.crops import take
 from e2edist.plugins import find, load
 
 EXAMPLE = "remote"
@@ -100,15 +100,8 @@ def test_scores_are_in_the_order_of_the_images(open_engine, tagger, images):
     together = score(engine, crops, tagger.normalisation).table
     single = open_engine(batch=1, images=images)
     for i in (0, 3, 4, 18):
-        alone = score(single, part_of(crops, i), tagger.normalisation).table
+        alone = score(single, take(crops, [i]), tagger.normalisation).table
         np.testing.assert_allclose(together[i], alone[0], rtol=0, atol=ROUNDING)
-
-
-def part_of(crops, i):
-    """Return one of some crops."""
-    edges = crops.offsets[i * crops.channels : (i + 1) * crops.channels + 1]
-    part = slice(edges[0], edges[-1])
-    return replace(crops, offsets=edges - edges[0], pixel=crops.pixel[part], value=crops.value[part])
 
 
 @pytest.mark.parametrize("images", ["dense", "sparse"])

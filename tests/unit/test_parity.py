@@ -7,19 +7,21 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
+from handmade import random_crops
 from models import JETS, write_model, write_tagger
 from onnx import TensorProto, helper, numpy_helper
 
 from e2edist.config.tagger import ToleranceSpec, load_tagger, packaged
 from e2edist.engines import EngineOptions, make_engine
 from e2edist.errors import DeviceError, InputError, ModelError
+from e2edist.imaging.crops import dense, take
 from e2edist.parity import variants
 from e2edist.parity.compare import auc, compare, spearman
 from e2edist.parity.examine import examine
 from e2edist.parity.float64_reference import float64_scores
 from e2edist.parity.frameworks import kind_of
 from e2edist.parity.reduced_precision import to_half
-from e2edist.parity.reference_objects import ReferenceObjects, from_demo, random_images, reorder_channels
+from e2edist.parity.reference_objects import ReferenceObjects, from_demo, random_images
 from e2edist.parity.reference_scores import Reference, load_reference, reference_path, save_reference
 from e2edist.parity.static import FAIL, check_file, weight_digests
 from e2edist.parity.target import stand_in
@@ -391,10 +393,17 @@ def test_scores_with_images_and_scores_alone_are_references(tmp_path, build):
         load_reference(tmp_path / "junk.npz", tagger, None)
 
 
+def test_crops_and_channels_are_taken_in_any_order():
+    crops, rows, order = random_crops(7, channels=3, size=8), [4, 0, 4, 6], [2, 0]
+    np.testing.assert_array_equal(dense(take(crops, rows)), dense(crops)[rows])
+    np.testing.assert_array_equal(dense(take(crops, rows, order)), dense(crops)[rows][:, order])
+    assert take(crops, []).objects == 0
+
+
 def test_channels_are_found_by_the_names_of_their_layers():
     tagger = load_tagger("qg")
     crops = from_demo(tagger, 3).crops
-    back = reorder_channels(reorder_channels(crops, [2, 0, 1]), [1, 2, 0])
+    back = take(take(crops, range(3), [2, 0, 1]), range(3), [1, 2, 0])
     assert np.array_equal(back.offsets, crops.offsets)
     assert np.array_equal(back.pixel, crops.pixel)
     assert np.array_equal(back.value, crops.value)
