@@ -46,6 +46,10 @@ class OutputFile:
         lines = (f"{part.path.stem} {part.checksum}\n" for part in self.parts)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
+    def facts(self) -> dict[str, Any]:
+        """Return what its footer says of the parts."""
+        return {"parts": len(self.parts), "content": self.digest}
+
 
 def output_files(parts: Iterable[Part], file_mib: float) -> list[OutputFile]:
     """Return which parts go into which file of about `file_mib`, in the order of uuid, tree and entry."""
@@ -84,27 +88,29 @@ def compact(
         A part changed since it was verified, or the folder can't be written.
     """
     paths = []
+    whole = AggregatedFolder(folder).table
     for dataset in datasets:
-        table = AggregatedFolder(folder).table / dataset.folder
+        table = whole / dataset.folder
         table.mkdir(parents=True, exist_ok=True)
         sweep(table)
         parts = [p for one in campaigns for p in one.verification.good_parts if p.uuid in dataset.uuids]
         for number, output_file in enumerate(output_files(parts, dataset.file_mib)):
             path = table / _NAME.format(number)
-            facts = origin | {
-                "dataset": dataset.name,
-                "parts": len(output_file.parts),
-                "content": output_file.digest,
-            }
+            facts = origin | {"dataset": dataset.name} | output_file.facts()
             if _read_facts(path) != facts:
                 _write(path, output_file, facts)
             paths.append(path)
-    for path in {*(AggregatedFolder(folder).table).rglob("part-*.parquet")} - {*paths}:
+    _remove_others(whole, paths)
+    return paths
+
+
+def _remove_others(whole: Path, paths: Sequence[Path]) -> None:
+    """Remove the files of earlier aggregations that are not among `paths`, and empty folders."""
+    for path in {*whole.rglob("part-*.parquet")} - {*paths}:
         path.unlink()
-    for below in (AggregatedFolder(folder).table).glob("dataset=*"):
+    for below in whole.glob("dataset=*"):
         if not any(below.iterdir()):
             below.rmdir()
-    return paths
 
 
 def _read_facts(path: Path) -> dict[str, Any] | None:

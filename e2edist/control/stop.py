@@ -51,25 +51,29 @@ def cancel(folder: Path, timeout_s: float, say: Say) -> bool:
     record = found.controller
     if record is not None and found.under_way:
         replace(record, cancelled=True).write(folder)
-    if record is not None and record.is_job and _in_queue(record):
-        _stop_job(folder, record, timeout_s, say)
-        acted = True
-    elif record is not None and record.is_job and found.holder is not None and not found.holder.here:
-        say(f"{record.name} is gone")
-        acted = False
-    elif found.holder is not None:
-        _refuse_elsewhere(found)
-        _stop_process(folder, found.holder.pid, timeout_s, say, leader=_is_leader(record))
-        acted = True
-    elif record is not None and record.process_lives:
-        _stop_process(folder, int(record.id), timeout_s, say, leader=True)
-        acted = True
-    else:
-        acted = False
+    acted = _stop_driver(folder, found, timeout_s, say)
     if record is not None and record.is_job:
         _free_lock(folder)
     remove_access(folder)
     return _sweep_jobs(folder, say) or acted
+
+
+def _stop_driver(folder: Path, found: State, timeout_s: float, say: Say) -> bool:
+    """End the driver or controller that works on a campaign; return whether there was one."""
+    record, holder = found.controller, found.holder
+    if record is not None and record.is_job and _in_queue(record):
+        _stop_job(folder, record, timeout_s, say)
+    elif record is not None and record.is_job and holder is not None and not holder.here:
+        say(f"{record.name} is gone")
+        return False
+    elif holder is not None:
+        _refuse_elsewhere(found)
+        _stop_process(folder, holder.pid, timeout_s, say, leader=_is_leader(record))
+    elif record is not None and record.process_lives:
+        _stop_process(folder, int(record.id), timeout_s, say, leader=True)
+    else:
+        return False
+    return True
 
 
 def _free_lock(folder: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2edist.config.controller import ControllerSpec
+from e2edist.records.folder import CampaignFolder
 
 from ._batch_commands import log_to
 from ._containers import python_command
@@ -44,12 +45,12 @@ class ControllerJob:
     @property
     def log(self) -> Path:
         """What it prints."""
-        return self.folder / "controller.log"
+        return CampaignFolder(self.folder).controller_log
 
     @property
     def script_path(self) -> Path:
         """Its script, where a batch system wants a file."""
-        return self.folder / ".controller.sh"
+        return CampaignFolder(self.folder).controller_script
 
     def commands(self) -> str:
         """Return the shell lines that become the controller: the job's first process gets the signals."""

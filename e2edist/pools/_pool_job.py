@@ -11,6 +11,7 @@ from typing import Any
 
 from e2edist.config.site import PoolSpec
 from e2edist.process import expand_home
+from e2edist.records.folder import CampaignFolder
 
 from ._certificates import worker_options
 from ._containers import check_job_path
@@ -72,7 +73,7 @@ class PoolJob:
             It can't stand in a job script.
         """
         named = self.spec.job.log_directory
-        folder = expand_home(os.path.expandvars(named)) if named else self.folder / "logs"
+        folder = expand_home(os.path.expandvars(named)) if named else CampaignFolder(self.folder).job_logs
         check_job_path(folder)
         return folder
 
@@ -122,7 +123,7 @@ def resource_of(pool: str) -> str:
 
 def certificates_folder(spec: PoolSpec, folder: Path) -> Path:
     """Return the folder of the certificates of the campaign in `folder`."""
-    return Path(spec.tls_folder) if spec.tls_folder else folder / ".tls"
+    return Path(spec.tls_folder) if spec.tls_folder else CampaignFolder(folder).certificates
 
 
 def jobqueue_script(job_class: str, job: PoolJob, settings: Mapping[str, Any]) -> str:

@@ -78,6 +78,7 @@ class CampaignFolder(OutputFolder):
     report = FolderEntry("report", "what report writes, unless it is told another folder")
     log = FolderEntry("submit.log", "one line per chunk that ended, and all warnings", kept=True)
     controller_log = FolderEntry("controller.log", "what the controller prints", kept=True)
+    controller_script = FolderEntry(".controller.sh", "what a controller's job runs", kept=True)
     job_logs = FolderEntry("logs", "logs of the batch jobs, unless the site names another folder", kept=True)
     lock = FolderEntry(".lock", "held by the driver that works on the campaign", kept=True)
     certificates = FolderEntry(".tls", "certificates of the campaign's encrypted connections", kept=True)
