@@ -332,6 +332,7 @@ def plugins_page():
         names = [one.name for one in pkgutil.iter_modules(package.__path__) if one.name[0] != "_"]
         modules = {name: import_module(f"{package.__name__}.{name}") for name in names if name != "api"}
         text += table(("name", "what it is"), [(f"`{name}`", _first_line(m)) for name, m in modules.items()])
+        text += f"\nOne of your own imports from `e2edist.{group}.api`:\n\n" + api_table(group)
         systems = {name: module.SYSTEM for name, module in modules.items() if hasattr(module, "SYSTEM")}
     text += "\n## Batch systems\n\nThe pools whose workers are jobs.\n\n"
     rows = [
@@ -344,6 +345,18 @@ def plugins_page():
         for name, system in systems.items()
     ]
     return text + table(("kind", "batch system", "commands on the host of submit", "not supported"), rows)
+
+
+def api_table(group):
+    """Return the classes and functions that a plug-in may import, with their first sentences."""
+    api = import_module(f"e2edist.{group}.api")
+    things = {name: getattr(api, name) for name in api.__all__}
+    rows = [
+        (f"`{name}`", _first_line(thing))
+        for name, thing in things.items()
+        if inspect.isclass(thing) or inspect.isfunction(thing)
+    ]
+    return table(("name", "what it is"), rows)
 
 
 def commands_page():
