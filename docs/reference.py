@@ -27,7 +27,7 @@ from e2edist.control.state import State
 from e2edist.formats import edm, hits
 from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
 from e2edist.imaging.layers import LAYERS
-from e2edist.imaging.seeds import STATUSES
+from e2edist.imaging.seeds import SEED_METHODS, STATUSES
 from e2edist.records import losses
 from e2edist.records.folder import AggregatedFolder, CampaignFolder
 from e2edist.records.part_columns import PART_COLUMNS
@@ -221,6 +221,19 @@ def tables_page():
     statuses = [(code, f"`{name}`", STATUS_TEXT[name]) for code, name in enumerate(STATUSES)]
     text = "# Tables and codes\n\n## Layers\n\nDefined in [images](../images.md#layers).\n\n"
     text += table(("layer", "grid", "made from"), layers)
+    seeds = [
+        (
+            f"`{name}`",
+            one.meaning,
+            one.frame,
+            _needs(one.layer),
+            ", ".join(f"`{key}`" for key in one.parameters),
+        )
+        for name, one in SEED_METHODS.items()
+    ]
+    text += "\n## Seed methods\n\nDefined in [images](../images.md#seeds); their keys are those of "
+    text += "[`[seed]`](tagger.md#seed).\n\n"
+    text += table(("method", "centre of the crop", "frame", "looks at", "keys"), seeds)
     text += "\n## Input tables\n\nWhat a format must give for them: table, columns, numpy dtypes.\n\n"
     text += table(("table", "columns"), inputs)
     text += "\n## Output columns\n\nOf `predictions/*.parquet`; scores follow.\n\n" + part_columns_table()

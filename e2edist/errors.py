@@ -9,7 +9,7 @@
     ├── ConfigError               a TOML file or command line that people wrote
     │   └── UnknownNameError      no tagger, site, format ... of that name
     ├── ModelError                an ONNX model that does not load or does not fit its tagger
-    │   └── DeviceError           the GPU provider that was asked for is not to be had here
+    │   └── DeviceError           the requested GPU provider is not available on this host
     ├── OutputError               an output folder that can't be written or belongs to another plan
     ├── ResourceError             what is asked for does not fit; names the number that would
     ├── ProgrammingError          a bug in this program or in a plug-in; says nothing about the data
@@ -30,7 +30,7 @@ from .redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-#: What Python says where the system gives it no further thread, and what helps.
+#: Python's message when the system refuses a further thread, and what helps.
 NO_THREAD = "can't start new thread"
 MORE_THREADS = "Raise the limits of threads and memory (ulimit -u, -v): the same command does the rest."
 
@@ -54,7 +54,7 @@ class E2EError(Exception):
     retryable = False
 
     def __init__(self, where: str, what: str, todo: str = "", *, retryable: bool = False) -> None:
-        # Libraries quote addresses in full, and errors are kept and shown: their secrets end here.
+        # Libraries quote addresses in full, and errors are stored and shown: secrets are removed here.
         where, what, todo = redact(where), redact(what), redact(todo)
         # All three go to Exception.args, so that the default pickling rebuilds the object; it adds __dict__.
         super().__init__(where, what, todo)
@@ -105,7 +105,7 @@ class ModelError(E2EError):
 
 
 class DeviceError(ModelError):
-    """What a model should run on is not to be had here; says nothing about the model."""
+    """The requested device is not available on this host; says nothing about the model."""
 
 
 class OutputError(E2EError):
@@ -143,7 +143,7 @@ class CampaignError(E2EError):
     exit_code = 1
 
 
-#: Of a library on bad bytes they tell nothing; from a line of ours they are a bug.
+#: Raised by a library on bad bytes they mean nothing; raised by a line of ours they are a bug.
 _BUGS = (NameError, AttributeError, TypeError)
 
 
@@ -151,7 +151,7 @@ _BUGS = (NameError, AttributeError, TypeError)
 def guarded(where: str, what: str, todo: str, kind: type[InputError] = InputError) -> Iterator[None]:
     """Turn whatever a library raises on a bad file into an InputError, or a `kind` of it, that may pass.
 
-    Put it round calls of libraries alone: what plug-ins and our own code raise by mistake is no fault of
+    Put it around calls of libraries alone: what plug-ins and our own code raise by mistake is no fault of
     the file, and so is a missing package. With uproot bad bytes surface as OSError, ValueError, IndexError,
     NotImplementedError, DeserializationError, zlib, lzma and zstd errors, MemoryError, RecursionError and
     more: no list of types would be complete.

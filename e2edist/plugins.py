@@ -76,12 +76,12 @@ def package_of(group: str, name: str) -> dict[str, str]:
 
 
 def is_bug(error: BaseException) -> bool:
-    """Return whether an error is a mistake in a program: not ours for the user, and not of the system."""
+    """Return whether an error is a mistake in a program: neither one for the user nor one of the system."""
     return not isinstance(error, E2EError | OSError | MemoryError)
 
 
 def as_bug(error: BaseException) -> ProgrammingError:
-    """Return what to tell of a bug: the plug-in's file and line where one is involved, and the traceback."""
+    """Return the error for a bug: file and line of the plug-in if one is involved, and the traceback."""
     frames = list(traceback.walk_tb(error.__traceback__))
     others = _plugin_frames(frames)
     own = others or [at for at in frames if _package(at[0]) == __package__] or frames
@@ -99,7 +99,7 @@ def as_bug(error: BaseException) -> ProgrammingError:
 
 
 def mark_plugin(error: BaseException) -> None:
-    """Note in an error of the system, as of a file that is not there, which line of a plug-in met it.
+    """Note in a system error, as of a missing file, which line of a plug-in caused it.
 
     It gets `plugin_location` and `plugin_traceback`, which survive pickling, where a plug-in is involved.
     """

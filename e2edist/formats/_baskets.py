@@ -1,7 +1,7 @@
 """Plain branches straight from their baskets, which costs a tenth of the Python that uproot spends on one.
 
-Only lists of numbers and numbers, in baskets of their own, are read here. Whatever else a branch is, and
-whatever is not as it should be, is left to uproot, whose errors are the ones to tell.
+Only lists of numbers and numbers, in baskets of their own, are read here. Any other branch, and anything
+unexpected, is left to uproot, whose errors are the ones that users see.
 """
 
 from __future__ import annotations
@@ -137,12 +137,12 @@ def _without_headers(values: Array, firsts: Array, header: int) -> Array:
 
 
 def read_baskets(columns: Sequence[Baskets], start: int, stop: int) -> dict[str, JaggedColumn]:
-    """Return branch name -> the entries ``start:stop``, which is not empty; not what uproot must look at.
+    """Return branch name -> the entries ``start:stop``, which is not empty, without those left to uproot.
 
     Raises
     ------
     DamagedBasketError
-        What uproot had better not look at.
+        A basket asks for absurdly much memory; uproot would take it.
     """
     found: dict[str, JaggedColumn] = {}
     places = {
@@ -153,7 +153,7 @@ def read_baskets(columns: Sequence[Baskets], start: int, stop: int) -> dict[str,
     content = _fetch(columns[0].branch.source.file.source, sorted(places)) if places else {}
     for column in columns:
         raw = [content[column.first[i]] for i in column.numbers(start, stop)]
-        # So `decode` answers bytes that are not as they should be: uproot reads them, or says what is wrong.
+        # `decode` raises these on unexpected bytes: uproot then reads them, or reports what is wrong.
         with suppress(ValueError, IndexError, OverflowError, struct.error):
             found[column.branch.name] = column.decode(raw, start, stop)
     return found

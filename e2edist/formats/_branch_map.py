@@ -169,7 +169,7 @@ class Request:
         Table (or "vertices") -> labels in order of preference, as the tagger file has them; for what is not
         there, the format's own.
     errors : BranchErrors
-        Takes what is not found; a format goes on after an error, so that all of them are told at once.
+        Takes what is not found; a format continues after an error, so that all are reported at once.
     """
 
     tree: Any

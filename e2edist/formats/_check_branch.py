@@ -80,7 +80,7 @@ def _problem(source: Any, dtype: np.dtype[Any] | None, kind: NumberKind, *, scal
 
 
 def _is_transient(error: Exception) -> bool:
-    """Return whether an error is of the system or of a network library, which tells nothing of a branch."""
+    """Return whether an error is of the system or of a network library, not of the branch."""
     library = type(error).__module__.partition(".")[0]
     return isinstance(error, OSError) or library in ("aiohttp", "fsspec", "fsspec_xrootd", "XRootD")
 

@@ -13,9 +13,10 @@ a disk that fails, and memory limits are the same for all formats and not its co
 nothing: it finds and checks branches (`find_columns`, `check_branch`), and gives a `TableReader` for each
 table of the request (`table_reader`, or one of its own whose `build` makes the table from arrays).
 
-What can't be found goes to ``request.errors``, so that all faults of a file are told at once. Of a format's
-own code only an `EntriesError` says that entries hold what can't be (``EntriesError("", what)``: where is
-filled in); any other exception is a bug of the format, and a campaign in which nothing else happens stops.
+What can't be found goes to ``request.errors``, so that all faults of a file are reported at once. A format's
+own code raises an `EntriesError` where entries hold impossible values (``EntriesError("", what)``: the file
+and range are filled in); any other exception is a bug of the format, and a campaign that meets only such
+exceptions stops.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class _Cache:
-    """Compiled code on disk, as far as the disk goes along: it may be full, or hold what nobody can read."""
+    """Compiled code on disk, where that works: the disk may be full, or a file in it unreadable."""
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache

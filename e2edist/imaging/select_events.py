@@ -1,4 +1,4 @@
-"""Some events of a batch: what is made of hits is made for those only that somebody will look at."""
+"""Some events of a batch: frames are made only of events that have an object to cut out."""
 
 from __future__ import annotations
 
