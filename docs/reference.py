@@ -14,15 +14,15 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
-from pydantic import BaseModel
+sys.path.insert(0, str(Path(__file__).parent))  # run as a script or loaded from its file
+
+from markdown_text import first_line, table
+from toml_reference import FILES, schema, toml_page
 
 from e2edist import errors
 from e2edist.__main__ import VERBS
 from e2edist.accounting import summary
 from e2edist.campaign.retry_policy import Action
-from e2edist.config.campaign import CampaignSpec
-from e2edist.config.site import SiteSpec
-from e2edist.config.tagger import TaggerSpec
 from e2edist.control.state import State
 from e2edist.formats import edm, hits
 from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
@@ -31,26 +31,10 @@ from e2edist.imaging.seeds import SEED_METHODS, STATUSES
 from e2edist.records import losses
 from e2edist.records.folder import AggregatedFolder, CampaignFolder
 from e2edist.records.part_columns import PART_COLUMNS
-from e2edist.tuning.profile import Profile
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/reference.py: change the code, run it again. -->\n\n"
-#: Name of a page and schema -> model, and what the file is.
-FILES = {
-    "tagger": (TaggerSpec, "Tagger files", "`--tagger my.toml`, `e2edist/taggers/*.toml`"),
-    "site": (SiteSpec, "Site files", "`--site my.toml`, `site-configs/*.toml`"),
-    "campaign": (CampaignSpec, "Campaign files", "`--workflow my.toml`; options of `submit` override them"),
-    "profile": (Profile, "Tuning profiles", "written by `tune`, read by `submit`"),
-}
 TRACKER_STEMS = {name.rstrip("0123456789") for name in TRACKER_LAYERS}
-UNITS = {
-    r".*_gib": "GiB",
-    r".*_s": "s",
-    r"(walltime|chunk_limit|stall_limit)_min": "min",
-    r"pt_min": "GeV",
-    r"window_rows|window_cols": "crystals",
-    r"size": "pixels",
-}
 STATUS_TEXT = {
     "ok": "has an image and scores",
     "nan": "pT, eta or phi is not a finite number",
@@ -66,134 +50,6 @@ EXIT_CODES = {
     "2": "something to fix first: a wrong option, file, model or folder; what is done stays",
     "130": "interrupted; the same command does the rest",
 }
-
-
-# Fields of models -----------------------------------------------------------------------------------------
-
-
-def field_docs(model):
-    """Return field -> the text of the ``#:`` lines above it, or its description."""
-    found = {name: field.description or "" for name, field in model.model_fields.items()}
-    try:
-        lines = inspect.getsource(model).splitlines()
-    except OSError:  # made of a table, with descriptions
-        return found
-    for node in ast.parse("\n".join(lines)).body[0].body:
-        if isinstance(node, ast.AnnAssign):
-            above, at = [], node.lineno - 2
-            while lines[at].strip().startswith("#:"):
-                above.insert(0, lines[at].strip().removeprefix("#:").strip())
-                at -= 1
-            found[node.target.id] = re.sub(r"``(.+?)``", r"`\1`", " ".join(above))
-    return found
-
-
-def models(model):
-    """Return a model and all models in its fields, by name."""
-    found = {model.__name__: model}
-    for field in model.model_fields.values():
-        for inner in _classes(field.annotation):
-            found |= models(inner)
-    return found
-
-
-def _classes(annotation):
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [one for argument in getattr(annotation, "__args__", ()) for one in _classes(argument)]
-
-
-def schema(model):
-    """Return the JSON schema of a model, with the description of each key."""
-    content = model.model_json_schema()
-    for name, one in models(model).items():
-        part = content if one is model else content["$defs"][name]
-        part["description"] = _first_line(one)
-        for key, text in field_docs(one).items():
-            inner = _classes(one.model_fields[key].annotation)
-            part["properties"][key]["description"] = text or "".join(map(_first_line, inner))
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **content}
-
-
-def toml_page(name):
-    """Return the page of one kind of TOML file."""
-    model, title, where = FILES[name]
-    content = schema(model)
-    text = f"# {title}\n\n{_first_line(model)} Files: {where}.\n\n"
-    text += f"For an editor that checks TOML: [JSON schema](../schemas/{name}.json).\n"
-    for path, part in _tables(content, content, ""):
-        if path:
-            text += f"\n## `{path}`\n\n{part['description']}\n"
-        required = part.get("required", ())
-        rows = [
-            (f"`{key}`", _type(one, content), _default(one, key in required), _unit(key), one["description"])
-            for key, one in part["properties"].items()
-            if not _inner(one, content)
-        ]
-        text += "\n" + table(("key", "type", "default", "unit", "meaning"), rows)
-    return text
-
-
-def _tables(part, content, path):
-    """Yield (name of the table as in TOML, schema) of a table and those in it."""
-    yield path, part
-    for key, one in part["properties"].items():
-        inner = _inner(one, content)
-        if inner:
-            plain = path.strip("[]")
-            below = f"{plain}.{key}" if plain else key
-            if "additionalProperties" in one:
-                below += ".NAME"
-            yield from _tables(inner, content, f"[[{below}]]" if one.get("type") == "array" else f"[{below}]")
-
-
-def _inner(one, content):
-    """Return the schema of the table that a key holds, or of each of its tables; none for plain values."""
-    extra = one.get("additionalProperties")
-    for place in (one, one.get("items", {}), extra if isinstance(extra, dict) else {}):
-        if "$ref" in place:
-            found = content["$defs"][place["$ref"].rsplit("/", 1)[-1]]
-            return found if "properties" in found else None
-    return None
-
-
-_KINDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
-
-
-def _type(one, content):
-    """Return the type of a key in words."""
-    if "anyOf" in one:
-        return " or ".join(_type(item, content) for item in one["anyOf"] if item.get("type") != "null")
-    if "enum" in one:
-        return " | ".join(f'`"{value}"`' for value in one["enum"])
-    if "const" in one:
-        return f'`"{one["const"]}"`'
-    kind = one.get("type")
-    if kind == "array":
-        inner = one.get("items") or (one.get("prefixItems") or [{}])[0]
-        return f"list of {_type(inner, content)}" + (", not empty" if one.get("minItems") == 1 else "")
-    if kind == "object":
-        extra = one.get("additionalProperties")
-        return "table" if not isinstance(extra, dict) else f"table of {_type(extra, content)}"
-    text = _KINDS.get(kind, "any")
-    limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    parts = [f"{sign} {one[key]:g}" for key, sign in limits.items() if key in one]
-    if "pattern" in one:
-        parts.append(f"`{one['pattern']}`")
-    return " ".join([text, ", ".join(parts)]).strip()
-
-
-def _default(one, required):
-    if required:
-        return "**required**"
-    return "" if one.get("default") is None else f"`{json.dumps(one['default'])}`"
-
-
-def _unit(key):
-    return next((unit for pattern, unit in UNITS.items() if re.fullmatch(pattern, key)), "")
-
-
-# Tables ---------------------------------------------------------------------------------------------------
 
 
 def numbered(names):
@@ -243,7 +99,7 @@ def tables_page():
     text += ", ".join(f"{code} {kind}" for code, kind in enumerate(OBJECT_KINDS)) + ".\n\n"
     text += table(("number", "status", "meaning"), statuses)
     for folder in (CampaignFolder, AggregatedFolder):
-        text += f"\n## {folder.__name__.removesuffix('Folder')} folder\n\n{_first_line(folder)}\n\n"
+        text += f"\n## {folder.__name__.removesuffix('Folder')} folder\n\n{first_line(folder)}\n\n"
         text += table(("name", "what it holds"), [(f"`{one.name}`", one.meaning) for one in folder.entries()])
     text += "\n## Timing\n\nOf `timing.parquet`, one row per chunk and stage.\n\n"
     text += columns_of(summary, "_TIMING_COLUMNS")
@@ -299,7 +155,7 @@ def errors_table():
 
     def walk(kind, depth):
         shown = f"{'&nbsp;' * 4 * depth}`{kind.__name__}`"
-        rows.append((shown, str(kind.exit_code), _first_line(kind)))
+        rows.append((shown, str(kind.exit_code), first_line(kind)))
         for below in kind.__subclasses__():
             if below.__module__ == errors.__name__:
                 walk(below, depth + 1)
@@ -344,7 +200,7 @@ def plugins_page():
         package = import_module(f"e2edist.{group}")
         names = [one.name for one in pkgutil.iter_modules(package.__path__) if one.name[0] != "_"]
         modules = {name: import_module(f"{package.__name__}.{name}") for name in names if name != "api"}
-        text += table(("name", "what it is"), [(f"`{name}`", _first_line(m)) for name, m in modules.items()])
+        text += table(("name", "what it is"), [(f"`{name}`", first_line(m)) for name, m in modules.items()])
         text += f"\nOne of your own imports from `e2edist.{group}.api`:\n\n" + api_table(group)
         systems = {name: module.SYSTEM for name, module in modules.items() if hasattr(module, "SYSTEM")}
     text += "\n## Batch systems\n\nThe pools whose workers are jobs.\n\n"
@@ -365,7 +221,7 @@ def api_table(group):
     api = import_module(f"e2edist.{group}.api")
     things = {name: getattr(api, name) for name in api.__all__}
     rows = [
-        (f"`{name}`", _first_line(thing))
+        (f"`{name}`", first_line(thing))
         for name, thing in things.items()
         if inspect.isclass(thing) or inspect.isfunction(thing)
     ]
@@ -404,22 +260,8 @@ def packages_page():
             continue
         for name in names:
             module = import_module(f"e2edist.{name}")
-            rows.append((f"`{name}{'/' if hasattr(module, '__path__') else '.py'}`", _first_line(module)))
+            rows.append((f"`{name}{'/' if hasattr(module, '__path__') else '.py'}`", first_line(module)))
     return table(("package or module, top first", "what it does"), rows)
-
-
-# Text -----------------------------------------------------------------------------------------------------
-
-
-def _first_line(thing):
-    text = (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ")
-    return re.sub(r"``(.+?)``", r"`\1`", text)
-
-
-def table(head, rows):
-    """Return a Markdown table."""
-    lines = [[str(cell).replace("|", "\\|") for cell in line] for line in (head, ["---"] * len(head), *rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def content():
