@@ -50,7 +50,7 @@ def local_path(url: str) -> Path | None:
     Raises
     ------
     InputError
-        A ``file://`` url names another host, or forgot the third slash.
+        A ``file://`` url names another host, or lacks the third slash.
     """
     kind = scheme(url)
     if kind == "":

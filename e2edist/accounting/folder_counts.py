@@ -1,4 +1,4 @@
-"""How far a campaign is, from plan and ledger, reading little of the receipts: fast at 100,000 chunks."""
+"""Progress of a campaign, from plan and ledger, reading little of the receipts: fast at 100,000 chunks."""
 
 from __future__ import annotations
 

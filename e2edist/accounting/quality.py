@@ -113,7 +113,7 @@ def read_quality(folder: Path) -> Quality:
     Raises
     ------
     InputError
-        The folder has no parts that tell theirs.
+        The folder has no parts with data quality in their receipts.
     """
     total: Quality = {}
     for path in sorted(CampaignFolder(folder).predictions.glob("*.parquet")):
@@ -123,12 +123,12 @@ def read_quality(folder: Path) -> Quality:
             raise InputError(str(path), error.what, "Name a campaign that verify finds whole.") from error
     if not total:
         todo = "A reference is the --output folder of an earlier run of this version or a newer one."
-        raise InputError(str(folder), "has no parts that tell their data quality", todo)
+        raise InputError(str(folder), "has no parts with their data quality", todo)
     return total
 
 
 def histograms(quality: Quality) -> dict[str, Histogram]:
-    """Return all histograms by a name for people, scores first."""
+    """Return all histograms by a readable name, scores first."""
     found = {f"score {name}": histogram for name, histogram in quality.get("scores", {}).items()}
     for layer, both in quality.get("inputs", {}).items():
         found |= {f"input {layer}, {kind}": histogram for kind, histogram in both.items()}

@@ -1,4 +1,4 @@
-"""What a campaign comes to: counts, stage times, and the timing table, from receipts only."""
+"""Sums of a campaign: counts, stage times, and the timing table, from receipts only."""
 
 from __future__ import annotations
 

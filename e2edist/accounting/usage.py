@@ -33,7 +33,7 @@ def pool_facts(spec: PoolSpec, *, jobs: bool) -> dict[str, Any]:
     Parameters
     ----------
     jobs : bool
-        Whether its workers are batch jobs; else all of them together are taken for one.
+        Whether its workers are batch jobs; else all of them together count as one.
     """
     charge, workers = spec.charge, spec.workers or 1
     return {

@@ -68,7 +68,7 @@ class Friend:
 
     @property
     def name(self) -> str:
-        """Name of the file: that of its input, and enough of its uuid to tell namesakes apart."""
+        """Name of the file: that of its input, and enough of its uuid to be unique."""
         stem = public(self.file.url).rsplit("/", 1)[-1].removesuffix(".root")
         return f"{cut_name(stem, _LONGEST_STEM)}-{self.file.uuid[:8]}.friend.root"
 

@@ -27,7 +27,7 @@ class ControllerRecord:
     host : str
         Where it was submitted; for a process, where it runs.
     token : str
-        What the controller writes into its heartbeat, to be known by.
+        What identifies the controller in its heartbeat.
     born : int
         Start of the process in ticks of its host, as its number may be another's later; 0 for jobs.
     submitted : float
@@ -35,7 +35,7 @@ class ControllerRecord:
     log : str
         What it prints.
     cancelled : bool
-        Whether it was told to end.
+        Whether it was cancelled.
     """
 
     kind: str

@@ -30,7 +30,7 @@ def changed_parts(folder: Path, done: ReceiptFile) -> dict[str, str]:
     Raises
     ------
     UnreadableError
-        One can't be read now, which says nothing of it.
+        One can't be read now; it may be right.
     """
     parts, changed = CampaignFolder(folder), dict[str, str]()
 

@@ -9,8 +9,8 @@ from e2edist.redaction import public, redact
 
 from .chunk import Chunk
 
-#: Attempts that a failure tells of.
-_TOLD = 8
+#: Attempts that a failure names.
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Failure:
     tried: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        # Those of before may hold addresses in full; what a bug raised may quote one.
+        # Older ones may hold addresses in full; the message of a bug may quote one.
         object.__setattr__(self, "url", public(self.url))
         object.__setattr__(self, "reason", redact(self.reason))
         object.__setattr__(self, "tried", tuple(map(redact, self.tried)))
@@ -51,7 +51,7 @@ class Failure:
     def of(cls, chunk: Chunk, reason: str, attempts: int, tried: Iterable[str]) -> Failure:
         """Return the failure of a chunk."""
         place = (chunk.id, chunk.url, chunk.uuid, chunk.tree, chunk.start, chunk.stop)
-        return cls(*place, reason, attempts, tuple(tried)[-_TOLD:])
+        return cls(*place, reason, attempts, tuple(tried)[-_MOST_NAMED:])
 
     @property
     def events(self) -> int:

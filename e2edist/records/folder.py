@@ -74,8 +74,8 @@ class CampaignFolder(OutputFolder):
     usage = FolderEntry("usage.jsonl", "what the jobs occupied, and when, one JSON object a line")
     submitted_jobs = FolderEntry("jobs.jsonl", "batch jobs that were submitted, one JSON object a line")
     controller = FolderEntry("controller.json", "where the controller of a detached campaign was sent")
-    aggregated = FolderEntry("aggregated", "what aggregate writes, unless it is told another folder")
-    report = FolderEntry("report", "what report writes, unless it is told another folder")
+    aggregated = FolderEntry("aggregated", "what aggregate writes unless --output names another folder")
+    report = FolderEntry("report", "what report writes unless --output names another folder")
     log = FolderEntry("submit.log", "one line per chunk that ended, and all warnings", kept=True)
     controller_log = FolderEntry("controller.log", "what the controller prints", kept=True)
     controller_script = FolderEntry(".controller.sh", "what a controller's job runs", kept=True)
@@ -93,7 +93,7 @@ class CampaignFolder(OutputFolder):
         return self.plan.exists()
 
     def clear(self) -> None:
-        """Remove the campaign: its plan first, so that what a crash leaves is never taken for a campaign.
+        """Remove the campaign: its plan first, so that what a crash leaves is no campaign.
 
         Logs stay, and so does what is not ours among the parts.
         """

@@ -1,7 +1,7 @@
 """The ledger: which chunks are done, which entries were given up and why.
 
-One JSON object a line, appended as chunks end. The parts are the truth: a ledger that is lost, cut
-at any byte, or older than the parts is made whole from their receipts.
+One JSON object a line, appended as chunks end. The parts decide: a ledger that is lost, cut at any
+byte, or older than the parts is completed from their receipts.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from .result_transfer import import_part
 
 
 class Listener(Protocol):
-    """Hears of what a ledger records."""
+    """Is called for each chunk that a ledger records."""
 
     def done(self, receipt: Receipt) -> None:
-        """Hear of a finished chunk."""
+        """Take note of a finished chunk."""
 
     def failed(self, text: str) -> None:
-        """Hear of entries that were given up."""
+        """Take note of entries that were given up."""
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Ledger:
     failed : dict of str to Failure
         Chunk id -> what is known, of this run.
     telemetry : Listener, optional
-        Hears of all that is recorded.
+        Is called for all that is recorded.
     fingerprint : str
         Of the plan.
     pending : list of Chunk
@@ -73,7 +73,7 @@ class Ledger:
             self.telemetry.done(receipt)
 
     def find(self, chunk: Chunk) -> Receipt | None:
-        """Return the receipt of a part that is there, whether or not its worker lived to tell."""
+        """Return the receipt of a part that is there, whether or not its worker could report it."""
         return read_parts(self.path.parent, [chunk.id], self.fingerprint).get(chunk.id)
 
     def record_failed(self, failure: Failure) -> None:
@@ -84,7 +84,7 @@ class Ledger:
             self.telemetry.failed(f"{failure.url} {failure.start}-{failure.stop}: {failure.reason}")
 
     def restrict(self, counted: list[str], failed: dict[str, Failure]) -> None:
-        """Let go of done chunks that are not among `counted`, and of failures that are not among `failed`."""
+        """Drop done chunks that are not among `counted`, and failures that are not among `failed`."""
         if len(counted) == len(self.done) and failed == self.failed:
             return
         self.failed = failed

@@ -1,4 +1,4 @@
-"""One driver per folder: a second submit is refused, a dead one's lock is taken over."""
+"""One driver per folder: a second submit is refused, the lock of a dead driver is taken over."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from e2edist.errors import OutputError
 from .folder import CampaignFolder
 
 #: The holder touches its lock so often; where the file system knows no locks between hosts, a lock
-#: of another host that was not touched for long is taken for dead.
+#: of another host that was not touched for long counts as dead.
 _BEAT_S = 30.0
 _STALE_S = 300.0
 

@@ -76,7 +76,7 @@ def read_losses(folder: Path) -> list[dict[str, Any]]:
     Raises
     ------
     OutputError
-        It can't be read: what was given up would pass for missing.
+        It can't be read: what was given up would count as missing.
     """
     path = CampaignFolder(folder).losses
     try:
@@ -84,9 +84,9 @@ def read_losses(folder: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     except (OSError, pa.ArrowException) as error:
-        todo = "See to its permissions; where its content is wrong, remove it and submit again."
+        todo = "Check its permissions; where its content is wrong, remove it and submit again."
         raise OutputError(str(path), f"can't be read ({error})", todo) from error
-    # Tables of before may hold addresses in full.
+    # Older tables may hold addresses in full.
     return [row | {"url": public(row["url"]), "reason": redact(row["reason"] or "")} for row in rows]
 
 

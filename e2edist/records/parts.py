@@ -32,7 +32,7 @@ _REMAKE = "Remove it: the next submit makes it again."
 
 
 class UnreadableError(OutputError):
-    """A part can't be opened or read now; that says nothing of what is in it."""
+    """A part can't be opened or read now; its content may be right."""
 
 
 @contextmanager
@@ -162,7 +162,7 @@ def read_receipt(path: Path) -> Receipt:
     UnreadableError
         It can't be opened or read now.
     OutputError
-        Not a part of ours, or damaged.
+        Not a part of a campaign, or damaged.
     """
     with _classified_errors(path):
         return decode(read_footer(path))

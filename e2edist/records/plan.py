@@ -1,7 +1,7 @@
 """Plans: which chunks of which files, frozen before any work starts.
 
 A plan is written once, as ``plan.json``, and never recomputed: the same command on the same folder
-goes on with it, another tagger, model or list of inputs is refused there.
+resumes it, another tagger, model or list of inputs is refused there.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Plan:
     event_bytes : float
         Largest uncompressed bytes per event that a chunk reads, of all files.
     skipped : tuple of (str, str)
-        Inputs that could not be planned, and why; only with leave to lose some.
+        Inputs that could not be planned, and why; only where some may be lost.
     validation : str
-        What validation had said of the model; decides no number.
+        Result of validating the model; decides no number.
     group : str
         ``K/N DIGEST`` where these are a group of the input files, DIGEST is of the names of all; or empty.
     access : dict of str to str
@@ -66,7 +66,7 @@ class Plan:
     def checksum(self) -> str:
         """sha256 over the whole plan: a chunk edge moved by hand would count events twice."""
         content = self._content()
-        for name in ("validation", "group"):  # plans of before had none
+        for name in ("validation", "group"):  # older plans have none
             if not content[name]:
                 del content[name]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
@@ -126,7 +126,7 @@ def read_plan(folder: Path) -> Plan | None:
         raise OutputError(str(path), f"can't be read ({error})", "Choose another --output.") from error
     if not intact:
         raise OutputError(str(path), "was changed or is of another version", "Choose another --output.")
-    # Plans of before may hold addresses in full.
+    # Older plans may hold addresses in full.
     files = tuple(replace(file, url=public(file.url)) for file in plan.files)
     return replace(plan, files=files, skipped=tuple((public(url), redact(why)) for url, why in plan.skipped))
 

@@ -1,7 +1,7 @@
 """Receipts: what is known of a finished chunk, in the footer of its part and in the ledger.
 
-All that reads or writes a receipt does so here, by its fields; their order and what else stands beside
-them do not matter. Receipts of older versions lack fields, those of newer ones may have more.
+All code reads and writes receipts here, by the names of their fields, in any order. Receipts of older
+versions lack fields, those of newer ones may have more.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Receipt:
     peak_mib : int
         Largest memory of the worker process, whose threads share it.
     pool, validation, image : str
-        Pool that did it; what ``validate`` said of the model; container image of the worker.
+        Pool that did it; result of validating the model; container image of the worker.
     engine, versions : dict of str to str
         What the model ran on; versions of packages.
     quality : dict
@@ -63,7 +63,7 @@ class Receipt:
     checksum : str
         Of the rows.
     notes : tuple of str
-        What a person should know of this part, as a column that its file does not have.
+        Remarks for people, as on a column that its file does not have.
     size : int, optional
         Bytes of the part; not known inside of its own footer.
     footer_crc : int, optional

@@ -1,4 +1,4 @@
-"""Receipts in a file: one JSON object a line, of which memory holds only where each begins.
+"""Receipts in a file: one JSON object a line; memory holds only the position of each.
 
 A campaign of a million chunks has gigabytes of receipts, and nobody needs two of them at once.
 """
@@ -29,7 +29,7 @@ def log_line(receipt: Receipt) -> str:
 class ReceiptFile(Mapping[str, Receipt]):
     """Chunk id -> receipt, read from `path` when asked for.
 
-    For one thread. What is added is with the system at once; it is synced when the file is made anew.
+    For one thread. What is added is with the system at once; it is synced when the file is rewritten.
     """
 
     path: Path
@@ -62,7 +62,7 @@ class ReceiptFile(Mapping[str, Receipt]):
         return self._lines[name][1]
 
     def forget(self, some: Iterable[str]) -> None:
-        """Let go of receipts; they stay in the file until it is made anew."""
+        """Forget receipts; they stay in the file until it is rewritten."""
         for name in some:
             del self._lines[name]
 
@@ -101,7 +101,7 @@ class ReceiptFile(Mapping[str, Receipt]):
 
     def _changed(self) -> OutputError:
         return OutputError(
-            str(self.path), "was changed while it was in use", "Submit again: it is made anew."
+            str(self.path), "was changed while it was in use", "Submit again: it is written anew."
         )
 
     def load(self, sizes: Mapping[str, int], fingerprint: str) -> tuple[bool, dict[str, Receipt]]:
@@ -137,7 +137,7 @@ class ReceiptFile(Mapping[str, Receipt]):
         return clean, {name: receipt for name, receipt in others.items() if name not in self._lines}
 
     def rewrite(self, names: Iterable[str], found: Mapping[str, Receipt]) -> None:
-        """Make the file anew with the receipts `names`: as `found` in parts, or as they stand here."""
+        """Write the file again with the receipts `names`: as `found` in parts, or as they are in it."""
         lines: dict[str, tuple[int, int]] = {}
         with publish(self.path) as draft, draft.open("wb") as stream:
             for name in names:
@@ -148,7 +148,7 @@ class ReceiptFile(Mapping[str, Receipt]):
         self._lines = lines
 
     def close(self) -> None:
-        """Let go of the file; it is opened again when needed."""
+        """Close the file; it is opened again when needed."""
         for stream in (self._reader, self._writer):
             if stream is not None:
                 stream.close()

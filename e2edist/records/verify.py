@@ -50,8 +50,8 @@ class Verification:
     damaged : list of (Path, str)
         Parts whose content is wrong, or not what their receipts say.
     unreadable : list of (Path, str)
-        Parts that can't be opened or read now: nothing is known against what is in them, and the entries
-        that their names tell are not missing.
+        Parts that can't be opened or read now: their content may be right, and the entries in their names
+        are not missing.
     foreign : list of (Path, str)
         Files that are not parts of this plan, or cover entries that another part covers too.
     good_parts : list of Part

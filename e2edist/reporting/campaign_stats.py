@@ -1,4 +1,4 @@
-"""All that a report tells of one campaign, as numbers; read once, chunk by chunk."""
+"""All numbers of one campaign that a report shows; read once, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def most_concurrent(started: Array, wall_s: Array) -> int:
 
 
 def read_stats(folder: Path) -> CampaignStats:
-    """Return what a campaign's folder tells.
+    """Return the numbers of the campaign in a folder.
 
     Raises
     ------

@@ -30,7 +30,7 @@ STYLE: Any = mplhep.style.CMS | {
 #: Legends that hide nothing.
 _ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 2, "borderaxespad": 0.2}
 _BESIDE: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-#: Bars of so many workers are told apart; beyond, their distribution is shown.
+#: Up to so many workers have a bar each; beyond, their distribution is shown.
 _BARS = 24
 
 

@@ -1,8 +1,8 @@
 """Copies of input files on a node's own disk, shared by all processes and threads there.
 
 Every entry is three names in one folder: ``NAME`` (whole, always), ``.NAME.draft`` (being copied) and
-``.NAME.lock``. Who reads holds the lock shared, who writes or removes holds it alone; the kernel lets
-go of locks of the dead, so a killed worker can neither block others nor leave a half-written entry.
+``.NAME.lock``. Readers share the lock, writers hold it alone; the kernel frees the locks of killed
+processes, so a killed worker can neither block others nor leave a half-written entry.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _locked(path: Path, how: int) -> Iterator[bool]:
 
 @dataclass(frozen=True, slots=True)
 class CachedCopy:
-    """An entry in use: `fresh` if this call made it, `inode` to tell it from a later one."""
+    """An entry in use: `fresh` if this call made it, `inode` identifies it."""
 
     path: Path
     fresh: bool
@@ -147,7 +147,7 @@ class InputCache:
             yield
 
     def _evict(self, size: int, bound: int) -> None:
-        """Remove what the dead left, then the least recently used copies, until `size` bytes fit."""
+        """Remove what killed processes left, then the least recently used copies, until `size` bytes fit."""
         self._sweep()
         facts = self._facts("")
         used = sum(fact.st_size for one in (facts, self._facts(_DRAFT)) for fact in one.values())

@@ -65,7 +65,7 @@ def prepare(url: str, timeout_s: float) -> None:
 def _bound_http(timeout_s: float) -> None:
     """Give fsspec's web client time limits and the system's proxies, for uproot too.
 
-    By default it bears minutes of silence, and knows nothing of http_proxy, https_proxy, no_proxy. What a
+    By default it waits for minutes, and does not read http_proxy, https_proxy, no_proxy. What a
     user wrote in fsspec's own configuration wins.
     """
     limit = import_module("aiohttp").ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s)

@@ -16,7 +16,7 @@ from .read_attempts import AttemptLog, InputOptions, is_refused
 T = TypeVar("T")
 #: Pauses between tries grow to this many seconds.
 _LONGEST_PAUSE = 30.0
-#: The file was read well and is not what it should be: no other server will tell otherwise.
+#: The file was read well and is not what it should be: no other server has another one.
 CONTENT_ERRORS = (BranchError, UnsplitError)
 #: A server that failed is asked last for so many seconds: else every chunk waits for a dead one first.
 _AVOIDED_S = 300.0

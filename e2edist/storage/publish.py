@@ -147,6 +147,6 @@ def sweep(folder: Path) -> int:
     """Remove the drafts that killed processes left in `folder`; return how many there were."""
     drafts = list(folder.glob(f".*{DRAFT_ENDING}"))
     for draft in drafts:
-        with suppress(OSError):  # readers skip it, and whoever writes next is told what is wrong
+        with suppress(OSError):  # readers skip it, and the next writer reports what is wrong
             draft.unlink(missing_ok=True)
     return len(drafts)

@@ -1,4 +1,4 @@
-"""What was tried to read an input file, for people and for the list of bad files."""
+"""What was tried to read an input file, for messages and for the table of losses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class InputOptions:
     timeout_s : float
         Seconds that a server may be silent.
     backoff_s : float
-        Pause before the second try; doubles with each, and is blurred so that workers don't march in step.
+        Pause before the second try; doubles with each, and is randomised so that workers do not retry together.
     """
 
     redirectors: tuple[str, ...] = ()
@@ -129,6 +129,6 @@ def is_refused(error: BaseException) -> bool:
 
 
 def attempts_of(error: BaseException) -> tuple[Attempt, ...]:
-    """Return what was tried before `error`, for the list of bad files; empty if that isn't known."""
+    """Return what was tried before `error`; empty if that isn't known."""
     found: Any = vars(error).get("attempts", ())
     return tuple(found)

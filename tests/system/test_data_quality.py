@@ -81,5 +81,5 @@ def test_a_reference_that_is_none_is_refused_before_anything_is_written(
 ):
     done = submit("--input", events, "--model", model, "--output", "out", "--reference", place)
     assert done.returncode == 2
-    assert "has no parts that tell their data quality" in done.stderr
+    assert "has no parts with their data quality" in done.stderr
     assert not (tmp_path / "out").exists()

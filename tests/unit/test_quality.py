@@ -100,7 +100,7 @@ def test_nothing_is_neutral():
 
 
 def test_a_folder_without_quality_is_refused_as_a_reference(tmp_path):
-    with pytest.raises(InputError, match=r"has no parts that tell their data quality.*--output"):
+    with pytest.raises(InputError, match=r"has no parts with their data quality.*--output"):
         dq.read_quality(tmp_path)
 
 
