@@ -38,7 +38,7 @@ class InputOptions:
     timeout_s : float
         Seconds that a server may be silent.
     backoff_s : float
-        Pause before the second try; doubles with each, and is randomised so that workers do not retry together.
+        Pause before the second try; doubles with each, and is randomised: workers do not retry together.
     """
 
     redirectors: tuple[str, ...] = ()
