@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from models import JETS, write_model, write_tagger
 
 from e2edist.config.tagger import load_tagger
-from e2edist.engines import EngineOptions, _cuda, _io_buffers, _session, _sparse_graph, make_engine, score
+from e2edist.engines import (
+    EngineOptions,
+    _cuda,
+    _io_buffers,
+    _session,
+    _sparse_graph,
+    make_engine,
+    score,
+    toposort,
+)
 from e2edist.engines import onnx as engine_module
 from e2edist.errors import ModelError
 from e2edist.imaging.crops import dense
@@ -246,3 +255,21 @@ def test_the_demo_taggers_score_real_events_alike_and_jets_need_a_twentieth_of_t
 def test_jets_of_the_demo_size_are_the_same_too(build):
     tagger = build(changes=JETS | {"channels": [{"layer": "ECAL_energy"}] * 3}, size=125)
     assert_same(tagger, random_crops(10, size=125, most=3000), batch=3)
+
+
+def test_nodes_are_put_behind_those_that_they_need_also_from_inside_a_branch():
+    def graph(name, needs):
+        out = onnx.helper.make_tensor_value_info(f"{name}_out", onnx.TensorProto.FLOAT, [1])
+        node = onnx.helper.make_node("Identity", [needs], [f"{name}_out"])
+        return onnx.helper.make_graph([node], name, [], [out])
+
+    node = onnx.helper.make_node
+    branches = {"then_branch": graph("then", "b"), "else_branch": graph("else", "a")}
+    ordered = [node("Abs", ["x"], ["a"]), node("Neg", ["a"], ["b"]), node("If", ["yes"], ["y"], **branches)]
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        model = onnx.ModelProto()
+        model.graph.node.extend(ordered[i] for i in order)
+        assert [n.op_type for n in toposort(model).graph.node] == ["Abs", "Neg", "If"]
+    circle = onnx.ModelProto()
+    circle.graph.node.extend([node("Abs", ["b"], ["a"]), node("Neg", ["a"], ["b"])])
+    assert [n.op_type for n in toposort(circle).graph.node] == ["Abs", "Neg"]
