@@ -83,9 +83,10 @@ def check_stability(tagger: TaggerSpec, options: EngineOptions) -> str:
     ModelError, ConfigError
         As `make_engine`, or they do; or the tagger has options for an engine that there is not.
     """
+    known = find("engines") if tagger.model.options else {}
     for name in tagger.model.options:
-        if name not in find("engines"):
-            raise unknown_name("engine", name, find("engines"))
+        if name not in known:
+            raise unknown_name("engine", name, known)
 
     def open_at(batch: int) -> Engine:
         return make_engine(tagger, replace(options, batch=batch or options.batch))
