@@ -1,5 +1,6 @@
 """Markdown of the generated pages."""
 
+import ast
 import inspect
 import re
 
@@ -14,3 +15,17 @@ def table(head, rows):
     """Return a Markdown table."""
     lines = [[str(cell).replace("|", "\\|") for cell in line] for line in (head, ["---"] * len(head), *rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def columns_of(module, name):
+    """Return the table of a dict of Arrow types, with the comments behind its lines."""
+    lines = inspect.getsource(module).splitlines()
+    (node,) = (
+        n for n in ast.parse("\n".join(lines)).body if isinstance(n, ast.AnnAssign) and n.target.id == name
+    )
+    rows = []
+    for key, kind in getattr(module, name).items():
+        (place,) = (k.lineno for k in node.value.keys if k.value == key)
+        shown = str(kind.value_type if "dictionary" in str(kind) else kind)
+        rows.append((f"`{key}`", shown, lines[place - 1].partition("  # ")[2]))
+    return table(("column", "type", "meaning"), rows)

@@ -4,7 +4,6 @@
 """
 
 import argparse
-import ast
 import inspect
 import json
 import pkgutil
@@ -16,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # run as a script or loaded from its file
 
-from markdown_text import first_line, table
+from markdown_text import columns_of, first_line, table
 from toml_reference import FILES, schema, toml_page
 
 from e2edist import errors
@@ -124,20 +123,6 @@ def campaign_states():
     found = re.findall(r"([a-z]+(?:, [a-z]+)*): ([^.]+)\.", " ".join(text.split()))
     rows = [(f"`{name}`", meaning) for names, meaning in found for name in names.split(", ")]
     return "\n\n" + table(("state", "meaning"), rows)
-
-
-def columns_of(module, name):
-    """Return the table of a dict of Arrow types, with the comments behind its lines."""
-    lines = inspect.getsource(module).splitlines()
-    (node,) = (
-        n for n in ast.parse("\n".join(lines)).body if isinstance(n, ast.AnnAssign) and n.target.id == name
-    )
-    rows = []
-    for key, kind in getattr(module, name).items():
-        (place,) = (k.lineno for k in node.value.keys if k.value == key)
-        shown = str(kind.value_type if "dictionary" in str(kind) else kind)
-        rows.append((f"`{key}`", shown, lines[place - 1].partition("  # ")[2]))
-    return table(("column", "type", "meaning"), rows)
 
 
 def part_columns_table():
