@@ -141,12 +141,10 @@ def _verify(folder: Path, console: Console, limit: float, *, discard: bool) -> N
     from e2edist.records.chunk import is_chunk_id
     from e2edist.records.lock import locked
     from e2edist.records.losses import check_losses, skipped_events
-    from e2edist.records.plan import read_plan
+    from e2edist.records.plan import require_plan
     from e2edist.records.verify import verify
 
-    plan = read_plan(folder)
-    if plan is None:
-        raise OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
+    plan = require_plan(folder)
     with locked(folder) if discard else nullcontext():
         found = verify(folder, plan)
         wrong = [path for path, _ in (*found.damaged, *found.foreign) if is_chunk_id(path.stem)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,4 @@ def _pool(name: str, usage: PoolUsage, wall_ms: float, events: int) -> PoolBill:
 
 def bill_facts(bill: list[PoolBill]) -> list[dict[str, Any]]:
     """Return a bill for JSON and tables."""
-    names = list(PoolBill.__dataclass_fields__)
-    return [
-        {name: getattr(row, name) for name in names} | {"charge_per_million": row.charge_per_million}
-        for row in bill
-    ]
+    return [asdict(row) | {"charge_per_million": row.charge_per_million} for row in bill]

@@ -12,7 +12,7 @@ from e2edist.errors import CampaignError, OutputError
 from e2edist.input_file import FileInfo
 from e2edist.records.losses import read_losses, skipped_events, skipped_rows
 from e2edist.records.parts import read_receipt
-from e2edist.records.plan import Plan, read_plan
+from e2edist.records.plan import Plan, require_plan
 from e2edist.records.receipt import Receipt
 from e2edist.records.verify import Verification, verify
 
@@ -83,7 +83,7 @@ def open_campaigns(folders: Sequence[Path], *, partial: bool = False) -> list[Fi
     twice = next((one for one in folders if sum(one.resolve() == x.resolve() for x in folders) > 1), None)
     if twice is not None:
         raise OutputError(str(twice), "is named twice", "Name each campaign once.")
-    plans = {folder: _plan(folder) for folder in folders}
+    plans = {folder: require_plan(folder) for folder in folders}
     _check_one_tagger(plans)
     _check_disjoint(plans)
     missing = missing_groups(plans)
@@ -121,13 +121,6 @@ def missing_groups(plans: Mapping[Path, Plan]) -> list[str]:
         return []
     groups = int(first[1].split()[0])
     return [f"{k}/{groups}" for k in range(1, groups + 1) if k not in found]
-
-
-def _plan(folder: Path) -> Plan:
-    plan = read_plan(folder)
-    if plan is None:
-        raise OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
-    return plan
 
 
 def _check_one_tagger(plans: Mapping[Path, Plan]) -> None:

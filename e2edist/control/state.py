@@ -11,9 +11,10 @@ from typing import Any
 from e2edist.accounting.folder_counts import FolderCounts, count_folder
 from e2edist.campaign.heartbeat import INTERVAL_S
 from e2edist.campaign.heartbeat_record import HeartbeatRecord, read_heartbeat
-from e2edist.errors import E2EError, OutputError
+from e2edist.errors import E2EError
 from e2edist.pools import batch_system
 from e2edist.records.folder import CampaignFolder
+from e2edist.records.folder_checks import no_campaign
 from e2edist.records.lock import Holder, find_holder
 
 from .controller_record import ControllerRecord, read_controller
@@ -112,7 +113,7 @@ def read_state(folder: Path, *, ask_queue: bool = True) -> State:
     holder, beat, record = find_holder(folder), read_heartbeat(folder), read_controller(folder)
     counts = count_folder(folder)
     if counts is None:
-        raise OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
+        raise no_campaign(folder)
     if record is not None and not _is_latest(record, beat):
         record = None
     if record is not None and beat is not None and beat.controller != record.token:

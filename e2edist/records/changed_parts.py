@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from e2edist.errors import OutputError
-from e2edist.records.parts import UnreadableError, footer_crc, read_receipt
-from e2edist.records.receipt import Receipt
 
 from .folder import CampaignFolder
+from .parts import UnreadableError, footer_crc, read_receipt
+from .receipt import Receipt
 from .receipt_file import ReceiptFile
 from .threads import map_threads
 

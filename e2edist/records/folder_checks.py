@@ -38,6 +38,11 @@ def check_usable(folder: Path, *, fresh: bool = False) -> None:
         raise OutputError(str(folder), "holds other files and no plan", "Choose an empty --output.")
 
 
+def no_campaign(folder: Path) -> OutputError:
+    """Return the error of a folder without a plan."""
+    return OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
+
+
 def prepare_folder(folder: Path, *, fresh: bool = False) -> None:
     """Make the output folder and see that it can be written.
 

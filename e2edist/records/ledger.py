@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Protocol
 
 from e2edist.errors import OutputError
-from e2edist.records.chunk import Chunk, parse_id, range_id, ranges_by_file
-from e2edist.records.failure import Failure
-from e2edist.records.parts import read_receipt, with_file
-from e2edist.records.receipt import Receipt
 
 from .changed_parts import changed_parts, remove_damaged
+from .chunk import Chunk, parse_id, range_id, ranges_by_file
+from .failure import Failure
 from .folder import CampaignFolder
 from .intervals import best_cover, gaps, inside
+from .parts import read_receipt, with_file
+from .receipt import Receipt
 from .receipt_file import ReceiptFile
 from .result_transfer import import_part
 

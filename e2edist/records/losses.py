@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from e2edist.errors import CampaignError, OutputError
-from e2edist.records.parts import read_columns, write_table
 from e2edist.urls import public, redact
 
 from .folder import CampaignFolder
 from .ledger import Ledger
+from .parts import read_columns, write_table
 from .plan import Plan
 
 _COLUMNS: dict[str, pa.DataType] = {

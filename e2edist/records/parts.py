@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from e2edist.errors import OutputError
-from e2edist.records.receipt import Receipt, decode, encode
 from e2edist.storage.publish import publish
+
+from .receipt import Receipt, decode, encode
 
 #: Key of the receipt in the footer.
 RECEIPT = "e2edist"

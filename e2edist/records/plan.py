@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 
 from e2edist.errors import OutputError
 from e2edist.input_file import FileInfo
-from e2edist.records.chunk import Chunk
 from e2edist.storage.publish import publish
 from e2edist.urls import public, redact
 
+from .chunk import Chunk
 from .folder import CampaignFolder
+from .folder_checks import no_campaign
 
 T = TypeVar("T")
 _VERSION = 1
@@ -101,6 +102,20 @@ class Plan:
         content |= self._content()
         with publish(CampaignFolder(folder).plan) as draft:
             draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def require_plan(folder: Path) -> Plan:
+    """Return the plan of a campaign's folder.
+
+    Raises
+    ------
+    OutputError
+        It has none, or one that `read_plan` refuses.
+    """
+    plan = read_plan(folder)
+    if plan is None:
+        raise no_campaign(folder)
+    return plan
 
 
 def read_plan(folder: Path) -> Plan | None:

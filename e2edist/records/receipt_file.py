@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import IO
 
 from e2edist.errors import OutputError
-from e2edist.records.failure import Failure
-from e2edist.records.ledger_lines import done_line, failed_line, read_line
-from e2edist.records.receipt import Receipt
 from e2edist.storage.publish import publish
+
+from .failure import Failure
+from .ledger_lines import done_line, failed_line, read_line
+from .receipt import Receipt
 
 
 def log_line(receipt: Receipt) -> str:

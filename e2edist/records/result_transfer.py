@@ -16,11 +16,11 @@ from pathlib import Path
 from e2edist.config.site import PoolSpec
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import ConfigError
-from e2edist.records.receipt import Receipt
 from e2edist.storage.publish import publish
 from e2edist.urls import local_path
 
 from .folder import CampaignFolder
+from .receipt import Receipt
 
 #: The same path on the nodes as here.
 _EVERYWHERE = "/cvmfs/"

@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from e2edist.errors import OutputError
-from e2edist.records.chunk import Chunk, file_key, is_chunk_id, ranges_by_file
-from e2edist.records.parts import UnreadableError, read_part
 
+from .chunk import Chunk, file_key, is_chunk_id, ranges_by_file
 from .folder import CampaignFolder
 from .intervals import Range, best_cover, gaps
 from .losses import read_losses
+from .parts import UnreadableError, read_part
 from .plan import Plan
 from .row_order import in_order, key_fault
 from .threads import map_threads

@@ -13,12 +13,11 @@ import numpy as np
 
 from e2edist.accounting.bill import PoolBill, make_bill
 from e2edist.accounting.summary import Summary, summarise
-from e2edist.errors import OutputError
 from e2edist.imaging.event_batch import Array
 from e2edist.records.chunk import Chunk
 from e2edist.records.ledger import read_receipts
 from e2edist.records.losses import read_losses, skipped_events
-from e2edist.records.plan import Plan, read_plan
+from e2edist.records.plan import Plan, require_plan
 from e2edist.records.receipt import EVENTSETUP, Receipt, StageTimes, add_times
 
 
@@ -142,9 +141,7 @@ def read_stats(folder: Path) -> CampaignStats:
     OutputError
         There is no campaign, or its plan can't be read.
     """
-    plan = read_plan(folder)
-    if plan is None:
-        raise OutputError(str(folder), "holds no campaign", "Name the --output folder of a submit.")
+    plan = require_plan(folder)
     reader = _Reader()
     total = summarise(reader.collect(read_receipts(folder, plan.fingerprint)))
     return CampaignStats(
