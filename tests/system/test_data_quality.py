@@ -20,7 +20,7 @@ def test_receipts_hold_small_histograms_that_add_up_to_the_campaign(campaign):
         total = dq.add_quality(total, receipt["quality"])
     scored = table(campaign).filter(table(campaign)["status"].to_numpy() == "ok")
     found = total["scores"]["electron"]
-    assert found == dq.table_of(scored["electron"].to_numpy(), dq.SCORE_EDGES)
+    assert found == dq.histogram_of(scored["electron"].to_numpy(), dq.SCORE_EDGES)
     assert total["inputs"]["EB_energy"]["pixels"]["n"] == scored.num_rows
     kept = json.loads((campaign / "quality.json").read_text(encoding="utf-8"))
     assert {"scores": kept["scores"], "inputs": kept["inputs"]} == total == dq.read_quality(campaign)
