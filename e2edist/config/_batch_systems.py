@@ -7,7 +7,7 @@ from typing import Any
 from e2edist.errors import UnknownNameError
 from e2edist.plugins import load
 
-from .jobs import JobSpec
+from .jobs import BATCH_RUNTIMES, ContainerSpec, JobSpec
 
 
 def batch_system_of(kind: str) -> Any:
@@ -24,7 +24,7 @@ def batch_system_of(kind: str) -> Any:
         raise ValueError(f"kind: {error}") from error
 
 
-def check_pool(kind: str, job: JobSpec, workers_most: int) -> None:
+def check_pool(kind: str, job: JobSpec, container: ContainerSpec, workers_most: int) -> None:
     """Refuse settings of a pool that mean nothing to its kind.
 
     Raises
@@ -35,8 +35,21 @@ def check_pool(kind: str, job: JobSpec, workers_most: int) -> None:
     system = batch_system_of(kind)
     if workers_most and not (system is not None and system.grows):
         raise ValueError(f'workers_most is not supported by kind "{kind}"')
+    check_runtime(kind, container.runtime, system)
     if system is not None:
         check_keys(kind, "job.", job, system.unsupported)
+
+
+def check_runtime(kind: str, runtime: str, system: Any) -> None:
+    """Refuse a container runtime that is left to a batch system which does not know it.
+
+    Raises
+    ------
+    ValueError
+        The image would not be used.
+    """
+    if runtime in BATCH_RUNTIMES and runtime not in getattr(system, "runtimes", ()):
+        raise ValueError(f'container.runtime "{runtime}" is not supported by kind "{kind}"')
 
 
 def check_keys(kind: str, table: str, spec: Any, unsupported: dict[str, str]) -> None:

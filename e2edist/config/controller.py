@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt, model_validator
 
-from ._batch_systems import batch_system_of, check_keys
+from ._batch_systems import batch_system_of, check_keys, check_runtime
 from ._types import Positive
 from .jobs import ContainerSpec
 from .toml_models import Spec
@@ -51,4 +51,5 @@ class ControllerSpec(Spec):
             if system is None:
                 raise ValueError(f"kind: a controller is a {PROCESS} or a batch job, not {self.kind}")
             check_keys(self.kind, "", self, system.unsupported)
+            check_runtime(self.kind, self.container.runtime, system)
         return self

@@ -9,6 +9,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from ._types import Positive
 from .toml_models import Spec
 
+#: Runtimes that are no command, but left to a batch system that knows them.
+BATCH_RUNTIMES = ("htcondor-apptainer", "htcondor-singularity")
+
 
 class ContainerSpec(Spec):
     """The table ``[pools.NAME.container]``: the image that worker processes run in.

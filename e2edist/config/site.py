@@ -69,7 +69,7 @@ class PoolSpec(Spec):
 
     @model_validator(mode="after")
     def _supported(self) -> PoolSpec:
-        check_pool(self.kind, self.job, self.workers_most)
+        check_pool(self.kind, self.job, self.container, self.workers_most)
         if 0 < self.workers_most < (self.workers or 1):
             raise ValueError(f"workers_most: {self.workers_most} is less than workers, {self.workers or 1}")
         return self

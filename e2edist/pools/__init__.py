@@ -11,7 +11,7 @@ from e2edist.accounting.telemetry import Telemetry
 
 from ._containers import python_command
 from ._controller import ControllerJob
-from ._dask_config import configured
+from ._dask_scope import configured
 from ._environment import PoolEnvironment
 from ._host_limits import check_host
 from ._image_digest import image_of

@@ -16,7 +16,8 @@ from e2edist.plugins import find, load
 
 from ._containers import check_job_path
 from ._controller import ControllerJob
-from ._dask_config import configured, table_text
+from ._dask_config import table_text
+from ._dask_scope import configured
 from ._environment import PoolEnvironment
 from ._pool_job import PoolJob
 from .api import BatchSystem, Pool, Setup

@@ -18,8 +18,8 @@ from distributed import Client, LocalCluster, Nanny
 from e2edist.config.site import PoolSpec, threads_of
 from e2edist.errors import MORE_THREADS, NO_THREAD, CampaignError, ResourceError
 
-from ._dask_config import checked_config
 from ._dask_pool import DaskPool
+from ._dask_scope import checked_config
 from ._environment import PoolEnvironment
 from ._gpus import VARIABLE
 from ._pool_start import StoppedError
@@ -46,11 +46,11 @@ class GpuNanny(Nanny):
     name : int
         Of the worker: its place in `gpus`.
     gpus : tuple of str
-        As CUDA_VISIBLE_DEVICES names them; empty: the worker sees what we see.
+        As CUDA_VISIBLE_DEVICES names them.
     """
 
-    def __init__(self, *arguments: Any, name: int, gpus: tuple[str, ...] = (), **options: Any) -> None:
-        options |= {"name": name, "env": {VARIABLE: gpus[name]} if gpus else None}
+    def __init__(self, *arguments: Any, name: int, gpus: tuple[str, ...], **options: Any) -> None:
+        options |= {"name": name, "env": {VARIABLE: gpus[name]}}
         super().__init__(*arguments, **options)
 
 
@@ -101,8 +101,7 @@ def _cluster_options(spec: PoolSpec, environment: PoolEnvironment, gpus: tuple[s
         "silence_logs": logging.CRITICAL,
         "protocol": "tls://" if spec.tls else "tcp://",
         "security": environment.certificates(spec) if spec.tls else None,
-        "worker_class": GpuNanny,
-        "gpus": gpus,
+        **({"worker_class": GpuNanny, "gpus": gpus} if gpus else {}),
     }
 
 

@@ -15,6 +15,7 @@ from e2edist.records.folder import CampaignFolder
 
 from ._certificates import worker_options
 from ._containers import check_job_path
+from ._dask_scope import configured
 
 #: Stands in previews for the address that only a run knows.
 NO_ADDRESS = "tls://SCHEDULER:PORT"
@@ -134,7 +135,9 @@ def jobqueue_script(job_class: str, job: PoolJob, settings: Mapping[str, Any]) -
     settings : mapping
         Arguments of the class: those of `PoolJob.settings`, and those that only this class has.
     """
-    from ._jobqueue import JOB_CLASSES  # Dask, which nobody needs who only asks the queue
+    # What a class looks up must be its own defaults, whatever the user's files say.
+    with configured():
+        from ._jobqueue import JOB_CLASSES  # Dask, which nobody needs who only asks the queue
 
-    made: Any = JOB_CLASSES[job_class](job.address, **settings)
-    return str(made.job_script())
+        made: Any = JOB_CLASSES[job_class](job.address, **settings)
+        return str(made.job_script())

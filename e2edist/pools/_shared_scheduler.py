@@ -15,7 +15,7 @@ from e2edist.config.jobs import JobSpec
 from e2edist.errors import ResourceError
 
 from ._certificates import make_certificates
-from ._dask_config import checked_config
+from ._dask_scope import checked_config
 from ._signals import signals_blocked
 
 _LOOPBACK = "127.0.0.1"

@@ -127,6 +127,8 @@ class BatchSystem(ABC):
     dry_run: ClassVar[tuple[str, ...]] = ()
     #: variables by which its commands find it, for controllers that run on another host
     variables: ClassVar[tuple[str, ...]] = ()
+    #: container runtimes that it starts by itself, besides those of a command line
+    runtimes: ClassVar[tuple[str, ...]] = ()
     #: whether pools may grow while there is work for more (workers_most)
     grows: ClassVar[bool] = True
     #: keys of the tables ``job`` and ``controller`` that mean nothing to it, and why or what to do instead

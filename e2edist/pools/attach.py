@@ -13,7 +13,7 @@ from e2edist.config.site import PoolSpec
 from e2edist.errors import ConfigError, ResourceError
 
 from ._certificates import read_certificates
-from ._dask_config import checked_config
+from ._dask_scope import checked_config
 from ._environment import PoolEnvironment
 from .api import Pool, Setup
 

@@ -38,6 +38,7 @@ class HTCondor(BatchSystem):
     probe = ("condor_q", "-totals")
     dry_run = ("condor_submit", "-dry-run", "/dev/null", "-")
     variables = ("CONDOR_CONFIG",)
+    runtimes = tuple(_IMAGES)
     unsupported: ClassVar = {"launcher": "let each job hold one worker", "directives": "write job.attributes"}
 
     def job_script(self, job: PoolJob, name: str) -> str:

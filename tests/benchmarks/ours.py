@@ -26,7 +26,7 @@ _state = {}
 def start(threads):
     from distributed import LocalCluster
 
-    from e2edist.pools._dask_config import checked_config
+    from e2edist.pools._dask_scope import checked_config
 
     with checked_config():
         cluster = LocalCluster(

@@ -87,7 +87,7 @@ def simulated_cluster(workers: int, seconds: float) -> Iterator[Any]:
     """Start a scheduler in this process and workers in others; give the cluster."""
     from distributed import LocalCluster
 
-    from e2edist.pools._dask_config import checked_config
+    from e2edist.pools._dask_scope import checked_config
 
     with checked_config():
         cluster = LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None)

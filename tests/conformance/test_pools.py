@@ -15,7 +15,7 @@ import pytest
 from plugin_package import announce
 
 from e2edist.config.controller import ControllerSpec
-from e2edist.config.jobs import JobSpec
+from e2edist.config.jobs import BATCH_RUNTIMES, JobSpec
 from e2edist.config.site import PoolSpec, load_site, site_folder
 from e2edist.config.toml_models import parse
 from e2edist.errors import ConfigError, ResourceError
@@ -134,6 +134,17 @@ def test_pools_grow_where_their_kind_can(kind):
         assert parse(PoolSpec, content, "site.toml").workers_most == 2
     else:
         with pytest.raises(ConfigError, match=f'workers_most is not supported by kind "{kind}"'):
+            parse(PoolSpec, content, "site.toml")
+
+
+@each_kind
+@pytest.mark.parametrize("runtime", BATCH_RUNTIMES)
+def test_an_image_that_a_kind_would_not_start_is_refused(kind, runtime):
+    content = {"kind": kind, "container": {"runtime": runtime, "image": "x"}}
+    if is_batch(kind) and runtime in batch_system(kind).runtimes:
+        assert parse(PoolSpec, content, "site.toml").container.image == "x"
+    else:
+        with pytest.raises(ConfigError, match=f'container.runtime "{runtime}" is not supported by kind'):
             parse(PoolSpec, content, "site.toml")
 
 

@@ -14,7 +14,7 @@ from runs import environment, parts
 from servers import Web
 
 from e2edist.config.site import PoolSpec, load_site, site_folder
-from e2edist.pools import configured, preview
+from e2edist.pools import configured, is_batch, preview
 from e2edist.pools._certificates import make_certificates
 
 #: What is valid, and would change jobs or scheduler.
@@ -134,7 +134,7 @@ def test_jobs_of_all_sites_are_the_same_byte_for_byte(hostile, tmp_path, events,
         )
     assert (plain.returncode, theirs.returncode) == (0, 0), theirs.stderr
     assert len(re.findall(r"^job of pool", plain.stdout, re.MULTILINE)) == sum(
-        pool.kind in ("slurm", "htcondor") for site in sites for pool in load_site(site).pools.values()
+        is_batch(pool.kind) for site in sites for pool in load_site(site).pools.values()
     )
     assert (theirs.stdout, theirs.stderr) == (plain.stdout, plain.stderr)
     assert not list((tmp_path / "home").rglob("jobqueue.yaml"))

@@ -11,8 +11,8 @@ from runs import receipts
 
 from e2edist.errors import ResourceError
 from e2edist.pools import Setup, _lost_tasks
-from e2edist.pools._dask_config import checked_config
 from e2edist.pools._dask_pool import DaskPool
+from e2edist.pools._dask_scope import checked_config
 
 
 @pytest.fixture

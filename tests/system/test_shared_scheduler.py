@@ -7,8 +7,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 from e2edist.pools import Setup
-from e2edist.pools._dask_config import checked_config
 from e2edist.pools._dask_pool import DaskPool
+from e2edist.pools._dask_scope import checked_config
 
 
 @dataclass
