@@ -44,5 +44,5 @@ class InputSpec(Spec):
         for one in value:
             kind, mark, host = one.partition("://")
             if not mark or kind.lower() not in _SCHEMES or not host.strip("/"):
-                raise ValueError(f"should be servers such as 'root://host.example/', {one!r} is none")
+                raise ValueError(f"{one!r} is not a server such as 'root://host.example/'")
         return value

@@ -74,9 +74,9 @@ class ChannelSpec(Spec):
 
     #: name of a layer
     layer: str
-    #: smaller absolute values become 0
+    #: smaller absolute values become 0; in the unit of the layer
     threshold: NonNegative = 0.0
-    #: factor on what is left
+    #: factor on what is left, so that the model gets what it was trained with
     scale: Finite = 1.0
     #: added at last, to empty pixels too
     offset: Finite = 0.0
