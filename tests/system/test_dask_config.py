@@ -169,7 +169,8 @@ def dask_setup(one):
         "tick": distributed.core.tick_maximum_delay,
         "variable": os.environ.get("SITE_VARIABLE"),
     }
-    Path(FOLDER, f"{type(one).__name__}.json").write_text(json.dumps(found))
+    name = next(cls.__name__ for cls in type(one).__mro__ if cls.__module__.startswith("distributed."))
+    Path(FOLDER, f"{name}.json").write_text(json.dumps(found))
 """
 
 
