@@ -1,4 +1,4 @@
-"""The crew of a pool, look by look, over a batch system that does what the test says."""
+"""The supervisor of a pool's jobs, step by step, over a batch system that does what the test says."""
 
 import re
 import subprocess
@@ -515,7 +515,7 @@ def test_commands_that_fail_say_what_they_said(monkeypatch):
         call("squeue")
 
 
-@pytest.mark.parametrize("kind", ["slurm", "htcondor", "sge"])
+@pytest.mark.parametrize("kind", ["slurm", "htcondor", "sge", "pbs"])
 def test_batch_systems_leave_ctrl_c_to_the_driver(kind):
     """In a process of its own, as importing dask-jobqueue takes both signals once."""
     line = (
