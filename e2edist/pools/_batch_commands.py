@@ -11,6 +11,7 @@ from e2edist.errors import ResourceError
 
 #: A batch system that does not answer in so many seconds is asked again later.
 CALL_S = 60
+_ELSEWHERE = "Submit from a host of that batch system."
 
 
 def call(
@@ -19,16 +20,14 @@ def call(
     stderr_too: bool = False,
     also_good: Collection[int] = (),
 ) -> str:
-    """Run a command of a batch system and return what it printed.
+    """Run a command of a batch system with `text` on its standard input; return what it printed.
 
     Parameters
     ----------
-    text : str, optional
-        For its standard input.
     stderr_too : bool
         Whether to return what it printed on stderr behind its standard output.
     also_good : collection of int
-        Exit codes besides 0 that mean no failure, as of a job that is gone.
+        Exit codes besides 0 that are no failure.
 
     Raises
     ------
@@ -47,11 +46,10 @@ def call(
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        todo = "Submit from a host of that batch system."
-        raise ResourceError(words[0], "there is no such command here", todo) from error
+        raise ResourceError(words[0], "there is no such command here", _ELSEWHERE) from error
     except subprocess.TimeoutExpired as error:
         raise ResourceError(words[0], f"did not answer in {CALL_S} s") from error
-    if done.returncode and done.returncode not in also_good:
+    if done.returncode not in {0, *also_good}:
         why = done.stderr.strip() or done.stdout.strip()
         raise ResourceError(words[0], f"failed ({done.returncode}): {why}")
     return done.stdout + done.stderr if stderr_too else done.stdout

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -19,37 +17,13 @@ from . import _jobqueue  # noqa: F401 - in the main thread: it touches signals
 from ._dask_config import table_text
 from ._dask_pool import DaskPool
 from ._environment import PoolEnvironment
-from ._job_supervisor import JobSupervisor
+from ._job_supervisor import JobSupervisor, PoolQueue
 from ._pool_job import PoolJob, resource_of
 from ._preemption import PreemptionPlugin, SigtermGuardPlugin, stop_taking_tasks, topic_of
 from ._scheduler_calls import tell_workers
 from .api import BatchSystem, Setup
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class PoolQueue:
-    """The jobs of one pool in its batch system (see `Jobs`)."""
-
-    system: BatchSystem
-    job: PoolJob
-
-    def submit(self, name: str) -> str:
-        """Submit the job of a worker; return its number."""
-        return self.system.submit(self.job, name)
-
-    def states(self, ids: Iterable[str]) -> dict[str, str]:
-        """Return number -> state of the jobs that are not gone."""
-        return self.system.states(ids)
-
-    def cancel(self, ids: Iterable[str]) -> None:
-        """Cancel jobs; those that are gone do no harm."""
-        self.system.cancel(ids)
-
-    def log_tail(self, number: str) -> str:
-        """Return the last lines that a job wrote."""
-        return self.system.log_tail(self.job, number)
 
 
 class BatchPool(DaskPool):

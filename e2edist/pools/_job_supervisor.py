@@ -13,6 +13,8 @@ from e2edist.config.jobs import JobSpec
 from e2edist.errors import ResourceError
 
 from ._batch_commands import CALL_S
+from ._pool_job import PoolJob
+from .api import BatchSystem
 
 log = logging.getLogger(__name__)
 
@@ -20,20 +22,28 @@ log = logging.getLogger(__name__)
 _LEAVE_S, _HURRIED_S = 30, 2
 
 
-class JobQueue(Protocol):
-    """The jobs of one pool in its batch system (see `BatchSystem`)."""
+@dataclass(frozen=True, slots=True)
+class PoolQueue:
+    """The jobs of one pool in its batch system."""
+
+    system: BatchSystem
+    job: PoolJob
 
     def submit(self, name: str) -> str:
         """Submit the job of a worker; return its number."""
+        return self.system.submit(self.job, name)
 
     def states(self, ids: Iterable[str]) -> dict[str, str]:
         """Return number -> state of the jobs that are not gone."""
+        return self.system.states(ids)
 
     def cancel(self, ids: Iterable[str]) -> None:
         """Cancel jobs; those that are gone do no harm."""
+        self.system.cancel(ids)
 
     def log_tail(self, number: str) -> str:
         """Return the last lines that a job wrote."""
+        return self.system.log_tail(self.job, number)
 
 
 class WorkerControl(Protocol):
@@ -73,7 +83,7 @@ class JobSupervisor:
 
     Attributes
     ----------
-    queue : JobQueue
+    queue : PoolQueue
     spec : JobSpec
     prefix : str
         Of worker names.
@@ -94,7 +104,7 @@ class JobSupervisor:
         Is told the id of each job that was submitted, and the name of its worker.
     """
 
-    queue: JobQueue
+    queue: PoolQueue
     spec: JobSpec
     prefix: str
     wanted: int
