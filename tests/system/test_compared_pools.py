@@ -37,6 +37,7 @@ def _arguments(site, events, model):
     return ("--site", site, "--input", events, "--model", model, "--output", "out", "--chunk-events", 50)
 
 
+@pytest.mark.slow
 def test_pools_that_disagree_stop_the_campaign_and_say_by_how_much(submit, site, events, model):
     # the null engine answers zero for everything, as a broken device might
     done = submit(*_arguments(site("null"), events, model))

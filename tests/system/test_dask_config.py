@@ -77,7 +77,7 @@ VARIABLES = {
 BROKEN = {"text.yaml": b"just a string", "bytes.yaml": b"\xff\xfe\x00", "cut.yaml": b"distributed: [1,"}
 
 
-@pytest.fixture(params=["valid", "broken"])
+@pytest.fixture(params=["valid", pytest.param("broken", marks=pytest.mark.slow)])
 def hostile(request, tmp_path):
     """Variables of a process whose user has a configuration of Dask, in all the places there are."""
     files, more = {"user.yaml": json.dumps(VALID).encode()}, VARIABLES

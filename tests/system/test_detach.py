@@ -98,6 +98,7 @@ def test_what_is_wrong_is_said_before_anything_is_started(events, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_campaign_in_a_terminal_is_cancelled_from_another(endless, model, tmp_path, slow_chunks):
     slow_chunks(1)
     options = ("--input", endless, "--model", model, "--output", "out", *SLOW)

@@ -327,7 +327,7 @@ def test_a_clock_that_jumps_changes_nothing(lab, clean, jump):
 @pytest.mark.parametrize(
     ("number", "times", "wanted"),
     [
-        (signal.SIGKILL, 1, -signal.SIGKILL),
+        pytest.param(signal.SIGKILL, 1, -signal.SIGKILL, marks=slow),
         pytest.param(signal.SIGINT, 1, 130, marks=slow),
         pytest.param(signal.SIGINT, 2, 130, marks=slow),
         pytest.param(signal.SIGTERM, 1, 130, marks=slow),
@@ -369,6 +369,7 @@ def test_a_second_submit_is_refused_with_host_and_pid_and_a_dead_ones_lock_is_ta
 # ---- what lies on disk
 
 
+@slow
 def test_ledger_and_parts_that_are_lost_cut_or_damaged_come_back(lab, clean, clean_folder, capsys):
     shutil.copytree(clean_folder, lab.out)
     ledger = lab.out / "ledger.jsonl"

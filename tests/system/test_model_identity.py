@@ -65,7 +65,9 @@ def test_weights_written_over_while_a_chunk_runs_never_get_into_the_table(lab, c
     assert 0 < whole.num_rows < clean.num_rows
 
 
-@pytest.mark.parametrize("damage", ["missing", "short", "outside"])
+@pytest.mark.parametrize(
+    "damage", ["missing", *(pytest.param(d, marks=pytest.mark.slow) for d in ("short", "outside"))]
+)
 def test_a_file_with_weights_that_is_not_right_is_one_clear_sentence_everywhere(
     net, events, tmp_path, damage
 ):
@@ -94,6 +96,7 @@ def test_a_file_with_weights_that_is_not_right_is_one_clear_sentence_everywhere(
     assert (alone.returncode, why[damage] in alone.stdout) == (1, True)
 
 
+@pytest.mark.slow
 def test_scores_that_depend_on_the_batch_are_refused_or_accepted_and_noted(events, tmp_path, submit):
     model = onnx.load(write_model(tmp_path / "mixed.onnx"))
     del model.graph.node[-1]

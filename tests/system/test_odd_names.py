@@ -43,6 +43,7 @@ def test_a_campaign_under_odd_names_is_that_under_plain_ones(odd, campaign, tmp_
     assert (again.returncode, again.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_what_a_campaign_says_of_reading_its_results_can_be_copied(odd, tmp_path):
     said = run(("--input", odd, "--model", odd / "m::odel[1].onnx", "--output", ODD, *OPTIONS), tmp_path)
     assert said.returncode == 0, said.stderr
@@ -54,6 +55,7 @@ def test_what_a_campaign_says_of_reading_its_results_can_be_copied(odd, tmp_path
     assert len(duckdb.sql(words["DuckDB"]).fetchall()) == rows
 
 
+@pytest.mark.slow
 def test_inputs_with_the_longest_name_have_parts_and_friends(events, model, tmp_path):
     name = "x" * 250 + ".root"
     shutil.copy(min(events.glob("*.root")), tmp_path / name)

@@ -59,7 +59,7 @@ def start(tmp_path):
         process.stdout.close()
 
 
-@pytest.fixture(params=["tcp", "tls"])
+@pytest.fixture(params=["tcp", pytest.param("tls", marks=pytest.mark.slow)])
 def start_both(request, start, tmp_path):
     """Return a function that starts a scheduler and a job's worker, which imports for so many seconds."""
 

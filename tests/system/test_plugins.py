@@ -72,6 +72,7 @@ def stopped_by(ended, path, folder, error="NameError: name 'oops' is not defined
     assert "damaged" not in said + ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("chunk", "threads"),
     [pytest.param(10, 4, marks=pytest.mark.slow), (150, 4), pytest.param(300, 1, marks=pytest.mark.slow)],

@@ -62,7 +62,8 @@ def test_a_chunk_that_runs_at_a_signal_is_finished_counted_and_told(lab, clean, 
     lab.completes(clean, fork=True)
 
 
-@pytest.mark.parametrize("options", [pytest.param((), marks=pytest.mark.slow), ("--json",)])
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--json",)])
 def test_a_second_signal_ends_the_wait_and_keeps_what_is_done(lab, clean, options):
     fault = hold(lab)
     process = lab.start(*options, faults=[fault], fork=True)
@@ -169,6 +170,7 @@ def test_parts_that_were_deleted_cut_or_changed_since_are_made_again_and_no_othe
     assert [path.stat().st_ino for path in others] == before
 
 
+@pytest.mark.slow
 def test_a_plan_that_is_removed_meanwhile_is_there_again_at_the_end(lab, clean):
     fault = hold(lab)
     process = lab.start(faults=[fault], fork=True)
