@@ -170,7 +170,8 @@ def stand_in(tmp_path, monkeypatch):
 
 
 def image(runtime, name, **more):
-    return site_of(container={"runtime": runtime, "image": str(name)} | more)
+    kind = "htcondor" if runtime.startswith("htcondor") else "slurm"
+    return site_of(kind=kind, container={"runtime": runtime, "image": str(name)} | more)
 
 
 def test_a_missing_runtime_is_named(monkeypatch, tmp_path):
