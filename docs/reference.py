@@ -46,7 +46,7 @@ STATUS_TEXT = {
 EXIT_CODES = {
     "0": "all done",
     "1": "some entries are lost (`bad.parquet`), parts are gone or wrong, pools disagree, or no worker came",
-    "2": "something to fix first: a wrong option, file, model or folder; what is done stays",
+    "2": "the user must fix something: a wrong option, file, model or folder; what is done stays",
     "130": "interrupted; the same command does the rest",
 }
 

@@ -16,7 +16,7 @@ from e2edist.errors import CampaignError, ConfigError, OutputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from e2edist.aggregation.write import AggregationResult
+    from e2edist.aggregation.aggregated_files import AggregationResult
     from e2edist.records.plan import Plan
     from e2edist.records.verify import Verification
 
@@ -32,8 +32,8 @@ def parser() -> argparse.ArgumentParser:
         "aggregate",
         "Check that every planned entry is in the output exactly once, with the values it was "
         "written with, and write one sorted table, timing, losses and sums of one or more campaigns.",
-        "Exit codes: 0 whole and right, 1 something is missing, damaged, foreign or lost, 2 something "
-        "to fix first.",
+        "Exit codes: 0 whole and right, 1 something is missing, damaged, foreign or lost, 2 the user must "
+        "fix something.",
     )
     add_folder(p, many=True)
     p.add_argument("--output", type=to_path, metavar="DIR", help="where to write (default: DIR/aggregated)")
@@ -102,9 +102,9 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _write(args: argparse.Namespace, console: Console) -> int:
+    from e2edist.aggregation.aggregated_files import write_aggregated
     from e2edist.aggregation.datasets import make_datasets
-    from e2edist.aggregation.merge import open_campaigns
-    from e2edist.aggregation.write import write_aggregated
+    from e2edist.aggregation.finished_campaigns import open_campaigns
     from e2edist.records.folder import AggregatedFolder, CampaignFolder
     from e2edist.records.losses import check_losses
 

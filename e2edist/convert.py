@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         "replaced only by one that passes.",
         "SOURCE: module:name of a torch model or of what makes one, TorchScript .pt, Keras .keras or "
         ".h5, a SavedModel folder, a frozen graph .pb. Exit codes: 0 the ONNX file gives the same scores, "
-        "1 it does not, 2 something to fix first.",
+        "1 it does not, 2 the user must fix something.",
     )
     p.add_argument("source", metavar="SOURCE")
     add_shared(p, "tagger", required=True)
@@ -56,11 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _convert(args: argparse.Namespace, console: Console) -> int:
     from e2edist.config.tagger import load_tagger
+    from e2edist.parity.converted_file import publish_model, staging_folder, validate_staged
     from e2edist.parity.export import export
     from e2edist.parity.frameworks import framework_scores, kind_of
     from e2edist.parity.reduced_precision import to_half
     from e2edist.parity.reference_objects import find_objects
-    from e2edist.parity.staging import publish_model, staging_folder, validate_staged
 
     _check(args)
     # Only images and columns are needed of the tagger: any readable file stands in for the model to be made.

@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         "doctor",
         "Check batch system, images, folders, network and clock of a site, and run one demo "
         "chunk on one worker of each of its pools.",
-        "Exit codes: 0 all is well, 1 warnings only, 2 something must be fixed first.",
+        "Exit codes: 0 all is well, 1 warnings only, 2 the user must fix something.",
     )
     add_shared(p, "site")
     p.add_argument("--tagger", default="eg", help="tagger of the demo chunk (default: eg)")

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         "Tell what campaigns found and what they took: scores, ROC, mean images, time per "
         "module, throughput, efficiency, losses, provenance, bill. One page that needs no network, and the "
         "figures beside it.",
-        "Exit codes: 0 written, 2 something to fix first.",
+        "Exit codes: 0 written, 2 the user must fix something.",
     )
     add_folder(p, many=True)
     default = f"DIR/{CampaignFolder.report.name}"

@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         "status",
         "Say how a campaign stands: running here, elsewhere or in a batch job, done, stopped.",
         "Exit codes: 0 under way, or done without loss; 1 entries were lost, or it stopped before "
-        "its end; 2 something to fix first, or no campaign there.",
+        "its end; 2 the user must fix something, or no campaign there.",
     )
     add_folder(p)
     p.add_argument("--json", action="store_true", help="print all that is known as one JSON object")
@@ -50,7 +50,7 @@ def _status(args: argparse.Namespace, console: Console) -> int:
     if args.json:
         sys.stdout.write(json.dumps(state.facts() | {"exit_code": exit_code(state)}, indent=1) + "\n")
     else:
-        from e2edist.control.screen import show
+        from e2edist.control.status_screen import show
 
         show(console, args.folder, state)
     return exit_code(state)

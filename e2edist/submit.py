@@ -97,7 +97,7 @@ def _submit(
     site = _tuned(site, spec, console)
     access = None
     if args.access:
-        from e2edist.control.secrets import read_access
+        from e2edist.control.secret_addresses import read_access
 
         access = read_access(args.access)
     campaign = plan_campaign(spec, site, access)

@@ -37,7 +37,8 @@ def parser() -> argparse.ArgumentParser:
         "Measure batch, threads, workers, sessions, dense and sparse images on the workers of a "
         "site, and write a profile that submit takes for what is left open.",
         "Profiles lie in $E2EDIST_PROFILES, or in the user's cache (~/.cache/e2edist/profiles). No "
-        "setting changes a score. Exit codes: 0 tuned, 1 nothing could be measured, 2 something to fix.",
+        "setting changes a score. Exit codes: 0 tuned, 1 nothing could be measured, "
+        "2 the user must fix something.",
     )
     add_shared(p, "site")
     p.add_argument("--pool", nargs="+", metavar="NAME", help="pools to tune (default: all)")

@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         "Run reference objects through every way a model may be run, and compare the scores with "
         "a reference: saved scores (MODEL with the ending .reference.npz is taken if it is there), the "
         "source framework, or the plainest run of the model itself. Limits are [tolerance] of the tagger.",
-        "Exit codes: 0 passed, 1 failed, 2 something to fix first. The verdict is kept beside the "
+        "Exit codes: 0 passed, 1 failed, 2 the user must fix something. The verdict is kept beside the "
         "model, or in the user's cache, and submit refuses a model that failed.",
     )
     p.add_argument("model", nargs="?", metavar="MODEL", help="ONNX file (default: the tagger's own)")
@@ -68,9 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _validate(args: argparse.Namespace, console: Console) -> int:
     from e2edist.engines import runtime
-    from e2edist.parity.examine import examine
     from e2edist.parity.report import report
     from e2edist.parity.variants import Options
+    from e2edist.parity.verdict import examine
 
     _check(args)
     runtime()

@@ -63,7 +63,7 @@ def fake_root(path: Path, size: int, mark: int = 7) -> Path:
 
 def main() -> None:
     """Stage urls one after another, hold each for a moment, and see that it stays whole."""
-    from e2edist.storage.staging import InputOptions, stage
+    from e2edist.storage.read_inputs import InputOptions, stage
 
     if limit := int(os.environ.get("SLOWFS_LIMIT", "0")):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

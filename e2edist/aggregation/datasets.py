@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 
 from e2edist.errors import ConfigError
 
-from .merge import FinishedCampaign
+from .finished_campaigns import FinishedCampaign
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from e2edist.records.verify import Part
 from e2edist.storage.publish import cut_name, publish, sweep
 from e2edist.urls import public
 
-from .compact import OutputFile, read_sorted
-from .merge import FinishedCampaign
+from .finished_campaigns import FinishedCampaign
+from .sorted_table import OutputFile, read_sorted
 
 #: Name of the string in a friend that says what it was made of.
 ORIGIN = "e2edist"

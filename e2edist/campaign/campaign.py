@@ -14,7 +14,7 @@ from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import check_usable
 from e2edist.records.plan import Plan, read_plan
 from e2edist.records.result_transfer import check_visible
-from e2edist.storage.staging import InputOptions
+from e2edist.storage.read_inputs import InputOptions
 
 from .memory import check_chunks
 from .model_checks import check_model

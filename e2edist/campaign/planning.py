@@ -14,7 +14,7 @@ from e2edist.errors import E2EError, InputError, ProgrammingError
 from e2edist.formats import FileInfo, open_events
 from e2edist.plugins import as_bug, is_bug
 from e2edist.records.plan import Plan
-from e2edist.storage.staging import InputOptions, is_refused, read_input
+from e2edist.storage.read_inputs import InputOptions, is_refused, read_input
 from e2edist.urls import host, public
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import E2EError, OutputError
 from e2edist.formats import FileInfo, inspect
 from e2edist.records.plan import Plan
-from e2edist.storage.staging import InputOptions, read_input
+from e2edist.storage.read_inputs import InputOptions, read_input
 from e2edist.urls import canonical, local_path, public
 
 from .planning import combine_errors, inspect_all

@@ -14,7 +14,7 @@ _SHARED: dict[str, dict[str, Any]] = {
     "site": {"default": "local", "help": "name of a site, or a site's TOML file (default: local)"},
     "tagger": {"help": "name of a tagger, or a tagger's TOML file"},
     "model": {"metavar": "ONNX", "help": "in place of the tagger's own model"},
-    "format": {"help": "edm or hits (default: seen from the file)"},
+    "format": {"help": "edm or hits (default: detected from the file)"},
     "tree": {"help": "tree to read (default: the format's own)"},
 }
 

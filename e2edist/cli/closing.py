@@ -18,7 +18,7 @@ from e2edist.accounting.summary import summarise
 from e2edist.cli.signals import INTERRUPTED
 from e2edist.cli.tables import print_bad, print_bill, print_quality, print_summary, print_where
 from e2edist.records.losses import check_losses
-from e2edist.storage.staging import RENEW
+from e2edist.storage.read_inputs import RENEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

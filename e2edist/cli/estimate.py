@@ -6,12 +6,12 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from e2edist.accounting.forecast import Sampler, enough_chunks, forecast, measure_pools
+from e2edist.accounting.estimate import Sampler, enough_chunks, extrapolate, measure_pools
 from e2edist.accounting.usage import pool_facts
 from e2edist.campaign.run import run_campaign
 from e2edist.cli.closing import kept_message, stop_on_signal
 from e2edist.cli.signals import INTERRUPTED
-from e2edist.cli.tables import print_forecast
+from e2edist.cli.tables import print_estimate
 from e2edist.errors import CampaignError, ResourceError
 from e2edist.pools import is_batch, starts_at
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from e2edist.accounting.forecast import Choice
+    from e2edist.accounting.estimate import Choice
     from e2edist.accounting.progress import Progress
     from e2edist.campaign.campaign import Campaign
     from e2edist.campaign.run import RunResult
@@ -66,7 +66,7 @@ def estimate(
         console.print(kept_message(campaign, result))
         return INTERRUPTED
     choices, notes = _extrapolate(campaign, result, facts, before, sampler.start_s)
-    print_forecast(console, choices, notes)
+    print_estimate(console, choices, notes)
     left = campaign.plan.events - result.ledger.events_done
     found = [asdict(one) for one in choices]
     emit({"what": "estimate", "events_left": left, "choices": found, "notes": notes})
@@ -101,7 +101,7 @@ def _extrapolate(
     notes += [
         f"pool {name}: no worker came, so nothing is known of it" for name in pools if name not in measured
     ]
-    return forecast(measured, facts, jobs, left, start_s), notes + _queues(campaign)
+    return extrapolate(measured, facts, jobs, left, start_s), notes + _queues(campaign)
 
 
 def _queues(campaign: Campaign) -> list[str]:

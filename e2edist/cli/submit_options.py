@@ -13,7 +13,7 @@ def parser() -> argparse.ArgumentParser:
         "submit",
         "Run an end-to-end tagger over ROOT files. Without inputs, run on demo events.",
         "Run the same line again after any interruption: what is done stays done. "
-        "Exit codes: 0 all done, 1 some entries lost, 2 something to fix first, 130 interrupted.",
+        "Exit codes: 0 all done, 1 some entries failed, 2 the user must fix something, 130 interrupted.",
     )
     _add_what(p.add_argument_group("what to run"))
     _add_how(p.add_argument_group("how to run it; changes no number"))
@@ -23,7 +23,11 @@ def parser() -> argparse.ArgumentParser:
         "--resume", dest="mode", action="store_const", const="resume", help="only resume, never start"
     )
     mode.add_argument(
-        "--fresh", dest="mode", action="store_const", const="fresh", help="forget what --output holds"
+        "--fresh",
+        dest="mode",
+        action="store_const",
+        const="fresh",
+        help="delete what --output holds, and start anew",
     )
     p.add_argument(
         "--estimate", action="store_true", help="run a few chunks per pool and extrapolate time and cost"
@@ -51,19 +55,19 @@ def _add_what(p: argparse._ArgumentGroup) -> None:
         "--accept-failed-validation",
         action="store_true",
         default=None,
-        help="run a model that failed validate, or scores an image by its batch; plan and receipts record it",
+        help="run a model that failed validation or mixes images of a batch; plan and receipts record it",
     )
 
 
 def _add_how(p: argparse._ArgumentGroup) -> None:
     add_shared(p, "site")
     p.add_argument(
-        "--scheduler", metavar="URL", help="of Dask workers that are there, in place of the site's"
+        "--scheduler", metavar="URL", help="use this running Dask scheduler in place of the site's pools"
     )
     p.add_argument("--tls-folder", metavar="DIR", help="ca.pem, key.pem, cert.pem for a tls:// scheduler")
     p.add_argument("--workers", metavar="N", help="workers of each pool, or the pools to use: gpu=4,cpu=8")
     p.add_argument("--threads", type=int, metavar="N", help="threads of each worker")
-    p.add_argument("--chunk-events", type=int, metavar="N", help="events of a chunk, about")
+    p.add_argument("--chunk-events", type=int, metavar="N", help="about so many events in a chunk")
     p.add_argument("--batch", type=int, metavar="N", help="images in one model call")
     p.add_argument(
         "--detach", action="store_true", help="run in the background, or as a job: see [controller] of a site"
@@ -71,13 +75,25 @@ def _add_how(p: argparse._ArgumentGroup) -> None:
 
 
 def _add_limits(p: argparse._ArgumentGroup) -> None:
-    p.add_argument("--max-bad-fraction", type=float, metavar="X", help="fraction of events that may be lost")
-    p.add_argument("--chunk-limit-min", type=float, metavar="MIN", help="stop a chunk that runs for longer")
+    p.add_argument("--max-bad-fraction", type=float, metavar="X", help="allowed fraction of failed events")
     p.add_argument(
-        "--stall-limit-min", type=float, metavar="MIN", help="give up without any worker for longer"
+        "--chunk-limit-min",
+        type=float,
+        metavar="MIN",
+        help="time limit of a chunk; its worker is stopped then",
+    )
+    p.add_argument(
+        "--stall-limit-min", type=float, metavar="MIN", help="end the run after so long without any worker"
     )
     p.add_argument(
         "--reference", metavar="DIR", help="an earlier --output: warn of scores and inputs that drift"
     )
-    p.add_argument("--max-nan-fraction", type=float, metavar="F", help="NaN or infinite scores that may be")
-    p.add_argument("--max-drift", type=float, metavar="PSI", help="drift from --reference that is a failure")
+    p.add_argument(
+        "--max-nan-fraction", type=float, metavar="F", help="allowed fraction of NaN or infinite scores"
+    )
+    p.add_argument(
+        "--max-drift",
+        type=float,
+        metavar="PSI",
+        help="fail if scores or inputs drift from --reference by more",
+    )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from e2edist.accounting.bill import PoolBill
-    from e2edist.accounting.forecast import Choice
+    from e2edist.accounting.estimate import Choice
     from e2edist.accounting.summary import Summary
     from e2edist.records.plan import Plan
 
@@ -147,9 +147,9 @@ def print_bill(console: Console, bill: Sequence[PoolBill]) -> None:
     console.print(table)
 
 
-def print_forecast(console: Console, choices: Sequence[Choice], notes: Sequence[str]) -> None:
+def print_estimate(console: Console, choices: Sequence[Choice], notes: Sequence[str]) -> None:
     """Show what the rest of a campaign would take, and mark the cheapest and the fastest way."""
-    from e2edist.accounting.forecast import best
+    from e2edist.accounting.estimate import best
 
     marks = best(list(choices))
     table = Table(

@@ -34,7 +34,7 @@ class CampaignSpec(Spec):
     output: Annotated[str, Field(min_length=1)]
     #: ONNX file in place of the tagger's own
     model: str | None = None
-    #: module of `e2edist.formats`; none: seen from the file
+    #: module of `e2edist.formats`; none: detected from the file
     format: str | None = None
     #: tree to read; none: the format's own
     tree: str | None = None

@@ -14,7 +14,7 @@ BATCH_RUNTIMES = ("htcondor-apptainer", "htcondor-singularity")
 
 
 class ContainerSpec(Spec):
-    """The table ``[pools.NAME.container]``: the image that worker processes run in.
+    """The table ``[pools.NAME.container]`` or ``[controller.container]``: the image that processes run in.
 
     ``htcondor-apptainer`` and ``htcondor-singularity`` leave it to the batch system
     (``+ApptainerImage``, ``MY.SingularityImage``); the others become a prefix of the worker's command.

@@ -27,7 +27,7 @@ class PoolSpec(Spec):
 
     #: module of `e2edist.pools`
     kind: str = "local"
-    #: worker processes; 0: as the kind sees fit
+    #: worker processes; 0: the number that the kind chooses
     workers: NonNegativeInt = 0
     #: kind local: workers that may share a GPU; each has one of its own where there are enough
     workers_per_gpu: PositiveInt = 1
@@ -39,7 +39,7 @@ class PoolSpec(Spec):
     memory_gib: Positive | None = None
     #: kind attach: address of a running Dask scheduler, tcp://host:port or tls://host:port
     scheduler: str = ""
-    #: encrypt, and let nobody without the campaign's certificates in
+    #: encrypt, and refuse whoever has not the campaign's certificates
     tls: bool = False
     #: folder with ca.pem, key.pem and cert.pem; empty: .tls of the output folder, made where it is missing
     tls_folder: str = ""

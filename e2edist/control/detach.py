@@ -26,7 +26,7 @@ from e2edist.records.lock import find_holder, locked
 from e2edist.redaction import redact_word
 
 from .controller_record import ControllerRecord, birth, read_controller
-from .secrets import STDIN, has_secrets, remove_access, write_access
+from .secret_addresses import STDIN, has_secrets, remove_access, write_access
 
 #: A controller on this machine that has not taken the folder after so long is left to itself.
 _START_S = 60.0

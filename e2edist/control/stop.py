@@ -18,7 +18,7 @@ from e2edist.records.lock import find_holder
 from e2edist.records.submitted_jobs import SubmittedJob, read_jobs
 
 from .controller_record import ControllerRecord, birth
-from .secrets import remove_access
+from .secret_addresses import remove_access
 from .state import State, read_state
 
 _POLL_S = 0.25

@@ -4,8 +4,8 @@ Engines are not picklable and are made once per process (`open_engine`); the thr
 and `score` runs it.
 """
 
-from ._device import installed_release as installed_release
-from ._device import processor as processor
+from ._device_facts import installed_release as installed_release
+from ._device_facts import processor as processor
 from ._model_io import FLOATS as FLOATS
 from ._onnx_graph import inner_graphs as inner_graphs
 from ._onnx_graph import toposort as toposort

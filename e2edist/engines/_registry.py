@@ -13,7 +13,7 @@ from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import ConfigError, ModelError, unknown_name
 from e2edist.plugins import find, load
 
-from ._stability import TODO, instability, instability_in_any_batch
+from ._batch_dependence import TODO, instability, instability_in_any_batch
 from .api import Engine, EngineOptions
 
 _engines: dict[tuple[str, EngineOptions], tuple[Engine, ModelFiles]] = {}

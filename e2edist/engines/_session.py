@@ -15,7 +15,7 @@ from e2edist.config.model_files import model_files
 from e2edist.errors import DeviceError, ModelError
 from e2edist.process import writable_cache
 
-from . import _device, _node_placement
+from . import _device_facts, _node_placement
 from ._runtime import load_error, runtime, session_options
 from .api import EngineOptions
 
@@ -73,7 +73,7 @@ def open_session(model: str | bytes, path: str, options: EngineOptions) -> Any:
 
 
 def _check_device(provider: str, ort: Any) -> None:
-    why, todo = _device.why_unusable(provider, ort)
+    why, todo = _device_facts.why_unusable(provider, ort)
     if why:
         raise DeviceError(provider, why, todo)
 
@@ -105,7 +105,7 @@ def engine_folder(path: str) -> Path | None:
     They fit one kind of device, one release and one model only, so all three are in its name. None where
     no folder can be written: each process builds its own.
     """
-    facts = _device.device_facts(PROVIDERS["tensorrt"], runtime())
+    facts = _device_facts.device_facts(PROVIDERS["tensorrt"], runtime())
     model = model_files(path).identity[:16]
     kind = re.sub(r"\W+", "-", f"{facts['device']} {facts['build']}").strip("-")
     chosen = os.environ.get(CACHE)

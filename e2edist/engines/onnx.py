@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _device, _node_placement, _sparse_graph
+from . import _device_facts, _node_placement, _sparse_graph
 from ._dense_stream import DenseStream
 from ._io_buffers import BufferedStream, BufferPool, ImageLoader, ListLoader
 from ._model_io import ModelIO
@@ -78,7 +78,7 @@ class OnnxEngine:
 
     def _facts(self) -> dict[str, str]:
         options, provider = self._options, self._sessions[0].get_providers()[0]
-        facts = _device.device_facts(provider, runtime()) | {
+        facts = _device_facts.device_facts(provider, runtime()) | {
             "provider": provider,
             "images": options.images,
             "sessions": str(options.sessions),

@@ -20,7 +20,7 @@ from e2edist.records.folder import CampaignFolder
 from e2edist.storage.publish import publish
 
 from .reference_objects import ReferenceObjects, from_crops
-from .static import weight_digests
+from .static_checks import weight_digests
 
 #: What a saved reference beside ``m.onnx`` is called: ``m.reference.npz``.
 ENDING = ".reference.npz"

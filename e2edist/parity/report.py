@@ -11,9 +11,9 @@ from rich.table import Table
 from e2edist.storage.publish import publish
 
 from .compare import Difference
-from .examine import Verdict
-from .static import OK
+from .static_checks import OK
 from .validation_record import find_record, write_record
+from .verdict import Verdict
 
 #: Score columns that are shown.
 _SHOWN = 8

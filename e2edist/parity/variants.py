@@ -13,9 +13,9 @@ from e2edist.engines import Engine, EngineOptions, make_engine, runtime, score
 from e2edist.errors import DeviceError, ModelError
 from e2edist.imaging.event_batch import Array
 
+from .cpu_sessions import Session, SessionSettings
 from .reduced_precision import to_half, to_int8
 from .reference_objects import ReferenceObjects, crops_of
-from .sessions import Session, SessionSettings
 
 #: Our providers on a GPU -> (name for people, ONNX Runtime's); those of which a campaign can have a pool.
 GPUS = {

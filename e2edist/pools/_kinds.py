@@ -65,7 +65,7 @@ def make_controller(
 
     Raises
     ------
-    SpecError
+    ConfigError
         The folder can't stand in a job script.
     """
     check_job_path(folder)

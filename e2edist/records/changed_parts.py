@@ -15,7 +15,7 @@ from .folder import CampaignFolder
 from .parts import UnreadableError, footer_crc, read_receipt
 from .receipt import Receipt
 from .receipt_file import ReceiptFile
-from .threads import map_threads
+from .thread_map import map_threads
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from .intervals import Range, best_cover, gaps
 from .losses import read_losses
 from .parts import UnreadableError, read_part
 from .plan import Plan
-from .row_order import in_order, key_fault
-from .threads import map_threads
+from .row_keys import in_order, key_fault
+from .thread_map import map_threads
 
 _READERS = 4
 _DOUBLE = "covers entries that another part covers too"

@@ -27,11 +27,11 @@ from e2edist.records.chunk import Chunk
 from e2edist.records.parts import checksum, write_part
 from e2edist.records.receipt import EVENTSETUP, Receipt
 from e2edist.records.result_transfer import deliver, unpack_model
-from e2edist.storage.staging import InputOptions, read_input
+from e2edist.storage.read_inputs import InputOptions, read_input
 
 from .clock import DET_FRAMES, OUTPUT, SOURCE, Clock, Stage
+from .freed_memory import keep_freed_memory
 from .images import Images, cut_images, empty_batch, find_candidates, make_frames, make_images
-from .malloc import keep_freed_memory
 from .rows import make_table
 
 

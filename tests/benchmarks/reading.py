@@ -24,7 +24,7 @@ from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions
 from e2edist.formats import inspect
 from e2edist.records.chunk import Chunk
-from e2edist.storage.staging import InputOptions
+from e2edist.storage.read_inputs import InputOptions
 from e2edist.worker.run_chunk import TaskContext, read_chunk
 
 CODECS = {

@@ -10,10 +10,10 @@ import pytest
 
 from e2edist.engines import image_shape
 from e2edist.errors import ModelError
-from e2edist.parity.examine import examine
 from e2edist.parity.reference_objects import random_images
 from e2edist.parity.target import stand_in
 from e2edist.parity.variants import Options
+from e2edist.parity.verdict import examine
 
 BACKEND = Path(onnx.__file__).parent / "backend" / "test" / "data"
 #: Whole networks: AlexNet, DenseNet-121, Inception 1 and 2, ResNet-50, ShuffleNet, SqueezeNet, VGG-19, ZFNet.

@@ -22,7 +22,7 @@ from e2edist.demo import make_events
 from e2edist.errors import ChangedFileError, InputError
 from e2edist.formats import inspect, open_events
 from e2edist.storage import _remote_files
-from e2edist.storage.staging import InputOptions, attempts_of, read_input, stage
+from e2edist.storage.read_inputs import InputOptions, attempts_of, read_input, stage
 
 COLUMNS = {"EB": frozenset({"detid", "energy"}), "electron": frozenset({"pt"})}
 #: One number for all: the client of XRootD takes its time limits once per process.

@@ -17,7 +17,7 @@ import uproot
 from receipts import make_receipt
 
 from e2edist.aggregate import main
-from e2edist.aggregation import compact, friend, write
+from e2edist.aggregation import aggregated_files, friend, sorted_table
 from e2edist.imaging.seeds import STATUSES
 from e2edist.input_file import FileInfo
 from e2edist.records.folder import CampaignFolder
@@ -154,7 +154,7 @@ def _parts(folders):
 
 def test_what_a_killed_call_left_is_made_whole(two, tmp_path, monkeypatch):
     line = [*map(str, two), "--output", str(tmp_path / "all"), "--file-mib", "0.003"]
-    real, calls = compact._write, []
+    real, calls = sorted_table._write, []
 
     def dies(path, output_file, facts):
         calls.append(path)
@@ -163,9 +163,9 @@ def test_what_a_killed_call_left_is_made_whole(two, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         real(path, output_file, facts)
 
-    monkeypatch.setattr(compact, "_write", dies)
+    monkeypatch.setattr(sorted_table, "_write", dies)
     assert main(line) == 130
-    monkeypatch.setattr(compact, "_write", real)
+    monkeypatch.setattr(sorted_table, "_write", real)
     assert main(line) == 0
     assert len(table_of(tmp_path / "all")) == sum(pq.read_metadata(p).num_rows for p in _parts(two))
     assert not list((tmp_path / "all" / "table").glob(".*"))
@@ -181,7 +181,7 @@ def test_a_table_that_is_half_rewritten_has_no_summary_of_another_one(two, tmp_p
         def killed(*_):
             raise KeyboardInterrupt
 
-        patch.setattr(write, "compact", killed)
+        patch.setattr(aggregated_files, "compact", killed)
         main([str(two[0]), *out])
     assert not summary.exists()
     assert main([*map(str, two), *out]) == 0
@@ -268,7 +268,7 @@ def test_the_table_says_where_it_is_from_and_how_it_is_sorted(two, tmp_path):
 
 
 def test_row_groups_hold_half_a_million_rows_whatever_the_parts_hold(tmp_path, monkeypatch):
-    monkeypatch.setattr(compact, "_ROW_GROUP", 50)
+    monkeypatch.setattr(sorted_table, "_ROW_GROUP", 50)
     finish(tmp_path, make_plan("a", "b", "c"))
     assert main([str(tmp_path)]) == 0
     meta = pq.read_metadata(tmp_path / "aggregated" / "table" / "part-00000.parquet")

@@ -15,7 +15,7 @@ from models import write_model
 from receipts import make_receipt
 
 from e2edist.checks import smoke_test
-from e2edist.engines import EngineOptions, _cuda, _device, _node_placement, _session
+from e2edist.engines import EngineOptions, _cuda, _device_facts, _node_placement, _session
 from e2edist.engines._cuda import Device, DriverError
 from e2edist.errors import DeviceError, ModelError
 
@@ -53,7 +53,7 @@ def driver(monkeypatch):
     [("1.23.0", 12, 60), ("1.26.1", 12, 60), ("1.28.0", 13, 75), ("1.31.1", 13, 75), ("2.0", 13, 75)],
 )
 def test_what_a_build_needs_follows_the_table(release, cuda, oldest):
-    assert _device.build_requirements(release) == (cuda, oldest)
+    assert _device_facts.build_requirements(release) == (cuda, oldest)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_each_thing_that_is_missing_is_named_with_what_to_do(
 ):
     monkeypatch.setattr(_cuda, "MODULE", tmp_path / "none")
     driver(device)
-    what, todo = _device.why_unusable(CUDA, runtime(tmp_path, release))
+    what, todo = _device_facts.why_unusable(CUDA, runtime(tmp_path, release))
     assert re.search(why, f"{what}. {todo}"), (what, todo)
 
 
@@ -97,7 +97,7 @@ def test_a_container_that_hides_the_driver_is_told_from_a_machine_without_one(tm
     module.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19\n")
     monkeypatch.setattr(_cuda, "MODULE", module)
     driver(DriverError("libcuda.so.1: cannot open shared object file"))
-    what, todo = _device.why_unusable(CUDA, runtime(tmp_path))
+    what, todo = _device_facts.why_unusable(CUDA, runtime(tmp_path))
     assert "535.104.05 is on this host" in what
     assert "--nv" in todo
 
@@ -105,19 +105,19 @@ def test_a_container_that_hides_the_driver_is_told_from_a_machine_without_one(tm
 def test_hidden_devices_are_told_with_the_variable_that_hides_them(tmp_path, driver, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "10000")
     driver(DriverError("the driver shows 0 devices"))
-    assert "CUDA_VISIBLE_DEVICES='10000'" in _device.why_unusable(CUDA, runtime(tmp_path))[0]
+    assert "CUDA_VISIBLE_DEVICES='10000'" in _device_facts.why_unusable(CUDA, runtime(tmp_path))[0]
 
 
 def test_a_receipt_tells_device_uuid_driver_and_build(tmp_path, driver):
     driver(A100)
-    facts = _device.device_facts(CUDA, runtime(tmp_path))
+    facts = _device_facts.device_facts(CUDA, runtime(tmp_path))
     assert (facts["device"], facts["uuid"], facts["driver"]) == (A100.name, "GPU-1", "580.65")
     assert facts["capability"] == "8.0"
     assert "1.31.1" in facts["build"]
 
 
 def test_on_a_cpu_it_tells_the_model_of_the_processor(tmp_path):
-    facts = _device.device_facts("CPUExecutionProvider", runtime(tmp_path))
+    facts = _device_facts.device_facts("CPUExecutionProvider", runtime(tmp_path))
     assert facts["device"]
     assert "uuid" not in facts
 

@@ -62,7 +62,7 @@ def test_images_are_those_of_frames_of_all_events(tmp_path, name):
 _FAULTS = """
 import resource, sys
 import numpy as np
-from e2edist.worker.malloc import keep_freed_memory
+from e2edist.worker.freed_memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 np.ones(1 << 20)

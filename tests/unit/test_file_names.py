@@ -22,7 +22,7 @@ from e2edist.records.parts import (
     write_table,
 )
 from e2edist.storage.publish import publish
-from e2edist.storage.staging import InputOptions, stage
+from e2edist.storage.read_inputs import InputOptions, stage
 from e2edist.urls import named_path
 
 ODD = (

@@ -21,11 +21,11 @@ from e2edist.config.site import SiteSpec
 from e2edist.config.tagger import load_tagger, packaged
 from e2edist.engines import EngineOptions, _session, open_engine
 from e2edist.errors import ConfigError, ModelError, OutputError
-from e2edist.parity.examine import examine
 from e2edist.parity.export import free_batch
 from e2edist.parity.reference_objects import random_images
 from e2edist.parity.validation_record import require_validation, write_record
 from e2edist.parity.variants import Options, variants
+from e2edist.parity.verdict import examine
 from e2edist.records.plan import Plan
 from e2edist.tuning.profile import apply_profiles
 
@@ -261,7 +261,7 @@ def test_weights_that_change_while_a_model_is_validated_have_no_verdict(net, mon
         change(net.with_name("net.onnx.data"))
         return variants(*arguments)
 
-    monkeypatch.setattr("e2edist.parity.examine.variants", meddling)
+    monkeypatch.setattr("e2edist.parity.verdict.variants", meddling)
     found = examine(tagger_of(net), random_images((1, 32, 32), 4), None, Options())
     assert "net.onnx: changed while it was in use" in found.refused
 

@@ -17,13 +17,12 @@ from e2edist.errors import DeviceError, InputError, ModelError
 from e2edist.imaging.crops import dense, take
 from e2edist.parity import variants
 from e2edist.parity.compare import auc, compare, spearman
-from e2edist.parity.examine import examine
 from e2edist.parity.float64_reference import float64_scores
 from e2edist.parity.frameworks import kind_of
 from e2edist.parity.reduced_precision import to_half
 from e2edist.parity.reference_objects import ReferenceObjects, from_demo, random_images
 from e2edist.parity.reference_scores import Reference, load_reference, reference_path, save_reference
-from e2edist.parity.static import FAIL, check_file, weight_digests
+from e2edist.parity.static_checks import FAIL, check_file, weight_digests
 from e2edist.parity.target import stand_in
 from e2edist.parity.validation_record import (
     find_record,
@@ -32,6 +31,7 @@ from e2edist.parity.validation_record import (
     write_record,
 )
 from e2edist.parity.variants import Options
+from e2edist.parity.verdict import examine
 
 LIMITS = ToleranceSpec()
 LAYERS = [{"layer": "ECAL_energy", "scale": 0.1}, {"layer": "ECAL_tracksPt", "scale": 0.02}]

@@ -21,7 +21,7 @@ from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import prepare_folder
 from e2edist.records.ledger import open_ledger
 from e2edist.records.plan import read_plan
-from e2edist.storage.staging import InputOptions
+from e2edist.storage.read_inputs import InputOptions
 
 # ---- plan
 

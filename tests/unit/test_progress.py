@@ -15,7 +15,7 @@ from e2edist.campaign.heartbeat import Heartbeat, heartbeat
 from e2edist.campaign.heartbeat_record import HeartbeatRecord
 from e2edist.cli.progress import emit_progress, show_progress
 from e2edist.config.site import PoolSpec
-from e2edist.control.screen import rate_line
+from e2edist.control.status_screen import rate_line
 from e2edist.pools._dashboard_page import _Metrics, headline, shown
 
 

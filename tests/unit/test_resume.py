@@ -13,7 +13,7 @@ from e2edist.config.campaign import expand_inputs
 from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.errors import InputError, OutputError
-from e2edist.storage.staging import InputOptions
+from e2edist.storage.read_inputs import InputOptions
 
 
 @pytest.fixture(scope="module")

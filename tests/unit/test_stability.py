@@ -11,10 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 from e2edist.config.tagger import load_tagger, packaged
 from e2edist.engines import EngineOptions, check_stability, make_engine, open_engine
 from e2edist.errors import ModelError
-from e2edist.parity.examine import examine
 from e2edist.parity.reduced_precision import to_half
 from e2edist.parity.reference_objects import random_images
 from e2edist.parity.variants import Options
+from e2edist.parity.verdict import examine
 
 #: Name -> (nodes from "x", shape (batch, 1), to "y"; weights; what is named as the likely reason).
 KINDS = {

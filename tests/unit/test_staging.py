@@ -17,8 +17,8 @@ import pytest
 from slowfs import SlowFS, fake_root
 
 from e2edist.errors import BranchError, ChangedFileError, InputError, ResourceError
-from e2edist.storage import _remote_files, _servers, staging
-from e2edist.storage.staging import InputOptions, attempts_of, read_input, stage
+from e2edist.storage import _remote_files, _servers, read_inputs
+from e2edist.storage.read_inputs import InputOptions, attempts_of, read_input, stage
 
 MIB = 2**20
 HERE = Path(__file__).resolve().parent
@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 def plain(monkeypatch):
     """Every place is alike for these urls, and nobody remembers a warning."""
     monkeypatch.setattr(_servers, "replicas", lambda url, others: [url, *others])
-    monkeypatch.setattr(staging, "_warned", set())
+    monkeypatch.setattr(read_inputs, "_warned", set())
     monkeypatch.setattr(SlowFS, "faults", [])
     monkeypatch.setattr(SlowFS, "dead", set())
 

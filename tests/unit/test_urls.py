@@ -7,7 +7,7 @@ import pytest
 from e2edist.config.inputs import InputSpec
 from e2edist.config.toml_models import parse
 from e2edist.errors import ConfigError, InputError
-from e2edist.storage.staging import InputOptions
+from e2edist.storage.read_inputs import InputOptions
 from e2edist.urls import host, local_path, replicas, scheme
 
 FNAL, CERN = "root://cmsxrootd.fnal.gov/", "root://xrootd-cms.infn.it"

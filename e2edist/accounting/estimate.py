@@ -104,7 +104,7 @@ class Choice:
     unit: str
 
 
-def forecast(
+def extrapolate(
     measured: Mapping[str, Measured],
     facts: Mapping[str, Mapping[str, Any]],
     jobs: Mapping[str, int],

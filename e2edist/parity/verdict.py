@@ -20,7 +20,7 @@ from e2edist.imaging.event_batch import Array
 from .compare import Difference, auc, compare
 from .reference_objects import ReferenceObjects
 from .reference_scores import Reference
-from .static import FAIL, Check, check_batches, check_file, check_weights
+from .static_checks import FAIL, Check, check_batches, check_file, check_weights
 from .variants import NotApplicableError, Options, Variant, baseline, variants
 
 

@@ -16,9 +16,9 @@ from e2edist.records.lock import locked
 from e2edist.records.losses import write_losses
 from e2edist.storage.publish import publish, sweep
 
-from .compact import compact
 from .datasets import Dataset
-from .merge import FinishedCampaign, PartReceipts, missing_groups
+from .finished_campaigns import FinishedCampaign, PartReceipts, missing_groups
+from .sorted_table import compact
 
 
 @dataclass(frozen=True, slots=True)

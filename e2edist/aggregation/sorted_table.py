@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 from e2edist.errors import OutputError
 from e2edist.records.folder import AggregatedFolder
 from e2edist.records.parts import RECEIPT, parquet_file, parquet_writer, read_footer, read_part
-from e2edist.records.row_order import KEY, in_order
+from e2edist.records.row_keys import KEY, in_order
 from e2edist.records.verify import Part
 from e2edist.storage.publish import publish, sweep
 
 from .datasets import Dataset
-from .merge import FinishedCampaign
+from .finished_campaigns import FinishedCampaign
 
 #: Names of the files of a table.
 _NAME = "part-{:05d}.parquet"

@@ -5,7 +5,7 @@ from threading import Event
 import pytest
 from receipts import make_receipt
 
-from e2edist.accounting.forecast import Measured, Sampler, best, enough_chunks, forecast, measure_pools
+from e2edist.accounting.estimate import Measured, Sampler, best, enough_chunks, extrapolate, measure_pools
 from e2edist.accounting.progress import Progress
 
 GPU = {"kind": "slurm", "threads": 2, "workers": 4, "nodes": 1.0, "gpus": 4, "factor": 2.0, "unit": "h"}
@@ -29,7 +29,7 @@ def test_rates_leave_setting_up_out_and_know_their_spread():
 
 def test_time_hours_and_charge_follow_from_rate_and_number_of_jobs():
     measured = {"gpu": Measured([100.0, 100.0], setup_s=10.0)}
-    found = forecast(measured, {"gpu": GPU}, {"gpu": 4}, 80_000, 50.0)
+    found = extrapolate(measured, {"gpu": GPU}, {"gpu": 4}, 80_000, 50.0)
     assert [one.jobs for one in found] == [1, 2, 4, 8, 16, 32, 64]
     one = found[2]  # 4 jobs of 4 workers of 2 threads
     assert one.seconds == pytest.approx(50 + 10 + 80_000 / (100 * 32))
@@ -41,7 +41,7 @@ def test_time_hours_and_charge_follow_from_rate_and_number_of_jobs():
 def test_the_cheapest_and_the_fastest_are_found_over_all_pools():
     measured = {"gpu": Measured([1000.0, 1000.0]), "cpu": Measured([10.0, 10.0])}
     facts = {"gpu": GPU, "cpu": CPU}
-    choices = forecast(measured, facts, {"gpu": 1, "cpu": 1}, 10**6, 60.0)
+    choices = extrapolate(measured, facts, {"gpu": 1, "cpu": 1}, 10**6, 60.0)
     cheap, fast = best(choices)
     assert (cheap.pool, cheap.jobs) == ("gpu", 1)
     assert (fast.pool, fast.jobs) == ("gpu", 16)

@@ -17,12 +17,12 @@ from e2edist.config.tagger import load_tagger
 from e2edist.errors import OutputError
 from e2edist.storage.publish import publish
 
-from .examine import Verdict, examine
 from .reference_objects import ReferenceObjects
 from .reference_scores import Reference, load_reference, reference_path, save_reference
 from .report import print_verdict, report
 from .validation_record import ENDING as RECORD_ENDING
 from .variants import Options
+from .verdict import Verdict, examine
 
 
 @contextmanager
