@@ -16,7 +16,7 @@ from e2edist.records.plan import Plan, read_plan
 from e2edist.records.result_transfer import check_visible
 from e2edist.storage.read_inputs import InputOptions
 
-from .memory import check_chunks
+from .memory_checks import check_chunks
 from .model_checks import check_model
 from .planning import default_chunk_events, make_plan
 from .resume import check_same, match_inputs

@@ -10,7 +10,7 @@ from .bundles import bundle_chunks
 from .cross_pool_check import CrossPoolCheck
 from .limits import Limits
 from .pool_state import PoolState, count_in_flight
-from .results import ResultRecorder
+from .result_recorder import ResultRecorder
 from .throughput import portion
 from .work_queue import WorkQueue
 

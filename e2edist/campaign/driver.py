@@ -22,7 +22,7 @@ from .cross_pool_check import CrossPoolCheck
 from .dispatch import Dispatcher
 from .limits import Limits
 from .pool_state import PoolState, count_in_flight
-from .results import ResultRecorder
+from .result_recorder import ResultRecorder
 from .work_queue import WorkQueue
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from e2edist.config.site import PoolSpec
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import EngineOptions, check_stability, engine_options
 
-from .memory import check_batch
+from .memory_checks import check_batch
 
 
 def check_model(tagger: TaggerSpec, pools: Mapping[str, PoolSpec], spec: CampaignSpec) -> str:

@@ -18,7 +18,7 @@ from simulated import make_receipt
 
 from e2edist.accounting import progress
 from e2edist.accounting.progress import Progress, ProgressTracker
-from e2edist.campaign import driver, pool_state, results
+from e2edist.campaign import driver, pool_state, result_recorder
 from e2edist.campaign.cross_pool_check import CrossPoolCheck
 from e2edist.pools import TaskOutcome
 from e2edist.records.chunk import Chunk
@@ -171,7 +171,7 @@ def _virtual_time() -> Iterator[VirtualClock]:
     """Give the driver another clock, in place of the module `time` as its modules know it."""
     clock = VirtualClock()
     with ExitStack() as stack:
-        for module in (driver, pool_state, results, progress):
+        for module in (driver, pool_state, result_recorder, progress):
             stack.enter_context(patch.object(module, "time", clock))
         yield clock
 

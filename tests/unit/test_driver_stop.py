@@ -9,7 +9,7 @@ import pytest
 import thread_workers
 from thread_workers import Death, ThreadWorkers, entries, make_chunks, quick, receipt
 
-from e2edist.campaign import results
+from e2edist.campaign import result_recorder
 from e2edist.campaign.limits import Limits
 from e2edist.config.controller import ControllerSpec
 from e2edist.errors import (
@@ -132,14 +132,14 @@ def test_a_lost_chunk_whose_part_comes_late_is_not_run_again(drive, monkeypatch)
             raise Death
         return receipt(chunk)
 
-    apply = results.ResultRecorder._apply
+    apply = result_recorder.ResultRecorder._apply
 
     def write_late(self, state, bundle, chunk, outcome):
         apply(self, state, bundle, chunk, outcome)
         path = CampaignFolder(self._ledger.path.parent).part(chunk.id)
         write_part(path, pa.table({"entry": range(chunk.start, chunk.stop)}), lambda: receipt(chunk))
 
-    monkeypatch.setattr(results.ResultRecorder, "_apply", write_late)
+    monkeypatch.setattr(result_recorder.ResultRecorder, "_apply", write_late)
     pool, ledger, progress, ended = drive(work, make_chunks(4), workers=1, threads=1)
     assert ended
     assert pool.runs[late.id] == 1
