@@ -39,6 +39,7 @@ def product(folder, sample):
     return ours.read(folder, {"files": sample.big})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", dataset.TAGGERS)
 def test_ways_that_share_no_kernel_give_the_same_objects_and_scores(name, tmp_path, demo_only):
     sample = dataset.make(tmp_path / "data", name, 1, distinct=10)
