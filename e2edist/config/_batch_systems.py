@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from e2edist.errors import UnknownNameError
-from e2edist.plugins import load
+from e2edist.plugins import find, load
 
 from .jobs import BATCH_RUNTIMES, ContainerSpec, JobSpec
 
@@ -22,6 +22,11 @@ def batch_system_of(kind: str) -> Any:
         return getattr(load("pools", kind), "SYSTEM", None)
     except UnknownNameError as error:
         raise ValueError(f"kind: {error}") from error
+
+
+def batch_systems() -> list[str]:
+    """Return the kinds of pools whose workers are jobs."""
+    return [kind for kind in find("pools") if batch_system_of(kind) is not None]
 
 
 def check_pool(kind: str, job: JobSpec, container: ContainerSpec, workers_most: int) -> None:

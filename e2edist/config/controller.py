@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt, model_validator
 
-from ._batch_systems import batch_system_of, check_keys, check_runtime
+from e2edist.errors import unknown_name
+from e2edist.plugins import find
+
+from ._batch_systems import batch_system_of, batch_systems, check_keys, check_runtime
 from ._types import Positive
 from .jobs import ContainerSpec
 from .toml_models import Spec
@@ -47,6 +50,9 @@ class ControllerSpec(Spec):
     @model_validator(mode="after")
     def _supported(self) -> ControllerSpec:
         if self.kind != PROCESS:
+            if self.kind not in find("pools"):
+                known = [PROCESS, *batch_systems()]
+                raise ValueError(f"kind: {unknown_name('controller', self.kind, known)}")
             system = batch_system_of(self.kind)
             if system is None:
                 raise ValueError(f"kind: a controller is a {PROCESS} or a batch job, not {self.kind}")
