@@ -20,8 +20,10 @@ from typing import Any
 SETTINGS = {
     "distributed.scheduler.work-stealing": False,  # we hand out chunks ourselves
     "distributed.scheduler.worker-ttl": "30 minutes",
-    # A dead worker's tasks come back to us at once: we count blame, not the scheduler.
+    # A lost worker's tasks come back to us at once: we decide about retries, not the scheduler.
     "distributed.scheduler.allowed-failures": 0,
+    # A local worker whose restart takes longer, as from a cold disk, would be given up for good.
+    "distributed.deploy.lost-worker-timeout": "1 day",
     "distributed.worker.memory.target": False,  # nothing of ours is worth spilling
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,

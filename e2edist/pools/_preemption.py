@@ -2,7 +2,7 @@
 
 SIGTERM reaches the nanny, and where the batch system signals all processes of a job the worker too. The
 worker takes no more chunks, gets the notice's time to finish those it has, and ends; what it could not
-finish comes back to the driver without blame, and is given out again.
+finish comes back to the driver, counts as no failure, and is given out again.
 """
 
 from __future__ import annotations

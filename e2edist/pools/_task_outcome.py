@@ -34,7 +34,7 @@ def outcome_of(
         try:
             return TaskOutcome(tag, "done", future.result(timeout=_RESULT_S))
         except (CancelledError, KilledWorker, OSError, TimeoutError) as error:
-            # The part is written, only its receipt died with the worker: nobody is to blame.
+            # The part is written, only its receipt died with the worker: nothing failed.
             return lost_task(tag, f"its result was lost: {error}")
     if future.status == "error":
         raised = future.exception()

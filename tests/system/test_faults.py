@@ -40,6 +40,16 @@ def test_workers_killed_anywhere_in_a_chunk_cost_nothing(lab, clean, threads, fo
 
 
 @slow
+def test_a_killed_worker_that_takes_long_to_start_again_is_waited_for(lab, clean):
+    fault = {"name": "dead", "at": "infer", "do": "kill", "file": "a.root", "entry": 0, "times": 1}
+    # Longer than Dask waits by default before it gives such a worker up.
+    code, said = lab.run(faults=[fault], workers=1, env={"E2E_IMPORT": "17"})
+    assert code == 0, said
+    assert lab.hit("dead")
+    lab.holds(clean)
+
+
+@slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_entry_that_crashes_and_one_that_raises_are_all_that_is_lost(lab, clean, clean_folder, threads):
     faults = [
