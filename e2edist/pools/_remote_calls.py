@@ -85,7 +85,7 @@ def run_and_report(topic: str, key: str, payload: bytes) -> Any:
 
     Parameters
     ----------
-    parcel : bytes
+    payload : bytes
         The pickled function and its arguments.
     """
     function, arguments = pickle.loads(payload)  # noqa: S301 - our own

@@ -1,6 +1,7 @@
 """Workers of a scheduler that is there already: a facility's, or one started by hand.
 
-The scheduler decides nothing here: chunks are given out by our window. For honest blame start it with
+The scheduler decides nothing here: chunks are given out by our window. So that the loss of a worker is
+reported to us rather than retried there, start it with
 ``DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=0``, workers with a nanny. The workers need e2edist and
 an engine installed, and must see inputs and output under the same paths.
 """
