@@ -135,7 +135,7 @@ def open_events(
     Parameters
     ----------
     file : InputFile or str
-        A url or path; or what `inspect` returned, which then is also what the file must still be.
+        A url or path; or what `inspect` returned: the file must still be that one.
     columns : mapping of str to frozenset of str
         Table -> columns, names as in `TABLES`. Object columns that may be missing are filled up.
     collections : mapping of str to tuple of str, optional
@@ -146,20 +146,18 @@ def open_events(
     Raises
     ------
     InputError
-        If the file can't be used: BranchError, UnsplitError (both name all faults), ChangedFileError.
+        The file can't be used: BranchError, UnsplitError (both name all faults), ChangedFileError.
     UnknownNameError
-        If a table, column, collection or format does not exist.
+        There is no such table, column, collection or format.
     """
     _check_request(columns, collections or {})
     if isinstance(file, InputFile):
-        # Of a file that is not to be cut, edges are not looked for.
-        edges = file.edges if isinstance(file, FileInfo) else ()
+        edges = file.edges if isinstance(file, FileInfo) else ()  # a chunk is not cut further
         opened = open_tree(file.url, format or file.format, tree or file.tree, edges)
     else:
         opened = open_tree(file, format, tree)
     try:
-        if isinstance(file, InputFile):
-            _check_same(opened.info, file)
+        _check_same(opened.info, file)
         return Reader(opened, _map_branches(opened, columns, collections or {}))
     except BaseException:
         opened.close()
@@ -187,7 +185,10 @@ def _check_request(columns: Columns, collections: Mapping[str, tuple[str, ...]])
             raise unknown_name("collection", name, [*TABLES, "vertices"])
 
 
-def _check_same(found: InputFile, expected: InputFile) -> None:
+def _check_same(found: InputFile, expected: InputFile | str) -> None:
+    """Refuse another file than the one that was described; a name describes any."""
+    if isinstance(expected, str):
+        return
     pairs = {
         key: (getattr(expected, key), getattr(found, key))
         for key in ("uuid", "size", "entries")

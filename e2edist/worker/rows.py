@@ -38,9 +38,20 @@ def make_table(
     pyarrow.Table
         Columns of `PART_COLUMNS`, then the scores; rows in the order of the objects.
     """
-    objects, seeds, ok = images.objects, images.seeds, images.accepted
+    rows, ok = len(images.objects), images.accepted
+    known = _object_columns(uuid, batch, images)
+    columns = {name: _typed(known[name], column.type, rows) for name, column in PART_COLUMNS.items()}
+    for name, dtype in dtypes.items():
+        values = np.zeros(rows, dtype)
+        values[ok] = scores[name]
+        columns[name] = pa.array(values, mask=~ok)
+    return pa.table(columns)
+
+
+def _object_columns(uuid: str, batch: EventBatch, images: Images) -> dict[str, Any]:
+    objects, seeds = images.objects, images.seeds
     seeded = seeds.row >= 0
-    found = {
+    return {
         "uuid": _words(np.zeros(len(objects), np.int32), (uuid,)),
         "entry": pa.array(objects.event.astype(np.int64) + batch.start),
         "run": _numbers(batch.run, objects.event),
@@ -56,12 +67,6 @@ def make_table(
         "seed_col": pa.array(seeds.col, mask=~seeded),
         "status": _words(seeds.status, STATUSES),
     }
-    columns = {name: _typed(found[name], column.type, len(objects)) for name, column in PART_COLUMNS.items()}
-    for name, dtype in dtypes.items():
-        values = np.zeros(len(objects), dtype)
-        values[ok] = scores[name]
-        columns[name] = pa.array(values, mask=~ok)
-    return pa.table(columns)
 
 
 def _words(codes: Array, words: tuple[str, ...]) -> Any:
