@@ -1,6 +1,7 @@
 """What every test may use, and how pytest runs and sums up all of them."""
 
 import os
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +9,11 @@ import pytest
 
 #: Fixtures that are one big thing for many tests: in parallel runs all of these tests go to one process.
 SHARED = ("image", "slurm", "htcondor", "sge")
+
+
+# Under nohup a process ignores SIGHUP, and so would all that tests start and hang up on.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _required(name: str) -> bool:

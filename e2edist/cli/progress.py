@@ -55,9 +55,9 @@ def show_progress(console: Console, title: str) -> Iterator[Callable[[Progress],
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("chunks, {task.fields[message]}, elapsed"),
         TimeElapsedColumn(),
+        MofNCompleteColumn(),
+        TextColumn("chunks, {task.fields[message]}"),
         TextColumn("{task.fields[more]}"),
     )
     with Bar(*columns, console=console) as bar:

@@ -242,7 +242,7 @@ def test_other_weights_are_another_plan(net, tmp_path):
 
 
 def test_engines_of_tensorrt_are_kept_by_identity(net, monkeypatch):
-    monkeypatch.setattr(_session._device, "device_facts", lambda *_: {"device": "A", "build": "b"})
+    monkeypatch.setattr(_session._device_facts, "device_facts", lambda *_: {"device": "A", "build": "b"})
     before = _session.engine_folder(str(net))
     assert before.name == model_files(net).identity[:16]
     change(net.with_name("net.onnx.data"))
