@@ -6,7 +6,7 @@ nox.options.sessions = ["lint", "types", "layers", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
 #: One test process a core; the tests of one cluster stay together.
-_PARALLEL = ("-n", "logical", "--maxprocesses", "8", "--dist", "loadgroup")
+_PARALLEL = ("-n", "logical", "--maxprocesses", "8")
 
 
 def _install(session: nox.Session) -> None:

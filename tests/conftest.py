@@ -4,11 +4,15 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-#: Fixtures that are one big thing for many tests: in parallel runs all of these tests go to one process.
-SHARED = ("image", "slurm", "htcondor", "sge")
+#: Words in a test's file, name or parameters, and the cluster or image that it needs: in parallel runs all
+#: tests of one of these go to one process. The first word counts.
+SHARED = {"image_jobs": "image", "apptainer_image": "image"} | {
+    name: name for name in ("slurm", "htcondor", "sge")
+}
 
 
 # Under nohup a process ignores SIGHUP, and so would all that tests start and hang up on.
@@ -20,16 +24,25 @@ def _required(name: str) -> bool:
     return name in os.environ.get("E2EDIST_REQUIRE", "").split(",")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on a cluster are slow, and the tests of one cluster share it."""
+    """Tests on a cluster, or in an image that has to be built, are slow."""
     for item in items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
         wanted = {*getattr(item, "fixturenames", ()), parameters.get("system")}
-        shared = next((name for name in SHARED if name in wanted), None)
-        if shared:
+        if wanted & {"image", "slurm", "htcondor", "sge"}:
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group(shared))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share tests out one by one, but those of a cluster together; xdist's groups need an older pytest."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByCluster(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((SHARED[word] for word in SHARED if word in nodeid), nodeid)
+
+    return ByCluster(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -19,7 +19,7 @@ esac
 export PATH="$venv/bin:$PATH"
 
 # One test process a core, not more than 8: many tests are campaigns of several processes.
-parallel=(-n logical --maxprocesses 8 --dist loadgroup)
+parallel=(-n logical --maxprocesses 8)
 
 ruff check .
 ruff format --check .

@@ -251,7 +251,6 @@ def test_htcondor_runs_breaks_and_heals(condor: Cluster) -> None:
     ends_clean(condor)
 
 
-@pytest.mark.xdist_group("image")  # made once, as for the jobs in it
 def test_apptainer_image_has_this_checkout() -> None:
     need("apptainer", bool(shutil.which("apptainer")) or (APPTAINER / "complete").exists())
     image = Cluster("apptainer-image", Path("/var/tmp/e2edist-test/images"))  # kept: it takes minutes

@@ -28,7 +28,7 @@ def test_networks_that_others_made_load_and_run(verb, tmp_path, model):
     done = verb("validate", "m.onnx", "--objects", 2)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "fixed batch of 1" in done.stdout
-    assert re.search(r"CPU, sparse images\W+0\.0e", done.stdout)
+    assert "sparse images need opset 16 or newer, it has" in re.sub(r"\s+", " ", done.stdout)
 
 
 def truth_of(path, error):
