@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Checks and tests, in a virtual environment that it makes:
-#   bash tests/run.sh            style, types, imports, and the quick tests: below 5 minutes on two cores
+#   bash tests/run.sh            style, types, imports, and the quick tests: about 5 minutes on two cores
 #   bash tests/run.sh --quick    style and the unit tests, for editing: about a minute
-#   bash tests/run.sh --all      everything: about 40 minutes
+#   bash tests/run.sh --all      everything: about an hour
 # All other arguments go to pytest: bash tests/run.sh -k resume -x
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -34,6 +34,6 @@ code=0
 python -m pytest "${parallel[@]}" "${filter[@]}" "$@" || code=$?
 if [ $set_of_tests = default ]; then
     echo "These were the quick tests. The others start whole campaigns, stop them and break their workers:"
-    echo "    bash tests/run.sh --all    # about 40 minutes; what a test lacks is listed above under 'skipped'"
+    echo "    bash tests/run.sh --all    # about an hour; what a test lacks is listed above under 'skipped'"
 fi
 exit $code

@@ -147,6 +147,7 @@ def dask_setup(worker):
 """
 
 
+@pytest.mark.slow
 def test_a_campaign_runs_to_its_end_whatever_the_user_configured(hostile, tmp_path, events, model):
     """The user's idle-timeout is a second, and the worker needs three to start."""
     (tmp_path / "slow.py").write_text(SLOW)
@@ -174,6 +175,7 @@ def dask_setup(one):
 """
 
 
+@pytest.mark.slow
 def test_keys_of_the_site_reach_scheduler_workers_and_client(tmp_path, events, model):
     says = tmp_path / "says.py"
     says.write_text(SAYS.replace("FOLDER", repr(str(tmp_path))))

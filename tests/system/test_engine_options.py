@@ -46,6 +46,7 @@ def campaign(tmp_path, tagger, events):
     return run
 
 
+@pytest.mark.slow
 def test_a_server_gives_the_scores_that_onnx_runtime_gives_here(tmp_path, tagger, campaign):
     with serve(tmp_path / "m.onnx") as (url, paths):
         ended = campaign(f"engine = 'remote'\nengine_options = {{ url = '{url}' }}\n", "remote")

@@ -105,6 +105,7 @@ def test_terminals_that_know_little_get_what_they_can_show(env, done):
     assert (code, out, err.count("\n")) == (2, "", 1)
 
 
+@pytest.mark.slow
 def test_files_do_not_take_the_place_of_a_stdout_that_is_closed(events, model, tmp_path):
     """The first file that is opened would be number 1 else, and all that libraries print would go there."""
     arguments = f"--input {events} --model {model} --output out --workers 1 --threads 1"

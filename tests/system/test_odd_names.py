@@ -81,6 +81,7 @@ def test_an_output_elsewhere_is_refused_before_anything_is_done(events, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_file_url_is_an_output(events, model, tmp_path):
     url = f"{tmp_path.as_uri()}/sp%20ace"
     files = [path.as_uri() for path in sorted(events.glob("*.root"))]

@@ -89,6 +89,7 @@ def test_a_name_error_of_a_format_stops_the_campaign_within_ten_tasks(tmp_path, 
     assert verify(tmp_path / "out", read_plan(tmp_path / "out")).events == 600
 
 
+@pytest.mark.slow
 def test_a_name_error_in_decoding_event_numbers_is_no_row_without_keys(tmp_path, campaign):
     path = install(tmp_path / "plugins", "formats", FORMAT, decode="oops")
     stopped_by(campaign("--format", "odd", "--chunk-events", 50), path, tmp_path)
@@ -110,6 +111,7 @@ def test_a_name_error_at_planning_names_the_plug_in_and_writes_nothing(tmp_path,
     assert "    oops\n" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_plug_in_that_is_installed_and_right_gives_what_the_format_that_it_wraps_gives(tmp_path, campaign):
     install(tmp_path / "plugins", "formats", FORMAT)
     assert campaign("--format", "odd").returncode == 0
@@ -128,6 +130,7 @@ def test_a_name_error_of_an_engine_stops_the_campaign_within_ten_tasks(tmp_path,
     assert attempts(tmp_path) <= 10
 
 
+@pytest.mark.slow
 def test_a_bug_that_one_event_brings_out_costs_this_event(tmp_path, campaign):
     bug = "'event' in lists and lists['event'].data.min() <= 5 <= lists['event'].data.max() and oops"
     path = install(tmp_path / "plugins", "formats", FORMAT, decode=bug)

@@ -92,6 +92,7 @@ def test_a_token_that_is_refused_at_planning_is_not_shown(web, model, tmp_path):
     assert leaks(tmp_path, *said) == []
 
 
+@pytest.mark.slow
 def test_a_detached_campaign_has_no_token_on_its_command_line_nor_in_its_files(
     web, model, campaign, tmp_path
 ):
@@ -161,6 +162,7 @@ def test_files_that_moved_to_a_server_go_on_and_others_of_their_number_are_refus
     assert table(tmp_path / "out").equals(table(campaign))
 
 
+@pytest.mark.slow
 def test_names_behind_the_question_mark_are_other_files(events, model, campaign, tmp_path):
     """Some servers name a file by a parameter: two of them are two inputs, with or without a token."""
     with Web(events) as server:

@@ -192,6 +192,7 @@ def test_a_scheduler_that_never_answers_is_given_up_at_a_signal(lab, silent):
 # ---- before and after
 
 
+@pytest.mark.slow
 def test_planning_files_of_a_server_that_never_answers_is_interrupted(lab, silent):
     port, somebody = silent
     urls = [f"http://127.0.0.1:{port}/{i}.root" for i in range(20)]

@@ -92,6 +92,7 @@ def test_a_tls_address_without_certificates_says_what_is_missing(secured):
         open_pool("bare", spec, Setup(_no_setup, ()), PoolEnvironment(folder.parent))
 
 
+@pytest.mark.slow
 def test_submit_runs_on_a_given_scheduler_with_its_certificates(
     secured, events, model, campaign, submit, tmp_path
 ):
