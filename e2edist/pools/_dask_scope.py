@@ -51,6 +51,8 @@ class _Change:
         else:
             dask.config.global_config.clear()
             dask.config.global_config.update(self._config)
+            for defaults in dask.config.defaults:  # of what was imported meanwhile, as distributed
+                dask.config.update(dask.config.global_config, defaults, priority="old")
             # Else nobody else uses Dask here, and the last words of connections come late.
             restore_dask_logs(self._levels)
 

@@ -265,6 +265,15 @@ def test_a_process_of_somebody_else_gets_its_own_configuration_back(tmp_path):
     assert done.stdout.splitlines() == ["None", "7", "['E2EDIST_DASK']", "3s /user"]
 
 
+def test_distributed_has_its_defaults_where_only_dask_was_imported_before(tmp_path):
+    code = (
+        "import dask.config\nfrom e2edist.pools import configured\nwith configured():\n    pass\n"
+        "print(dask.config.get('distributed.comm.timeouts.connect'))"
+    )
+    done = call(("-c", code), tmp_path, {})
+    assert (done.stdout, done.stderr) == ("30s\n", "")
+
+
 def test_a_value_that_dask_can_not_start_with_is_told_in_a_sentence(tmp_path, events, model):
     done = submit(tmp_path, events, model, '"distributed.admin.event-loop" = "none"\n')
     assert done.returncode == 2
