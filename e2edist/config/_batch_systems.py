@@ -10,8 +10,19 @@ from e2edist.plugins import find, load
 from .jobs import BATCH_RUNTIMES, ContainerSpec, JobSpec
 
 
-def batch_system_of(kind: str) -> Any:
+def find_batch_system(kind: str) -> Any:
     """Return the `BatchSystem` of a kind of pool, or None where its workers are no jobs.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such kind.
+    """
+    return getattr(load("pools", kind), "SYSTEM", None)
+
+
+def batch_system_of(kind: str) -> Any:
+    """Return what `find_batch_system` does, for the check of a file.
 
     Raises
     ------
@@ -19,14 +30,14 @@ def batch_system_of(kind: str) -> Any:
         There is no such kind.
     """
     try:
-        return getattr(load("pools", kind), "SYSTEM", None)
+        return find_batch_system(kind)
     except UnknownNameError as error:
         raise ValueError(f"kind: {error}") from error
 
 
 def batch_systems() -> list[str]:
     """Return the kinds of pools whose workers are jobs."""
-    return [kind for kind in find("pools") if batch_system_of(kind) is not None]
+    return [kind for kind in find("pools") if find_batch_system(kind) is not None]
 
 
 def check_pool(kind: str, job: JobSpec, container: ContainerSpec, workers_most: int) -> None:

@@ -9,10 +9,11 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from e2edist.config._batch_systems import batch_systems, find_batch_system
 from e2edist.config.controller import PROCESS, ControllerSpec
 from e2edist.config.site import PoolSpec
 from e2edist.errors import unknown_name
-from e2edist.plugins import find, load
+from e2edist.plugins import load
 
 from ._containers import check_job_path
 from ._controller import ControllerJob
@@ -26,18 +27,6 @@ from .api import BatchSystem, Pool, Setup
 _HANDED_ON = ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "X509_USER_PROXY", "LD_LIBRARY_PATH")
 
 
-def find_batch_system(kind: str) -> BatchSystem | None:
-    """Return the batch system of a kind of pool, or None where its workers are no jobs.
-
-    Raises
-    ------
-    UnknownNameError
-        There is no such kind.
-    """
-    system: BatchSystem | None = getattr(load("pools", kind), "SYSTEM", None)
-    return system
-
-
 def batch_system(kind: str) -> BatchSystem:
     """Return a batch system by name.
 
@@ -46,10 +35,9 @@ def batch_system(kind: str) -> BatchSystem:
     UnknownNameError
         There is none of that name.
     """
-    system = find_batch_system(kind)
+    system: BatchSystem | None = find_batch_system(kind)
     if system is None:
-        known = [name for name in find("pools") if find_batch_system(name) is not None]
-        raise unknown_name("batch system", kind, known)
+        raise unknown_name("batch system", kind, batch_systems())
     return system
 
 
@@ -92,7 +80,7 @@ def open_pool(name: str, spec: PoolSpec, setup: Setup, environment: PoolEnvironm
         The pool was given up meanwhile.
     """
     with configured():
-        system = find_batch_system(spec.kind)
+        system: BatchSystem | None = find_batch_system(spec.kind)
         if system is None:
             return environment.start(partial(load("pools", spec.kind).make, name, spec, setup, environment))
         from ._batch_pool import open_batch_pool  # Dask, in this thread as it touches signals
@@ -108,7 +96,7 @@ def preview(name: str, spec: PoolSpec, folder: Path, dask: Mapping[str, Any] | N
     dask : mapping
         The site's table ``[dask]``.
     """
-    system = find_batch_system(spec.kind)
+    system: BatchSystem | None = find_batch_system(spec.kind)
     if system is None:
         return ""
     with configured(dask):
