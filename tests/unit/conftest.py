@@ -1,4 +1,20 @@
 """Fixtures that several test modules here share."""
 
+import pytest
+from models import write_model, write_tagger
 from small_campaign import small, three  # noqa: F401 fixtures
 from thread_workers import drive  # noqa: F401 a fixture
+
+from e2edist.config.tagger import load_tagger
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Return a function that writes a model and its tagger and loads the tagger."""
+
+    def build(changes=None, **model):
+        write_model(tmp_path / "m.onnx", **model)
+        write_tagger(tmp_path / "t.toml", "m.onnx", **(changes or {}))
+        return load_tagger(str(tmp_path / "t.toml"))
+
+    return build

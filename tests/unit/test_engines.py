@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from models import write_model, write_tagger
+from models import write_tagger
 
 from e2edist.config.tagger import load_tagger
 from e2edist.engines import EngineOptions, make_engine, open_engine
@@ -17,18 +17,6 @@ from e2edist.errors import ModelError, UnknownNameError
 from e2edist.imaging.crops import Crops
 
 OUTPUT = {"name": "modelOutput", "columns": ["score"]}
-
-
-@pytest.fixture
-def build(tmp_path):
-    """Return a function that writes a model and its tagger and loads the tagger."""
-
-    def build(changes=None, **model):
-        write_model(tmp_path / "m.onnx", **model)
-        write_tagger(tmp_path / "t.toml", "m.onnx", **(changes or {}))
-        return load_tagger(str(tmp_path / "t.toml"))
-
-    return build
 
 
 def images(count, channels=1, size=32, seed=1):

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from handmade import random_crops
-from models import JETS, write_model, write_tagger
+from models import JETS, write_model
 from onnx import TensorProto, helper, numpy_helper
 
 from e2edist.config.tagger import ToleranceSpec, load_tagger, packaged
@@ -40,18 +40,6 @@ LAYERS = [{"layer": "ECAL_energy", "scale": 0.1}, {"layer": "ECAL_tracksPt", "sc
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def build(tmp_path):
-    """Write a model and a tagger for it, and load the tagger."""
-
-    def build(changes=None, **model):
-        write_model(tmp_path / "m.onnx", **model)
-        write_tagger(tmp_path / "t.toml", "m.onnx", **(changes or {}))
-        return load_tagger(str(tmp_path / "t.toml"))
-
-    return build
 
 
 @pytest.fixture(scope="module")
