@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import uproot
 
+from e2edist.config.tagger import load_tagger
 from e2edist.demo import LABELS, make_events
+from e2edist.demo.networks import are_demo_events, demo_note, is_demo_network
 from e2edist.demo.writer import BRANCHES
 from e2edist.errors import ConfigError, UnknownNameError
 
@@ -144,3 +146,16 @@ def test_unknown_samples_and_empty_files_are_refused(tmp_path):
         make_events(tmp_path, "topp", 10, 1)
     with pytest.raises(ConfigError, match="can't fill 3 files"):
         make_events(tmp_path, "eg", 2, 1, files=3)
+
+
+@pytest.mark.parametrize("name", ["eg", "qg", "top", "tau"])
+def test_the_networks_that_come_with_us_are_demo_networks_and_named_so_on_other_events(name, tmp_path):
+    model = load_tagger(name).model.sha256
+    made = [str(path) for path in make_events(tmp_path / "x y", name, 2, seed=1)]
+    assert is_demo_network(model)
+    assert are_demo_events(made)
+    assert demo_note(model, made) == ""
+    assert demo_note(model, [*made, "root://host//store/eg_1.root"]).startswith("demo network:")
+    assert demo_note("0" * 64, ["a.root"]) == ""
+    assert not is_demo_network("")
+    assert not are_demo_events([])
