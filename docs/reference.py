@@ -67,7 +67,8 @@ def numbered(names):
 def tables_page():
     """Return the page of layers, columns, statuses, exit codes and errors."""
     layers = [
-        (f"`{shown}`", LAYERS[name].grid, _needs(LAYERS[name])) for shown, name in numbered(LAYERS).items()
+        (f"`{shown}`", LAYERS[name].grid, LAYERS[name].unit, _needs(LAYERS[name]))
+        for shown, name in numbered(LAYERS).items()
     ]
     inputs = [
         (f"`{shown}`", ", ".join(f"`{column}` {kind}" for column, kind in TABLES[name].items()))
@@ -75,7 +76,7 @@ def tables_page():
     ]
     statuses = [(code, f"`{name}`", STATUS_TEXT[name]) for code, name in enumerate(STATUSES)]
     text = "# Tables and codes\n\n## Layers\n\nDefined in [images](../images.md#layers).\n\n"
-    text += table(("layer", "grid", "made from"), layers)
+    text += table(("layer", "grid", "unit", "made from"), layers)
     seeds = [
         (
             f"`{name}`",

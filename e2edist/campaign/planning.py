@@ -64,7 +64,7 @@ def make_plan(
     opened = [url for url in urls if url not in errors]
     access = {file.uuid: url for file, url in zip(files, opened, strict=True) if file.url != url}
     most = max((size for _, size in found), default=0.0)
-    return Plan(tagger.identity(), files, most, skipped, access=access)
+    return Plan(tagger.identity(), files, most, skipped, classes=tagger.classes, access=access)
 
 
 def _inspect(

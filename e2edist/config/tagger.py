@@ -148,6 +148,8 @@ class TaggerSpec(Spec):
     crop: CropSpec
     channels: tuple[ChannelSpec, ...] = Field(min_length=1)
     model: ModelSpec
+    #: what the truth labels 0, 1 and so on are called in reports; not part of the fingerprint
+    classes: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     #: in the model's order; empty: every output of the model, columns named after it
     outputs: tuple[OutputSpec, ...] = ()
     #: how far scores may be from the reference (`e2edist.parity`)
@@ -174,6 +176,8 @@ class TaggerSpec(Spec):
             faults.append(f"outputs: column names must differ: {', '.join(columns)}")
         if taken := [column for column in columns if column.lower() in RESERVED]:
             faults.append(f"outputs: every table of results has these columns already: {', '.join(taken)}")
+        if len(set(self.classes)) != len(self.classes):
+            faults.append(f"classes: names must differ: {', '.join(self.classes)}")
         if len(self.outputs) > 1 and not all(output.name for output in self.outputs):
             faults.append("outputs: with several outputs, each needs its name")
         if faults:
@@ -209,7 +213,8 @@ class TaggerSpec(Spec):
 
     def identity(self) -> dict[str, Any]:
         """Return all that decides a number, as plain JSON values: the source of the fingerprint."""
-        content = self.model_dump(mode="json", exclude={"description", "tolerance", "chunk_events", "batch"})
+        texts_and_limits = {"description", "classes", "tolerance", "chunk_events", "batch"}
+        content = self.model_dump(mode="json", exclude=texts_and_limits)
         del content["model"]["path"]
         decides = {"method", *_FIRST_PARAMETERS, *self.seed.definition.parameters}
         content["seed"] = {key: value for key, value in content["seed"].items() if key in decides}

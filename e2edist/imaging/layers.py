@@ -88,11 +88,17 @@ class Layer:
         Tables and columns of an `EventBatch` that it is made from.
     make : callable
         ``make(batch, options) -> Hits``.
+    unit : str
+        Of its pixels.
+    signed : bool
+        Whether pixels have both signs, and zero is in the middle of a picture's colours.
     """
 
     grid: str
     columns: Columns
     make: Callable[[EventBatch, FillOptions], Hits]
+    unit: str
+    signed: bool = False
 
 
 @kernel
@@ -219,7 +225,7 @@ def _tracker_layer(name: str) -> Layer:
     def make(batch: EventBatch, _: FillOptions) -> Hits:
         return tracker_counts(batch, name)
 
-    return Layer("ECAL", _needs(name, "eta", "phi"), make)
+    return Layer("ECAL", _needs(name, "eta", "phi"), make, "hits")
 
 
 _ECAL_COLUMNS = {**_needs("EB", "detid", "energy"), **_needs("EE", "detid", "energy")}
@@ -227,19 +233,25 @@ _TRACK = ("eta", "phi", "quality")
 
 #: Every layer that a tagger may name.
 LAYERS: dict[str, Layer] = {
-    "EB_energy": Layer("EB", _needs("EB", "detid", "energy"), lambda b, _: eb(b, "energy")),
-    "EB_time": Layer("EB", _needs("EB", "detid", "energy", "time"), lambda b, _: eb(b, "time")),
-    "EE_minus": Layer("EE", _needs("EE", "detid", "energy"), lambda b, _: ee_plane(b, -1)),
-    "EE_plus": Layer("EE", _needs("EE", "detid", "energy"), lambda b, _: ee_plane(b, +1)),
-    "ECAL_energy": Layer("ECAL", _ECAL_COLUMNS, ecal),
-    "HBHE_energy": Layer("HBHE", _needs("HBHE", "detid", "energy"), hbhe),
-    "ECAL_tracksPt": Layer("ECAL", _needs("tracks", "pt", *_TRACK), lambda b, o: tracks(b, o, "pt")),
-    "ECAL_tracksD0": Layer("ECAL", _needs("tracks", "d0", "dz", *_TRACK), lambda b, o: tracks(b, o, "d0")),
-    "ECAL_tracksDz": Layer("ECAL", _needs("tracks", "dz", *_TRACK), lambda b, o: tracks(b, o, "dz")),
+    "EB_energy": Layer("EB", _needs("EB", "detid", "energy"), lambda b, _: eb(b, "energy"), "GeV"),
+    "EB_time": Layer(
+        "EB", _needs("EB", "detid", "energy", "time"), lambda b, _: eb(b, "time"), "ns", signed=True
+    ),
+    "EE_minus": Layer("EE", _needs("EE", "detid", "energy"), lambda b, _: ee_plane(b, -1), "GeV"),
+    "EE_plus": Layer("EE", _needs("EE", "detid", "energy"), lambda b, _: ee_plane(b, +1), "GeV"),
+    "ECAL_energy": Layer("ECAL", _ECAL_COLUMNS, ecal, "GeV"),
+    "HBHE_energy": Layer("HBHE", _needs("HBHE", "detid", "energy"), hbhe, "GeV"),
+    "ECAL_tracksPt": Layer("ECAL", _needs("tracks", "pt", *_TRACK), lambda b, o: tracks(b, o, "pt"), "GeV"),
+    "ECAL_tracksD0": Layer(
+        "ECAL", _needs("tracks", "d0", "dz", *_TRACK), lambda b, o: tracks(b, o, "d0"), "cm", signed=True
+    ),
+    "ECAL_tracksDz": Layer(
+        "ECAL", _needs("tracks", "dz", *_TRACK), lambda b, o: tracks(b, o, "dz"), "cm", signed=True
+    ),
 }
 LAYERS.update({name: _tracker_layer(name) for name in TRACKER_LAYERS})
 #: What jet seeds are looked for in; not on the grid of any image.
-HBHE_DEPTH1 = Layer("towers", LAYERS["HBHE_energy"].columns, lambda b, _: hbhe_depth1(b))
+HBHE_DEPTH1 = Layer("towers", LAYERS["HBHE_energy"].columns, lambda b, _: hbhe_depth1(b), "GeV")
 
 
 def fill(batch: EventBatch, name: str, options: FillOptions) -> Hits:

@@ -43,6 +43,8 @@ class Plan:
         Result of validating the model; decides no number.
     group : str
         ``K/N DIGEST`` where these are a group of the input files, DIGEST is of the names of all; or empty.
+    classes : tuple of str
+        What the truth labels 0, 1 and so on are called (`TaggerSpec.classes`); decides no number.
     access : dict of str to str
         By uuid, the address to open a file at where that is not its url. It may hold secrets: it is of the
         present command line, and no part of the plan as it is written.
@@ -54,6 +56,7 @@ class Plan:
     skipped: tuple[tuple[str, str], ...] = ()
     validation: str = ""
     group: str = ""
+    classes: tuple[str, ...] = ()
     access: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -94,6 +97,8 @@ class Plan:
     def _content(self) -> dict[str, Any]:
         content = asdict(replace(self, access={}))
         del content["access"]
+        if not self.classes:  # as in plans of before
+            del content["classes"]
         return content
 
     def write(self, folder: Path) -> None:
@@ -132,7 +137,8 @@ def read_plan(folder: Path) -> Plan | None:
         files = tuple(FileInfo(**{**file, "edges": tuple(file["edges"])}) for file in content["files"])
         skipped = tuple((url, why) for url, why in content["skipped"])
         validation, group = content.get("validation", ""), content.get("group", "")
-        plan = Plan(content["tagger"], files, content["event_bytes"], skipped, validation, group)
+        classes = tuple(content.get("classes", ()))
+        plan = Plan(content["tagger"], files, content["event_bytes"], skipped, validation, group, classes)
         proofs = (content["version"], content["fingerprint"], content["checksum"])
         intact = proofs == (_VERSION, plan.fingerprint, plan.checksum)
     except FileNotFoundError:

@@ -19,6 +19,7 @@ SHA = "0123456789abcdef" * 4
 FULL = {
     "name": "full",
     "description": "all keys",
+    "classes": ["background", "signal"],
     "module": "FullTagger",
     "objects": {
         "kinds": ["photon", "electron"],
@@ -70,6 +71,7 @@ DECIDES = {
 }
 FREE = {
     "description": "other words",
+    "classes": ["QCD", "top"],
     "chunk_events": 124,
     "batch": 5,
     "model.path": "elsewhere/full.onnx",
@@ -281,6 +283,10 @@ numbers = st.floats(-1e6, 1e6, allow_nan=False)
 def test_fingerprints_are_equal_exactly_where_a_number_is(a, b):
     prints = [tagger(changed("channels.1.offset", x)).fingerprint() for x in (a, b)]
     assert (prints[0] == prints[1]) == (repr(a) == repr(b))
+
+
+def test_classes_of_one_name_are_refused():
+    assert "classes: names must differ: QCD, QCD" in message(TaggerSpec, changed("classes", ["QCD", "QCD"]))
 
 
 @settings(deadline=None, max_examples=20, derandomize=True, database=None)

@@ -1,6 +1,7 @@
 """Plans and ledgers of earlier versions, byte for byte: campaigns go on with them."""
 
 import json
+from dataclasses import replace
 
 from e2edist.input_file import FileInfo
 from e2edist.records.chunk import Chunk
@@ -55,6 +56,15 @@ def test_a_plan_is_read_and_written_as_it_was(tmp_path):
     assert [(chunk.start, chunk.stop) for chunk in plan.chunks()] == [(0, 10), (10, 25)]
     plan.write(tmp_path)
     assert path.read_text() == text
+
+
+def test_names_of_classes_are_in_a_plan_and_change_no_fingerprint(tmp_path):
+    CampaignFolder(tmp_path).plan.write_text(json.dumps(PLAN))
+    old = read_plan(tmp_path)
+    named = replace(old, classes=("photon", "electron"))
+    named.write(tmp_path)
+    assert read_plan(tmp_path) == named
+    assert named.fingerprint == old.fingerprint
 
 
 def test_lines_of_a_ledger_are_read_and_written_as_they_were():
