@@ -108,30 +108,15 @@ def _submit(
     for line in unvalidated_providers(campaign.tagger, (pool.provider for pool in site.pools.values())):
         console.print(f"note: {line}")
     if args.dry_run:
-        _preview(campaign, words if args.detach else None, console)
+        from e2edist.cli.dry_run import DryRun, show
+
+        dry = DryRun(campaign, words, detached=args.detach, estimating=args.estimate)
+        show(dry, console, emit if args.json else None)
         return 0
     if args.detach:
         return _detach(campaign, words, console)
     emit.result["folder"], emit.command = str(campaign.folder), spec.notify
     return _run(campaign, console, emit, signals, estimating=args.estimate)
-
-
-def _preview(campaign: Campaign, words: list[str] | None, console: Console) -> None:
-    """Show the plan and all jobs; with `words`, the command line, that of the controller too."""
-    from e2edist.cli.tables import print_plan
-    from e2edist.control.detach import preview_controller
-    from e2edist.pools import preview
-
-    site, folder = campaign.site, campaign.folder
-    pools = {name: f"{p.kind}, {p.engine} on {p.provider}" for name, p in site.pools.items()}
-    print_plan(console, campaign.plan, pools, folder)
-    at = folder.absolute()
-    jobs = {f"pool {name}": preview(name, pool, at, site.dask) for name, pool in site.pools.items()}
-    if words is not None:
-        jobs["the controller"] = preview_controller(site.controller, folder, words)
-    for name, text in jobs.items():
-        if text:
-            console.print(f"\njob of {name}:\n{text}")
 
 
 def _detach(campaign: Campaign, words: list[str], console: Console) -> int:

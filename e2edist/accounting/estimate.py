@@ -15,6 +15,8 @@ from .progress import Progress
 
 #: Chunks of each pool that an estimate is made of, for each of its threads, and at least.
 _PER_THREAD, _LEAST = 2, 4
+#: An estimate takes no longer, from the first worker on.
+LIMIT_S = 300.0
 #: Numbers of jobs that are looked at, times what the site file says.
 _TIMES = (0.25, 0.5, 1, 2, 4, 8, 16)
 

@@ -38,7 +38,7 @@ def pool_facts(spec: PoolSpec, *, jobs: bool) -> dict[str, Any]:
     charge, workers = spec.charge, spec.workers or 1
     return {
         "kind": spec.kind,
-        "threads": threads_of(spec),
+        "threads": (spec.threads or 1) if jobs else threads_of(spec),
         "workers": spec.job.workers_per_job if jobs else 1,
         "nodes": charge.nodes / (1 if jobs else workers),
         "gpus": charge.gpus or spec.job.gpus,

@@ -6,7 +6,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from e2edist.accounting.estimate import Sampler, enough_chunks, extrapolate, measure_pools
+from e2edist.accounting.estimate import LIMIT_S, Sampler, enough_chunks, extrapolate, measure_pools
 from e2edist.accounting.usage import pool_facts
 from e2edist.campaign.run import run_campaign
 from e2edist.cli.closing import kept_message, stop_on_signal
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from e2edist.campaign.run import RunResult
     from e2edist.cli.signals import Signals
     from e2edist.pools import Pool
-
-#: An estimate takes no longer, from the first worker on.
-_LIMIT_S = 300.0
 
 
 def estimate(
@@ -54,7 +51,7 @@ def estimate(
     """
     facts = {name: pool_facts(spec, jobs=is_batch(spec.kind)) for name, spec in campaign.site.pools.items()}
     (on_progress, on_pool_ready), before = callbacks, time.time()
-    sampler = Sampler(signals.stop, enough_chunks(facts), _LIMIT_S)
+    sampler = Sampler(signals.stop, enough_chunks(facts), LIMIT_S)
 
     def sample(progress: Progress) -> None:
         on_progress(progress)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
 from e2edist.records.folder import CampaignFolder
@@ -17,29 +18,41 @@ if TYPE_CHECKING:
     from e2edist.accounting.bill import PoolBill
     from e2edist.accounting.estimate import Choice
     from e2edist.accounting.summary import Summary
-    from e2edist.records.plan import Plan
 
+#: Looks of a table with many columns.
+COMPACT: dict[str, Any] = {
+    "box": SIMPLE_HEAD,
+    "padding": (0, 1, 0, 0),
+    "show_edge": False,
+    "pad_edge": False,
+    "title_justify": "left",
+}
 #: Rows of a table that may be long.
 _SHOWN = 20
 
 
-def print_plan(console: Console, plan: Plan, pools: dict[str, str], folder: Path) -> None:
-    """Show what a campaign would do, a line per file that is never wrapped."""
+def cost_columns(units: Iterable[str]) -> list[Column]:
+    """Return the columns of node hours, GPU hours and charge; the unit of all charges is in the header."""
+    found = set(units)
+    charge = f"charge\n{found.pop()}" if len(found) == 1 else "charge"
+    return [Column(name, justify="right", no_wrap=True) for name in ("node h", "GPU h", charge)]
 
-    def line(text: str) -> None:
-        console.print(text)
 
-    for file in plan.files[:_SHOWN]:
-        count = sum(1 for _ in file.ranges())
-        line(f"{file.url}: {file.format}, tree {file.tree}, {file.entries:,} events, {count} chunks")
-    if len(plan.files) > _SHOWN:
-        line(f"... and {len(plan.files) - _SHOWN} more files")
-    for url, why in plan.skipped[:_SHOWN]:
-        line(f"skipped {url}: {why}")
-    for name, text in pools.items():
-        line(f"pool {name}: {text}")
-    line(f"{plan.events:,} events in {len(plan.chunks())} chunks -> {folder}")
-    line(f"fingerprint {plan.fingerprint}")
+def short_number(number: float) -> str:
+    """Return a number with three digits, or all of them before the point.
+
+    >>> short_number(0.123456), short_number(21.04), short_number(12345.6)
+    ('0.123', '21', '12,346')
+    """
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def cost_cells(
+    node_h: float | None, gpu_h: float | None, charge: float | None, units: Iterable[str], unit: str
+) -> list[str]:
+    """Return the cells of `cost_columns` of `units`, one of which is the charge's; a dash is unknown."""
+    cells = ["-" if number is None else short_number(number) for number in (node_h, gpu_h, charge)]
+    return [*cells[:2], f"{cells[2]} {unit}" if charge is not None and len(set(units)) > 1 else cells[2]]
 
 
 def print_summary(console: Console, total: Summary, seconds: float, events: int) -> None:
@@ -152,24 +165,17 @@ def print_estimate(console: Console, choices: Sequence[Choice], notes: Sequence[
     from e2edist.accounting.estimate import best
 
     marks = best(list(choices))
-    table = Table(
-        "",
-        "pool",
-        "jobs",
-        "time to finish",
-        "node h",
-        "GPU h",
-        "charge",
-        title="estimate of the rest",
-        title_justify="left",
-    )
+    numbers = [Column(name, justify="right", no_wrap=True) for name in ("jobs", "time to finish")]
+    pool = Column("pool", no_wrap=True)
+    units = [one.unit for one in choices]
+    table = Table("", pool, *numbers, *cost_columns(units), title="estimate of the rest", **COMPACT)
     for one in choices:
         message = [
             word for word, top in zip(("cheapest", "fastest"), marks or (), strict=False) if one is top
         ]
         time_ = f"{timedelta(seconds=round(one.seconds))} +- {one.spread:.0%}"
-        hours = (f"{one.node_h:.3g}", f"{one.gpu_h:.3g}", f"{one.charge:.3g} {one.unit}")
-        table.add_row(", ".join(message), one.pool, f"{one.jobs:,}", time_, *hours)
+        cost = cost_cells(one.node_h, one.gpu_h, one.charge, units, one.unit)
+        table.add_row(", ".join(message), one.pool, f"{one.jobs:,}", time_, *cost)
     console.print(table)
     for note in notes:
         console.print(note)

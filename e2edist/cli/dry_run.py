@@ -1,0 +1,273 @@
+"""``submit --dry-run``: what a campaign would do and take, for people and machines; writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Column, Table
+
+from e2edist.accounting.estimate import LIMIT_S, enough_chunks
+from e2edist.accounting.folder_counts import count_folder
+from e2edist.accounting.upper_limit import UpperLimit, upper_limits
+from e2edist.accounting.usage import pool_facts
+from e2edist.cli.tables import COMPACT, cost_cells, cost_columns, short_number
+from e2edist.config.controller import PROCESS
+from e2edist.control.detach import preview_controller
+from e2edist.demo.networks import demo_note, is_demo_network
+from e2edist.pools import is_batch, preview
+from e2edist.redaction import redact_word
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from e2edist.campaign.campaign import Campaign
+    from e2edist.config.site import PoolSpec
+
+#: Files that are listed, and skipped ones.
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """A campaign that is looked at before it is submitted.
+
+    Attributes
+    ----------
+    words : sequence of str
+        The command line of ``submit``.
+    detached, estimating : bool
+        Whether it has ``--detach``, ``--estimate``.
+    missing : str
+        What has to be made first: demo events.
+    """
+
+    campaign: Campaign
+    words: Sequence[str]
+    detached: bool = False
+    estimating: bool = False
+    missing: str = ""
+
+    def limits(self) -> list[UpperLimit]:
+        """Return what each pool can take at most."""
+        pools = self.campaign.site.pools
+        return upper_limits(pools, {name: is_batch(pool.kind) for name, pool in pools.items()})
+
+    def jobs(self) -> dict[str, str]:
+        """Return what each batch system would be given: ``pool NAME``, ``the controller`` -> job script."""
+        site, folder = self.campaign.site, self.campaign.folder.absolute()
+        found = {f"pool {name}": preview(name, pool, folder, site.dask) for name, pool in site.pools.items()}
+        if self.detached:
+            found["the controller"] = preview_controller(site.controller, folder, self._words())
+        return {name: text for name, text in found.items() if text}
+
+    def done(self) -> tuple[int, int]:
+        """Return chunks that have ended and events that are done already."""
+        counts = count_folder(self.campaign.folder) if self.campaign.resumed else None
+        return (counts.ended, counts.events_done) if counts else (0, 0)
+
+    def sample(self) -> dict[str, int]:
+        """Return pool -> chunks that ``--estimate`` would run at least."""
+        pools = self.campaign.site.pools.items()
+        return enough_chunks({name: pool_facts(pool, jobs=is_batch(pool.kind)) for name, pool in pools})
+
+    def command(self) -> str:
+        """Return the command line that does it."""
+        return " ".join(["python -m e2edist.submit", *(quote(redact_word(word)) for word in self._words())])
+
+    def _words(self) -> list[str]:
+        return [word for word in self.words if word not in ("--dry-run", "--json")]
+
+
+def show(dry: DryRun, console: Console, emit: Callable[[dict[str, Any]], None] | None) -> None:
+    """Show a campaign on `console`, or with `emit` as one JSON event."""
+    if emit is not None:
+        emit({"what": "plan"} | _facts(dry))
+        return
+    # Lines that are never wrapped, so that paths in them can be copied.
+    for name, text in _lines(dry):
+        console.print(f"{name:12}{text}")
+    _print_pools(console, dry)
+    for name, text in dry.jobs().items():
+        heading = f"job of {name}"
+        console.print(f"\n{heading}\n{'-' * len(heading)}\n{text.rstrip()}")
+    console.print(f"\nnothing was submitted or written; to do it:\n  {dry.command()}")
+
+
+def _lines(dry: DryRun) -> Iterator[tuple[str, str]]:
+    campaign = dry.campaign
+    tagger, spec = campaign.tagger, campaign.spec
+    demo = is_demo_network(tagger.model.sha256)
+    yield "tagger", f"{tagger.name}, {'demo network' if demo else tagger.model.path}"
+    if note := demo_note(tagger.model.sha256, campaign.plan.addresses()):
+        yield "", note
+    yield "validation", "none yet" if campaign.validation == "none" else campaign.validation
+    yield from _inputs(dry)
+    yield from _output(dry)
+    title = campaign.site.description
+    yield "site", campaign.site.name + (f" ({title})" if title else "")
+    if dry.detached:
+        yield "controller", _controller(campaign)
+    if dry.estimating:
+        wanted = ", ".join(f"{name} {number:,}" for name, number in dry.sample().items())
+        limit = f"{LIMIT_S / 60:.0f} min with workers"
+        yield "estimate", f"stops after so many chunks of a pool, or {limit}: {wanted}"
+    if spec.max_bad_fraction:
+        yield "losses", f"up to {spec.max_bad_fraction:.3g} of the events"
+
+
+def _inputs(dry: DryRun) -> Iterator[tuple[str, str]]:
+    plan = dry.campaign.plan
+    size = sum(file.size for file in plan.files)
+    yield "inputs", ", ".join([_count(len(plan.files), "file"), *([_bytes(size)] if size else [])])
+    if dry.missing:
+        yield "", dry.missing
+    kinds = {(file.format, file.tree) for file in plan.files}
+    for file in plan.files[:_SHOWN]:
+        kind = f" ({file.format}, tree {file.tree})" if len(kinds) > 1 else ""
+        chunks = _count(sum(1 for _ in file.ranges()), "chunk")
+        yield "", f"{file.entries:,} events in {chunks}{kind}: {file.url}"
+    if len(plan.files) > _SHOWN:
+        yield "", f"... and {len(plan.files) - _SHOWN:,} more"
+    if len(kinds) == 1:
+        yield "format", "{}, tree {}".format(*kinds.pop())
+    for url, why in plan.skipped[:_SHOWN]:
+        yield "skipped", f"{url}: {why}"
+    if len(plan.skipped) > _SHOWN:
+        yield "", f"... and {len(plan.skipped) - _SHOWN:,} more"
+    yield "work", f"{plan.events:,} events in {_count(len(plan.chunks()), 'chunk')}"
+
+
+def _output(dry: DryRun) -> Iterator[tuple[str, str]]:
+    campaign = dry.campaign
+    yield "output", str(campaign.folder)
+    if campaign.resumed:
+        ended, events = dry.done()
+        plan = campaign.plan
+        share = f"{ended:,} of {_count(len(plan.chunks()), 'chunk')} have ended, {events:,} events are done"
+        yield "", f"resumes what is there: {share}"
+    elif campaign.spec.mode == "fresh":
+        yield "", "--fresh deletes the campaign that is there, and starts anew"
+
+
+def _controller(campaign: Campaign) -> str:
+    spec = campaign.site.controller
+    if spec.kind == PROCESS:
+        return "a process in the background of this machine"
+    size = f"{_count(spec.cores, 'core')}, {spec.memory_gib:g} GiB, {_hours(spec.walltime_min)}"
+    return f"a job of {spec.kind}: {size}"
+
+
+def _print_pools(console: Console, dry: DryRun) -> None:
+    """Show what runs where, a row a pool of what it takes at most, and the sum."""
+    limits = dry.limits()
+    for i, (name, pool) in enumerate(dry.campaign.site.pools.items()):
+        image = f", {pool.container.runtime} {pool.container.image}" if pool.container.image else ""
+        console.print(f"{'' if i else 'pools':12}{name}: {pool.kind}, {_engine(pool)}{image}")
+    console.print()
+    jobs = any(one.jobs for one in limits)
+    console.print(_pool_table(limits) if jobs else _worker_table(limits))
+    if jobs:
+        _print_sum(console, limits)
+
+
+def _engine(pool: PoolSpec) -> str:
+    return f"{pool.engine} on {pool.provider}"
+
+
+def _pool_table(limits: list[UpperLimit]) -> Table:
+    """Return a row a pool: its jobs, what is in one, and what all take at most."""
+    units = [one.unit for one in limits]
+    names = ("jobs", "workers\nper job", "threads\neach", "GiB\neach", "wall\ntime", "nodes\neach")
+    numbers = [Column(name, justify="right", no_wrap=True) for name in names]
+    table = Table(Column("pool", no_wrap=True), *numbers, *cost_columns(units), title="at most", **COMPACT)
+    for one in limits:
+        grows = one.jobs_most > one.jobs
+        jobs = f"{one.jobs}-{one.jobs_most}" if grows else f"{one.jobs}" if one.jobs else "-"
+        wall = _hours(one.walltime_min) if one.walltime_min else "-"
+        nodes = f"{one.nodes:g}" if one.jobs else "-"
+        cost = cost_cells(one.node_h, one.gpu_h, one.charge, units, one.unit)
+        table.add_row(one.pool, jobs, *_worker_cells(one), wall, nodes, *cost)
+    return table
+
+
+def _worker_table(limits: list[UpperLimit]) -> Table:
+    numbers = [Column(name, justify="right") for name in ("workers", "threads\neach", "GiB\neach")]
+    table = Table(Column("pool", no_wrap=True), *numbers, **COMPACT)
+    for one in limits:
+        table.add_row(one.pool, *_worker_cells(one))
+    return table
+
+
+def _worker_cells(one: UpperLimit) -> tuple[str, str, str]:
+    """Return workers, threads and memory; what only the start of the pool decides is a dash."""
+    memory = f"{one.memory_gib:g}" if one.memory_gib else "-"
+    return str(one.workers or "-"), str(one.threads), memory
+
+
+def _print_sum(console: Console, limits: list[UpperLimit]) -> None:
+    node_h = sum(one.node_h or 0.0 for one in limits)
+    gpu_h = sum(one.gpu_h or 0.0 for one in limits)
+    gpus = f" and {short_number(gpu_h)} GPU hours" if gpu_h else ""
+    console.print(f"\nAt most {short_number(node_h)} node hours{gpus}: all jobs for their whole walltime.")
+    console.print("Jobs end as soon as the work is done; jobs that are lost are replaced.")
+    console.print("--estimate runs a few chunks and says what the campaign would really take.")
+
+
+def _hours(minutes: int) -> str:
+    """Return a walltime: 30 min, 2 h, 1:30 h."""
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60}{f':{minutes % 60:02d}' if minutes % 60 else ''} h"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:,.3g} TB"
+
+
+def _facts(dry: DryRun) -> dict[str, Any]:
+    """Return all that is shown, as plain JSON values."""
+    campaign = dry.campaign
+    plan, tagger, site = campaign.plan, campaign.tagger, campaign.site
+    ended, events_done = dry.done()
+    pools = [
+        asdict(one)
+        | {"provider": site.pools[one.pool].provider, "image": site.pools[one.pool].container.image}
+        for one in dry.limits()
+    ]
+    files = [
+        {"url": f.url, "format": f.format, "tree": f.tree, "bytes": f.size, "events": f.entries}
+        | {"chunks": sum(1 for _ in f.ranges())}
+        for f in plan.files
+    ]
+    return {
+        "site": site.name,
+        "tagger": tagger.name,
+        "model": tagger.model.path,
+        "demo_network": is_demo_network(tagger.model.sha256),
+        "files": files,
+        "skipped": [{"url": url, "reason": why} for url, why in plan.skipped],
+        "events": plan.events,
+        "chunks": len(plan.chunks()),
+        "folder": str(campaign.folder),
+        "fingerprint": plan.fingerprint,
+        "resumes": campaign.resumed,
+        "chunks_ended": ended,
+        "events_done": events_done,
+        "pools": pools,
+        "node_h_at_most": sum(one["node_h"] or 0.0 for one in pools),
+        "gpu_h_at_most": sum(one["gpu_h"] or 0.0 for one in pools),
+        "controller": site.controller.kind if dry.detached else None,
+        "jobs": dry.jobs(),
+        "command": dry.command(),
+    }

@@ -1,0 +1,69 @@
+"""What a campaign would take at most, and what a dry run tells machines."""
+
+import pytest
+
+from e2edist.accounting.upper_limit import upper_limits
+from e2edist.cli.dry_run import _bytes, _hours
+from e2edist.cli.tables import cost_cells, cost_columns
+from e2edist.config.site import SiteSpec
+from e2edist.config.toml_models import parse
+
+NODES = {
+    "kind": "slurm",
+    "workers": 6,
+    "threads": 2,
+    "memory_gib": 5.0,
+    "job": {"walltime_min": 90, "workers_per_job": 4, "launcher": "srun"},
+    "charge": {"nodes": 1.0, "gpus": 4, "factor": 2.0},
+}
+
+
+def site_of(**pools):
+    return parse(SiteSpec, {"name": "test", "pools": pools}, "test")
+
+
+def limits(**pools):
+    site = site_of(**pools)
+    return upper_limits(site.pools, {name: pool.kind == "slurm" for name, pool in site.pools.items()})
+
+
+def test_jobs_take_their_walltime_on_the_nodes_that_are_charged():
+    (one,) = limits(gpu=NODES)
+    assert (one.jobs, one.jobs_most, one.workers, one.threads, one.memory_gib) == (2, 2, 4, 2, 5.0)
+    assert (one.node_h, one.gpu_h, one.charge, one.unit) == (3.0, 12.0, 6.0, "node h")
+
+
+def test_a_pool_that_grows_is_counted_at_its_most():
+    (one,) = limits(gpu=NODES | {"workers_most": 40})
+    assert (one.jobs, one.jobs_most, one.node_h) == (2, 10, 15.0)
+
+
+def test_jobs_without_numbers_have_those_that_are_submitted():
+    (one,) = limits(cpu={"kind": "slurm"})
+    assert (one.jobs, one.workers, one.threads, one.memory_gib, one.walltime_min) == (1, 1, 1, 2, 60)
+
+
+def test_workers_that_are_no_jobs_have_no_hours():
+    (one,) = limits(cpu={"kind": "local", "threads": 3})
+    assert (one.jobs, one.workers, one.threads) == (0, 0, 3)
+    assert (one.node_h, one.gpu_h, one.charge, one.walltime_min) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(("minutes", "text"), [(30, "30 min"), (120, "2 h"), (65, "1:05 h"), (2880, "48 h")])
+def test_a_walltime_is_short(minutes, text):
+    assert _hours(minutes) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (5.29e6, "5.29 MB"), (3.14e12, "3.14 TB"), (1e16, "1e+04 TB")],
+)
+def test_bytes_have_three_digits(size, text):
+    assert _bytes(size) == text
+
+
+def test_the_unit_of_a_charge_stands_in_the_header_where_all_have_the_same():
+    assert cost_columns(["SU", "SU"])[-1].header == "charge\nSU"
+    assert cost_cells(1.0, None, 1234.5, ["SU", "SU"], "SU") == ["1", "-", "1,234"]
+    assert cost_columns(["SU", "node h"])[-1].header == "charge"
+    assert cost_cells(1.0, 0.0, 2.5, ["SU", "node h"], "SU") == ["1", "0", "2.5 SU"]
