@@ -7,7 +7,7 @@ from importlib import import_module
 
 from e2edist import __version__
 from e2edist.cli.signals import run_process
-from e2edist.errors import nearest
+from e2edist.errors import ConfigError, nearest
 
 #: Verb -> what it does.
 VERBS = {
@@ -21,6 +21,7 @@ VERBS = {
     "convert": "make an ONNX file of a trained model, and validate it",
     "tune": "find the fastest settings of a site's pools for a tagger",
 }
+_WIDTH = max(map(len, VERBS))
 
 
 def main() -> int:
@@ -29,15 +30,19 @@ def main() -> int:
     if verb in ("--version", "-V"):
         sys.stdout.write(f"e2edist {__version__}\n")
         return 0
+    words = sys.argv[2:]
+    if verb == "help" and words:
+        verb, words = words[0], ["--help"]
     if verb in VERBS:
-        code: int = import_module(f"e2edist.{verb}").main(sys.argv[2:])
+        code: int = import_module(f"e2edist.{verb}").main(words)
         return code
-    if verb in ("--help", "-h"):
-        lines = [f"  {name:10} {text}\n" for name, text in VERBS.items()]
-        sys.stdout.write(f"usage: e2edist VERB ...\n\n{''.join(lines)}\ne2edist VERB --help says more.\n")
+    if verb in ("--help", "-h", "help"):
+        lines = [f"  {name:{_WIDTH}}  {text}\n" for name, text in VERBS.items()]
+        sys.stdout.write(f"usage: e2edist VERB ...\n\n{''.join(lines)}\ne2edist help VERB says more.\n")
         return 0
-    sys.stderr.write(f"e2edist: there is no verb {verb!r}. {nearest(verb, VERBS)}\n")
-    return 2
+    from e2edist.cli.console import print_error
+
+    return print_error(ConfigError("", f"there is no verb {verb!r}", nearest(verb, VERBS)))
 
 
 def run() -> None:

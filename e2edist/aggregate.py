@@ -34,6 +34,10 @@ def parser() -> argparse.ArgumentParser:
         "written with, and write one sorted table, timing, losses and sums of one or more campaigns.",
         "Exit codes: 0 whole and right, 1 something is missing, damaged, foreign or lost, 2 the user must "
         "fix something.",
+        "results",
+        "results --dataset top='*/TTTo*' --friend",
+        "results-a results-b --output both",
+        "results --verify",
     )
     add_folder(p, many=True)
     p.add_argument("--output", type=to_path, metavar="DIR", help="where to write (default: DIR/aggregated)")

@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
         "Stop the controller of a campaign and all of its jobs. What is done is kept: the same "
         "submit does the rest.",
         "Exit codes: 0 nothing runs any more, 2 it can't be ended from here.",
+        "results",
     )
     add_folder(p)
     p.add_argument(

@@ -26,9 +26,11 @@ def parser() -> argparse.ArgumentParser:
         "Check batch system, images, folders, network and clock of a site, and run one demo "
         "chunk on one worker of each of its pools.",
         "Exit codes: 0 all is well, 1 warnings only, 2 the user must fix something.",
+        "--site local",
+        "--site mysite.toml --no-run",
     )
     add_shared(p, "site")
-    p.add_argument("--tagger", default="eg", help="tagger of the demo chunk (default: eg)")
+    p.add_argument("--tagger", metavar="NAME", default="eg", help="tagger of the demo chunk (default: eg)")
     add_shared(p, "model")
     p.add_argument(
         "--input",

@@ -29,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
         "module, throughput, efficiency, losses, provenance, bill. One page that needs no network, and the "
         "figures beside it.",
         "Exit codes: 0 written, 2 the user must fix something.",
+        "results",
+        "results-a results-b --output both",
     )
     add_folder(p, many=True)
     default = f"DIR/{CampaignFolder.report.name}"

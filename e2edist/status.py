@@ -26,6 +26,8 @@ def parser() -> argparse.ArgumentParser:
         "Say how a campaign stands: running here, elsewhere or in a batch job, done, stopped.",
         "Exit codes: 0 under way, or done without loss; 1 entries were lost, or it stopped before "
         "its end; 2 the user must fix something, or no campaign there.",
+        "results",
+        "results --json --offline",
     )
     add_folder(p)
     p.add_argument("--json", action="store_true", help="print all that is known as one JSON object")

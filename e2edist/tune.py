@@ -39,10 +39,17 @@ def parser() -> argparse.ArgumentParser:
         "Profiles lie in $E2EDIST_PROFILES, or in the user's cache (~/.cache/e2edist/profiles). No "
         "setting changes a score. Exit codes: 0 tuned, 1 nothing could be measured, "
         "2 the user must fix something.",
+        "--site local --tagger eg",
+        "--site mysite.toml --pool gpu --input file.root",
     )
     add_shared(p, "site")
     p.add_argument("--pool", nargs="+", metavar="NAME", help="pools to tune (default: all)")
-    p.add_argument("--tagger", default="eg", help="name of a tagger, or a tagger's TOML file (default: eg)")
+    p.add_argument(
+        "--tagger",
+        metavar="NAME",
+        default="eg",
+        help="name of a tagger, or a tagger's TOML file (default: eg)",
+    )
     add_shared(p, "model", "format", "tree")
     p.add_argument("--input", metavar="FILE", help="ROOT file to measure with (default: demo events)")
     p.add_argument("--events", type=int, default=0, metavar="N", help="events in memory (default: by tagger)")

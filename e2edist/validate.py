@@ -34,9 +34,15 @@ def parser() -> argparse.ArgumentParser:
         "source framework, or the plainest run of the model itself. Limits are [tolerance] of the tagger.",
         "Exit codes: 0 passed, 1 failed, 2 the user must fix something. The verdict is kept beside the "
         "model, or in the user's cache, and submit refuses a model that failed.",
+        "--tagger eg",
+        "my.onnx --tagger eg --reference saved.npz",
     )
     p.add_argument("model", nargs="?", metavar="MODEL", help="ONNX file (default: the tagger's own)")
-    p.add_argument("--tagger", help="name of a tagger, or a tagger's TOML file (default: found by the model)")
+    p.add_argument(
+        "--tagger",
+        metavar="NAME",
+        help="name of a tagger, or a tagger's TOML file (default: found by the model)",
+    )
     p.add_argument(
         "--input", nargs="+", metavar="FILE", dest="inputs", help="ROOT files of reference objects"
     )

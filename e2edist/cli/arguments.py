@@ -9,10 +9,16 @@ from typing import Any
 from e2edist.errors import E2EError
 from e2edist.urls import named_path
 
+from .command_line import CommandLine
+
 #: Options that mean the same in every verb that has them.
 _SHARED: dict[str, dict[str, Any]] = {
-    "site": {"default": "local", "help": "name of a site, or a site's TOML file (default: local)"},
-    "tagger": {"help": "name of a tagger, or a tagger's TOML file"},
+    "site": {
+        "default": "local",
+        "metavar": "NAME",
+        "help": "name of a site, or a site's TOML file (default: local)",
+    },
+    "tagger": {"metavar": "NAME", "help": "name of a tagger, or a tagger's TOML file"},
     "model": {"metavar": "ONNX", "help": "in place of the tagger's own model"},
     "format": {"help": "edm or hits (default: detected from the file)"},
     "tree": {"help": "tree to read (default: the format's own)"},
@@ -27,11 +33,20 @@ def to_path(text: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def make_parser(verb: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    """Return the command line of a verb, without options yet."""
-    return argparse.ArgumentParser(
-        prog=f"python -m e2edist.{verb}", description=description, epilog=epilog, allow_abbrev=False
-    )
+def make_parser(verb: str, description: str, epilog: str, *examples: str) -> CommandLine:
+    """Return the command line of a verb, with the options of all verbs.
+
+    Parameters
+    ----------
+    examples : str
+        What may follow the verb, a line each.
+    """
+    lines = "\n".join(f"    python -m e2edist.{verb} {line}" for line in examples)
+    p = CommandLine(verb, description, f"{epilog}\n\nExamples:\n\n{lines}" if examples else epilog)
+    volume = p.add_mutually_exclusive_group()
+    volume.add_argument("-q", "--quiet", action="store_true", help="print errors and the result only")
+    volume.add_argument("-v", "--verbose", action="store_true", help="print log lines too, as of submit.log")
+    return p
 
 
 def add_shared(p: argparse.ArgumentParser | argparse._ArgumentGroup, *names: str, **changes: Any) -> None:

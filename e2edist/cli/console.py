@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import logging
 import os
 import sys
-from contextlib import redirect_stderr
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from rich.console import Console
+    from rich.text import Text
 
     from e2edist.cli.plain_console import PlainConsole
 
@@ -41,33 +43,68 @@ def run_verb(
     """
     try:
         _check_folder()
-        args = _parsed(parser, argv)
-        return work(args, make_console(stderr=getattr(args, "json", False) is True))
+        args = parser.parse_args(argv)
+        console = make_console(stderr=getattr(args, "json", False) is True)
+        console.quiet = getattr(args, "quiet", False)
+        with _log_lines(console, shown=getattr(args, "verbose", False)):
+            return work(args, console)
     except KeyboardInterrupt:
         return 130
     except Exception as caught:
         return print_error(known_error(caught))
 
 
-def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return the command line; errors in it are printed without the secrets of addresses."""
-    written = io.StringIO()
+class _LogLines(logging.Handler):
+    """Prints log lines, above the progress bar where there is one."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line, without the secrets of addresses."""
+        self._console.print(redact(self.format(record)), style="dim")
+
+
+@contextmanager
+def _log_lines(console: Console, *, shown: bool) -> Iterator[None]:
+    """Print what this program logs meanwhile, with ``--verbose``."""
+    if not shown:
+        yield
+        return
+    logger, handler = logging.getLogger(__package__.partition(".")[0]), _LogLines(console)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
-        with redirect_stderr(written):
-            return parser.parse_args(argv)
+        yield
     finally:
-        sys.stderr.write(redact(written.getvalue()))
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+def print_result(console: Console, *lines: str | Text) -> None:
+    """Print what a verb comes to, with ``--quiet`` too."""
+    quiet, console.quiet = console.quiet, False
+    try:
+        for line in lines:
+            console.print(line)
+    finally:
+        console.quiet = quiet
 
 
 def print_error(error: E2EError) -> int:
     """Print an error as one line, a bug's traceback before it if that is asked for; return the exit code."""
-    line = f"e2edist: {error}"
+    from rich.text import Text
+
+    line = f" {error}"
     trace = error.traceback if isinstance(error, ProgrammingError) else ""
     if trace and os.environ.get(TRACEBACK):
         sys.stderr.write(trace)
     elif isinstance(error, ProgrammingError) and trace:
         line += f" The traceback is in {error.log}." if error.log else f" {TRACEBACK}=1 shows the traceback."
-    make_console(stderr=True).print(line)
+    make_console(stderr=True).print(Text.assemble(("e2edist:", "bold red"), line))
     return error.exit_code
 
 

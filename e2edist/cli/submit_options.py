@@ -14,10 +14,24 @@ def parser() -> argparse.ArgumentParser:
         "Run an end-to-end tagger over ROOT files. Without inputs, run on demo events.",
         "Run the same line again after any interruption: what is done stays done. "
         "Exit codes: 0 all done, 1 some entries failed, 2 the user must fix something, 130 interrupted.",
+        "--tagger eg --input 'data/*.root' --output results",
+        "--site perlmutter --workflow my.toml --dry-run",
+        "--site perlmutter --workflow my.toml --detach",
     )
     _add_what(p.add_argument_group("what to run"))
     _add_how(p.add_argument_group("how to run it; changes no number"))
     _add_limits(p.add_argument_group("what may be lost, and when to stop"))
+    _add_mode(p.add_argument_group("try it, resume it, start anew"))
+    _add_output(p.add_argument_group("for programs"))
+    p.add_argument("--access", help=argparse.SUPPRESS)  # of a controller: see `control.access`
+    return p
+
+
+def _add_mode(p: argparse._ArgumentGroup) -> None:
+    p.add_argument("--dry-run", action="store_true", help="print the plan, run nothing, write nothing")
+    p.add_argument(
+        "--estimate", action="store_true", help="run a few chunks per pool and extrapolate time and cost"
+    )
     mode = p.add_mutually_exclusive_group()
     mode.add_argument(
         "--resume", dest="mode", action="store_const", const="resume", help="only resume, never start"
@@ -29,21 +43,18 @@ def parser() -> argparse.ArgumentParser:
         const="fresh",
         help="delete what --output holds, and start anew",
     )
-    p.add_argument(
-        "--estimate", action="store_true", help="run a few chunks per pool and extrapolate time and cost"
-    )
-    p.add_argument("--dry-run", action="store_true", help="print the plan, run nothing, write nothing")
+
+
+def _add_output(p: argparse._ArgumentGroup) -> None:
     p.add_argument(
         "--json", action="store_true", help="print one JSON event per line on stdout, all else on stderr"
     )
-    p.add_argument("--access", help=argparse.SUPPRESS)  # of a controller: see `control.access`
     p.add_argument("--notify", metavar="COMMAND", help="run it at the end, with the result as JSON on stdin")
-    return p
 
 
 def _add_what(p: argparse._ArgumentGroup) -> None:
     p.add_argument("--workflow", metavar="FILE", help="campaign as TOML; options below override it")
-    p.add_argument("--tagger", help="name of a tagger, or a tagger's TOML file (default: eg)")
+    p.add_argument("--tagger", metavar="NAME", help="name of a tagger, or a tagger's TOML file (default: eg)")
     p.add_argument(
         "--input", nargs="+", metavar="FILE", dest="inputs", help="files, globs, folders, .txt lists"
     )
