@@ -3,8 +3,51 @@
 import os
 import signal
 import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from e2edist.api.prediction import predict, predict_batches
+    from e2edist.errors import (
+        CampaignError,
+        ConfigError,
+        E2EError,
+        InputError,
+        ModelError,
+        OutputError,
+        ResourceError,
+    )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CampaignError",
+    "ConfigError",
+    "E2EError",
+    "InputError",
+    "ModelError",
+    "OutputError",
+    "ResourceError",
+    "__version__",
+    "predict",
+    "predict_batches",
+]
+
+#: Name of the Python API -> module that has it, imported when the name is first used.
+_MODULES = {"predict": "api.prediction", "predict_batches": "api.prediction"}
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__") or name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 if sys.argv[:1] == ["-m"]:  # python -m e2edist.VERB, which has imported nothing but this yet
     # Until the verb answers signals itself (`e2edist.cli.signals`), there is nothing to end in good order.

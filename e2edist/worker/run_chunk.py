@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from threading import Lock
 
 import numpy as np
+import pyarrow as pa
 
 from e2edist.accounting.quality import measure_quality
 from e2edist.config.tagger import TaggerSpec
@@ -95,21 +96,45 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
     context, clock, started = _contexts[key], Clock(), time.time()
     tagger = context.tagger
     with clock.stage(EVENTSETUP):
-        engine = open_engine(tagger, context.engine)
-        _warm_up(key, tagger, engine.columns)
-    with clock.stage(SOURCE, chunk.events):
-        batch = read_chunk(chunk, context)
-    images = _timed_images(batch, tagger, clock)
-    engine, scores = score_images(images, context, clock)
-    with clock.stage(OUTPUT, len(images.objects)):
-        table = make_table(chunk.uuid, batch, images, scores, engine.columns)
-        quality = measure_quality(scores, images.crops, tagger)
+        _warm_up(key, tagger, open_engine(tagger, context.engine).columns)
+    scored = score_chunk(chunk, context, clock)
+    with clock.stage(OUTPUT, len(scored.images.objects)):
+        table, quality = scored.table(), measure_quality(scored.scores, scored.images.crops, tagger)
 
         def receipt() -> Receipt:
-            facts = _receipt(chunk, context, images, engine, clock, started)
-            return replace(facts, quality=quality, notes=tuple(batch.notes))
+            facts = _receipt(chunk, context, scored, clock, started)
+            return replace(facts, quality=quality, notes=tuple(scored.batch.notes))
 
         return deliver(context.folder, chunk.id, lambda path: write_part(path, table, receipt))
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredChunk:
+    """A chunk in memory, with the score columns of its accepted objects, each of shape (crops,)."""
+
+    chunk: Chunk
+    batch: EventBatch
+    images: Images
+    engine: Engine
+    scores: Mapping[str, Array]
+
+    def table(self) -> pa.Table:
+        """Return the rows of the chunk, as its part has them."""
+        return make_table(self.chunk.uuid, self.batch, self.images, self.scores, self.engine.columns)
+
+
+def score_chunk(chunk: Chunk, context: TaskContext, clock: Clock) -> ScoredChunk:
+    """Read a chunk, make its images and score them, in this process; writes nothing.
+
+    Raises
+    ------
+    InputError, ModelError
+        As `run_chunk`.
+    """
+    with clock.stage(SOURCE, chunk.events):
+        batch = read_chunk(chunk, context)
+    images = _timed_images(batch, context.tagger, clock)
+    return ScoredChunk(chunk, batch, images, *score_images(images, context, clock))
 
 
 def _timed_images(batch: EventBatch, tagger: TaggerSpec, clock: Clock) -> Images:
@@ -165,8 +190,9 @@ def score_images(images: Images, context: TaskContext, clock: Clock) -> tuple[En
 
 
 def _receipt(
-    chunk: Chunk, context: TaskContext, images: Images, engine: Engine, clock: Clock, started: float
+    chunk: Chunk, context: TaskContext, scored: ScoredChunk, clock: Clock, started: float
 ) -> Receipt:
+    images = scored.images
     codes, counts = np.unique(images.seeds.status, return_counts=True)
     return Receipt(
         id=chunk.id,
@@ -184,7 +210,7 @@ def _receipt(
         pool=context.pool,
         validation=context.validation,
         image=context.image,
-        engine=_engine_facts(engine, context.engine),
+        engine=_engine_facts(scored.engine, context.engine),
         versions=_versions()
         | package_of("engines", context.engine.name)
         | package_of("formats", chunk.format),
