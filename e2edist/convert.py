@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         "SOURCE: module:name of a torch model or of what makes one, TorchScript .pt, Keras .keras or "
         ".h5, a SavedModel folder, a frozen graph .pb. Exit codes: 0 the ONNX file gives the same scores, "
         "1 it does not, 2 the user must fix something.",
-        "net:make --checkpoint w.pt --tagger eg --output m.onnx",
+        "net:make --tagger eg --output my.onnx",
     )
     p.add_argument("source", metavar="SOURCE")
     add_shared(p, "tagger", required=True)
