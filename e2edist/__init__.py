@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from e2edist.api.object_images import ObjectImages, SparsePixels, make_images
     from e2edist.api.prediction import predict, predict_batches
     from e2edist.errors import (
         CampaignError,
@@ -26,15 +27,24 @@ __all__ = [
     "E2EError",
     "InputError",
     "ModelError",
+    "ObjectImages",
     "OutputError",
     "ResourceError",
+    "SparsePixels",
     "__version__",
+    "make_images",
     "predict",
     "predict_batches",
 ]
 
 #: Name of the Python API -> module that has it, imported when the name is first used.
-_MODULES = {"predict": "api.prediction", "predict_batches": "api.prediction"}
+_MODULES = {
+    "ObjectImages": "api.object_images",
+    "SparsePixels": "api.object_images",
+    "make_images": "api.object_images",
+    "predict": "api.prediction",
+    "predict_batches": "api.prediction",
+}
 
 
 def __getattr__(name: str) -> Any:
