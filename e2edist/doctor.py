@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from e2edist.cli.arguments import add_shared, make_parser, to_path
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from e2edist.checks import Finding
 
-_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+#: Exit code where a check failed.
+_FAILED = 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,11 +61,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _doctor(args: argparse.Namespace, console: Console) -> int:
-    worst = 0
-    for finding in _findings(args):
-        _print_finding(console, finding)
-        worst = max(worst, ["ok", "warn", "fail"].index(finding.level))
-    return worst
+    from e2edist.cli.findings import exit_code, print_findings
+
+    code = exit_code(print_findings(console, _findings(args)))
+    console.print(_next(args, code))
+    return code
+
+
+def _next(args: argparse.Namespace, code: int) -> str:
+    """Return what to do now."""
+    if code == _FAILED:
+        return "next: mend what failed, and run the same line again"
+    if args.no_run:
+        return "next: the same line without --no-run sends a demo chunk through each pool"
+    site = quote(args.site or "local")
+    return f"next: python -m e2edist.submit --site {site} --input ... --output ... --dry-run"
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
@@ -82,17 +94,6 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     if not args.no_run:
         demo = Demo(args.tagger, args.model, tuple(args.input), args.output, args.timeout_s)
         yield from run_smoke_tests(site, demo)
-
-
-def _print_finding(console: Console, finding: Finding) -> None:
-    from rich.text import Text
-
-    line = Text(f"{finding.level:5}", style=_STYLES[finding.level])
-    line.append(f"{finding.topic:18} ", style="bold" if finding.level != "ok" else "")
-    line.append(finding.text, style="none")
-    console.print(line)
-    if finding.todo:
-        console.print(f"     -> {finding.todo}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ __all__ = [
     "redact",
     "replicas",
     "scheme",
+    "server_of",
 ]
 
 #: A CMS logical file name, which any redirector resolves.
@@ -40,6 +41,19 @@ _LEAVE = re.compile(
 def host(url: str) -> str:
     """Return server and port in lower case, "" for a path; never fails, however odd the url."""
     return url.partition("://")[2].partition("/")[0].lower() if scheme(url) else ""
+
+
+def server_of(url: str) -> tuple[str, int]:
+    """Return host and port of an address on a network.
+
+    >>> server_of("root://cms.example//store/a.root"), server_of("https://cms.example:8443/a.root")
+    (('cms.example', 1094), ('cms.example', 8443))
+    """
+    server = host(public(url))
+    name, mark, port = server.rpartition(":")
+    if not mark or not port.isdigit():
+        name, port = server, _PORTS.get(scheme(url), "0")
+    return name.strip("[]"), int(port)
 
 
 def local_path(url: str) -> Path | None:

@@ -27,7 +27,7 @@ def guarded(url: str, what: str) -> AbstractContextManager[None]:
     return errors.guarded(url, what, _NETWORK_TODO)
 
 
-def require(url: str) -> None:
+def require_packages(url: str) -> None:
     """See that the packages are there which `url` needs.
 
     Raises
@@ -54,7 +54,7 @@ def prepare(url: str, timeout_s: float) -> None:
     InputError
         A package is missing.
     """
-    require(url)
+    require_packages(url)
     if scheme(url) in XROOTD:
         _bound_xrootd(timeout_s)
     elif scheme(url) in HTTP:

@@ -17,11 +17,20 @@ from e2edist.process import expand_home
 from e2edist.urls import identity, public
 
 from ._input_cache import CachedCopy, InputCache, ScratchError
-from ._remote_files import connect, prepare
+from ._remote_files import connect, prepare, require_packages
 from ._servers import CONTENT_ERRORS, first_success, is_local
 from .read_attempts import RENEW, Attempt, AttemptLog, InputOptions, attempts_of, is_refused
 
-__all__ = ["RENEW", "Attempt", "InputOptions", "attempts_of", "is_refused", "read_input", "stage"]
+__all__ = [
+    "RENEW",
+    "Attempt",
+    "InputOptions",
+    "attempts_of",
+    "is_refused",
+    "read_input",
+    "require_packages",
+    "stage",
+]
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

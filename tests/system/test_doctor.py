@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -53,7 +54,8 @@ def doctor(tmp_path):
 def lines(result):
     """Return topic -> (level, rest) of each finding."""
     assert "Traceback" not in result.stderr + result.stdout
-    rows = [line for line in result.stdout.splitlines() if not line.startswith(" ")]
+    findings = result.stdout.partition("\n\n")[0]
+    rows = [line for line in findings.splitlines() if not line.startswith(" ")]
     return {row[5:24].strip(): (row[:5].strip(), row[24:]) for row in rows}
 
 
@@ -72,6 +74,7 @@ def test_this_machine_passes_with_a_real_chunk_and_leaves_nothing(doctor, model,
     found = lines(result)
     assert {level for level, _ in found.values()} == {"ok"}
     assert "40 events on" in found["demo on cpu"][1]
+    assert f"all {len(found)} checks passed\nnext: python -m e2edist.submit --site site.toml" in result.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["site.toml"]
 
 
@@ -90,6 +93,7 @@ def test_an_output_that_can_not_be_written_is_named(doctor, tmp_path):
     assert result.returncode == 2
     assert lines(result)["output"] == ("fail", f"{tmp_path / 'out'} is not a folder")
     assert "-> Name a folder" in result.stdout
+    assert re.search(r"^1 of \d+ checks failed\nnext: mend what failed", result.stdout, re.MULTILINE)
 
 
 def test_an_unwritable_folder_is_named(tmp_path, monkeypatch):
