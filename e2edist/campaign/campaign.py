@@ -7,19 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from e2edist.config.campaign import CampaignSpec, expand_inputs, name_group, take_group
+from e2edist.config.lumi_mask import canonical_mask, read_lumi_mask
 from e2edist.config.site import SiteSpec, threads_of
 from e2edist.config.tagger import TaggerSpec, load_tagger
+from e2edist.config.text_files import decode_text
 from e2edist.errors import OutputError
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import check_usable
 from e2edist.records.plan import Plan, read_plan
 from e2edist.records.result_transfer import check_visible
-from e2edist.storage.read_inputs import InputOptions
+from e2edist.storage.read_inputs import InputOptions, read_whole
+from e2edist.urls import local_path, public
 
 from .memory_checks import check_chunks
 from .model_checks import check_model
-from .planning import default_chunk_events, make_plan
-from .resume import check_same, match_inputs
+from .planning import ReadOptions, default_chunk_events, make_plan
+from .resume import check_same, check_same_mask, match_inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Campaign:
         written = read_plan(self.folder)
         if written is not None:
             check_same(written, self.tagger, self.folder)
+            check_same_mask(written, self.plan.lumi_mask, self.folder)
             plan = match_inputs(written, self.plan.addresses(), self.folder, input_options(self.site))
             return replace(self, plan=plan)
         plan = replace(self.plan, validation=self.validation)
@@ -80,6 +84,7 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec, access: Mapping[str, str] 
         Whatever the user must fix: inputs, tagger, model, folder, memory.
     """
     tagger, folder = load_tagger(spec.tagger, spec.model), Path(spec.output).absolute()
+    lumi_mask = _read_lumi_mask(spec, site) if access is None else ""
     accepted = check_model(tagger, site.pools, spec)
     all_inputs = expand_inputs(spec.inputs) if access is None else []
     urls = take_group(all_inputs, spec.group) if all_inputs else []
@@ -90,22 +95,24 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec, access: Mapping[str, str] 
         check_same(old, tagger, folder, spec.format, spec.tree)
         check_chunks(old, old, site.pools)
         if access is None:
+            check_same_mask(old, lumi_mask, folder)
             plan = match_inputs(old, urls, folder, input_options(site))
         else:
             plan = replace(old, access=access)
         return Campaign(spec, site, tagger, plan, folder, resumed=True, validation=accepted)
     if spec.mode == "resume":
         raise OutputError(str(folder), "has no plan to resume", "Leave out --resume to start one.")
-    plan = replace(_new_plan(spec, site, tagger, urls), group=name_group(all_inputs, spec.group))
+    plan = replace(_new_plan(spec, site, tagger, urls, lumi_mask), group=name_group(all_inputs, spec.group))
     return Campaign(spec, site, tagger, plan, folder, resumed=False, validation=accepted)
 
 
-def _new_plan(spec: CampaignSpec, site: SiteSpec, tagger: TaggerSpec, urls: list[str]) -> Plan:
+def _new_plan(
+    spec: CampaignSpec, site: SiteSpec, tagger: TaggerSpec, urls: list[str], lumi_mask: str
+) -> Plan:
     clusters = make_plan(
         tagger,
         urls,
-        format=spec.format,
-        tree=spec.tree,
+        ReadOptions(spec.format, spec.tree, lumi_mask),
         max_bad_fraction=spec.max_bad_fraction,
         inputs=input_options(site),
     )
@@ -113,6 +120,18 @@ def _new_plan(spec: CampaignSpec, site: SiteSpec, tagger: TaggerSpec, urls: list
     plan = clusters.with_chunks(spec.chunk_events or default_chunk_events(tagger, clusters.events, threads))
     check_chunks(clusters, plan, site.pools)
     return plan
+
+
+def _read_lumi_mask(spec: CampaignSpec, site: SiteSpec) -> str:
+    """Return `Plan.lumi_mask` of a campaign, from a file or an address."""
+    name = spec.lumi_mask
+    if name is None:
+        return ""
+    path = local_path(name)
+    if path is not None:
+        return read_lumi_mask(path)
+    where = public(name)
+    return canonical_mask(decode_text(read_whole(name, input_options(site)), where), where)
 
 
 def input_options(site: SiteSpec) -> InputOptions:

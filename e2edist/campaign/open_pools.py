@@ -61,4 +61,5 @@ def _task_context(campaign: Campaign, name: str) -> TaskContext:
         files={} if shared_disk else check_planned(model.path, model.sha256).contents(),
         image=image_of(spec.container),
         access=campaign.plan.access,
+        lumi_mask=campaign.plan.lumi_mask,
     )

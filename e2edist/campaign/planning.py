@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -28,12 +28,28 @@ _CHUNKS_PER_THREAD = 4
 _SHOWN = 10
 
 
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How all files of a campaign are read.
+
+    Attributes
+    ----------
+    format, tree : str, optional
+        Found out where not given.
+    lumi_mask : str
+        `Plan.lumi_mask`: with one, all files must have run and luminosity block.
+    """
+
+    format: str | None = None
+    tree: str | None = None
+    lumi_mask: str = ""
+
+
 def make_plan(
     tagger: TaggerSpec,
     urls: Sequence[str],
+    options: ReadOptions = ReadOptions(),
     *,
-    format: str | None = None,  # noqa: A002
-    tree: str | None = None,
     max_bad_fraction: float = 0.0,
     inputs: InputOptions = InputOptions(),  # noqa: B008 - frozen
 ) -> Plan:
@@ -53,7 +69,7 @@ def make_plan(
     ProgrammingError
         A format plug-in has a bug, which is no fault of the files.
     """
-    inspected = _inspect_with_retries(urls, partial(_inspect, tagger, format, tree, inputs))
+    inspected = _inspect_with_retries(urls, partial(_inspect, tagger, options, inputs))
     errors = {url: item for url, item in zip(urls, inspected, strict=True) if isinstance(item, E2EError)}
     if len(errors) > max_bad_fraction * len(urls):
         raise combine_errors(list(errors.values()), len(urls))
@@ -64,21 +80,23 @@ def make_plan(
     opened = [url for url in urls if url not in errors]
     access = {file.uuid: url for file, url in zip(files, opened, strict=True) if file.url != url}
     most = max((size for _, size in found), default=0.0)
-    return Plan(tagger.identity(), files, most, skipped, classes=tagger.classes, access=access)
+    mask = options.lumi_mask
+    return Plan(
+        tagger.identity(), files, most, skipped, classes=tagger.classes, lumi_mask=mask, access=access
+    )
 
 
 def _inspect(
-    tagger: TaggerSpec,
-    format: str | None,  # noqa: A002
-    tree: str | None,
-    inputs: InputOptions,
-    url: str,
+    tagger: TaggerSpec, options: ReadOptions, inputs: InputOptions, url: str
 ) -> tuple[FileInfo, float] | E2EError:
     """Return what an input holds and the bytes of its largest event, or why it can't be used."""
 
     def read(path: str) -> tuple[FileInfo, float]:
         columns, collections = tagger.columns(), tagger.objects.collections
-        with open_events(path, columns, collections, format=format, tree=tree) as reader:
+        kind = {"format": options.format, "tree": options.tree}
+        with open_events(path, columns, collections, **kind) as reader:
+            if options.lumi_mask:
+                reader.require_lumis()
             return reader.info, reader.bytes_per_event()
 
     try:

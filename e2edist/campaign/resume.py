@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from e2edist.config.lumi_mask import describe_mask
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import E2EError, OutputError
 from e2edist.formats import FileInfo, inspect
@@ -49,6 +50,26 @@ def check_same(
         if format not in (None, file.format) or tree not in (None, file.tree):
             what = f"belongs to another plan: {file.url} is read as {file.format}, tree {file.tree}"
             raise OutputError(str(folder), what, _TODO)
+
+
+def check_same_mask(old: Plan, lumi_mask: str, folder: Path) -> None:
+    """Refuse a folder that was planned with another lumi mask, or with none.
+
+    Raises
+    ------
+    OutputError
+        The masks differ; says how.
+    """
+    if old.lumi_mask == lumi_mask:
+        return
+    was, now = (describe_mask(mask) if mask else "" for mask in (old.lumi_mask, lumi_mask))
+    if not now:
+        what, todo = f"was planned with a lumi mask ({was})", f"Name it with --lumi-mask. {_TODO}"
+    elif not was:
+        what, todo = "was planned without a lumi mask", f"Leave out --lumi-mask. {_TODO}"
+    else:
+        what, todo = f"was planned with another lumi mask: {was}, not {now}", _TODO
+    raise OutputError(str(folder), what, todo)
 
 
 def match_inputs(old: Plan, urls: Sequence[str], folder: Path, inputs: InputOptions) -> Plan:

@@ -58,6 +58,9 @@ def _add_what(p: argparse._ArgumentGroup) -> None:
     p.add_argument(
         "--input", nargs="+", metavar="FILE", dest="inputs", help="files, globs, folders, .txt lists"
     )
+    p.add_argument(
+        "--lumi-mask", metavar="FILE", help="golden JSON: only events of its luminosity blocks get rows"
+    )
     p.add_argument("--group", metavar="K/N", help="every N-th input file only, from the K-th on")
     add_shared(p, "model")
     p.add_argument("--output", metavar="DIR", help="folder for plan, predictions and timing")

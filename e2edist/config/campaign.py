@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from e2edist.errors import ConfigError, InputError
 from e2edist.process import expand_home
-from e2edist.urls import absolute, given_path, identity, local_path, named_path, public, scheme
+from e2edist.urls import HTTP, XROOTD, absolute, given_path, identity, local_path, named_path, public, scheme
 
 from ._types import Fraction
 from .text_files import read_text
@@ -38,6 +38,8 @@ class CampaignSpec(Spec):
     format: str | None = None
     #: tree to read; none: the format's own
     tree: str | None = None
+    #: golden JSON of CMS, ``{"run": [[first, last], ...]}``: only events of these luminosity blocks get rows
+    lumi_mask: Annotated[str, Field(min_length=1)] | None = None
     #: K/N: every N-th of the input files only, from the K-th on; N campaigns are aggregated together
     group: Annotated[str, Field(pattern=r"^([1-9][0-9]*/[1-9][0-9]*)?$")] = ""
     #: entries of a chunk, about; 0: from the tagger and the number of threads
@@ -83,15 +85,21 @@ def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:
     if workflow is not None:
         path = given_path(workflow, "--workflow")
         content = read_toml(path)
-        for key in ("inputs", "output", "model", "reference"):
+        for key in ("inputs", "output", "model", "reference", "lumi_mask"):
             content.update(_relative_to(path.parent, key, content.get(key)))
         if str(content.get("tagger", "")).endswith(".toml"):
             content.update(_relative_to(path.parent, "tagger", content["tagger"]))
     content.update({key: value for key, value in given.items() if value is not None})
-    for key in ("output", "model", "reference"):
-        if isinstance(content.get(key), str) and content[key]:
-            content[key] = str(named_path(content[key], f"--{key}" if given.get(key) else key))
+    for key in ("output", "model", "reference", "lumi_mask"):
+        if isinstance(content.get(key), str) and content[key] and not _is_fetched(key, content[key]):
+            where = f"--{key.replace('_', '-')}" if given.get(key) else key
+            content[key] = str(named_path(content[key], where))
     return parse(CampaignSpec, content, workflow or "command line")
+
+
+def _is_fetched(key: str, text: str) -> bool:
+    """Return whether `key` is an address: of all that a campaign names, besides inputs, only a lumi mask."""
+    return key == "lumi_mask" and scheme(text) in (*HTTP, *XROOTD)
 
 
 def _relative_to(folder: Path, key: str, value: Any) -> dict[str, Any]:

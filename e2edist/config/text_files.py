@@ -30,16 +30,27 @@ def read_text(path: Path) -> str:
     except OSError as error:
         what = "is a folder, not a file" if path.is_dir() else f"can't be read: {error.strerror or error}"
         raise ConfigError(str(path), what) from error
+    return decode_text(content, str(path))
+
+
+def decode_text(content: bytes, where: str) -> str:
+    """Return the text of the bytes of a UTF-8 file, as `read_text` does.
+
+    Raises
+    ------
+    ConfigError
+        It is not such text; the message says where.
+    """
     for mark, name in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
-            raise ConfigError(str(path), f"is {name}, not UTF-8", _TODO)
+            raise ConfigError(where, f"is {name}, not UTF-8", _TODO)
     if (at := content.find(b"\0")) >= 0:
-        raise ConfigError(str(path), f"is not text: zero byte in {_line_number(content, at)}", _TODO)
+        raise ConfigError(where, f"is not text: zero byte in {_line_number(content, at)}", _TODO)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         what = f"is not UTF-8: byte 0x{content[error.start]:02x} in {_line_number(content, error.start)}"
-        raise ConfigError(str(path), what, _TODO) from error
+        raise ConfigError(where, what, _TODO) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -37,8 +37,10 @@ class ColumnReader:
         self._directory, self._tree, self._branches = directory, tree, branches
         self._baskets: dict[str, Baskets | None] = {}
 
-    def read(self, where: str, start: int, stop: int) -> dict[str, JaggedColumn]:
-        """Return branch name -> its values for the entries ``start:stop``.
+    def read(
+        self, where: str, start: int, stop: int, branches: Sequence[Branch] = ()
+    ) -> dict[str, JaggedColumn]:
+        """Return branch name -> its values for the entries ``start:stop``, of some `branches` or of all.
 
         Raises
         ------
@@ -49,7 +51,7 @@ class ColumnReader:
         """
         try:
             with guarded(where, "can't be read", DAMAGED, EntriesError):
-                return self._read(self._branches, start, stop)
+                return self._read(branches or self._branches, start, stop)
         except EntriesError as error:
             raise self._explained(error, start, stop) from error.__cause__
 

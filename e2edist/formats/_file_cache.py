@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from e2edist.imaging.event_batch import Columns, EventBatch
+    from e2edist.imaging.lumi_mask import LumiMask
 
 #: So many files stay open for their next range, those used last; one thread uses a file at a time.
 _MOST_FILES = 4
@@ -25,7 +26,12 @@ _lock = Lock()
 
 
 def read_events(
-    file: InputFile, columns: Columns, collections: Mapping[str, tuple[str, ...]], start: int, stop: int
+    file: InputFile,
+    columns: Columns,
+    collections: Mapping[str, tuple[str, ...]],
+    start: int,
+    stop: int,
+    mask: LumiMask | None = None,
 ) -> EventBatch:
     """Return the entries ``start:stop`` of a planned file, which stays open for the next of its ranges.
 
@@ -41,11 +47,11 @@ def read_events(
     reader = _pop(key)
     if reader is not None:
         try:
-            return _read(reader, key, start, stop)
+            return _read(reader, key, (start, stop, mask))
         except InputError as error:
             if not error.retryable:
                 raise
-    return _read(open_events(file, columns, collections), key, start, stop)
+    return _read(open_events(file, columns, collections), key, (start, stop, mask))
 
 
 def _key(file: InputFile, columns: Columns, collections: Mapping[str, tuple[str, ...]]) -> Hashable:
@@ -71,13 +77,13 @@ def _pop(key: Hashable) -> Reader | None:
     return None
 
 
-def _read(reader: Reader, key: Hashable, start: int, stop: int) -> EventBatch:
+def _read(reader: Reader, key: Hashable, wanted: tuple[int, int, LumiMask | None]) -> EventBatch:
     try:
-        batch = reader.read(start, stop)
+        batch = reader.read(*wanted)
     except BaseException:
         reader.close()
         raise
-    if stop == reader.info.entries:  # the rest, if there is any, is with other workers
+    if batch.stop == reader.info.entries:  # the rest, if there is any, is with other workers
         reader.close()
         return batch
     with _lock:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from e2edist.errors import (
     ChangedFileError,
     EntriesError,
@@ -12,7 +14,8 @@ from e2edist.errors import (
     guarded,
     unknown_name,
 )
-from e2edist.imaging.event_batch import TABLES, EventBatch
+from e2edist.imaging.event_batch import TABLES, EventBatch, Ragged
+from e2edist.imaging.select_events import select
 from e2edist.input_file import FileInfo, InputFile
 
 from ._baskets import MAX_RATIO
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from e2edist.imaging.event_batch import Array, Columns
+    from e2edist.imaging.lumi_mask import LumiMask
 
     from ._branch_map import JaggedColumn
 
@@ -53,7 +57,7 @@ class Reader:
         self._columns = ColumnReader(
             opened.directory, opened.tree, list(dict.fromkeys([*branches, *numbers]))
         )
-        self._count = len(branches)
+        self._branches = branches
         with guarded(f"{self.info.url}:{self.info.tree}", "the sizes of branches can't be read", DAMAGED):
             self._bytes = sum(int(branch.source.member("fTotBytes")) for branch in branches)
 
@@ -73,8 +77,25 @@ class Reader:
             return 0.0
         return self._bytes / self.info.entries
 
-    def read(self, start: int, stop: int) -> EventBatch:
+    def require_lumis(self) -> None:
+        """Refuse a file to which no lumi mask can be applied; its first event is looked at.
+
+        Raises
+        ------
+        InputError
+            Run and luminosity block are not there in readable form.
+        """
+        if self.info.entries:
+            self._read_lumis(f"{self.info.url}:{self.info.tree}", 0, 1)
+
+    def read(self, start: int, stop: int, mask: LumiMask | None = None) -> EventBatch:
         """Return the half-open range of entries ``start:stop``.
+
+        Parameters
+        ----------
+        mask : LumiMask, optional
+            Events that are not in it have no rows in any table. Where none is, only the numbers of the events
+            are read.
 
         Raises
         ------
@@ -94,13 +115,48 @@ class Reader:
                 where, f"the tree has entries 0-{info.entries}", "The file is not the one planned"
             )
         self._check_memory(where, start, stop)
+        if mask is not None and stop > start:
+            return self._read_masked(where, start, stop, mask)
         lists = self._columns.read(where, start, stop)
-        try:
-            tables = {table.table: table.build(lists) for table in self._found.tables}
-        except EntriesError as error:  # by a format, which does not know where
-            raise EntriesError(error.where or where, error.what, error.todo or DAMAGED) from error
+        tables = self._build(where, lists)
         numbers, notes = self._event_ids(lists)
         return EventBatch(start, stop, tables, **numbers, notes=notes)
+
+    def _read_masked(self, where: str, start: int, stop: int, mask: LumiMask) -> EventBatch:
+        numbers, notes = self._read_lumis(where, start, stop)
+        wanted = mask.contains(numbers["run"], numbers["lumi"])
+        if wanted.any():
+            lists = self._columns.read(where, start, stop, self._branches)
+            tables = self._build(where, lists)
+        else:
+            nothing = self._build(where, self._columns.read(where, start, start))
+            offsets = np.zeros(stop - start + 1, np.int64)
+            tables = {name: Ragged(offsets, table.columns) for name, table in nothing.items()}
+        batch = EventBatch(start, stop, tables, **numbers, notes=notes, in_mask=wanted)
+        return select(batch, wanted)
+
+    def _read_lumis(self, where: str, start: int, stop: int) -> tuple[dict[str, Array], tuple[str, ...]]:
+        """Return the numbers of some events, run and lumi among them, and notes on what is not there.
+
+        Raises
+        ------
+        EntriesError
+            Run or lumi are not there, or the bytes are damaged.
+        """
+        event_ids = self._found.event_ids
+        lists = self._columns.read(where, start, stop, event_ids.branches) if event_ids else {}
+        numbers, notes = self._event_ids(lists)
+        known = {name: values for name, values in numbers.items() if values is not None}
+        if not {"run", "lumi"} <= known.keys():
+            what = f"has no readable run and luminosity block for the lumi mask ({'; '.join(notes)})"
+            raise EntriesError(where, what, "Leave it out, or run it without --lumi-mask")
+        return known, notes
+
+    def _build(self, where: str, lists: Mapping[str, JaggedColumn]) -> dict[str, Ragged]:
+        try:
+            return {table.table: table.build(lists) for table in self._found.tables}
+        except EntriesError as error:  # by a format, which does not know where
+            raise EntriesError(error.where or where, error.what, error.todo or DAMAGED) from error
 
     def _event_ids(
         self, lists: Mapping[str, JaggedColumn]
@@ -116,7 +172,7 @@ class Reader:
 
     def _check_memory(self, where: str, start: int, stop: int) -> None:
         share = (stop - start) / max(self.info.entries, 1)
-        needed = share * self._bytes + 8.0 * (stop - start) * self._count
+        needed = share * self._bytes + 8.0 * (stop - start) * len(self._branches)
         if needed > _FREE_BYTES and needed > MAX_RATIO * self.info.size:
             what = f"would need {needed / _GIB:.1f} GiB from a file of {self.info.size} bytes"
             raise ResourceError(where, what, "The file is most likely damaged: leave it out")

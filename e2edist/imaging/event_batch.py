@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .lumi_mask import lumis_of
+
 Array = NDArray[Any]
 #: table name -> names of its columns, e.g. ``{"EB": {"detid", "energy"}}``
 Columns = Mapping[str, frozenset[str]]
@@ -122,6 +124,8 @@ class EventBatch:
         Event numbers where the file has them in readable form.
     notes : tuple of str
         What of the file is left out, and why, as event numbers that can't be decoded.
+    in_mask : bool, shape (events,), or None
+        Which events are in the lumi mask that it was read with; the others have no rows in any table.
     """
 
     start: int
@@ -131,11 +135,24 @@ class EventBatch:
     lumi: Array | None = field(default=None)
     event: Array | None = field(default=None)
     notes: tuple[str, ...] = ()
+    in_mask: Array | None = field(default=None)
 
     @property
     def events(self) -> int:
         """Number of events."""
         return self.stop - self.start
+
+    @property
+    def events_in_mask(self) -> int | None:
+        """Number of events in the lumi mask; None where it was read without one."""
+        return None if self.in_mask is None else int(self.in_mask.sum())
+
+    def lumis(self) -> dict[str, list[tuple[int, int]]]:
+        """Return the luminosity blocks of the events that count, as far as they are known (`lumis_of`)."""
+        if self.run is None or self.lumi is None:
+            return {}
+        counted = slice(None) if self.in_mask is None else self.in_mask
+        return lumis_of(self.run[counted], self.lumi[counted])
 
     def __getitem__(self, table: str) -> Ragged:
         return self.tables[table]

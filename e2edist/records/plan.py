@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from e2edist.config.lumi_mask import mask_digest
 from e2edist.errors import OutputError
 from e2edist.input_file import FileInfo
 from e2edist.storage.publish import publish
@@ -45,6 +46,8 @@ class Plan:
         ``K/N DIGEST`` where these are a group of the input files, DIGEST is of the names of all; or empty.
     classes : tuple of str
         What the truth labels 0, 1 and so on are called (`TaggerSpec.classes`); decides no number.
+    lumi_mask : str
+        The luminosity blocks whose events count (`config.lumi_mask.canonical_mask`), or empty: all of them.
     access : dict of str to str
         By uuid, the address to open a file at where that is not its url. It may hold secrets: it is of the
         present command line, and no part of the plan as it is written.
@@ -57,13 +60,15 @@ class Plan:
     validation: str = ""
     group: str = ""
     classes: tuple[str, ...] = ()
+    lumi_mask: str = ""
     access: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over all that decides a number: tagger, model, imaging version, uuids of the inputs."""
+        """sha256 over all that decides a number: tagger, model, imaging, uuids of the inputs, lumi mask."""
         inputs = sorted((file.uuid, file.tree, file.entries) for file in self.files)
-        text = json.dumps([self.tagger, inputs], sort_keys=True, separators=(",", ":"))
+        mask = [mask_digest(self.lumi_mask)] if self.lumi_mask else []
+        text = json.dumps([self.tagger, inputs, *mask], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -97,8 +102,9 @@ class Plan:
     def _content(self) -> dict[str, Any]:
         content = asdict(replace(self, access={}))
         del content["access"]
-        if not self.classes:  # as in plans of before
-            del content["classes"]
+        for name in ("classes", "lumi_mask"):  # as in plans of before
+            if not content[name]:
+                del content[name]
         return content
 
     def write(self, folder: Path) -> None:
@@ -137,8 +143,8 @@ def read_plan(folder: Path) -> Plan | None:
         files = tuple(FileInfo(**{**file, "edges": tuple(file["edges"])}) for file in content["files"])
         skipped = tuple((url, why) for url, why in content["skipped"])
         validation, group = content.get("validation", ""), content.get("group", "")
-        classes = tuple(content.get("classes", ()))
-        plan = Plan(content["tagger"], files, content["event_bytes"], skipped, validation, group, classes)
+        later = {"classes": tuple(content.get("classes", ())), "lumi_mask": content.get("lumi_mask", "")}
+        plan = Plan(content["tagger"], files, content["event_bytes"], skipped, validation, group, **later)
         proofs = (content["version"], content["fingerprint"], content["checksum"])
         intact = proofs == (_VERSION, plan.fingerprint, plan.checksum)
     except FileNotFoundError:

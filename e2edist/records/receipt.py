@@ -16,8 +16,9 @@ from .chunk import Chunk
 
 #: Stage of a chunk that opens the model and compiles; not work on events.
 EVENTSETUP = "eventsetup"
-#: Fields of the file that holds the receipt: its own footer can't have them.
-_OF_FILE = ("size", "footer_crc")
+#: Fields that are left out where they are None or empty: those of the file that holds the receipt, which its
+#: own footer can't have, and those that older receipts have not.
+_OPTIONAL = ("size", "footer_crc", "events_in_mask", "lumis")
 #: stage -> (wall ms, cpu ms, items)
 StageTimes = dict[str, tuple[float, float, int]]
 
@@ -62,6 +63,11 @@ class Receipt:
         Counts and histograms of scores and inputs (`e2edist.accounting.quality`).
     checksum : str
         Of the rows.
+    events_in_mask : int, optional
+        Entries whose luminosity block is in the plan's lumi mask; None without one.
+    lumis : dict of str to list of (int, int)
+        Run -> ranges, both ends included, of the luminosity blocks of these entries (without a mask: of all);
+        empty where run and lumi are not known.
     notes : tuple of str
         Remarks for people, as on a column that its file does not have.
     size : int, optional
@@ -90,6 +96,8 @@ class Receipt:
     versions: dict[str, str] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
     checksum: str = ""
+    events_in_mask: int | None = None
+    lumis: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     size: Annotated[int | None, Field(alias="bytes")] = None
     footer_crc: int | None = None
@@ -122,8 +130,8 @@ class ReceiptCounts:
 
 def encode(receipt: Receipt) -> bytes:
     """Return a receipt as JSON in one line, without its payload and what is not known of its file."""
-    unknown = {name for name in _OF_FILE if getattr(receipt, name) is None}
-    return to_json(receipt, without=frozenset(unknown | {"payload"}))
+    absent = {name for name in _OPTIONAL if getattr(receipt, name) in (None, {})}
+    return to_json(receipt, without=frozenset(absent | {"payload"}))
 
 
 def decode(text: bytes) -> Receipt:

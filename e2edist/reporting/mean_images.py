@@ -60,7 +60,7 @@ def make_mean_images(folder: Path, plan: Plan, parts: list[Chunk], column: str, 
     content["model"] = content["model"] | {"path": ""}
     tagger = parse(TaggerSpec, content, str(CampaignFolder(folder).plan))
     result = MeanImages(tuple(channel.layer for channel in tagger.channels))
-    job = TaskContext(tagger, plan.fingerprint, str(folder), "", EngineOptions())
+    job = TaskContext(tagger, plan.fingerprint, str(folder), "", EngineOptions(), lumi_mask=plan.lumi_mask)
     for chunk in parts:
         if sum(result.counts.values()) >= OBJECTS:
             break

@@ -174,6 +174,20 @@ def connect(url: str, timeout_s: float) -> Remote:
     return Remote(url, files, place, int(size))
 
 
+def fetch(url: str, timeout_s: float) -> bytes:
+    """Return a whole file, of which memory can hold a few.
+
+    Raises
+    ------
+    InputError
+        It can't be had.
+    """
+    prepare(url, timeout_s)
+    with guarded(url, "can't be fetched"):
+        files, place = _url_to_fs(url)
+        return bytes(files.cat_file(place))
+
+
 def check_header(url: str, head: bytes, size: int) -> None:
     """Compare the header of a ROOT file with its size.
 

@@ -17,7 +17,7 @@ from e2edist.process import expand_home
 from e2edist.urls import identity, public
 
 from ._input_cache import CachedCopy, InputCache, ScratchError
-from ._remote_files import connect, prepare, require_packages
+from ._remote_files import connect, fetch, prepare, require_packages
 from ._servers import CONTENT_ERRORS, first_success, is_local
 from .read_attempts import RENEW, Attempt, AttemptLog, InputOptions, attempts_of, is_refused
 
@@ -28,6 +28,7 @@ __all__ = [
     "attempts_of",
     "is_refused",
     "read_input",
+    "read_whole",
     "require_packages",
     "stage",
 ]
@@ -71,6 +72,17 @@ def read_input(url: str, options: InputOptions, use: Callable[[str], T]) -> T:
         except ScratchError as full:
             _warn(full)
             raise error from error.__cause__
+
+
+def read_whole(url: str, options: InputOptions) -> bytes:
+    """Return a small file, from the first place where that works.
+
+    Raises
+    ------
+    InputError
+        Nothing worked; it names all tries.
+    """
+    return first_success(AttemptLog(url), options, "open", lambda one: fetch(one, options.timeout_s))
 
 
 @contextmanager

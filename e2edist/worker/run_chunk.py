@@ -16,12 +16,15 @@ import numpy as np
 import pyarrow as pa
 
 from e2edist.accounting.quality import measure_quality
+from e2edist.config.lumi_mask import parse_mask
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import Engine, EngineOptions, Step, open_engine, score
 from e2edist.formats import read_events
 from e2edist.imaging.crops import dense
 from e2edist.imaging.event_batch import Array, EventBatch
+from e2edist.imaging.lumi_mask import LumiMask
 from e2edist.imaging.seeds import STATUSES
+from e2edist.imaging.select_events import select
 from e2edist.plugins import package_of
 from e2edist.process import prepare_process
 from e2edist.records.chunk import Chunk
@@ -55,6 +58,7 @@ class TaskContext:
     files: Mapping[str, bytes] = field(default_factory=dict)
     image: str = ""
     access: Mapping[str, str] = field(default_factory=dict, repr=False)
+    lumi_mask: str = ""
 
 
 _contexts: dict[str, TaskContext] = {}
@@ -103,7 +107,9 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
 
         def receipt() -> Receipt:
             facts = _receipt(chunk, context, scored, clock, started)
-            return replace(facts, quality=quality, notes=tuple(scored.batch.notes))
+            batch = scored.batch
+            facts = replace(facts, events_in_mask=batch.events_in_mask, lumis=batch.lumis())
+            return replace(facts, quality=quality, notes=tuple(batch.notes))
 
         return deliver(context.folder, chunk.id, lambda path: write_part(path, table, receipt))
 
@@ -151,7 +157,7 @@ def _warm_up(key: str, tagger: TaggerSpec, columns: Mapping[str, str]) -> None:
     """Run every step once on nothing, so that compiling and importing are not taken for work on events."""
     with _lock:
         if key not in _warm:
-            batch = empty_batch(tagger.columns())
+            batch = select(empty_batch(tagger.columns()), np.zeros(1, np.bool_))  # as a lumi mask does
             images = make_images(batch, tagger)
             scores = {name: np.empty(0, dtype) for name, dtype in columns.items()}
             dense(images.crops)
@@ -162,13 +168,18 @@ def _warm_up(key: str, tagger: TaggerSpec, columns: Mapping[str, str]) -> None:
 
 def read_chunk(chunk: Chunk, context: TaskContext) -> EventBatch:
     """Return the events of a chunk, wherever its file can be read."""
-    tagger = context.tagger
+    tagger, mask = context.tagger, _mask(context.lumi_mask)
 
     def read(path: str) -> EventBatch:
         file, collections = chunk.at(path), tagger.objects.collections
-        return read_events(file, tagger.columns(), collections, chunk.start, chunk.stop)
+        return read_events(file, tagger.columns(), collections, chunk.start, chunk.stop, mask)
 
     return read_input(context.access.get(chunk.uuid, chunk.url), context.inputs, read)
+
+
+@cache
+def _mask(text: str) -> LumiMask | None:
+    return parse_mask(text) if text else None
 
 
 def score_images(images: Images, context: TaskContext, clock: Clock) -> tuple[Engine, dict[str, Array]]:

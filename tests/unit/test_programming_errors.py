@@ -10,7 +10,7 @@ import uproot
 from plugin_package import FORMAT, install
 
 from e2edist import formats
-from e2edist.campaign.planning import make_plan
+from e2edist.campaign.planning import ReadOptions, make_plan
 from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.errors import E2EError, EntriesError, InputError, OutputError, ProgrammingError, guarded
@@ -85,7 +85,7 @@ def test_a_name_error_of_a_format_is_never_told_as_damage(plugin, events, where)
 def test_a_bug_at_planning_is_told_once_and_names_no_file_as_damaged(plugin, events, where, allowed):
     path = plugin(**{where: BUG})
     with pytest.raises(ProgrammingError, match="NameError") as caught:
-        make_plan(load_tagger("eg"), [events], format="odd", max_bad_fraction=allowed)
+        make_plan(load_tagger("eg"), [events], ReadOptions("odd"), max_bad_fraction=allowed)
     assert str(path) in str(caught.value)
     assert "damaged" not in str(caught.value)
     assert caught.value.exit_code == 2
