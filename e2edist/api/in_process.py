@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2edist.campaign.planning import make_plan
+from e2edist.campaign.planning import ReadOptions, make_plan
 from e2edist.config.campaign import expand_inputs
 from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.engines import EngineOptions
@@ -56,7 +56,7 @@ class InputRange:
             Files can't be used: all of them are named.
         """
         urls = expand_inputs(tuple(to_texts(self.files)))
-        return make_plan(tagger, urls, format=self.format, tree=self.tree)
+        return make_plan(tagger, urls, ReadOptions(self.format, self.tree))
 
     def chunks(self, plan: Plan, chunk_events: int) -> list[Chunk]:
         """Return the entries in pieces of about `chunk_events`; at least one, which may be empty."""

@@ -107,9 +107,7 @@ def run_chunk(key: str, chunk: Chunk) -> Receipt:
 
         def receipt() -> Receipt:
             facts = _receipt(chunk, context, scored, clock, started)
-            batch = scored.batch
-            facts = replace(facts, events_in_mask=batch.events_in_mask, lumis=batch.lumis())
-            return replace(facts, quality=quality, notes=tuple(batch.notes))
+            return replace(facts, quality=quality, notes=tuple(scored.batch.notes))
 
         return deliver(context.folder, chunk.id, lambda path: write_part(path, table, receipt))
 
@@ -203,7 +201,7 @@ def score_images(images: Images, context: TaskContext, clock: Clock) -> tuple[En
 def _receipt(
     chunk: Chunk, context: TaskContext, scored: ScoredChunk, clock: Clock, started: float
 ) -> Receipt:
-    images = scored.images
+    batch, images = scored.batch, scored.images
     codes, counts = np.unique(images.seeds.status, return_counts=True)
     return Receipt(
         id=chunk.id,
@@ -211,6 +209,8 @@ def _receipt(
         fingerprint=context.fingerprint,
         rows=len(images.objects),
         events=chunk.events,
+        events_in_mask=batch.events_in_mask,
+        lumis=batch.lumis(),
         status={STATUSES[code]: int(n) for code, n in zip(codes, counts, strict=True)},
         stages=clock.times(),
         started=round(started, 3),
