@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from e2edist.cli.arguments import add_shared, make_parser, to_path
+from e2edist.cli.arguments import add_shared, add_site_options, make_parser, to_path
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
 
@@ -26,12 +26,12 @@ def parser() -> argparse.ArgumentParser:
     p = make_parser(
         "doctor",
         "Check batch system, images, folders, network and clock of a site, and run one demo "
-        "chunk on one worker of each of its pools.",
+        "chunk on one worker of each of its pools, or of its default ones.",
         "Exit codes: 0 all is well, 1 warnings only, 2 the user must fix something.",
         "--site local",
         "--site mysite.toml --no-run",
     )
-    add_shared(p, "site")
+    add_site_options(p)
     p.add_argument("--tagger", metavar="NAME", default="eg", help="tagger of the demo chunk (default: eg)")
     add_shared(p, "model")
     p.add_argument(
@@ -81,15 +81,22 @@ def _next(args: argparse.Namespace, code: int) -> str:
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     from e2edist.checks.batch_systems import check_batch
     from e2edist.checks.container_images import check_images
+    from e2edist.checks.facts import check_facts
     from e2edist.checks.host import check_folders, check_gpus, check_network
     from e2edist.checks.smoke_test import Demo, run_smoke_tests
-    from e2edist.config.site import load_site
+    from e2edist.cli.arguments import site_options
+    from e2edist.config.site_options import make_site
 
-    site = load_site(args.site)
+    options = site_options(args)
+    site = make_site(options)
     yield from check_folders(site, args.output)
     yield from check_network(site)
     yield from check_gpus(site)
     yield from check_batch(site, args.output.absolute())
+    lacking = list(check_facts(site, options.site))
+    yield from lacking
+    if lacking:  # no image to look for, no job that would start
+        return
     yield from check_images(site)
     if not args.no_run:
         demo = Demo(args.tagger, args.model, tuple(args.input), args.output, args.timeout_s)

@@ -135,12 +135,14 @@ def _detach(campaign: Campaign, words: list[str], console: Console) -> int:
 
 
 def _site(args: argparse.Namespace) -> SiteSpec:
-    from e2edist.config.site import load_site
+    from e2edist.cli.arguments import site_options
+    from e2edist.config.site_facts import require_facts
+    from e2edist.config.site_options import make_site
 
-    site = load_site(args.site)
-    if args.scheduler or args.tls_folder:
-        site = site.attached(args.scheduler or "", args.tls_folder or "")
-    return site.with_pools(_workers(args.workers, list(site.pools)), args.threads)
+    options = site_options(args)
+    site = make_site(options)
+    require_facts(site, options.site, detached=args.detach)
+    return site
 
 
 def _tuned(site: SiteSpec, spec: CampaignSpec, console: Console) -> SiteSpec:
@@ -152,19 +154,6 @@ def _tuned(site: SiteSpec, spec: CampaignSpec, console: Console) -> SiteSpec:
     for line in message:
         console.print(line)
     return tuned
-
-
-def _workers(text: str | None, pools: list[str]) -> dict[str, int]:
-    """Return pool -> workers of ``--workers``: a number for all, or ``gpu=4,cpu=8``."""
-    if text is None:
-        return {}
-    try:
-        if "=" not in text:
-            return dict.fromkeys(pools, int(text))
-        pairs = [item.split("=") for item in text.split(",")]
-        return {name: int(number) for name, number in pairs}
-    except ValueError as error:
-        raise ConfigError("--workers", f"{text!r} is not understood", "Write 4, or gpu=4,cpu=8.") from error
 
 
 def _campaign(args: argparse.Namespace, console: Console) -> CampaignSpec:

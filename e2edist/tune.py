@@ -10,7 +10,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.cli.arguments import add_shared, make_parser
+from e2edist.cli.arguments import add_shared, add_site_options, make_parser, site_options
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
 from e2edist.errors import CampaignError, ConfigError
@@ -40,10 +40,9 @@ def parser() -> argparse.ArgumentParser:
         "setting changes a score. Exit codes: 0 tuned, 1 nothing could be measured, "
         "2 the user must fix something.",
         "--site local --tagger eg",
-        "--site mysite.toml --pool gpu --input file.root",
+        "--site mysite.toml --pools gpu --input file.root",
     )
-    add_shared(p, "site")
-    p.add_argument("--pool", nargs="+", metavar="NAME", help="pools to tune (default: all)")
+    add_site_options(p)
     p.add_argument(
         "--tagger",
         metavar="NAME",
@@ -65,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tune(args: argparse.Namespace, console: Console) -> int:
-    from e2edist.config.site import load_site
+    from e2edist.config.site_facts import require_facts
+    from e2edist.config.site_options import make_site
     from e2edist.config.tagger import load_tagger
     from e2edist.engines import EngineOptions, check_stability
     from e2edist.tuning.search import best_of, crossover
@@ -76,13 +76,15 @@ def _tune(args: argparse.Namespace, console: Console) -> int:
         raise ConfigError(
             "--events", f"{args.events} is no number of events", "Give 1 or more, or 0: by tagger."
         )
-    site, tagger = load_site(args.site), load_tagger(args.tagger, args.model)
-    pools = _chosen(site, args.pool)
+    options = site_options(args)
+    site, tagger = make_site(options), load_tagger(args.tagger, args.model)
+    require_facts(site, options.site)
+    _refuse_unseen(site)
     check_stability(tagger, EngineOptions())  # a fault of the model is reported once
     best: dict[str, Measurement] = {}
     # Beside us, not in /tmp: workers on other nodes must see it too.
     with tempfile.TemporaryDirectory(prefix=".e2edist-tune-", dir=Path.cwd()) as folder:
-        for name in pools:
+        for name in site.pools:
             sample = _sample(args, tagger, Path(folder), gpu=site.pools[name].provider != "cpu")
             sample.read()  # a fault of the file is reported here, not by a worker
             search = _search(name, site, sample, args.budget_s, console)
@@ -97,18 +99,11 @@ def _tune(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _chosen(site: SiteSpec, names: list[str] | None) -> list[str]:
-    from e2edist.errors import unknown_name
-
-    for name in names or ():
-        if name not in site.pools:
-            raise unknown_name(f"pool of site {site.name}", name, site.pools)
-    chosen = names or list(site.pools)
-    for name in chosen:
-        if not site.pools[name].job.shared_disk:
+def _refuse_unseen(site: SiteSpec) -> None:
+    for name, pool in site.pools.items():
+        if not pool.job.shared_disk:
             what = "its workers see neither model nor events of this host (job.shared_disk = false)"
             raise ConfigError(f"pool {name}", what, "Set threads, batch and images in the site file.")
-    return chosen
 
 
 def _sample(args: argparse.Namespace, tagger: TaggerSpec, folder: Path, *, gpu: bool) -> Sample:

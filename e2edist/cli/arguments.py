@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from e2edist.errors import E2EError
+from e2edist.errors import ConfigError, E2EError
 from e2edist.urls import named_path
 
 from .command_line import CommandLine
 
+if TYPE_CHECKING:
+    from e2edist.config.site_options import SiteOptions
+
 #: Options that mean the same in every verb that has them.
 _SHARED: dict[str, dict[str, Any]] = {
-    "site": {
-        "default": "local",
-        "metavar": "NAME",
-        "help": "name of a site, or a site's TOML file (default: local)",
-    },
+    "site": {"metavar": "NAME", "help": "name of a site, or a site's TOML file (default: local)"},
     "tagger": {"metavar": "NAME", "help": "name of a tagger, or a tagger's TOML file"},
     "model": {"metavar": "ONNX", "help": "in place of the tagger's own model"},
     "format": {"help": "edm or hits (default: detected from the file)"},
@@ -53,6 +53,65 @@ def add_shared(p: argparse.ArgumentParser | argparse._ArgumentGroup, *names: str
     """Add options that mean the same in several verbs, with `changes` to their keywords, as ``default``."""
     for name in names:
         p.add_argument(f"--{name}", **(_SHARED[name] | changes))
+
+
+def add_site_options(p: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add the options that say which site to use, and what is other than its files say."""
+    add_shared(p, "site")
+    p.add_argument("--account", metavar="NAME", help="account or project that is charged ($E2EDIST_ACCOUNT)")
+    p.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        dest="images",
+        metavar="IMAGE",
+        help="container image, or POOL=IMAGE for that of one pool; repeatable ($E2EDIST_IMAGE)",
+    )
+    p.add_argument("--pools", metavar="NAMES", help="pools to use, as gpu,cpu (default: as the site says)")
+    p.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="any key of the site, as pools.cpu.job.walltime_min=240; repeatable",
+    )
+
+
+def site_options(args: argparse.Namespace, default: str = "local") -> SiteOptions:
+    """Return what a command line says of its site, in options of `add_site_options` and of ``submit``.
+
+    Parameters
+    ----------
+    default : str
+        The site where ``--site`` names none.
+    """
+    from e2edist.config.site_options import SiteOptions
+
+    return SiteOptions(
+        site=args.site or default,
+        account=args.account,
+        images=tuple(args.images),
+        pools=tuple(filter(None, re.split(r"[\s,]+", args.pools or ""))),
+        settings=tuple(args.settings),
+        workers=_workers(getattr(args, "workers", None)),
+        threads=getattr(args, "threads", None),
+        scheduler=getattr(args, "scheduler", None) or "",
+        tls_folder=getattr(args, "tls_folder", None) or "",
+    )
+
+
+def _workers(text: str | None) -> int | dict[str, int] | None:
+    """Return the workers of ``--workers``: a number for all pools, or ``gpu=4,cpu=8``."""
+    if text is None:
+        return None
+    try:
+        if "=" not in text:
+            return int(text)
+        pairs = [item.split("=") for item in text.split(",")]
+        return {name.strip(): int(number) for name, number in pairs}
+    except ValueError as error:
+        raise ConfigError("--workers", f"{text!r} is not understood", "Write 4, or gpu=4,cpu=8.") from error
 
 
 def add_folder(p: argparse.ArgumentParser, *, many: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from e2edist.cli.arguments import add_shared, make_parser
+from e2edist.cli.arguments import add_shared, add_site_options, make_parser
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,7 +74,7 @@ def _add_what(p: argparse._ArgumentGroup) -> None:
 
 
 def _add_how(p: argparse._ArgumentGroup) -> None:
-    add_shared(p, "site")
+    add_site_options(p)
     p.add_argument(
         "--scheduler", metavar="URL", help="use this running Dask scheduler in place of the site's pools"
     )

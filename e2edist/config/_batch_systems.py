@@ -40,6 +40,12 @@ def batch_systems() -> list[str]:
     return [kind for kind in find("pools") if find_batch_system(kind) is not None]
 
 
+def takes_account(kind: str) -> bool:
+    """Return whether jobs of a kind of pool, or controller, are charged to an account that is named."""
+    system = find_batch_system(kind) if kind in find("pools") else None
+    return system is not None and "account" not in system.unsupported
+
+
 def check_pool(kind: str, job: JobSpec, container: ContainerSpec, workers_most: int) -> None:
     """Refuse settings of a pool that mean nothing to its kind.
 

@@ -34,7 +34,7 @@ class ControllerSpec(Spec):
     memory_gib: Positive = 4.0
     #: SLURM partition or PBS queue; empty where the site wants a directive in its place
     queue: str = ""
-    #: account or project that is charged
+    #: account or project that is charged; empty: the site's, or the user's default there
     account: str = ""
     #: HTCondor's RequestDisk
     disk_gib: Positive = 1.0

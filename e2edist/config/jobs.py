@@ -24,7 +24,7 @@ class ContainerSpec(Spec):
     runtime: Literal[
         "none", "shifter", "podman-hpc", "apptainer", "htcondor-apptainer", "htcondor-singularity"
     ] = "none"
-    #: registry name, SIF file, or unpacked tree as under /cvmfs/unpacked.cern.ch
+    #: registry name, SIF file, or unpacked tree as under /cvmfs/unpacked.cern.ch; empty: the site's
     image: str = ""
     #: HOST:CONTAINER
     binds: tuple[str, ...] = ()
@@ -34,12 +34,6 @@ class ContainerSpec(Spec):
     env: dict[str, str] = Field(default_factory=dict)
     #: Python inside; without a container: empty for the one that runs submit
     python: str = ""
-
-    @model_validator(mode="after")
-    def _named(self) -> ContainerSpec:
-        if self.runtime != "none" and not self.image:
-            raise ValueError(f"image: missing for runtime {self.runtime}")
-        return self
 
 
 class JobSpec(Spec):
@@ -56,7 +50,7 @@ class JobSpec(Spec):
     visible_gpus: str = ""
     #: SLURM partition, PBS or Grid Engine queue; empty where the site wants a directive in its place
     queue: str = ""
-    #: account or project that is charged
+    #: account or project that is charged; empty: the site's, or the user's default there
     account: str = ""
     #: GPUs of the job: HTCondor's request_gpus, PBS's ngpus, Grid Engine's gpu; for SLURM write a directive
     gpus: NonNegativeInt = 0

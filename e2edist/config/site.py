@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
-from importlib.resources import files
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator, model_validator
 
-from e2edist.errors import unknown_name
-from e2edist.urls import given_path
+from e2edist.errors import ConfigError, unknown_name
 
-from ._batch_systems import check_pool
+from ._batch_systems import check_pool, takes_account
 from ._types import Positive
 from .charge import ChargeSpec
 from .controller import ControllerSpec
 from .dask_table import check_table
 from .inputs import InputSpec
 from .jobs import ContainerSpec, JobSpec
-from .toml_models import Spec, parse, read_toml
+from .site_files import Layer, merged, read_layers, site_path
+from .toml_models import Spec, parse, to_tuples
 
 
 class PoolSpec(Spec):
@@ -78,11 +77,22 @@ class PoolSpec(Spec):
 class SiteSpec(Spec):
     """A site: its pools by name."""
 
-    #: of the site, shown in plans and reports
-    name: str
+    #: of the site, shown in plans and reports; empty: the file's own
+    name: str = ""
     #: for people
     description: str = ""
-    pools: dict[str, PoolSpec] = Field(min_length=1)
+    #: a site that comes with e2edist by name, or a site file by its path from here: what this file leaves out
+    #: is as it says; tables are taken key by key, lists and plain values replace
+    extends: str = ""
+    pools: dict[str, PoolSpec] = Field(default_factory=dict, min_length=1)
+    #: pools that run where none are chosen (``--pools``, ``--workers gpu=4``); empty: all
+    default_pools: tuple[str, ...] = ()
+    #: account or project for the jobs of all pools, and for the controller's, that name none
+    account: str = ""
+    #: image for the containers of all pools, and for the controller's, that name none
+    image: str = ""
+    #: facts without which nothing is submitted
+    needs: tuple[Literal["account", "image"], ...] = ()
     #: how inputs are read: other servers, copies on the node's own disk
     inputs: InputSpec = InputSpec()
     #: where ``submit --detach`` runs
@@ -96,12 +106,35 @@ class SiteSpec(Spec):
     def _known_to_dask(cls, table: dict[str, Any]) -> dict[str, Any]:
         return check_table(table)
 
+    @field_validator("default_pools")
+    @classmethod
+    def _are_pools(cls, names: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        for name in names:
+            if name not in others.data.get("pools", names):
+                raise ValueError(str(unknown_name("pool", name, others.data["pools"])))
+        return names
+
     def attached(self, scheduler: str, tls_folder: str) -> SiteSpec:
         """Return the site with the workers of a running Dask scheduler in place of its own."""
         pool = {"kind": "attach", "scheduler": scheduler, "tls_folder": tls_folder}
-        return parse(SiteSpec, self.model_dump() | {"pools": {"attach": pool}}, "command line")
+        changes = {"pools": {"attach": pool}, "default_pools": ()}
+        return parse(SiteSpec, self.model_dump() | changes, "command line")
 
-    def with_pools(self, workers: dict[str, int], threads: int | None) -> SiteSpec:
+    def only(self, names: Iterable[str]) -> SiteSpec:
+        """Return the site with some of its pools alone.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such pool.
+        """
+        for name in names:
+            if name not in self.pools:
+                raise unknown_name(f"pool of site {self.name}", name, self.pools)
+        pools = {name: self.pools[name] for name in names}
+        return self.model_copy(update={"pools": pools, "default_pools": ()})
+
+    def with_pools(self, workers: Mapping[str, int], threads: int | None) -> SiteSpec:
         """Return the site with other numbers of workers, by pool, and of threads.
 
         Where pools are named, only these are used: a site file may hold more than one campaign wants.
@@ -111,16 +144,32 @@ class SiteSpec(Spec):
         UnknownNameError
             There is no such pool.
         """
-        for name in workers:
-            if name not in self.pools:
-                raise unknown_name(f"pool of site {self.name}", name, self.pools)
+        site = self.only(workers) if workers else self
         change = {} if threads is None else {"threads": threads}
         pools = {
             name: pool.model_dump() | change | ({"workers": workers[name]} if name in workers else {})
-            for name, pool in self.pools.items()
-            if name in workers or not workers
+            for name, pool in site.pools.items()
         }
-        return parse(SiteSpec, self.model_dump() | {"pools": pools}, "command line")
+        return parse(SiteSpec, site.model_dump() | {"pools": pools}, "command line")
+
+    def with_shared_facts(self) -> SiteSpec:
+        """Return the site with its account and image in all pools, and the controller, that name none."""
+        pools = {}
+        for name, pool in self.pools.items():
+            job, container = pool.job, pool.container
+            if not job.account and takes_account(pool.kind):
+                job = job.model_copy(update={"account": self.account})
+            pools[name] = pool.model_copy(update={"job": job, "container": self._with_image(container)})
+        controller = self.controller
+        changes: dict[str, Any] = {"container": self._with_image(controller.container)}
+        if not controller.account and takes_account(controller.kind):
+            changes["account"] = self.account
+        return self.model_copy(update={"pools": pools, "controller": controller.model_copy(update=changes)})
+
+    def _with_image(self, container: ContainerSpec) -> ContainerSpec:
+        if container.runtime == "none" or container.image or not self.image:
+            return container
+        return container.model_copy(update={"image": self.image})
 
 
 def threads_of(pool: PoolSpec) -> int:
@@ -129,23 +178,40 @@ def threads_of(pool: PoolSpec) -> int:
     return pool.threads or max(1, cores // (pool.workers or 1))
 
 
-def site_folder() -> Path:
-    """Return the folder of the site files that come with the package or its checkout."""
-    package = Path(str(files("e2edist")))
-    installed = package / "site-configs"
-    return installed if installed.is_dir() else package.parent / "site-configs"
-
-
 def load_site(name: str) -> SiteSpec:
-    """Return a site by name, or by the path of a TOML file.
+    """Return a site by name, or by the path of a TOML file, as its files say: with all of its pools.
 
     Raises
     ------
     ConfigError, UnknownNameError
-        The file has faults, or there is no such site.
+        A file has faults, or there is no such site.
     """
-    known = {path.stem: path for path in sorted(site_folder().glob("*.toml"))}
-    path = given_path(name, "--site") if name.endswith(".toml") else known.get(name)
-    if path is None:
-        raise unknown_name("site", name, known)
-    return parse(SiteSpec, read_toml(path), str(path))
+    return parse_layers(read_layers(site_path(name)))
+
+
+def parse_layers(layers: Sequence[Layer]) -> SiteSpec:
+    """Return the site of some layers, each of which changes what those before it say.
+
+    Raises
+    ------
+    ConfigError
+        Faults, of the first layer that has any.
+    """
+    content, site = dict[str, Any](), SiteSpec(name="")
+    for layer in layers:
+        content = merged(content, _with_dask_tables(layer.content))
+        site = parse(SiteSpec, content, layer.where)  # one by one, so that the fault is of the layer
+    if not site.pools:
+        raise ConfigError(layers[-1].where, "pools: missing", "Write a table [pools.NAME], or extend a site.")
+    return site.with_shared_facts()
+
+
+def _with_dask_tables(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of a layer with its keys of Dask as tables in tables, so that they can be merged."""
+    table = content.get("dask")
+    if not isinstance(table, dict):
+        return content
+    try:
+        return content | {"dask": check_table(to_tuples(table))}
+    except ValueError:  # the model will say the same
+        return content

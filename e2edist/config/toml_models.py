@@ -47,7 +47,7 @@ def parse(model: type[S], content: dict[str, Any], where: str) -> S:
     """
     try:
         # TOML has lists only; our models hold tuples, and strict mode tells them apart.
-        return model.model_validate(_to_tuples(content))
+        return model.model_validate(to_tuples(content))
     except ValidationError as error:
         items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
         places = {item["loc"][:n] for item in items for n in range(len(item["loc"]))}
@@ -56,11 +56,12 @@ def parse(model: type[S], content: dict[str, Any], where: str) -> S:
         raise ConfigError(where, "; ".join(faults)) from error
 
 
-def _to_tuples(value: Any) -> Any:
+def to_tuples(value: Any) -> Any:
+    """Return a value of TOML with tuples for its lists, however deep."""
     if isinstance(value, dict):
-        return {key: _to_tuples(item) for key, item in value.items()}
+        return {key: to_tuples(item) for key, item in value.items()}
     if isinstance(value, list):
-        return tuple(_to_tuples(item) for item in value)
+        return tuple(to_tuples(item) for item in value)
     return value
 
 
@@ -73,6 +74,7 @@ def _message(model: type[BaseModel], item: dict[str, Any]) -> str:
         return f"{key}: missing"
     shown = repr(item["input"])
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = message.replace("a valid tuple", "a list").replace("a valid dictionary", "a table")
     if isinstance(item["input"], dict):
         return f"{key}: {message}"
     return f"{key}: {message} (got {shown if len(shown) < 80 else shown[:77] + '...'})"

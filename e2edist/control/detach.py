@@ -18,12 +18,15 @@ from uuid import uuid4
 from e2edist.campaign.campaign import Campaign
 from e2edist.campaign.heartbeat import CONTROLLER_TOKEN
 from e2edist.config.controller import PROCESS, ControllerSpec
+from e2edist.config.resolved_site import resolved_text
+from e2edist.config.site import SiteSpec
 from e2edist.errors import OutputError, ResourceError
 from e2edist.pools import batch_system, make_controller
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import prepare_folder
 from e2edist.records.lock import find_holder, locked
 from e2edist.redaction import redact_word
+from e2edist.storage.publish import publish
 
 from .controller_record import ControllerRecord, birth, read_controller
 from .secret_addresses import STDIN, has_secrets, remove_access, write_access
@@ -34,25 +37,42 @@ _START_S = 60.0
 _END_S = 10.0
 #: Ours alone: what the plan is for is decided here, the controller only goes on with it.
 _OURS = {"--detach", "--fresh", "--resume"}
+#: With one word each: they are in the site that is written for the controller, which may be where none of our
+#: files and variables are.
+_OF_SITE = {"--site", "--account", "--image", "--pools", "--set"}
 
 
-def controller_arguments(argv: Sequence[str], access: str) -> list[str]:
+def controller_arguments(argv: Sequence[str], folder: Path, access: str = "") -> list[str]:
     """Return the arguments of ``python`` for the controller of ``submit`` with `argv`.
 
     Parameters
     ----------
+    folder : Path
+        Of the campaign.
     access : str
-        From where it reads addresses that hold secrets, if there are any.
+        From where it reads addresses that hold secrets, if there are any; by default from its own file.
     """
-    words = [redact_word(word) for word in argv if word not in _OURS]
-    return ["-m", "e2edist.submit", *words, *(("--access", access) if has_secrets(argv) else ()), "--resume"]
+    entries = CampaignFolder(folder.absolute())
+    words = [redact_word(word) for word in _without_site(argv) if word not in _OURS]
+    secrets = ("--access", access or str(entries.access)) if has_secrets(argv) else ()
+    return ["-m", "e2edist.submit", *words, "--site", str(entries.site), *secrets, "--resume"]
+
+
+def _without_site(argv: Sequence[str]) -> list[str]:
+    words, rest = list[str](), iter(argv)
+    for word in rest:
+        if word in _OF_SITE:
+            next(rest, None)
+        elif word.partition("=")[0] not in _OF_SITE:
+            words.append(word)
+    return words
 
 
 def preview_controller(spec: ControllerSpec, folder: Path, argv: Sequence[str]) -> str:
     """Return what the batch system would be given; empty for a process."""
     if spec.kind == PROCESS:
         return ""
-    arguments = controller_arguments(argv, str(CampaignFolder(folder.absolute()).access))
+    arguments = controller_arguments(argv, folder)
     job = make_controller(spec, folder.absolute(), arguments, {CONTROLLER_TOKEN: "TOKEN"})
     return batch_system(spec.kind).controller_script(job)
 
@@ -77,18 +97,26 @@ def detach(campaign: Campaign, argv: Sequence[str]) -> ControllerRecord:
     prepare_folder(folder)
     with locked(folder):
         campaign.freeze_plan()
+    _write_site(campaign.site, CampaignFolder(folder).site)
     remove_access(folder)
     token, access = uuid4().hex, campaign.plan.access if has_secrets(argv) else None
     if spec.kind == PROCESS:
-        return _spawn(folder, controller_arguments(argv, STDIN), token, access)
+        return _spawn(folder, controller_arguments(argv, folder, STDIN), token, access)
     if access is not None:
         write_access(folder, access)
-    arguments = controller_arguments(argv, str(CampaignFolder(folder).access))
+    arguments = controller_arguments(argv, folder)
     job = make_controller(spec, folder, arguments, {CONTROLLER_TOKEN: token})
     number = batch_system(spec.kind).submit_controller(job)
     record = ControllerRecord(spec.kind, number, platform.node(), token, 0, time.time(), str(job.log))
     record.write(folder)
     return record
+
+
+def _write_site(site: SiteSpec, path: Path) -> None:
+    """Write the site as it was resolved, for nobody else to read: an address may hold a password."""
+    with publish(path) as draft:
+        draft.touch(mode=0o600)
+        draft.write_text(resolved_text(site), encoding="utf-8")
 
 
 def _refuse_second(folder: Path) -> None:

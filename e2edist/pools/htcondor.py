@@ -39,7 +39,11 @@ class HTCondor(BatchSystem):
     dry_run = ("condor_submit", "-dry-run", "/dev/null", "-")
     variables = ("CONDOR_CONFIG",)
     runtimes = tuple(_IMAGES)
-    unsupported: ClassVar = {"launcher": "let each job hold one worker", "directives": "write job.attributes"}
+    unsupported: ClassVar = {
+        "account": 'write attributes, as { accounting_group = "NAME" }',
+        "launcher": "let each job hold one worker",
+        "directives": "write job.attributes",
+    }
 
     def job_script(self, job: PoolJob, name: str) -> str:
         """Return the submit file of a worker.

@@ -82,6 +82,7 @@ class CampaignFolder(OutputFolder):
     job_logs = FolderEntry("logs", "logs of the batch jobs, unless the site names another folder", kept=True)
     lock = FolderEntry(".lock", "held by the driver that works on the campaign", kept=True)
     certificates = FolderEntry(".tls", "certificates of the campaign's encrypted connections", kept=True)
+    site = FolderEntry(".site.json", "the site with all that was chosen, for a controller")
     access = FolderEntry(".access.json", "addresses with secrets, for a controller", kept=True)
 
     def part(self, chunk_id: str) -> Path:

@@ -16,7 +16,8 @@ from plugin_package import announce
 
 from e2edist.config.controller import ControllerSpec
 from e2edist.config.jobs import BATCH_RUNTIMES, JobSpec
-from e2edist.config.site import PoolSpec, load_site, site_folder
+from e2edist.config.site import PoolSpec, load_site
+from e2edist.config.site_files import site_folder
 from e2edist.config.toml_models import parse
 from e2edist.errors import ConfigError, ResourceError
 from e2edist.plugins import find, load

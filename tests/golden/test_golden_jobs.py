@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from e2edist.config.site import load_site, site_folder
+from e2edist.config.site import load_site
+from e2edist.config.site_facts import require_facts
+from e2edist.config.site_files import site_folder
+from e2edist.config.site_options import SiteOptions, make_site
 from e2edist.pools import is_batch, preview
 
 FOLDER = Path(__file__).with_name("jobs")
@@ -23,9 +26,26 @@ FOLDER = Path(__file__).with_name("jobs")
 OUTPUT = Path("/OUTPUT")
 
 
+#: What only the user knows.
+TREE = "/cvmfs/unpacked.cern.ch/registry.example/group/e2edist:1.0"
+FACTS = {
+    "perlmutter": {"account": "m1234", "images": ("docker:group/e2edist:1.0",)},
+    "lpc": {"images": (TREE, f"gpu={TREE}-cu12-legacy")},
+    "lxplus": {"images": (TREE, f"gpu={TREE}-cu13")},
+}
+
+
+def made(path):
+    """Return the site of a shipped file, with all of its pools and the facts that it needs."""
+    name = path.stem
+    options = SiteOptions(name, pools=tuple(load_site(name).pools), **FACTS.get(name, {}))
+    require_facts(make_site(options), name)
+    return make_site(options)
+
+
 def pools(kind=None):
     """Return (site, pool, spec) of all pools that are batch jobs."""
-    sites = [load_site(path.stem) for path in sorted(site_folder().glob("*.toml"))]
+    sites = [made(path) for path in sorted(site_folder().glob("*.toml"))]
     found = [(site.name, name, spec) for site in sites for name, spec in site.pools.items()]
     return [(s, n, p) for s, n, p in found if (p.kind == kind if kind else is_batch(p.kind))]
 

@@ -13,7 +13,8 @@ from distributed import Client, Scheduler
 from runs import environment, parts
 from servers import Web
 
-from e2edist.config.site import PoolSpec, load_site, site_folder
+from e2edist.config.site import PoolSpec, load_site
+from e2edist.config.site_files import site_folder
 from e2edist.pools import configured, is_batch, preview
 from e2edist.pools._certificates import make_certificates
 

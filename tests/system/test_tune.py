@@ -65,7 +65,7 @@ def test_a_model_that_does_not_fit_is_told_once_and_measured_never(tmp_path):
 
 
 def test_a_pool_that_is_not_there_and_a_file_that_is_none_are_told(tmp_path):
-    assert "no pool of site local 'gpu'" in verb("tune", tmp_path, "--pool", "gpu").stderr
+    assert "no pool of site local 'gpu'" in verb("tune", tmp_path, "--pools", "gpu").stderr
     done = verb("tune", tmp_path, "--input", "none.root")
     assert (done.returncode, "none.root" in done.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import TAGGER, write_tagger
 
-from e2edist.config.site import load_site, site_folder
+from e2edist.config.site import load_site
+from e2edist.config.site_files import site_folder
 from e2edist.config.tagger import RESERVED, TaggerSpec, load_tagger, packaged
 from e2edist.config.toml_models import parse, read_toml
 from e2edist.errors import ConfigError, ModelError, UnknownNameError

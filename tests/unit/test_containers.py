@@ -12,6 +12,9 @@ from packaging.requirements import Requirement
 from pydantic import ValidationError
 
 from e2edist.config.jobs import ContainerSpec, JobSpec
+from e2edist.config.site import PoolSpec, SiteSpec
+from e2edist.config.site_facts import require_facts
+from e2edist.errors import ConfigError
 from e2edist.pools._containers import python_command, worker_command
 from e2edist.pools._image_digest import UNKNOWN, _digest, image_of
 from e2edist.pools.htcondor import image_attributes
@@ -89,8 +92,9 @@ def test_htcondor_starts_its_own_containers():
 
 
 def test_a_runtime_without_an_image_is_refused():
-    with pytest.raises(ValidationError, match="image: missing for runtime shifter"):
-        ContainerSpec(runtime="shifter")
+    site = SiteSpec(name="s", pools={"cpu": PoolSpec(container=ContainerSpec(runtime="shifter"))})
+    with pytest.raises(ConfigError, match=r"site s: has no image \(cpu\)\. Give --image IMAGE, or set"):
+        require_facts(site, "mine.toml")
 
 
 def test_several_workers_without_a_launcher_are_refused():

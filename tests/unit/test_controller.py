@@ -12,6 +12,9 @@ from e2edist.pools import ControllerJob, batch_system, make_controller
 
 ARGUMENTS = ("-m", "e2edist.submit", "--output", "my out", "--resume")
 
+OUT = Path("/out")
+SITE = ["--site", "/out/.site.json"]
+
 
 def script_of(**content):
     spec = parse(ControllerSpec, content, "test")
@@ -24,15 +27,23 @@ def _text(controller):
 
 def test_the_controller_only_goes_on_with_the_plan_that_was_made():
     words = ["--detach", "--fresh", "--input", "a.root", "--output", "out"]
-    made = controller_arguments(words, "-")
-    assert made == ["-m", "e2edist.submit", "--input", "a.root", "--output", "out", "--resume"]
+    made = controller_arguments(words, OUT)
+    whole = ["-m", "e2edist.submit", "--input", "a.root", "--output", "out", *SITE, "--resume"]
+    assert made == whole
+
+
+def test_a_controller_takes_the_site_that_was_written_for_it_and_no_option_of_ours():
+    words = ["--site=mine.toml", "--input", "a.root", "--account", "m1", "--image=docker:x", "--image", "b=y"]
+    words += ["--workers", "gpu=2", "--pools", "gpu,cpu", "--set", "inputs.redirectors=root://h/?token=abc"]
+    made = controller_arguments(words, OUT)
+    assert made[2:] == ["--input", "a.root", "--workers", "gpu=2", *SITE, "--resume"]
 
 
 def test_a_controller_gets_addresses_without_their_secrets_and_where_to_read_them():
     words = ["--input", "https://me:pass@host/a.root?authz=Bearer abc", "--input=root://h//b.root?x=1"]
-    made = controller_arguments([*words, "--output", "50%?token=x"], "/out/.access.json")
+    made = controller_arguments([*words, "--output", "50%?token=x"], OUT)
     assert made[2:5] == ["--input", "https://host/a.root", "--input=root://h//b.root"]
-    assert made[5:] == ["--output", "50%?token=x", "--access", "/out/.access.json", "--resume"]
+    assert made[5:] == ["--output", "50%?token=x", *SITE, "--access", "/out/.access.json", "--resume"]
 
 
 def test_a_slurm_controller_is_its_jobs_first_process_and_is_warned_before_its_end():
