@@ -8,7 +8,6 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -86,27 +85,14 @@ def _submit_and_report(args: argparse.Namespace, words: list[str], console: Cons
 def _submit(
     args: argparse.Namespace, words: list[str], console: Console, emit: _JsonEvents, signals: Signals
 ) -> int:
-    from e2edist.accounting.quality import read_quality
-    from e2edist.campaign.campaign import plan_campaign
-    from e2edist.parity.validation_record import require_validation, unvalidated_providers
+    from e2edist.cli.campaign_setup import set_up_campaign
 
-    site = _site(args)
-    spec = _campaign(args, console)
-    if spec.reference:
-        read_quality(Path(spec.reference))  # refused before any work is done
-    site = _tuned(site, spec, console)
-    access = None
+    site, spec, access = _site(args), _campaign(args, console), None
     if args.access:
         from e2edist.control.secret_addresses import read_access
 
         access = read_access(args.access)
-    campaign = plan_campaign(spec, site, access)
-    message = require_validation(campaign.tagger, accept=spec.accept_failed_validation)
-    # What planning found of the model itself comes first.
-    message = f"{campaign.validation} (validate: {message})" if campaign.validation else message
-    campaign = replace(campaign, validation=message)
-    for line in unvalidated_providers(campaign.tagger, (pool.provider for pool in site.pools.values())):
-        console.print(f"note: {line}")
+    campaign = set_up_campaign(spec, site, console.print, access)
     if args.dry_run:
         from e2edist.cli.dry_run import DryRun, show
 
@@ -143,17 +129,6 @@ def _site(args: argparse.Namespace) -> SiteSpec:
     site = make_site(options)
     require_facts(site, options.site, detached=args.detach)
     return site
-
-
-def _tuned(site: SiteSpec, spec: CampaignSpec, console: Console) -> SiteSpec:
-    """Return the site with what it leaves open filled by ``tune``'s profiles, where there are any."""
-    from e2edist.config.tagger import load_tagger
-    from e2edist.tuning.profile import apply_profiles
-
-    tuned, message = apply_profiles(site, load_tagger(spec.tagger, spec.model).model.sha256, spec.batch)
-    for line in message:
-        console.print(line)
-    return tuned
 
 
 def _campaign(args: argparse.Namespace, console: Console) -> CampaignSpec:

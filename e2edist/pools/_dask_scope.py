@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from multiprocessing import spawn
 from threading import Lock
 from typing import Any
 
@@ -30,10 +31,12 @@ class _Change:
         # Not before: some of what it reads, it reads as it is imported.
         from distributed import nanny
 
-        from ._worker_process import ConfiguredProcess
+        from ._worker_process import ConfiguredProcess, preparation_data
 
         self._process = nanny.AsyncProcess  # type: ignore[attr-defined]
         nanny.AsyncProcess = ConfiguredProcess  # type: ignore[attr-defined]
+        self._preparation_data = spawn.get_preparation_data
+        spawn.get_preparation_data = preparation_data
         self._levels = silence_dask_logs()
 
     def undo(self) -> None:
@@ -44,6 +47,7 @@ class _Change:
         os.environ.update(self._variables)
         dask.config.paths[:], dask.config.PATH = self._paths, self._path
         nanny.AsyncProcess = self._process  # type: ignore[attr-defined]
+        spawn.get_preparation_data = self._preparation_data
         if self._first:
             # As if somebody else had imported Dask; what is wrong with their files is not ours to tell.
             with suppress(Exception), warnings.catch_warnings(action="ignore"):

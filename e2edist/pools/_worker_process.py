@@ -1,6 +1,7 @@
 """The processes of workers: Dask is configured there before it is imported, and their end makes no noise.
 
-Dask starts them by `AsyncProcess`, of which pickle imports the module first.
+Dask starts them by `AsyncProcess`, of which pickle imports the module first. They import nothing else: a
+script without ``if __name__ == "__main__"`` would start its campaign once more in each of them.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+from multiprocessing import spawn
 from typing import Any
 
 from ._dask_config import VARIABLE, configure_worker
@@ -18,6 +21,18 @@ if VARIABLE in os.environ:
     configure_worker()
 
 from distributed.process import AsyncProcess
+
+_thread = threading.local()
+_all_data = spawn.get_preparation_data
+
+
+def preparation_data(name: str) -> dict[str, Any]:
+    """Return what multiprocessing tells a new process; of our workers' without the script to import."""
+    data = _all_data(name)
+    if getattr(_thread, "starts_worker", False):
+        for key in ("init_main_from_name", "init_main_from_path"):
+            data.pop(key, None)
+    return data
 
 
 class ConfiguredProcess(AsyncProcess):
@@ -33,6 +48,11 @@ class ConfiguredProcess(AsyncProcess):
             super()._start_threads()  # type: ignore[no-untyped-call]
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    @classmethod
+    def _watch_message_queue(cls, *arguments: Any) -> None:
+        _thread.starts_worker = True  # this thread starts the process, and no other
+        super()._watch_message_queue(*arguments)
 
     @classmethod
     def _run(cls, *arguments: Any) -> None:
