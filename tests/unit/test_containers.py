@@ -190,10 +190,12 @@ def test_what_is_not_to_be_seen_from_here_is_said_to_be_unknown_and_no_container
 
 @pytest.mark.parametrize(("flavour", "extra"), [("cpu", "cpu"), ("cu13", "gpu"), ("cu12-legacy", "gpu-cu12")])
 def test_a_lock_names_all_that_the_package_needs(flavour, extra):
-    """Whoever adds a dependency runs containers/lock."""
+    """Whoever adds a dependency runs containers/lock; workers read root:// and https:// too."""
     root = Path(__file__).resolve().parents[2]
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    needed = [Requirement(text) for text in project["dependencies"] + project["optional-dependencies"][extra]]
+    extras = project["optional-dependencies"]
+    texts = project["dependencies"] + extras[extra] + extras["xrootd"] + extras["http"]
+    needed = [Requirement(text) for text in texts]
     lines = (root / "containers" / "locks" / f"{flavour}.txt").read_text().splitlines()
     pins = dict(line.split(";")[0].rstrip(" \\").split("==") for line in lines if line[:1].isalnum())
     for requirement in needed:
