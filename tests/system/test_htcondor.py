@@ -2,6 +2,7 @@
 
 import pytest
 from distributed import Client
+from page_session import says
 from runs import parts
 from servers import Web
 
@@ -19,6 +20,7 @@ def test_jobs_that_htcondor_holds_stop_the_campaign_with_its_reason(system, jobs
     code, said = jobs.end(jobs.start(site=system.pool("cpu", 1, attributes=lines)), 90)
     assert code == 2, said
     assert "/no/such/image.sif" in said
+    assert says("Held jobs", said), said
     assert system.queue() == {}
 
 

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from distributed import Client
 from lab import until
+from page_session import says
 
 from e2edist.config.site import load_site
 from e2edist.pools import preview
@@ -19,6 +20,7 @@ def test_a_job_that_slurm_refuses_stops_the_campaign(system, jobs):
     code, said = jobs.end(jobs.start(site=system.pool("cpu", 2, queue="nowhere")), 60)
     assert code == 2, said
     assert "invalid partition specified: nowhere" in said
+    assert says("Refused jobs", said), said
     assert system.queue() == {}
 
 

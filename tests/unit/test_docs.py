@@ -128,7 +128,7 @@ def test_the_readme_shows_what_a_first_run_prints(tmp_path):
     assert [line for line in counts if line not in printed] == []
     stages = [line.split()[1] for line in printed if line.count("│") == 6]
     assert [right.split()[1] for _, right in shown[1:]] == stages[-7:]
-    for block in re.findall(r"```python\n(.*?)```", (DOCS / "first-hour.md").read_text(), re.DOTALL):
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / "start" / "laptop.md").read_text(), re.DOTALL):
         subprocess.run([sys.executable, "-c", block], cwd=tmp_path, check=True)
 
 
