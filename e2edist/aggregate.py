@@ -131,14 +131,26 @@ def _print_totals(totals: AggregationResult, console: Console) -> None:
     events = totals.events
     about = f" (and about {events['skipped']:,} in skipped files)" if events["skipped"] else ""
     lost = f", {events['lost']:,} lost" if events["lost"] else ""
+    masked = total.events_in_mask
+    in_mask = "" if masked is None else f", {masked:,} of them in the lumi mask"
     for line in (
         f"{total.chunks:,} good parts, {total.objects:,} rows, "
-        f"{events['done']:,} of {events['planned']:,} events{about}{lost}",
+        f"{events['done']:,} of {events['planned']:,} events{in_mask}{about}{lost}",
         f"{len(totals.files):,} files below {totals.folder}/table, sorted by uuid, entry, kind, object",
         f"and timing.parquet, bad.parquet, summary.json in {totals.folder}",
+        *_lumi_lines(totals),
         *(f"worth a look: {text}" for text in total.warnings[:_SHOWN]),
     ):
         console.print(line)
+
+
+def _lumi_lines(totals: AggregationResult) -> list[str]:
+    from e2edist.records.folder import AggregatedFolder
+
+    path = AggregatedFolder(totals.folder).lumis
+    if totals.lumis_unknown:
+        return [f"no {path.name}: run and lumi of {totals.lumis_unknown:,} events are not known"]
+    return [f"and {path.name}, for brilcalc"] if path.exists() else []
 
 
 def _verify(folder: Path, console: Console, limit: float, *, discard: bool) -> None:

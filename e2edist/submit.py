@@ -169,6 +169,7 @@ def _run(
     from e2edist.cli.closing import close, report_kept, stop_on_signal
     from e2edist.cli.estimate import estimate
     from e2edist.cli.progress import emit_progress, show_progress
+    from e2edist.config.lumi_mask import describe_mask
 
     def on_pool_ready(pool: Pool) -> None:
         console.print(f"pool {pool.name}: dashboard {pool.dashboard}")
@@ -181,6 +182,8 @@ def _run(
     plan = campaign.plan
     again = ", as planned before" if campaign.resumed else ""
     console.print(f"{plan.events:,} events -> {campaign.folder}{again}")
+    if plan.lumi_mask:
+        console.print(f"lumi mask: {describe_mask(plan.lumi_mask)}")
     for url in changed_files(plan) if campaign.resumed else ():
         text = f"warning: {url} is not the file that was planned: its parts are of the old one"
         console.print(text)

@@ -40,6 +40,8 @@ class Summary:
     Attributes
     ----------
     chunks, events, objects : int
+    events_in_mask : int, optional
+        Events in the lumi mask, where a campaign had one; those of campaigns without a mask all count.
     status : Counter
         Objects by status.
     stages : dict
@@ -58,6 +60,7 @@ class Summary:
 
     chunks: int = 0
     events: int = 0
+    events_in_mask: int | None = None
     objects: int = 0
     status: Counter[str] = field(default_factory=Counter)
     stages: StageTimes = field(default_factory=dict)
@@ -71,6 +74,7 @@ class Summary:
         """Return what people and programs want to know, ready for JSON; the same in whatever order added."""
         return {
             "chunks": self.chunks,
+            **({} if self.events_in_mask is None else {"events_in_mask": self.events_in_mask}),
             "objects": self.objects,
             "status": dict(sorted(self.status.items())),
             "stages": {
@@ -86,11 +90,16 @@ class Summary:
 def summarise(receipts: Iterable[Receipt]) -> Summary:
     """Add up receipts."""
     total, constant = Summary(), Counter[str]()
+    unmasked = 0
     for receipt in receipts:
         quality = receipt.quality
         constant.update(constant_names(quality))
         total.chunks += 1
         total.events += receipt.events
+        if receipt.events_in_mask is None:
+            unmasked += receipt.events
+        else:
+            total.events_in_mask = (total.events_in_mask or 0) + receipt.events_in_mask
         total.objects += receipt.rows
         total.status.update(receipt.status)
         total.peak_mib = max(total.peak_mib, receipt.peak_mib)
@@ -99,8 +108,19 @@ def summarise(receipts: Iterable[Receipt]) -> Summary:
         _add_pool(total, receipt)
         for name, version in receipt.versions.items():
             total.versions.setdefault(name, set()).add(version)
-    total.warnings = warnings(total.quality, constant)
+    if total.events_in_mask is not None:
+        total.events_in_mask += unmasked
+    total.warnings = _mask_warnings(total) + warnings(total.quality, constant)
     return total
+
+
+def _mask_warnings(total: Summary) -> list[str]:
+    if total.events_in_mask != 0 or total.events == 0:
+        return []
+    return [
+        f"none of the {total.events:,} events is in the lumi mask, so there are no rows: a golden JSON "
+        "is for data of its own runs, and simulated events (run 1) take none"
+    ]
 
 
 def _add_pool(total: Summary, receipt: Receipt) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from e2edist import __version__
 from e2edist.accounting.summary import Summary, summarise, write_timing
+from e2edist.config.lumi_mask import describe_mask
 from e2edist.errors import OutputError
 from e2edist.records.folder import AggregatedFolder, CampaignFolder
 from e2edist.records.lock import locked
@@ -18,6 +19,7 @@ from e2edist.storage.publish import publish, sweep
 
 from .datasets import Dataset
 from .finished_campaigns import FinishedCampaign, PartReceipts, missing_groups
+from .processed_lumis import ProcessedLumis
 from .sorted_table import compact
 
 
@@ -30,12 +32,16 @@ class AggregationResult:
     events : dict of str to int
         ``planned`` in files that could be opened, ``skipped`` with the others (an estimate), ``done``, and
         ``lost``: skipped or given up.
+    lumis_unknown : int
+        Events whose luminosity block is not known, where that of others is: ``processed_lumis.json`` is then
+        not written.
     """
 
     folder: Path
     files: list[Path]
     total: Summary
     events: dict[str, int]
+    lumis_unknown: int = 0
 
     @property
     def lost_fraction(self) -> float:
@@ -73,7 +79,8 @@ def _write(
     campaigns: Sequence[FinishedCampaign], datasets: Sequence[Dataset], folder: Path
 ) -> AggregationResult:
     receipts = PartReceipts(campaigns)
-    total = summarise(receipts.values())
+    lumis = ProcessedLumis()
+    total = summarise(lumis.collect(receipts.values()))
     events = {
         "planned": sum(one.plan.events for one in campaigns),
         "skipped": sum(one.skipped_events for one in campaigns),
@@ -88,9 +95,10 @@ def _write(
     write_timing(target.timing, receipts)
     rows = [row for one in campaigns for row in one.loss_rows()]
     write_losses(target.losses, [row | {"fraction": row["events"] / max(1, _all(events))} for row in rows])
+    lumis.write(target.lumis)
     with publish(target.summary, keep_same=True) as draft:
         draft.write_text(text, encoding="utf-8")
-    return AggregationResult(folder, files, total, events)
+    return AggregationResult(folder, files, total, events, lumis.unknown_events if lumis.known else 0)
 
 
 def _origin(campaigns: Sequence[FinishedCampaign], total: Summary) -> dict[str, Any]:
@@ -117,6 +125,7 @@ def _content(
                 "folder": str(one.folder.absolute()),
                 "fingerprint": one.plan.fingerprint,
                 "group": one.plan.group,
+                **({"lumi_mask": describe_mask(one.plan.lumi_mask)} if one.plan.lumi_mask else {}),
                 "files": len(one.plan.files),
                 "events": one.plan.events,
                 "parts": one.verification.parts,

@@ -104,7 +104,7 @@ def missing_groups(plans: Mapping[Path, Plan]) -> list[str]:
     Raises
     ------
     OutputError
-        The groups are not of the same input files, in as many groups.
+        The groups are not of the same input files, in as many groups, or not under the same lumi mask.
     """
     found: dict[int, Path] = {}
     first: tuple[Path, str] | None = None
@@ -112,6 +112,9 @@ def missing_groups(plans: Mapping[Path, Plan]) -> list[str]:
         if not plan.group:
             continue
         number, _, rest = plan.group.partition("/")
+        if first and plan.lumi_mask != plans[first[0]].lumi_mask:
+            what = f"group {plan.group} has another lumi mask than that of {first[0]}"
+            raise OutputError(str(folder), what, "Aggregate groups of one list of files and one lumi mask.")
         if first and rest != first[1]:
             what = f"group {plan.group} is of other input files, or of other groups, than that of {first[0]}"
             raise OutputError(str(folder), what, "Aggregate groups of one list of files.")

@@ -15,6 +15,7 @@ from e2edist.accounting.upper_limit import UpperLimit, upper_limits
 from e2edist.accounting.usage import pool_facts
 from e2edist.cli.tables import COMPACT, cost_cells, cost_columns, short_number
 from e2edist.config.controller import PROCESS
+from e2edist.config.lumi_mask import describe_mask
 from e2edist.control.detach import preview_controller
 from e2edist.demo.networks import demo_note, is_demo_network
 from e2edist.pools import is_batch, preview
@@ -138,6 +139,8 @@ def _inputs(dry: DryRun) -> Iterator[tuple[str, str]]:
     if len(plan.skipped) > _SHOWN:
         yield "", f"... and {len(plan.skipped) - _SHOWN:,} more"
     yield "work", f"{plan.events:,} events in {_count(len(plan.chunks()), 'chunk')}"
+    if plan.lumi_mask:
+        yield "lumi mask", describe_mask(plan.lumi_mask)
 
 
 def _output(dry: DryRun) -> Iterator[tuple[str, str]]:

@@ -67,6 +67,8 @@ def print_summary(console: Console, total: Summary, seconds: float, events: int)
     """
     counts = Table(title="result", title_justify="left", show_header=False)
     counts.add_row("events", f"{total.events:,}")
+    if total.events_in_mask is not None:
+        counts.add_row("events in the lumi mask", f"{total.events_in_mask:,}")
     counts.add_row("objects", f"{total.objects:,}")
     counts.add_row("with scores", f"{total.status.get('ok', 0):,}")
     for status, number in sorted(total.status.items()):

@@ -57,6 +57,9 @@ class AggregatedFolder(OutputFolder):
     friends = FolderEntry("friends", "a friend tree for each input file")
     timing = FolderEntry("timing.parquet", "time by chunk and module")
     losses = FolderEntry("bad.parquet", "skipped files and entries that were given up, and why")
+    lumis = FolderEntry(
+        "processed_lumis.json", "luminosity blocks of the events that are done, where all are known"
+    )
     summary = FolderEntry("summary.json", "sums, written last: where it is, everything is")
 
 
