@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,8 +66,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(args: argparse.Namespace, console: Console) -> int:
-    console.print(str(_write(args)))
+    page = _write(args)
+    console.print(f"{page}: {_how_to_open(page)}", soft_wrap=True)
     return 0
+
+
+def _how_to_open(page: Path) -> str:
+    """Return how a page is opened from where this runs: on another host it is copied first."""
+    path = shlex.quote(str(page.absolute()))
+    if os.environ.get("SSH_CONNECTION"):
+        return f"on your own machine, scp {socket.gethostname()}:{path} . and open it in a browser"
+    return f"open it with {'open' if sys.platform == 'darwin' else 'xdg-open'} {path}"
 
 
 def _write(args: argparse.Namespace) -> Path:
@@ -72,8 +85,8 @@ def _write(args: argparse.Namespace) -> Path:
     if len(args.folders) > 1 and args.export_cmssw:
         raise ConfigError("--export-cmssw", "is for one campaign", "Name one folder.")
     try:
-        from e2edist.reporting.figures import all_figures
-        from e2edist.reporting.page import save_figures, write_page
+        from e2edist.reporting.figures import all_figures, by_tagger
+        from e2edist.reporting.page import Content, save_figures, write_page
     except ModuleNotFoundError as error:
         raise ResourceError(str(error.name), "is not installed", "pip install 'e2edist[report]'") from error
     from e2edist.reporting.campaign_stats import read_stats
@@ -84,22 +97,25 @@ def _write(args: argparse.Namespace) -> Path:
         write_cmssw,
         write_table,
     )
+    from e2edist.reporting.names import folder_names
     from e2edist.reporting.scaling import read_scaling
 
     folder = args.output or CampaignFolder(args.folders[0]).report
     others = [read_cmssw(path) for path in args.cmssw]
     scaling = [series for path in args.scaling for series in read_scaling(path)]
-    campaigns = [read_stats(path) for path in args.folders]
-    scores = [_scores(campaign) for campaign in campaigns]
+    folders = list(dict.fromkeys(args.folders))
+    campaigns = [read_stats(*both) for both in zip(folders, folder_names(folders), strict=True)]
+    tables = [_scores(campaign) for campaign in campaigns]
     wanted = not args.no_images
-    both = zip(campaigns, scores, strict=True)
-    mean_images = [_mean_images(campaign, tables, wanted=wanted) for campaign, tables in both]
+    both = zip(campaigns, tables, strict=True)
+    mean_images = [_mean_images(campaign, some, wanted=wanted) for campaign, some in both]
     module_times = table_rows([*campaign_columns(campaigns), *others])
-    figures = save_figures(folder, all_figures(campaigns, scores, mean_images, scaling))
+    scores = by_tagger(campaigns, tables)
+    pictures = save_figures(folder, all_figures(campaigns, scores, mean_images, scaling))
     write_table(folder, module_times)
     if args.export_cmssw:
         write_cmssw(args.export_cmssw, campaigns[0])
-    return write_page(folder, campaigns, mean_images, figures, module_times, scaling)
+    return write_page(folder, Content(campaigns, scores, mean_images, module_times, scaling), pictures)
 
 
 def _scores(campaign: CampaignStats) -> list[ScoreTable]:
@@ -109,12 +125,13 @@ def _scores(campaign: CampaignStats) -> list[ScoreTable]:
 
 
 def _mean_images(campaign: CampaignStats, scores: list[ScoreTable], *, wanted: bool) -> MeanImages:
-    from e2edist.reporting.mean_images import MeanImages, make_mean_images
+    from e2edist.reporting.mean_images import Grouping, MeanImages, make_mean_images
 
     if not wanted or not scores:
         return MeanImages((), problem="" if wanted else "left out")
     middle = float(scores[0].edges[[0, -1]].mean())
-    return make_mean_images(campaign.folder, campaign.plan, campaign.chunks(), scores[0].column, middle)
+    grouping = Grouping(campaign.classes, scores[0].column, middle)
+    return make_mean_images(campaign.folder, campaign.plan, campaign.chunks(), grouping)
 
 
 if __name__ == "__main__":

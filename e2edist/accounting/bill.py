@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from e2edist.config.charge import ChargeSpec
+
 from .usage import PoolUsage, read_usage
 
 
@@ -15,6 +17,11 @@ class PoolBill:
     """What the workers of a pool did with their time; hours of workers, and of nodes and GPUs.
 
     used + idle + starting + lost = allocated.
+
+    Attributes
+    ----------
+    charged : bool
+        Whether somebody may charge for it: not on the user's own machine, unless its site file says so.
     """
 
     pool: str
@@ -30,6 +37,7 @@ class PoolBill:
     cost: float
     currency: str
     events: int
+    charged: bool = True
 
     @property
     def busy(self) -> float:
@@ -76,7 +84,14 @@ def _pool(name: str, usage: PoolUsage, wall_ms: float, events: int) -> PoolBill:
         charge * facts["price"],
         facts["currency"] if facts["price"] else "",
         events,
+        _is_charged(facts),
     )
+
+
+def _is_charged(facts: Mapping[str, Any]) -> bool:
+    usual = ChargeSpec()
+    said = facts["price"] > 0 or facts["factor"] != usual.factor or facts["unit"] != usual.unit
+    return facts["kind"] != "local" or bool(said)
 
 
 def bill_facts(bill: list[PoolBill]) -> list[dict[str, Any]]:

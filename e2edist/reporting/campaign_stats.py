@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,12 +12,15 @@ import numpy as np
 
 from e2edist.accounting.bill import PoolBill, make_bill
 from e2edist.accounting.summary import Summary, summarise
+from e2edist.demo.networks import demo_note
 from e2edist.imaging.event_batch import Array
 from e2edist.records.chunk import Chunk
 from e2edist.records.ledger import read_receipts
 from e2edist.records.losses import read_losses, skipped_events
 from e2edist.records.plan import Plan, require_plan
 from e2edist.records.receipt import EVENTSETUP, Receipt, StageTimes, add_times
+
+from .names import class_names
 
 
 @dataclass(slots=True)
@@ -60,22 +62,26 @@ class CampaignStats:
 
     Attributes
     ----------
-    began, wall_s, events : array, shape (chunks,)
-        Of each chunk: seconds since 1970, seconds, entries.
+    name : str
+        For legends and titles.
+    started, wall_s, setup_s, events : array, shape (chunks,)
+        Of each chunk: seconds since 1970, seconds, seconds of them that were setting up, entries.
     worker : list of (host, pid)
         Of each chunk.
     parts : list of str
         Ids of the chunks.
-    origins : dict of str to Counter
+    provenance : dict of str to Counter
         What parts say of where they come from -> how many say so.
     """
 
+    name: str
     folder: Path
     plan: Plan
     total: Summary
     devices: list[DeviceStats]
     started: Array
     wall_s: Array
+    setup_s: Array
     events: Array
     worker: list[tuple[str, int]]
     parts: list[str]
@@ -84,15 +90,31 @@ class CampaignStats:
     bill: list[PoolBill]
 
     @property
-    def name(self) -> str:
-        """Tagger and folder, for legends and titles."""
-        return f"{self.plan.tagger.get('name', '?')} {self.folder.name}"
+    def tagger(self) -> str:
+        """Name of the tagger."""
+        return str(self.plan.tagger.get("name", "?"))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the truth labels 0, 1 and so on are called."""
+        return class_names(self.plan)
+
+    @property
+    def demo_note(self) -> str:
+        """The sentence on a demo network that ran on other than demo events; empty elsewhere."""
+        sha256 = str(self.plan.tagger.get("model", {}).get("sha256", ""))
+        return demo_note(sha256, [file.url for file in self.plan.files])
 
     @property
     def lost(self) -> int:
         """Events that are in no part and were given up, skipped files included."""
         given_up: int = sum(row["stop"] - row["start"] for row in self.losses if row.get("stop") is not None)
         return given_up + skipped_events(self.plan)
+
+    @property
+    def events_planned(self) -> int:
+        """Events of all inputs, skipped files included."""
+        return self.plan.events + skipped_events(self.plan)
 
     @property
     def span_s(self) -> float:
@@ -133,8 +155,8 @@ def most_concurrent(started: Array, wall_s: Array) -> int:
     return int(most)
 
 
-def read_stats(folder: Path) -> CampaignStats:
-    """Return the numbers of the campaign in a folder.
+def read_stats(folder: Path, name: str = "") -> CampaignStats:
+    """Return the numbers of the campaign in a folder, under that folder's name or another.
 
     Raises
     ------
@@ -145,12 +167,14 @@ def read_stats(folder: Path) -> CampaignStats:
     reader = _Reader()
     total = summarise(reader.collect(read_receipts(folder, plan.fingerprint)))
     return CampaignStats(
+        name=name or folder.absolute().name,
         folder=folder,
         plan=plan,
         total=total,
         devices=sorted(reader.devices.values(), key=lambda device: device.name),
         started=np.array(reader.started, np.float64),
         wall_s=np.array(reader.wall_s, np.float64),
+        setup_s=np.array(reader.setup_s, np.float64),
         events=np.array(reader.events, np.float64),
         worker=reader.worker,
         parts=reader.parts,
@@ -165,6 +189,7 @@ class _Reader:
     devices: dict[tuple[str, str], DeviceStats] = field(default_factory=dict)
     started: list[float] = field(default_factory=list)
     wall_s: list[float] = field(default_factory=list)
+    setup_s: list[float] = field(default_factory=list)
     events: list[int] = field(default_factory=list)
     worker: list[tuple[str, int]] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
@@ -187,29 +212,31 @@ class _Reader:
         self.parts.append(receipt.id)
         self.started.append(receipt.started)
         self.wall_s.append(receipt.wall_s)
+        self.setup_s.append(receipt.setup_s)
         self.events.append(receipt.events)
         self.worker.append((receipt.host, receipt.pid))
-        facts = {
-            f"engine of {receipt.pool}": json.dumps(engine),
-            "versions": json.dumps(receipt.versions),
-        }
+        facts = {f"engine of {receipt.pool}": _text(engine), "versions": _text(receipt.versions)}
         facts |= {name: getattr(receipt, name) for name in ("image", "validation")}
         for name, text in facts.items():
             if text:
                 self.provenance.setdefault(name, Counter())[text] += 1
 
 
+def _text(facts: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
+
+
 def throughput(campaign: CampaignStats, bins: int = 60) -> tuple[Array, Array]:
     """Return edges in seconds from the first chunk on, and events per second between them.
 
-    The events of a chunk are spread evenly over its time.
+    The events of a chunk are spread evenly over its time without setting up.
     """
     if not len(campaign.started):
         return np.array([0.0, 1.0]), np.zeros(1)
-    start = campaign.started - campaign.started.min()
-    stop = start + campaign.wall_s
+    begin = campaign.started - campaign.started.min()
+    start, stop = begin + campaign.setup_s, begin + campaign.wall_s
     edges = np.linspace(0.0, max(stop.max(), 1e-3), bins + 1)
-    rate = campaign.events / np.maximum(campaign.wall_s, 1e-9)
+    rate = campaign.events / np.maximum(stop - start, 1e-9)
     done = np.zeros(bins)
     for first, last, speed in zip(start, stop, rate, strict=True):
         overlap = np.minimum(edges[1:], last) - np.maximum(edges[:-1], first)

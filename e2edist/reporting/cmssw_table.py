@@ -112,7 +112,11 @@ def write_cmssw(path: Path, campaign: CampaignStats) -> None:
         for name, (wall, cpu, _) in campaign.total.stages.items()
     ]
     names = ("time_real", "time_thread", "mem_alloc", "mem_free")
-    total: dict[str, Any] = {"type": "Job", "label": campaign.name, "events": campaign.total.events}
+    total: dict[str, Any] = {
+        "type": "Job",
+        "label": f"{campaign.tagger} {campaign.name}",
+        "events": campaign.total.events,
+    }
     total |= {name: sum(float(module[name]) for module in modules) for name in names}
     content = {"resources": _RESOURCES, "total": total, "modules": modules}
     with publish(path) as draft:
@@ -128,7 +132,8 @@ def table_rows(columns: Sequence[Column]) -> list[list[str]]:
         table.append([name, *("" if ms is None else f"{ms:.4g}" for ms in found)])
     table.append(["all", *(f"{column.total_ms:.4g}" for column in columns)])
     table.append(["events / s of a thread", *(f"{column.events_per_s:,.0f}" for column in columns)])
-    table.append(["gain", *(_gain(columns[0], column) for column in columns)])
+    if len(columns) > 1:
+        table.append(["gain", *(_gain(columns[0], column) for column in columns)])
     table.append([f"{EVENTSETUP} [ms], whole job", *(f"{column.setup_ms:,.0f}" for column in columns)])
     return table
 

@@ -76,6 +76,22 @@ def test_where_less_was_seen_than_was_done_what_was_done_counts(tmp_path):
     assert (row.used_h, row.allocated_h, row.idle_h) == (1.0, 1.0, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("facts", "charged"),
+    [
+        ({"kind": "slurm", "price": 0.0, "factor": 1.0}, True),
+        ({"kind": "local", "price": 0.0, "factor": 1.0}, False),
+        ({"kind": "local", "price": 0.1, "factor": 1.0}, True),
+        ({"kind": "local", "price": 0.0, "factor": 2.0}, True),
+        ({"kind": "local", "price": 0.0, "factor": 1.0, "unit": "core h"}, True),
+    ],
+)
+def test_nobody_charges_for_the_user_s_own_machine_unless_its_site_file_says_so(tmp_path, facts, charged):
+    write(tmp_path, {"run": "r", "pools": {"gpu": FACTS | facts}}, at(0, 1, 1))
+    (row,) = make_bill(tmp_path, {})
+    assert row.charged is charged
+
+
 def test_without_a_journal_there_is_no_bill(tmp_path):
     assert make_bill(tmp_path, {"gpu": (1.0, 1)}) == []
 

@@ -2,12 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from receipts import make_receipt
 
+from e2edist.config.tagger import load_tagger
 from e2edist.input_file import FileInfo
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.losses import write_losses
@@ -16,16 +20,22 @@ from e2edist.records.plan import Plan
 from e2edist.report import main
 from e2edist.reporting.campaign_stats import efficiency, most_concurrent, read_stats, roofline, throughput
 from e2edist.reporting.cmssw_table import campaign_columns, read_cmssw, table_rows, write_cmssw
+from e2edist.reporting.figures import by_tagger
+from e2edist.reporting.image_figures import draw_means
+from e2edist.reporting.mean_images import MeanImages
+from e2edist.reporting.names import class_name, class_names, folder_names
 from e2edist.reporting.scaling import describe_points, read_scaling
-from e2edist.reporting.scores import ScoreTable, read_scores
+from e2edist.reporting.score_figures import TaggerScores, auc_rows, draw_roc, draw_scores
+from e2edist.reporting.scores import read_scores
 
 UUID = "a" * 32
 STAGES = {"eventsetup": (1000.0, 900.0, 0), "source": (400.0, 300.0, 10), "EGTagger": (600.0, 500.0, 20)}
 
 
-def put(folder, plan, chunk, started, *, pid=1, host="h", labels=(0, 1), scores=(0.2, 0.7)):
+def put(folder, plan, chunk, started, *, pid=1, host="h", kinds=None, labels=(0, 1), scores=(0.2, 0.7)):
     rows = pa.table(
         {
+            "kind": pa.array(kinds or ["photon"] * len(scores)).dictionary_encode(),
             "label": pa.array(labels, pa.int32()),
             "score": pa.array(scores, pa.float32()),
             "status": ["ok"] * len(scores),
@@ -84,8 +94,9 @@ def test_the_area_under_the_throughput_is_the_events(folder):
     edges, rate = throughput(read_stats(folder), 70)
     assert (rate * np.diff(edges)).sum() == pytest.approx(40)
     assert edges[-1] == pytest.approx(7.0)
-    assert rate[edges[:-1] < 2] == pytest.approx(10.0)  # two chunks of 5 events/s
-    assert rate[(edges[:-1] > 2.05) & (edges[1:] < 2.95)] == pytest.approx(0.0)
+    assert rate[edges[1:] <= 1.0] == pytest.approx(0.0)  # setting up
+    assert rate[(edges[:-1] >= 1.0) & (edges[1:] <= 2.0)] == pytest.approx(20.0)  # two chunks of 10 events/s
+    assert rate[(edges[:-1] > 2.05) & (edges[1:] < 3.95)] == pytest.approx(0.0)
 
 
 def test_efficiency_is_busy_time_over_the_time_of_its_threads(folder):
@@ -101,23 +112,146 @@ def test_spans_that_touch_do_not_overlap(started, wall, most):
     assert most_concurrent(np.array(started, float), np.array(wall, float)) == most
 
 
-def test_the_area_under_the_curve_is_that_of_all_pairs(folder):
+@pytest.fixture
+def electrons(tmp_path):
+    """Scores of 900 photons and 500 electrons, as arrays of kind, label and score, and their table."""
     rng = np.random.default_rng(5)
     plan = Plan({"name": "eg"}, (FileInfo("a", "hits", "Events", UUID, 1, 9, (0, 9)),), 8.0)
-    label = rng.integers(-1, 2, 900)
+    kind = np.repeat(["photon", "electron"], [900, 500])
+    label = np.concatenate([rng.integers(-1, 2, 900), rng.choice([-1, 1], 500)])
     score = np.clip(rng.normal(0.4 + 0.2 * (label == 1), 0.2), 0, 1).astype(np.float32)
     chunk = plan.chunks()[0]
     masked = np.ma.masked_less(label, 0).tolist()
-    put(folder / "other", plan, chunk, 0.0, labels=masked, scores=score.tolist())
+    put(tmp_path, plan, chunk, 0.0, kinds=kind.tolist(), labels=masked, scores=score.tolist())
     quality = {"scores": {"score": {"min": 0.0, "max": 1.0}}}
-    (table,) = read_scores(folder / "other", quality, [chunk.id])
-    assert {name: int(n.sum()) for name, n in table.counts.items()} == {
-        k: int((label == k).sum()) for k in (-1, 0, 1)
+    (table,) = read_scores(tmp_path, quality, [chunk.id])
+    return kind, label, score, table
+
+
+def test_the_objects_of_each_kind_and_class_are_counted_and_none_is_lost(electrons):
+    kind, label, _, table = electrons
+    found = {key: int(counts.sum()) for key, counts in table.counts.items()}
+    assert found == {
+        (k, n): int(((kind == k) & (label == n)).sum())
+        for k, n in [("photon", -1), ("photon", 0), ("photon", 1), ("electron", -1), ("electron", 1)]
     }
-    signal, other = score[label == 1][:, None], score[label == 0][None, :]
-    pairs = (signal > other).mean() + 0.5 * (signal == other).mean()
-    assert table.auc() == pytest.approx(pairs, abs=1e-3)
-    assert ScoreTable("x", table.edges, {1: table.counts[1]}, 1).auc() is None
+    assert sum(found.values()) == len(label)
+    assert (table.kinds, list(table.of("photon"))) == (["photon", "electron"], [0, 1, -1])
+
+
+def test_the_area_under_the_curve_is_that_of_all_pairs_of_one_kind(electrons):
+    kind, label, score, table = electrons
+    signal, other = (score[(kind == "photon") & (label == n)] for n in (1, 0))
+    wins = (signal[:, None] > other[None, :]) + 0.5 * (signal[:, None] == other[None, :])
+    curve = table.roc("photon")
+    assert curve.auc == pytest.approx(wins.mean(), abs=1e-3)
+    # DeLong: variance of the average win of each signal object, and of each other.
+    variance = sum(wins.mean(axis=axis).var(ddof=1) / wins.shape[1 - axis] for axis in (0, 1))
+    assert curve.auc_error == pytest.approx(variance**0.5, rel=1e-3)
+    assert table.roc("electron") is None  # nothing but electrons and those nobody knows
+
+
+def test_the_interval_of_the_background_is_wilson_s(electrons):
+    curve = electrons[-1].roc("photon")
+    low, high = curve.background_interval()
+    n, passed = curve.background.sum(), curve.efficiencies[1]
+    # The interval holds every p whose own expectation is within one standard deviation of what was seen.
+    for edge in (low, high):
+        assert np.abs(passed - edge) == pytest.approx(np.sqrt(edge * (1 - edge) / n), abs=1e-12)
+    assert ((low <= passed) & (passed <= high)).all()
+
+
+def lines(drawing):
+    """Return label -> (x, y) of what is drawn with a legend."""
+    return {line.get_label(): line.get_data() for ax in drawing.figure.axes for line in ax.get_lines()}
+
+
+def test_a_roc_figure_and_its_rejection_show_the_same_numbers(electrons):
+    table = electrons[-1]
+    drawn = draw_roc(TaggerScores(("photon", "electron"), {"a": [table]}))
+    curve = table.roc("photon")
+    (text,) = (name for name in lines(drawn["roc"]) if "AUC" in name)
+    assert text == f"photon collection: AUC {curve.auc:.4f} ± {curve.auc_error:.4f}"
+    false, true = lines(drawn["roc"])[text]
+    assert np.trapezoid(true, false) == pytest.approx(curve.auc, abs=2e-3)
+    efficiency, rejection = lines(drawn["rejection"])[text]
+    told = false * curve.background.sum() > 2.5  # fewer say nothing
+    assert efficiency == pytest.approx(true[told])
+    assert rejection == pytest.approx(1 / false[told])
+    assert drawn["rejection"].figure.axes[0].get_xlabel() == "electron efficiency"
+    assert "photon rejection" in drawn["rejection"].figure.axes[0].get_ylabel()
+
+
+def test_campaigns_of_one_tagger_are_drawn_over_each_other_a_panel_for_each_kind(electrons):
+    table = electrons[-1]
+    scores = TaggerScores(("photon", "electron"), {"a": [table], "b": [table]})
+    panels = draw_scores(scores, "score").figure.axes
+    assert [ax.get_legend().get_title().get_text() for ax in panels] == [
+        "photon collection",
+        "electron collection",
+    ]
+    for ax, kind in zip(panels, table.kinds, strict=True):
+        texts = [text.get_text() for text in ax.get_legend().get_texts()]
+        names = [("photon", "electron", "truth unknown")[label] for label in table.of(kind)]
+        counts = [int(n.sum()) for n in table.of(kind).values()]
+        assert texts == [f"{n}: {c:,}, {who}" for who in "ab" for n, c in zip(names, counts, strict=True)]
+        outlines = [patch.get_data() for patch in ax.patches if not patch.get_fill()]
+        assert [outline.values.sum() for outline in outlines] == pytest.approx([1.0] * len(outlines))
+    rows = auc_rows(scores)
+    assert rows[0] == ["score", "campaign", "collection", "photon", "electron", "truth unknown", "AUC"]
+    assert [row[1:3] for row in rows[1:]] == [[who, k] for who in "ab" for k in ("photon", "electron")]
+    assert rows[2][-1] == ""
+
+
+def test_taggers_that_differ_stay_apart(folder, electrons):
+    one, other = read_stats(folder), read_stats(folder, "other")
+    table = electrons[-1]
+    foreign = replace(table, column="x")
+    assert list(by_tagger([one, other], [[table], [table]])) == ["eg"]
+    apart = by_tagger([one, other], [[table], [foreign]])
+    assert {name: list(some.tables) for name, some in apart.items()} == {
+        "eg": [one.name],
+        "eg-2": ["other"],
+    }
+
+
+def test_signed_layers_have_symmetric_colours_the_same_for_all_classes():
+    pixels = np.zeros((2, 4, 4))
+    pixels[:, 1, 1], pixels[1, 2, 2] = 5.0, -0.02
+    groups = [("jet", "QCD"), ("jet", "top")]
+    means = MeanImages(("ECAL_energy", "ECAL_tracksD0"), {groups[0]: pixels, groups[1]: pixels / 5}, {})
+    means.counts.update(dict.fromkeys(groups, 7))
+    drawn = draw_means(means)
+    assert list(drawn) == ["means-1", "means-2"]
+    for drawing in drawn.values():
+        panels = [ax for ax in drawing.figure.axes if ax.images]
+        energy, d0 = (ax.images[0] for ax in panels)
+        assert [ax.get_title() for ax in panels] == ["ECAL_energy", "ECAL_tracksD0"]
+        assert (energy.norm.vmin, energy.norm.vmax) == (0.0, 5.0)
+        assert (d0.norm.vmin, d0.norm.vmax, float(d0.norm(0.0))) == (-5.0, 5.0, 0.5)
+        assert energy.origin == "lower"  # pseudorapidity upwards
+        assert [ax.get_ylabel() for ax in drawing.figure.axes if not ax.images] == [
+            "mean [GeV]",
+            "mean [cm]",
+        ]
+
+
+def test_classes_have_the_names_of_their_tagger_also_in_plans_of_before():
+    model = load_tagger("qg").identity()
+    assert class_names(Plan(model, (), 8.0)) == ("gluon", "quark")
+    assert class_names(Plan(model, (), 8.0, classes=("g", "q"))) == ("g", "q")
+    assert class_names(Plan(model | {"model": {"sha256": "0"}}, (), 8.0)) == ()
+    assert [class_name(n, ("QCD", "top")) for n in (-1, 0, 1, 2)] == [
+        "truth unknown",
+        "QCD",
+        "top",
+        "label 2",
+    ]
+
+
+def test_folders_are_called_by_as_much_of_their_path_as_tells_them_apart():
+    assert folder_names([Path("/a/eg"), Path("/b/top")]) == ["eg", "top"]
+    assert folder_names([Path("/runs/a/eg"), Path("/runs/b/eg")]) == ["a/eg", "b/eg"]
 
 
 def test_our_timing_survives_the_way_through_cmssw_s_format(folder, tmp_path):
@@ -153,18 +287,51 @@ def test_what_is_no_timing_of_cmssw_is_refused(folder, tmp_path, text, capsys):
     assert "Name the resources.json" in capsys.readouterr().err
 
 
+class Page(HTMLParser):
+    """A parsed page: elements by name, what is left open, the numbers of its head."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.headlines = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] == ["b"]:
+            self.headlines.append(data)
+
+    def of(self, name):
+        return [attrs for tag, attrs in self.elements if tag == name]
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 def test_the_page_stands_by_itself_and_has_all_figures(folder, capsys):
     assert main([str(folder), "--no-images"]) == 0
     out = folder / "report"
-    assert capsys.readouterr().out.strip() == str(out / "report.html")
+    (line,) = capsys.readouterr().out.strip().splitlines()
+    assert line == f"{out / 'report.html'}: open it with xdg-open {out / 'report.html'}"
     page = (out / "report.html").read_text()
-    assert re.findall(r'(?:src|href)="(?!data:)[^"]*"', page) == []
+    assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page) == []
     assert "http" not in re.sub(r'"data:[^"]*"', "", page)
-    names = {"score-score", "roc", "roofline", "workers", "nodes", "stages", "throughput"}
+    names = {"score-score", "roc", "rejection", "workers", "stages", "throughput"}
     assert {path.stem for path in out.glob("*.png")} == {path.stem for path in out.glob("*.pdf")} == names
     assert page.count("<img") == len(names)
+    parsed = Page(page)
+    assert parsed.open == []
+    assert all(image["alt"] and int(image["width"]) > 100 for image in parsed.of("img"))
+    links = [link["href"] for link in parsed.of("a")]
+    assert links == ["#scores", "#images", "#time", "#counts", "#origin"]  # nobody is billed
+    assert [f"#{section['id']}" for section in parsed.of("section")] == links
+    assert parsed.headlines == ["40", "8", "7", "10", "1.000 ± 0.000"]
+    assert "all workers ran on one node, h, busy 57% of its time" in page
     assert "no luck" in page
     assert "| EGTagger | 60 |" in (out / "table.md").read_text()
 
