@@ -79,26 +79,16 @@ def _next(args: argparse.Namespace, code: int) -> str:
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
-    from e2edist.checks.batch_systems import check_batch
-    from e2edist.checks.container_images import check_images
-    from e2edist.checks.facts import check_facts
-    from e2edist.checks.host import check_folders, check_gpus, check_network
+    from e2edist.checks.site_checks import check_site
     from e2edist.checks.smoke_test import Demo, run_smoke_tests
     from e2edist.cli.arguments import site_options
+    from e2edist.config.site_facts import find_fact_faults
     from e2edist.config.site_options import make_site
 
     options = site_options(args)
     site = make_site(options)
-    yield from check_folders(site, args.output)
-    yield from check_network(site)
-    yield from check_gpus(site)
-    yield from check_batch(site, args.output.absolute())
-    lacking = list(check_facts(site, options.site))
-    yield from lacking
-    if lacking:  # no image to look for, no job that would start
-        return
-    yield from check_images(site)
-    if not args.no_run:
+    yield from check_site(site, options.site, args.output, args.input)
+    if not args.no_run and not find_fact_faults(site):  # else no job would start
         demo = Demo(args.tagger, args.model, tuple(args.input), args.output, args.timeout_s)
         yield from run_smoke_tests(site, demo)
 

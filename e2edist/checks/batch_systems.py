@@ -14,8 +14,16 @@ from e2edist.pools import BatchSystem, batch_system, is_batch, make_controller, 
 from . import CommandResult, Finding, run_command
 
 
-def check_batch(site: SiteSpec, folder: Path) -> Iterator[Finding]:
-    """Look at the batch systems of all pools and of the controller; `folder` is the campaign's."""
+def check_batch(site: SiteSpec, folder: Path, *, jobs: bool = True) -> Iterator[Finding]:
+    """Look at the batch systems of all pools and of the controller.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the campaign.
+    jobs : bool
+        Whether to have the jobs judged too; without account or image that says nothing new.
+    """
     pools = {name: pool for name, pool in site.pools.items() if is_batch(pool.kind)}
     kinds, working = {pool.kind for pool in pools.values()}, set()
     for kind in sorted(kinds | {site.controller.kind} - {PROCESS}):
@@ -23,6 +31,8 @@ def check_batch(site: SiteSpec, folder: Path) -> Iterator[Finding]:
         yield finding
         if finding.level != "fail":
             working.add(kind)
+    if not jobs:
+        return
     for name, pool in pools.items():
         if pool.kind in working:
             yield _job(name, site, folder)

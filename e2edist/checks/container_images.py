@@ -132,8 +132,19 @@ def _versions(name: str, spec: ContainerSpec) -> Finding:
         if _main(key, theirs.get(key, "")) != _main(key, mine[key])
     ]
     if other:
-        return Finding("fail", topic, "; ".join(other), "Use the image that belongs to this version.")
+        return Finding("fail", topic, "; ".join(other), _same_todo(theirs, mine))
     return Finding("ok", topic, f"the same inside and outside, seen in {result.seconds:.1f} s")
+
+
+def _same_todo(theirs: dict[str, str], mine: dict[str, str]) -> str:
+    """Return how both sides become the same."""
+    here = f"e2edist {mine['e2edist']} and Python {_main('python', mine['python'])}"
+    inside = f"install e2edist {theirs['e2edist']} out here" if theirs.get("e2edist") else "build it anew"
+    if _main("python", theirs.get("python", "")) != _main("python", mine["python"]):
+        inside = f"use Python {_main('python', theirs.get('python', ''))} out here"
+    elif theirs.get("e2edist") == mine["e2edist"]:
+        inside = "install the versions inside out here: pip install -c containers/locks/cpu.txt e2edist"
+    return f"Name an image with {here} (containers/build makes one of this version), or {inside}."
 
 
 def _main(name: str, text: str) -> str:

@@ -53,9 +53,12 @@ def summary(levels: list[str]) -> str:
 
 def _print(console: Console, finding: Finding) -> None:
     first, *more = _wrapped(console, finding.text, max(_TOPIC, _LEVEL + len(finding.topic) + 1))
-    line = Text(f"{finding.level:{_LEVEL}}", style=_STYLES[finding.level])
-    line.append(f"{finding.topic:{_TOPIC - _LEVEL - 1}} ", style="bold" if finding.level != "ok" else "")
-    line.append(first, style="none")
+    topic = "bold" if finding.level != "ok" else ""
+    line = Text.assemble(
+        (f"{finding.level:{_LEVEL}}", _STYLES[finding.level]),
+        (f"{finding.topic:{_TOPIC - _LEVEL - 1}} ", topic),
+        first,
+    )
     console.print(line)
     for text in more:
         console.print(f"{'':{_TOPIC}}{text}")
