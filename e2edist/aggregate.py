@@ -156,7 +156,7 @@ def _lumi_lines(totals: AggregationResult) -> list[str]:
 def _verify(folder: Path, console: Console, limit: float, *, discard: bool) -> None:
     from e2edist.records.chunk import is_chunk_id
     from e2edist.records.lock import locked
-    from e2edist.records.losses import check_losses, skipped_events
+    from e2edist.records.losses import check_losses, skipped_events, unwanted_skips
     from e2edist.records.plan import require_plan
     from e2edist.records.verify import verify
 
@@ -172,7 +172,7 @@ def _verify(folder: Path, console: Console, limit: float, *, discard: bool) -> N
         console.print("removed what is damaged or foreign: submit again")
     if not found.good:
         raise CampaignError(str(folder), found.counts, found.todo("" if discard else "--discard"))
-    fraction = (found.given_up + skipped) / max(1, plan.events + skipped)
+    fraction = (found.given_up + unwanted_skips(plan)) / max(1, plan.events + skipped)
     check_losses(str(folder), fraction, limit, _RETRY)
 
 

@@ -92,6 +92,6 @@ def redact(text: str, *addresses: str) -> str:
 
 
 def redact_word(word: str) -> str:
-    """Return a word of a command line, ``URL`` or ``--option=URL``, with a `public` address."""
-    option, mark, value = word.partition("=")
-    return f"{option}={public(value)}" if mark and option.startswith("-") else public(word)
+    """Return a word of a command line, ``URL``, ``--option=URL`` or ``NAME=URL``, with a `public` address."""
+    name, mark, value = word.partition("=")
+    return f"{name}={public(value)}" if mark and not scheme(word) else public(word)

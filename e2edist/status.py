@@ -64,7 +64,7 @@ def exit_code(state: State) -> int:
         return 0
     if state.state == "failed":
         return 2
-    lost = state.counts.failed or state.counts.skipped
+    lost = state.counts.failed or (state.counts.skipped and not state.counts.skip_bad_files)
     return 1 if lost or not state.counts.complete else 0
 
 

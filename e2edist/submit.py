@@ -137,7 +137,7 @@ def _campaign(args: argparse.Namespace, console: Console) -> CampaignSpec:
     given: dict[str, Any] = {name: getattr(args, name) for name in CampaignSpec.model_fields}
     if args.workflow is None:
         given["tagger"] = args.tagger or "eg"
-        if args.inputs is None:
+        if args.inputs is None and args.datasets is None:
             given |= _demo(given["tagger"], args.output, console, write=not args.dry_run)
         elif args.output is None:
             raise ConfigError("--output", "is missing", "Name the folder for the results.")

@@ -33,6 +33,8 @@ class FolderCounts:
         Entries that were given up, as in the ledger.
     skipped : int
         Input files that could not be planned.
+    skip_bad_files : bool
+        Whether these were skipped on request.
     """
 
     fingerprint: str
@@ -41,6 +43,7 @@ class FolderCounts:
     chunks: int
     events: int
     skipped: int
+    skip_bad_files: bool = False
     ended: int = 0
     parts: int = 0
     events_done: int = 0
@@ -94,7 +97,13 @@ def _planned(content: dict[str, Any]) -> FolderCounts:
     events = sum(file["entries"] for file in files)
     tagger = str(content["tagger"].get("name", ""))
     return FolderCounts(
-        content["fingerprint"], tagger, len(files), chunks, events, skipped=len(content["skipped"])
+        content["fingerprint"],
+        tagger,
+        len(files),
+        chunks,
+        events,
+        skipped=len(content["skipped"]),
+        skip_bad_files=content.get("skip_bad_files", False),
     )
 
 

@@ -31,7 +31,7 @@ class AggregationResult:
     ----------
     events : dict of str to int
         ``planned`` in files that could be opened, ``skipped`` with the others (an estimate), ``done``, and
-        ``lost``: skipped or given up.
+        ``lost``: given up, or skipped without having been asked to.
     lumis_unknown : int
         Events whose luminosity block is not known, where that of others is: ``processed_lumis.json`` is then
         not written.

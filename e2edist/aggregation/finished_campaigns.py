@@ -10,7 +10,7 @@ from typing import Any
 
 from e2edist.errors import CampaignError, OutputError
 from e2edist.input_file import FileInfo
-from e2edist.records.losses import read_losses, skipped_events, skipped_rows
+from e2edist.records.losses import read_losses, skipped_events, skipped_rows, unwanted_skips
 from e2edist.records.parts import read_receipt
 from e2edist.records.plan import Plan, require_plan
 from e2edist.records.receipt import Receipt
@@ -34,8 +34,8 @@ class FinishedCampaign:
 
     @property
     def lost(self) -> int:
-        """Events that were given up, skipped files included."""
-        return self.verification.given_up + self.skipped_events
+        """Events that were given up, and those of skipped files unless that was asked for."""
+        return self.verification.given_up + unwanted_skips(replace(self.plan, skipped=self.skipped))
 
     @property
     def skipped_events(self) -> int:

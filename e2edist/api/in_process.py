@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2edist.campaign.planning import ReadOptions, make_plan
-from e2edist.config.campaign import expand_inputs
 from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.engines import EngineOptions
 from e2edist.errors import ConfigError
 from e2edist.records.chunk import Chunk
 from e2edist.records.plan import Plan
+from e2edist.storage.input_lists import expand_inputs
 from e2edist.urls import named_path
 from e2edist.worker.run_chunk import TaskContext
 
@@ -55,8 +55,9 @@ class InputRange:
         InputError
             Files can't be used: all of them are named.
         """
-        urls = expand_inputs(tuple(to_texts(self.files)))
-        return make_plan(tagger, urls, ReadOptions(self.format, self.tree))
+        listed = expand_inputs(to_texts(self.files))
+        trees = self.tree or {one.url: one.tree for one in listed}
+        return make_plan(tagger, [one.url for one in listed], ReadOptions(self.format, trees))
 
     def chunks(self, plan: Plan, chunk_events: int) -> list[Chunk]:
         """Return the entries in pieces of about `chunk_events`; at least one, which may be empty."""
@@ -90,7 +91,7 @@ def to_texts(files: Files) -> Iterator[str]:
     except TypeError as error:
         raise ConfigError("files", f"can't be used ({error})", "Name paths, globs or addresses.") from error
     if not found:
-        raise ConfigError("files", "is empty", "Name ROOT files, folders, globs or .txt lists.")
+        raise ConfigError("files", "is empty", "Name ROOT files, folders, globs or lists.")
     yield from found
 
 

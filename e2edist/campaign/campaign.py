@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from e2edist.config.campaign import CampaignSpec, expand_inputs, name_group, take_group
+from e2edist.config.campaign import CampaignSpec, name_group, take_group
 from e2edist.config.lumi_mask import canonical_mask, read_lumi_mask
 from e2edist.config.site import SiteSpec, threads_of
 from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.config.text_files import decode_text
-from e2edist.errors import OutputError
+from e2edist.errors import InputError, OutputError
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import check_usable
 from e2edist.records.plan import Plan, read_plan
 from e2edist.records.result_transfer import check_visible
+from e2edist.storage.input_lists import ListedInput, expand_inputs
 from e2edist.storage.read_inputs import InputOptions, read_whole
 from e2edist.urls import local_path, public
 
 from .memory_checks import check_chunks
 from .model_checks import check_model
-from .planning import ReadOptions, default_chunk_events, make_plan
+from .planning import GOOD_FILES, ReadOptions, default_chunk_events, make_plan, planned_datasets
 from .resume import check_same, check_same_mask, match_inputs
 
 
@@ -70,13 +71,20 @@ class Campaign:
         return replace(self, plan=plan)
 
 
-def plan_campaign(spec: CampaignSpec, site: SiteSpec, access: Mapping[str, str] | None = None) -> Campaign:
+def plan_campaign(
+    spec: CampaignSpec,
+    site: SiteSpec,
+    access: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Campaign:
     """Return the campaign of `spec`: the frozen plan of its folder, or a new one. Writes nothing.
 
     Parameters
     ----------
     access : mapping of str to str, optional
         `Plan.access`, as whoever detached the campaign found it: the inputs are not compared again.
+    say : callable
+        Takes lines for people about the inputs.
 
     Raises
     ------
@@ -86,8 +94,12 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec, access: Mapping[str, str] 
     tagger, folder = load_tagger(spec.tagger, spec.model), Path(spec.output).absolute()
     lumi_mask = _read_lumi_mask(spec, site) if access is None else ""
     accepted = check_model(tagger, site.pools, spec)
-    all_inputs = expand_inputs(spec.inputs) if access is None else []
-    urls = take_group(all_inputs, spec.group) if all_inputs else []
+    options = input_options(site)
+    listed = {}
+    if access is None:
+        found = expand_inputs(spec.inputs, options, datasets=spec.datasets, say=say)
+        listed = {one.url: one for one in found}
+    urls = take_group(list(listed), spec.group) if listed else []
     check_visible(site.pools, urls, site.inputs.redirectors)
     check_usable(folder, fresh=spec.mode == "fresh")
     old = None if spec.mode == "fresh" else read_plan(folder)
@@ -96,25 +108,37 @@ def plan_campaign(spec: CampaignSpec, site: SiteSpec, access: Mapping[str, str] 
         check_chunks(old, old, site.pools)
         if access is None:
             check_same_mask(old, lumi_mask, folder)
-            plan = match_inputs(old, urls, folder, input_options(site))
+            plan = match_inputs(old, urls, folder, options)
+            if planned_datasets(plan, listed) != old.datasets:
+                say(f"note: {folder} keeps the names and metadata of datasets that it was planned with")
         else:
             plan = replace(old, access=access)
         return Campaign(spec, site, tagger, plan, folder, resumed=True, validation=accepted)
     if spec.mode == "resume":
         raise OutputError(str(folder), "has no plan to resume", "Leave out --resume to start one.")
-    plan = replace(_new_plan(spec, site, tagger, urls, lumi_mask), group=name_group(all_inputs, spec.group))
+    plan = _new_plan(spec, site, tagger, [listed[url] for url in urls], lumi_mask)
+    plan = replace(plan, group=name_group(list(listed), spec.group))
     return Campaign(spec, site, tagger, plan, folder, resumed=False, validation=accepted)
 
 
 def _new_plan(
-    spec: CampaignSpec, site: SiteSpec, tagger: TaggerSpec, urls: list[str], lumi_mask: str
+    spec: CampaignSpec, site: SiteSpec, tagger: TaggerSpec, listed: list[ListedInput], lumi_mask: str
 ) -> Plan:
-    clusters = make_plan(
-        tagger,
-        urls,
-        ReadOptions(spec.format, spec.tree, lumi_mask),
-        max_bad_fraction=spec.max_bad_fraction,
-        inputs=input_options(site),
+    trees = spec.tree or {one.url: one.tree for one in listed}
+    try:
+        clusters = make_plan(
+            tagger,
+            [one.url for one in listed],
+            ReadOptions(spec.format, trees, lumi_mask),
+            max_bad_fraction=None if spec.skip_bad_files else spec.max_bad_fraction,
+            inputs=input_options(site),
+        )
+    except InputError as error:
+        raise _naming_the_way_on(error) from error.__cause__
+    clusters = replace(
+        clusters,
+        datasets=planned_datasets(clusters, {one.url: one for one in listed}),
+        skip_bad_files=spec.skip_bad_files and bool(clusters.skipped),
     )
     threads = sum((pool.workers or 1) * threads_of(pool) for pool in site.pools.values())
     plan = clusters.with_chunks(spec.chunk_events or default_chunk_events(tagger, clusters.events, threads))
@@ -132,6 +156,15 @@ def _read_lumi_mask(spec: CampaignSpec, site: SiteSpec) -> str:
         return read_lumi_mask(path)
     where = public(name)
     return canonical_mask(decode_text(read_whole(name, input_options(site)), where), where)
+
+
+def _naming_the_way_on(error: InputError) -> InputError:
+    """Return an error about files with how to go on without them, where others are good."""
+    if not vars(error).get(GOOD_FILES):
+        return error
+    found = type(error)(error.where, error.what, f"{error.todo} To go on without: --skip-bad-files.".strip())
+    vars(found).update(vars(error) | {"todo": found.todo})
+    return found
 
 
 def input_options(site: SiteSpec) -> InputOptions:

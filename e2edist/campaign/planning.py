@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import E2EError, InputError, ProgrammingError
 from e2edist.formats import FileInfo, open_events
 from e2edist.plugins import as_bug, is_bug
-from e2edist.records.plan import Plan
+from e2edist.records.plan import Plan, PlannedDataset
+from e2edist.storage.listed_input import ListedInput
 from e2edist.storage.read_inputs import InputOptions, is_refused, read_input
 from e2edist.urls import host, public
 
 T = TypeVar("T")
+#: Attribute of an error about unusable files: how many others are good.
+GOOD_FILES = "good_files"
 #: Opening files waits for disks and networks, not for cores.
 _OPENERS = 16
 #: Pauses before servers that did not answer are asked again.
@@ -34,15 +37,20 @@ class ReadOptions:
 
     Attributes
     ----------
-    format, tree : str, optional
-        Found out where not given.
+    format : str, optional
+    tree : str or mapping, optional
+        Of all files, or of each by its url. Both are found out where not given.
     lumi_mask : str
         `Plan.lumi_mask`: with one, all files must have run and luminosity block.
     """
 
     format: str | None = None
-    tree: str | None = None
+    tree: str | Mapping[str, str | None] | None = None
     lumi_mask: str = ""
+
+    def tree_of(self, url: str) -> str | None:
+        """Return the tree to read of a file."""
+        return self.tree.get(url) if isinstance(self.tree, Mapping) else self.tree
 
 
 def make_plan(
@@ -50,15 +58,16 @@ def make_plan(
     urls: Sequence[str],
     options: ReadOptions = ReadOptions(),
     *,
-    max_bad_fraction: float = 0.0,
+    max_bad_fraction: float | None = 0.0,
     inputs: InputOptions = InputOptions(),  # noqa: B008 - frozen
 ) -> Plan:
     """Open all files in parallel, check that the tagger's branches are there, and plan a chunk a cluster.
 
     Parameters
     ----------
-    max_bad_fraction : float
-        Fraction of the files that may be unusable; they are listed as skipped.
+    max_bad_fraction : float, optional
+        Fraction of the files that may be unusable; they are listed as skipped. None: any, as long as one is
+        left.
     inputs : InputOptions
         Where else to look for remote files.
 
@@ -71,8 +80,12 @@ def make_plan(
     """
     inspected = _inspect_with_retries(urls, partial(_inspect, tagger, options, inputs))
     errors = {url: item for url, item in zip(urls, inspected, strict=True) if isinstance(item, E2EError)}
-    if len(errors) > max_bad_fraction * len(urls):
-        raise combine_errors(list(errors.values()), len(urls))
+    allowed = len(urls) - 1 if max_bad_fraction is None else max_bad_fraction * len(urls)
+    faults = list(errors.values())
+    if len(errors) > allowed or any(isinstance(error, ProgrammingError) for error in faults):
+        error = combine_errors(faults, len(urls))
+        vars(error)[GOOD_FILES] = len(urls) - len(errors)
+        raise error
     found = [item for item in inspected if not isinstance(item, E2EError)]
     _refuse_copies([info for info, _ in found])
     files = tuple(info for info, _ in found)
@@ -86,6 +99,18 @@ def make_plan(
     )
 
 
+def planned_datasets(plan: Plan, listed: Mapping[str, ListedInput]) -> tuple[PlannedDataset, ...]:
+    """Return the datasets that lists name for the files of a plan, in the order of their names."""
+    files: dict[str, list[str]] = {}
+    metadata: dict[str, dict[str, Any]] = {}
+    for file in plan.files:
+        one = listed.get(plan.access.get(file.uuid, file.url))
+        if one is not None and one.dataset:
+            files.setdefault(one.dataset, []).append(file.uuid)
+            metadata.setdefault(one.dataset, {}).update(one.metadata)
+    return tuple(PlannedDataset(name, metadata[name], tuple(files[name])) for name in sorted(files))
+
+
 def _inspect(
     tagger: TaggerSpec, options: ReadOptions, inputs: InputOptions, url: str
 ) -> tuple[FileInfo, float] | E2EError:
@@ -93,7 +118,7 @@ def _inspect(
 
     def read(path: str) -> tuple[FileInfo, float]:
         columns, collections = tagger.columns(), tagger.objects.collections
-        kind = {"format": options.format, "tree": options.tree}
+        kind = {"format": options.format, "tree": options.tree_of(url)}
         with open_events(path, columns, collections, **kind) as reader:
             if options.lumi_mask:
                 reader.require_lumis()

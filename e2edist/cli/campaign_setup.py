@@ -36,7 +36,7 @@ def set_up_campaign(
 
     if spec.reference:
         read_quality(Path(spec.reference))  # refused before any work is done
-    campaign = plan_campaign(spec, _tuned(site, spec, say), access)
+    campaign = plan_campaign(spec, _tuned(site, spec, say), access, say)
     message = require_validation(campaign.tagger, accept=spec.accept_failed_validation)
     # What planning found of the model itself comes first.
     message = f"{campaign.validation} (validate: {message})" if campaign.validation else message

@@ -17,7 +17,7 @@ from e2edist.accounting.quality import check_limits, compare_with_reference
 from e2edist.accounting.summary import summarise
 from e2edist.cli.signals import INTERRUPTED
 from e2edist.cli.tables import print_bad, print_bill, print_quality, print_summary, print_where
-from e2edist.records.losses import check_losses
+from e2edist.records.losses import check_losses, skipped_events
 from e2edist.storage.read_inputs import RENEW
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from e2edist.campaign.campaign import Campaign
     from e2edist.campaign.run import RunResult
     from e2edist.cli.signals import Signals
+    from e2edist.records.plan import Plan
 
     Emit = Callable[[dict[str, Any]], None]
 
@@ -49,6 +50,8 @@ def close(campaign: Campaign, result: RunResult, console: Console, emit: Emit) -
     bill = make_bill(campaign.folder, total.pools)
     print_summary(console, total, result.seconds, result.events)
     print_bad(console, result.bad, result.bad_fraction)
+    if campaign.plan.skip_bad_files:
+        console.print(_skipped_message(campaign.plan))
     print_quality(console, total.warnings)
     print_bill(console, bill)
     print_where(console, campaign.folder)
@@ -98,11 +101,17 @@ def _kept(done: int, campaign: Campaign, more: str = "") -> str:
     return f"stopped: {kept}{more}: the same command does the rest"
 
 
+def _skipped_message(plan: Plan) -> str:
+    files = f"{len(plan.skipped):,} of {len(plan.files) + len(plan.skipped):,} input files"
+    events = f"about {skipped_events(plan):,} events, see bad.parquet"
+    return f"warning: {files} were skipped, as --skip-bad-files asks ({events})"
+
+
 def _check_losses(campaign: Campaign, result: RunResult) -> None:
     advice = "The same command tries them again."
     if any(RENEW in row["reason"] for row in result.bad):
         advice = f"{RENEW} {advice}"
-    if campaign.plan.skipped:
+    if campaign.plan.skipped and not campaign.plan.skip_bad_files:
         advice += " Files that were skipped at planning need a campaign of their own, or --fresh."
     check_losses(str(campaign.folder), result.bad_fraction, campaign.spec.max_bad_fraction, advice)
 

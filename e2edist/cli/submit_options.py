@@ -56,7 +56,14 @@ def _add_what(p: argparse._ArgumentGroup) -> None:
     p.add_argument("--workflow", metavar="FILE", help="campaign as TOML; options below override it")
     p.add_argument("--tagger", metavar="NAME", help="name of a tagger, or a tagger's TOML file (default: eg)")
     p.add_argument(
-        "--input", nargs="+", metavar="FILE", dest="inputs", help="files, globs, folders, .txt lists"
+        "--input", nargs="+", metavar="FILE", dest="inputs", help="files, globs, folders, lists, addresses"
+    )
+    p.add_argument(
+        "--dataset",
+        action="append",
+        metavar="NAME=PATTERN",
+        dest="datasets",
+        help="inputs as --input, of a dataset whose name goes into the tables; may be repeated",
     )
     p.add_argument(
         "--lumi-mask", metavar="FILE", help="golden JSON: only events of its luminosity blocks get rows"
@@ -90,6 +97,12 @@ def _add_how(p: argparse._ArgumentGroup) -> None:
 
 def _add_limits(p: argparse._ArgumentGroup) -> None:
     p.add_argument("--max-bad-fraction", type=float, metavar="X", help="allowed fraction of failed events")
+    p.add_argument(
+        "--skip-bad-files",
+        action="store_true",
+        default=None,
+        help="leave out input files that can't be used, which are listed in bad.parquet",
+    )
     p.add_argument(
         "--chunk-limit-min",
         type=float,

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
-from e2edist.errors import ConfigError, InputError
-from e2edist.process import expand_home
-from e2edist.urls import HTTP, XROOTD, absolute, given_path, identity, local_path, named_path, public, scheme
+from e2edist.errors import ConfigError
+from e2edist.urls import HTTP, XROOTD, given_path, named_path, public, scheme
 
 from ._types import Fraction
-from .text_files import read_text
 from .toml_models import Spec, parse, read_toml
 
-_LIST_ENDING = ".txt"
+#: What a dataset may be called in a campaign file and on the command line.
+DATASET_NAME = r"^[A-Za-z0-9_.+/-]+$"
 
 
 class CampaignSpec(Spec):
@@ -28,8 +26,10 @@ class CampaignSpec(Spec):
 
     #: name of a tagger that comes with the package, or path of a tagger file
     tagger: str
-    #: files, globs, folders, .txt lists or addresses
-    inputs: tuple[str, ...] = Field(min_length=1)
+    #: files, globs, folders, lists, filesets or addresses
+    inputs: tuple[str, ...] = ()
+    #: further inputs, as a list for each named dataset: ``TTbar = ["ttbar/"]``; names reach the tables
+    datasets: dict[Annotated[str, Field(pattern=DATASET_NAME)], tuple[str, ...]] = Field(default_factory=dict)
     #: folder of plan, predictions and timing
     output: Annotated[str, Field(min_length=1)]
     #: ONNX file in place of the tagger's own
@@ -52,6 +52,8 @@ class CampaignSpec(Spec):
     accept_failed_validation: bool = False
     #: fraction of the events that may be lost without an exit code of 1; at planning, of the files
     max_bad_fraction: Fraction = 0.0
+    #: leave out files that can't be used at planning; what is lost later counts all the same
+    skip_bad_files: bool = False
     #: minutes after which a chunk in flight is stopped with its worker
     chunk_limit_min: Annotated[float, Field(gt=0)] = 60.0
     #: minutes without any worker after which the campaign stops
@@ -65,6 +67,26 @@ class CampaignSpec(Spec):
 
     #: shell command that is run at the end, with what became of the campaign as JSON on its stdin
     notify: str = ""
+
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _pairs(cls, value: Any) -> Any:
+        """Take the ``NAME=PATTERN`` of a command line too."""
+        if not isinstance(value, list | tuple):
+            return value
+        found: dict[str, tuple[str, ...]] = {}
+        for pair in value:
+            name, mark, pattern = str(pair).partition("=")
+            if not mark:
+                raise ValueError(f"{pair!r} is not NAME=PATTERN, as TTbar='ttbar/*.root'")
+            found[name] = (*found.get(name, ()), pattern)
+        return found
+
+    @model_validator(mode="after")
+    def _some_inputs(self) -> CampaignSpec:
+        if not self.inputs and not any(self.datasets.values()):
+            raise ValueError("names no inputs: give files, folders or lists")
+        return self
 
     @model_validator(mode="after")
     def _drift_needs_reference(self) -> CampaignSpec:
@@ -87,8 +109,14 @@ def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:
         content = read_toml(path)
         for key in ("inputs", "output", "model", "reference", "lumi_mask"):
             content.update(_relative_to(path.parent, key, content.get(key)))
+        datasets = content.get("datasets")
+        if isinstance(datasets, dict):
+            placed = (_relative_to(path.parent, name, value) for name, value in datasets.items())
+            content["datasets"] = {name: value for one in placed for name, value in one.items()}
         if str(content.get("tagger", "")).endswith(".toml"):
             content.update(_relative_to(path.parent, "tagger", content["tagger"]))
+    if given.get("inputs") is not None or given.get("datasets") is not None:
+        content = {key: value for key, value in content.items() if key not in ("inputs", "datasets")}
     content.update({key: value for key, value in given.items() if value is not None})
     for key in ("output", "model", "reference", "lumi_mask"):
         if isinstance(content.get(key), str) and content[key] and not _is_fetched(key, content[key]):
@@ -106,34 +134,13 @@ def _relative_to(folder: Path, key: str, value: Any) -> dict[str, Any]:
     """Return `key` with relative paths taken from `folder`; urls and absolute paths stay."""
 
     def place(text: Any) -> Any:
-        return str(folder / text) if isinstance(text, str) and text and not scheme(text) else text
+        if not isinstance(text, str) or not text or scheme(text):
+            return text
+        return str(folder / text) + "/" * text.endswith("/")  # which makes a folder of a /store name
 
     if value is None:
         return {}
     return {key: [place(item) for item in value] if isinstance(value, list) else place(value)}
-
-
-def expand_inputs(patterns: tuple[str, ...]) -> list[str]:
-    """Return the input files of patterns: urls, paths, globs, folders (their ``*.root``), ``.txt`` lists.
-
-    Paths come out absolute, also those of ``file://`` urls; addresses stay as they were given. Lines of a
-    list are relative to the list; what follows a # (first, or behind a blank) is a comment.
-
-    Raises
-    ------
-    InputError
-        A pattern matches nothing.
-    ConfigError
-        A file occurs twice, however it is spelled.
-    """
-    found = [url for pattern in patterns for url in _expand(pattern)]
-    spellings: dict[tuple[str, ...], list[str]] = {}
-    for url in found:
-        spellings.setdefault(identity(url), []).append(public(url))
-    twice = [" and ".join(dict.fromkeys(some)) for some in spellings.values() if len(some) > 1]
-    if twice:
-        raise ConfigError("inputs", f"named more than once: {', '.join(twice[:5])}", "Name each file once.")
-    return found
 
 
 def take_group(urls: list[str], group: str) -> list[str]:
@@ -161,56 +168,3 @@ def name_group(urls: list[str], group: str) -> str:
     """Return a group with a digest of the names of all files, so that groups of one list know each other."""
     text = "\n".join(sorted(map(public, urls)))
     return f"{group} {hashlib.sha256(text.encode()).hexdigest()[:12]}" if group else ""
-
-
-def _expand(pattern: str) -> list[str]:
-    if not pattern.strip():
-        raise InputError("--input", "is an empty name", "Name ROOT files, folders, globs or .txt lists.")
-    path = local_path(pattern)
-    if path is None:
-        return [pattern]
-    try:
-        pattern.encode()
-        return _expand_path(pattern, absolute(path))
-    except UnicodeEncodeError as error:
-        shown = pattern.encode(errors="backslashreplace").decode()
-        raise InputError(shown, "is not a name in UTF-8", "Rename it, or make a link to it.") from error
-    except (OSError, ValueError) as error:
-        what = f"can't be searched ({getattr(error, 'strerror', None) or error})"
-        raise InputError(pattern, what, "Check the path and its permissions.") from error
-
-
-def _expand_path(pattern: str, path: Path) -> list[str]:
-    if path.suffix == _LIST_ENDING:
-        return _expand_list(path)
-    if path.is_dir():
-        names = sorted(name for name in path.iterdir() if name.match("*.root") and name.name[0] != ".")
-    elif path.exists() or not any(mark in str(path) for mark in "*?["):
-        return [str(path)]
-    else:  # a folder that is there has its own name, whatever marks are in it
-        base = next(folder for folder in path.parents if folder.exists())
-        names = sorted(base.glob(str(path.relative_to(base))))
-    if not names:
-        what = "holds no *.root files" if path.is_dir() else "no such file"
-        raise InputError(pattern, what, "Name ROOT files, folders, globs or .txt lists.")
-    return [str(name) for name in names]
-
-
-def _expand_list(path: Path) -> list[str]:
-    lines = [line for line in _list_lines(path) if line]
-    if not lines:
-        raise InputError(str(path), "names no files", "Write one file, glob or folder a line.")
-    inner = [line for line in lines if line.endswith(_LIST_ENDING)]
-    if inner:  # it could be the list itself
-        raise InputError(str(path), f"names another list, {inner[0]}", "Name files, globs or folders.")
-    here = [line if scheme(line) else str(path.parent / expand_home(line)) for line in lines]
-    return [url for line in here for url in _expand(line)]
-
-
-def _list_lines(path: Path) -> list[str]:
-    """Return the lines of a list without comments and blanks at their ends."""
-    try:
-        text = read_text(path)
-    except ConfigError as error:
-        raise InputError(error.where, f"{error.what} (a list of files)", error.todo) from error
-    return [re.sub(r"(^|\s)#.*", "", line).strip() for line in text.split("\n")]

@@ -20,8 +20,8 @@ STDIN = "-"
 
 
 def has_secrets(argv: Sequence[str]) -> bool:
-    """Return whether a command line holds addresses with secrets."""
-    return any(redact_word(word) != word for word in argv)
+    """Return whether a command line holds addresses with secrets, or takes them from its own stdin."""
+    return any(redact_word(word) != word or word == STDIN for word in argv)
 
 
 def write_access(folder: Path, access: Mapping[str, str]) -> None:

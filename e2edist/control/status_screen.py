@@ -45,7 +45,8 @@ def _facts(folder: Path, state: State) -> Iterator[tuple[str, str]]:
     yield "events", f"{counts.events_done:,} of {counts.events:,} done{share}; {counts.rows:,} objects"
     if counts.failed or counts.skipped:
         lost = f"{counts.events_failed:,} events in {len(counts.failed):,} ranges"
-        yield "lost", f"{lost}, {counts.skipped:,} files skipped"
+        asked = " as asked" if counts.skip_bad_files else ""
+        yield "lost", f"{lost}, {counts.skipped:,} files skipped{asked}"
     if state.state == "running" and state.heartbeat:
         yield "rate", rate_line(state.heartbeat.progress)
         yield from _dashboards(state, state.heartbeat)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from e2edist.config.campaign import expand_inputs
 from e2edist.config.tagger import TaggerSpec
 from e2edist.demo import LABELS, make_events
 from e2edist.errors import InputError
 from e2edist.formats import open_events
 from e2edist.imaging.crops import Crops, dense, take
 from e2edist.imaging.event_batch import OBJECT_KINDS, Array
+from e2edist.storage.input_lists import expand_inputs
 from e2edist.worker.images import make_images
 
 #: (file uuid, entry, kind, place in its collection): what names an object, as in the parts of a campaign.
@@ -69,7 +69,8 @@ def find_objects(
     """Return accepted objects of the files and folders that a command line names, or of demo events."""
     if inputs is None:
         return from_demo(tagger, count)
-    return from_files(tagger, expand_inputs(tuple(inputs)), count, format=format, tree=tree)
+    urls = [one.url for one in expand_inputs(inputs)]
+    return from_files(tagger, urls, count, format=format, tree=tree)
 
 
 def from_files(

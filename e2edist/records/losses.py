@@ -35,11 +35,18 @@ def skipped_events(plan: Plan) -> int:
     return round(plan.events / len(plan.files) * len(plan.skipped)) if plan.files else len(plan.skipped)
 
 
+def unwanted_skips(plan: Plan) -> int:
+    """Return `skipped_events` unless they were skipped on request."""
+    return 0 if plan.skip_bad_files else skipped_events(plan)
+
+
 def lost_fraction(plan: Plan, ledger: Ledger) -> float:
-    """Return the fraction of the campaign's events that are lost, skipped files included."""
-    skipped = skipped_events(plan)
-    everything = plan.events + skipped
-    return (ledger.events_failed + skipped) / everything if everything else 0.0
+    """Return the fraction of the campaign's events that are lost, in skipped files too.
+
+    Files that were skipped on request are no loss.
+    """
+    everything = plan.events + skipped_events(plan)
+    return (ledger.events_failed + unwanted_skips(plan)) / everything if everything else 0.0
 
 
 def skipped_rows(plan: Plan) -> list[dict[str, Any]]:

@@ -28,6 +28,24 @@ _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedDataset:
+    """A named dataset among the inputs; decides no number.
+
+    Attributes
+    ----------
+    name : str
+    metadata : dict
+        What a fileset says of it, in the form of JSON.
+    files : tuple of str
+        uuids of its files.
+    """
+
+    name: str
+    metadata: dict[str, Any]
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A campaign's chunks and all that decides its numbers.
 
@@ -51,6 +69,10 @@ class Plan:
     access : dict of str to str
         By uuid, the address to open a file at where that is not its url. It may hold secrets: it is of the
         present command line, and no part of the plan as it is written.
+    datasets : tuple of PlannedDataset
+        Those that the inputs name.
+    skip_bad_files : bool
+        Whether `skipped` was asked for, and is no loss.
     """
 
     tagger: dict[str, Any]
@@ -62,6 +84,8 @@ class Plan:
     classes: tuple[str, ...] = ()
     lumi_mask: str = ""
     access: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    datasets: tuple[PlannedDataset, ...] = ()
+    skip_bad_files: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -102,7 +126,7 @@ class Plan:
     def _content(self) -> dict[str, Any]:
         content = asdict(replace(self, access={}))
         del content["access"]
-        for name in ("classes", "lumi_mask"):  # as in plans of before
+        for name in ("classes", "lumi_mask", "datasets", "skip_bad_files"):  # as in plans of before
             if not content[name]:
                 del content[name]
         return content
@@ -145,6 +169,11 @@ def read_plan(folder: Path) -> Plan | None:
         validation, group = content.get("validation", ""), content.get("group", "")
         later = {"classes": tuple(content.get("classes", ())), "lumi_mask": content.get("lumi_mask", "")}
         plan = Plan(content["tagger"], files, content["event_bytes"], skipped, validation, group, **later)
+        datasets = tuple(
+            PlannedDataset(one["name"], one["metadata"], tuple(one["files"]))
+            for one in content.get("datasets", ())
+        )
+        plan = replace(plan, datasets=datasets, skip_bad_files=content.get("skip_bad_files", False))
         proofs = (content["version"], content["fingerprint"], content["checksum"])
         intact = proofs == (_VERSION, plan.fingerprint, plan.checksum)
     except FileNotFoundError:

@@ -93,7 +93,7 @@ def _bound_xrootd(timeout_s: float) -> None:
     put("StreamErrorWindow", 0)  # else a server that comes back is refused for 30 minutes
 
 
-def _url_to_fs(url: str) -> tuple[Any, str]:
+def open_filesystem(url: str) -> tuple[Any, str]:
     """Return fsspec's file system and the path in it; imported late, it takes a while."""
     path = local_path(url)
     if path is not None:  # fsspec takes a::b for two addresses, and file:a for b
@@ -108,7 +108,7 @@ def forget(url: str) -> None:
         return
     # Closing a handle whose server is gone fails; it is out of the way all the same.
     with suppress(Exception):
-        files, path = _url_to_fs(url)
+        files, path = open_filesystem(url)
         files.invalidate_cache(path)
 
 
@@ -167,7 +167,7 @@ def connect(url: str, timeout_s: float) -> Remote:
     """
     prepare(url, timeout_s)
     with guarded(url, "can't be reached"):
-        files, place = _url_to_fs(url)
+        files, place = open_filesystem(url)
         size = files.info(place).get("size")
     if size is None:
         raise InputError(url, "has no size, as its server says", "Copy it to a disk first.")
@@ -184,7 +184,7 @@ def fetch(url: str, timeout_s: float) -> bytes:
     """
     prepare(url, timeout_s)
     with guarded(url, "can't be fetched"):
-        files, place = _url_to_fs(url)
+        files, place = open_filesystem(url)
         return bytes(files.cat_file(place))
 
 

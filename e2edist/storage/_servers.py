@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from e2edist.errors import BranchError, E2EError, InputError, UnsplitError
 from e2edist.urls import host, local_path, replicas
 
 from ._remote_files import forget
-from .read_attempts import AttemptLog, InputOptions, is_refused
+from .read_attempts import Action, AttemptLog, InputOptions, is_refused
 
 T = TypeVar("T")
 #: Pauses between tries grow to this many seconds.
@@ -23,9 +23,7 @@ _AVOIDED_S = 300.0
 _failed_at: dict[str, float] = {}
 
 
-def first_success(
-    attempts: AttemptLog, options: InputOptions, action: Literal["open", "copy"], use: Callable[[str], T]
-) -> T:
+def first_success(attempts: AttemptLog, options: InputOptions, action: Action, use: Callable[[str], T]) -> T:
     """Return ``use(address)`` of the first address of a file where that works.
 
     Raises

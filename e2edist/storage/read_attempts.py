@@ -12,6 +12,8 @@ from typing import Any, Literal
 from e2edist.errors import E2EError, InputError
 from e2edist.urls import public, redact
 
+#: What is tried at an address.
+Action = Literal["open", "copy", "list"]
 RENEW = (
     "Access is refused: a token, proxy or certificate may have expired. Give the same line with a new one."
 )
@@ -59,7 +61,7 @@ class Attempt:
     """One try at one address, of which `url` is what may be shown; `error` is "" if it worked."""
 
     url: str
-    action: Literal["open", "copy"]
+    action: Action
     seconds: float
     error: str
 
@@ -72,7 +74,7 @@ class AttemptLog:
     attempts: list[Attempt] = field(default_factory=list)
 
     @contextmanager
-    def attempt(self, url: str, action: Literal["open", "copy"]) -> Iterator[None]:
+    def attempt(self, url: str, action: Action) -> Iterator[None]:
         """Note one try, with its time and what became of it."""
         started, fault = time.monotonic(), ""
         try:

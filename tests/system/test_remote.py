@@ -18,10 +18,12 @@ import pytest
 from runs import environment
 from servers import LOOPBACK, Proxy, Web, Wire, XRootD, free_port
 
+from e2edist import urls
 from e2edist.demo import make_events
 from e2edist.errors import ChangedFileError, InputError
 from e2edist.formats import inspect, open_events
 from e2edist.storage import _remote_files
+from e2edist.storage.input_lists import expand_inputs
 from e2edist.storage.read_inputs import InputOptions, attempts_of, read_input, stage
 
 COLUMNS = {"EB": frozenset({"detid", "energy"}), "electron": frozenset({"pt"})}
@@ -115,6 +117,45 @@ def test_a_real_redirector_leads_to_the_events(server, folder, events):
         assert same(read_input("/store/a.root", options, pick), events[1])
     finally:
         redirector.stop()
+
+
+@pytest.fixture
+def crab(folder, events):
+    """Return what CRAB leaves on a server, below /store/user/me."""
+    top = folder / "data" / "store" / "user" / "me" / "TTbar"
+    for name in ("0000/a_1.root", "0000/a_2.root", "0001/a_3.root", "0000/log/b.root", "0000/failed/c.root"):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(events[0], top / name)
+    yield "store/user/me/TTbar"
+    shutil.rmtree(top)
+
+
+def test_globs_and_folders_of_a_server_are_listed(server, crab):
+    top = f"{server.url}/{crab}"
+    wanted = [f"{top}/{name}" for name in ("0000/a_1.root", "0000/a_2.root", "0001/a_3.root")]
+    said = []
+    for pattern in (f"{top}/", f"{top}/*/a_*.root", f"{server.url}//store/*/me/**/a*.root"):
+        found = [one.url for one in expand_inputs([pattern], OPTIONS, say=said.append)]
+        assert [urls.canonical(one) for one in found] == [urls.canonical(one) for one in wanted]
+    assert said[0] == f"{top}/: 3 files"
+    token = "?authz=Bearer%20SECRETold0123"
+    assert [one.url for one in expand_inputs([f"{top}/0001/*{token}"], OPTIONS)] == [wanted[2] + token]
+    for pattern, fault in {
+        f"{top}/none/": "can't be listed .*no such file",
+        f"{top}/z*": "lists no file z",
+        f"{top}/0000/a_1.root/": "can't be listed .*is a file",
+    }.items():
+        with pytest.raises(InputError, match=fault):
+            expand_inputs([pattern + token], replace(OPTIONS, tries=1))
+
+
+def test_logical_names_with_a_glob_are_listed_by_a_redirector_and_read(server, crab, events):
+    dead = f"root://{LOOPBACK}:{free_port()}/"
+    options = replace(OPTIONS, redirectors=(dead, server.url), tries=1)
+    found = [one.url for one in expand_inputs([f"/{crab}/*/a_*.root"], options)]
+    assert found == [f"/{crab}/{name}" for name in ("0000/a_1.root", "0000/a_2.root", "0001/a_3.root")]
+    assert found == [one.url for one in expand_inputs([f"/{crab}/"], options)]
+    assert same(read_input(found[2], options, pick), events[1])
 
 
 @pytest.mark.timeout(HANGS_S)  # by default the client waits for 2 minutes, five times

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from e2edist.config.campaign import CampaignSpec, expand_inputs, load_campaign, take_group
+from e2edist.config.campaign import CampaignSpec, load_campaign, take_group
 from e2edist.config.site import load_site
 from e2edist.errors import ConfigError, E2EError, InputError
 from e2edist.reporting.scaling import read_scaling
+from e2edist.storage.input_lists import expand_inputs
 
 
 def test_paths_of_a_workflow_file_are_relative_to_it_and_urls_are_not(tmp_path):
@@ -49,14 +50,14 @@ def tree(tmp_path, monkeypatch):
 
 
 def names(found, tree):
-    return [url.removeprefix(f"{tree}/") for url in found]
+    return [one.url.removeprefix(f"{tree}/") for one in found]
 
 
 def test_inputs_are_files_globs_folders_lists_and_urls_in_the_order_given(tree):
     (tree / "list.txt").write_text("# comment\n\n  sub/*.root \nroot://host//x.root\n")
     found = expand_inputs(("b.root", "list.txt", "a*"))
     assert names(found, tree) == ["b.root", "sub/d.root", "root://host//x.root", "a.root"]
-    assert names(expand_inputs((".",)), tree) == ["a.root", "b.root", "e[1].root"]
+    assert names(expand_inputs((".",)), tree) == ["a.root", "b.root", "e[1].root", "sub/d.root"]
     assert names(expand_inputs((f"{tree}/**/*.root",)), tree) == [
         "a.root",
         "b.root",
@@ -144,3 +145,21 @@ def test_groups_of_input_files_are_disjoint_and_are_all_of_them(groups):
 def test_a_group_that_is_empty_is_refused(group):
     with pytest.raises(ConfigError, match="is empty"):
         take_group(["a.root", "b.root"], group)
+
+
+def test_datasets_are_named_in_a_file_or_on_the_command_line(tmp_path):
+    file = tmp_path / "w.toml"
+    file.write_text(
+        'tagger = "eg"\noutput = "out"\n[datasets]\nTTbar = ["tt/", "root://h//x"]\nQCD = ["/q"]\n'
+    )
+    spec = load_campaign(str(file), {})
+    assert spec.datasets == {"TTbar": (f"{tmp_path}/tt/", "root://h//x"), "QCD": ("/q",)}
+    given = {"tagger": "eg", "output": "x", "datasets": ["A=a*.root", "B=b=1.root", "A=c.root"]}
+    spec = load_campaign(None, given)
+    assert spec.datasets == {"A": ("a*.root", "c.root"), "B": ("b=1.root",)}
+    assert load_campaign(str(file), {"inputs": ["b.root"]}).datasets == {}
+    for fault, what in (("a.root", "is not NAME=PATTERN"), ("my set=a.root", "datasets")):
+        with pytest.raises(ConfigError, match=what):
+            load_campaign(None, given | {"datasets": [fault]})
+    with pytest.raises(ConfigError, match="names no inputs: give files, folders or lists"):
+        load_campaign(None, {"tagger": "eg", "output": "x"})

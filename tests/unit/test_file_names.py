@@ -9,7 +9,7 @@ import pytest
 from receipts import make_receipt
 
 from e2edist import submit
-from e2edist.config.campaign import expand_inputs, load_campaign
+from e2edist.config.campaign import load_campaign
 from e2edist.demo import make_events
 from e2edist.errors import ConfigError, InputError, OutputError
 from e2edist.formats import inspect
@@ -21,6 +21,7 @@ from e2edist.records.parts import (
     write_part,
     write_table,
 )
+from e2edist.storage.input_lists import expand_inputs
 from e2edist.storage.publish import publish
 from e2edist.storage.read_inputs import InputOptions, stage
 from e2edist.urls import named_path
@@ -72,7 +73,7 @@ def test_inputs_of_any_name_are_found_by_name_by_folder_and_by_pattern(odd):
     file.touch()
     wanted = [str(file.absolute())]
     for pattern in (file, file.absolute(), odd, odd / "*.root", f"{odd.absolute().as_uri()}/*.root"):
-        assert expand_inputs((str(pattern),)) == wanted
+        assert [one.url for one in expand_inputs((str(pattern),))] == wanted
 
 
 @pytest.mark.parametrize("name", ["a.root", "a::b.root", "file:a.root", "s3:a.root"])

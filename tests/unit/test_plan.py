@@ -14,12 +14,13 @@ from small_campaign import edges_only, plan_of, rows_of, run_all, write_hits
 from e2edist.campaign.campaign import plan_campaign
 from e2edist.campaign.planning import default_chunk_events, make_plan
 from e2edist.campaign.resume import check_same, match_inputs
-from e2edist.config.campaign import CampaignSpec
+from e2edist.config.campaign import CampaignSpec, load_campaign
 from e2edist.config.site import SiteSpec
 from e2edist.errors import InputError, OutputError, ResourceError
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import prepare_folder
 from e2edist.records.ledger import open_ledger
+from e2edist.records.losses import skipped_events, unwanted_skips
 from e2edist.records.plan import read_plan
 from e2edist.storage.read_inputs import InputOptions
 
@@ -229,3 +230,84 @@ def test_too_little_memory_names_a_size_that_clusters_allow(small, tmp_path, clu
         return
     number = int(caught.value.todo.split("--chunk-events ")[1].split()[0])
     plan(number, memory)
+
+
+# ---- datasets of the inputs, files that are skipped
+
+
+def campaign_of(small, tmp_path, **given):
+    tagger, _ = small
+    folder = tmp_path / "t"
+    folder.mkdir(exist_ok=True)
+    file = write_tagger(folder / "t.toml", tagger.model.path, objects={"kinds": ["photon"]}, batch=1)
+    site = SiteSpec.model_validate({"name": "x", "pools": {"cpu": {"engine": "null"}}})
+    spec = load_campaign(None, {"tagger": str(file), "output": str(tmp_path / "out")} | given)
+    said = []
+    return plan_campaign(spec, site, say=said.append), said
+
+
+@pytest.fixture
+def three_files(tmp_path):
+    return [str(write_hits(tmp_path / f"{name}.root", 20, 10)) for name in "abc"]
+
+
+def test_a_plan_knows_datasets_and_metadata_and_its_numbers_do_not(small, tmp_path, three_files):
+    a, b, c = three_files
+    fileset = {"TT": {"files": {a: "Events"}, "metadata": {"xsec": 88.3}}, "QCD": [b]}
+    (tmp_path / "f.json").write_text(json.dumps(fileset))
+    inputs = [str(tmp_path / "f.json"), c]
+    campaign, _ = campaign_of(small, tmp_path, inputs=inputs)
+    plan = campaign.plan
+    uuid = {file.url: file.uuid for file in plan.files}
+    assert [(one.name, one.metadata, one.files) for one in plan.datasets] == [
+        ("QCD", {}, (uuid[b],)),
+        ("TT", {"xsec": 88.3}, (uuid[a],)),
+    ]
+    bare, _ = campaign_of(small, tmp_path, inputs=three_files)
+    assert bare.plan.fingerprint == plan.fingerprint
+    assert bare.plan.checksum != plan.checksum
+    bare.plan.write(tmp_path / "bare")
+    assert "datasets" not in json.loads(CampaignFolder(tmp_path / "bare").plan.read_text())
+    plan.write(tmp_path / "out")
+    assert read_plan(tmp_path / "out").datasets == plan.datasets
+    again, said = campaign_of(small, tmp_path, inputs=inputs[::-1])
+    assert (again.resumed, again.plan.checksum, said) == (True, plan.checksum, [])
+    again, said = campaign_of(small, tmp_path, datasets={"all": three_files})
+    assert again.plan.datasets == plan.datasets
+    assert "keeps the names and metadata of datasets" in said[0]
+
+
+def test_trees_of_a_fileset_are_those_that_are_read(small, tmp_path, three_files):
+    fileset = {"A": {"files": {three_files[0]: "Events", three_files[1]: "Others"}}}
+    (tmp_path / "f.json").write_text(json.dumps(fileset))
+    with pytest.raises(InputError, match=r"b.root.*Others"):
+        campaign_of(small, tmp_path, inputs=[str(tmp_path / "f.json")])
+    campaign, _ = campaign_of(small, tmp_path, inputs=[str(tmp_path / "f.json")], tree="Events")
+    assert [file.tree for file in campaign.plan.files] == ["Events", "Events"]
+
+
+def test_a_file_that_cannot_be_used_stops_the_plan_with_the_way_to_skip_it(small, tmp_path, three_files):
+    (tmp_path / "b.root").write_bytes(b"root")
+    with pytest.raises(InputError, match=r"b.root.*To go on without: --skip-bad-files\."):
+        campaign_of(small, tmp_path, inputs=three_files)
+    campaign, _ = campaign_of(small, tmp_path, inputs=three_files, skip_bad_files=True)
+    assert [url for url, _ in campaign.plan.skipped] == [three_files[1]]
+    assert campaign.plan.skip_bad_files
+    campaign.plan.write(tmp_path / "out")
+    again, _ = campaign_of(small, tmp_path, inputs=three_files)
+    assert again.plan.skip_bad_files
+    for name in "ac":
+        (tmp_path / f"{name}.root").write_bytes(b"root")
+    with pytest.raises(InputError, match="3 of 3 input files") as caught:
+        campaign_of(small, tmp_path, inputs=three_files, skip_bad_files=True, mode="fresh")
+    assert "--skip-bad-files" not in str(caught.value)
+
+
+def test_skipping_that_was_asked_for_is_no_loss_and_was_asked_for_once(small, tmp_path, three_files):
+    (tmp_path / "b.root").write_bytes(b"root")
+    campaign, _ = campaign_of(small, tmp_path, inputs=three_files, skip_bad_files=True)
+    assert skipped_events(campaign.plan) == 20
+    assert unwanted_skips(campaign.plan) == 0
+    assert unwanted_skips(replace(campaign.plan, skip_bad_files=False)) == 20
+    whole, _ = campaign_of(small, tmp_path, inputs=three_files[::2], skip_bad_files=True)
+    assert not whole.plan.skip_bad_files

@@ -9,10 +9,10 @@ import pytest
 
 from e2edist.campaign.planning import make_plan
 from e2edist.campaign.resume import changed_files, match_inputs
-from e2edist.config.campaign import expand_inputs
 from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.errors import InputError, OutputError
+from e2edist.storage.input_lists import expand_inputs
 from e2edist.storage.read_inputs import InputOptions
 
 
@@ -27,13 +27,17 @@ def places(tmp_path_factory):
     return folder
 
 
+def urls_of(*patterns):
+    return [one.url for one in expand_inputs(map(str, patterns))]
+
+
 @pytest.fixture(scope="module")
 def plan(places):
-    return make_plan(load_tagger("eg"), expand_inputs((str(places / "data"),)))
+    return make_plan(load_tagger("eg"), urls_of(places / "data"))
 
 
 def match(plan, *patterns):
-    return match_inputs(plan, expand_inputs(tuple(map(str, patterns))), "out", InputOptions())
+    return match_inputs(plan, urls_of(*patterns), "out", InputOptions())
 
 
 @pytest.mark.parametrize(
