@@ -168,8 +168,10 @@ def _run(
     from e2edist.campaign.run import run_campaign
     from e2edist.cli.closing import close, report_kept, stop_on_signal
     from e2edist.cli.estimate import estimate
+    from e2edist.cli.outcome import print_note
     from e2edist.cli.progress import emit_progress, show_progress
     from e2edist.config.lumi_mask import describe_mask
+    from e2edist.demo.networks import demo_note
 
     def on_pool_ready(pool: Pool) -> None:
         console.print(f"pool {pool.name}: dashboard {pool.dashboard}")
@@ -184,6 +186,8 @@ def _run(
     console.print(f"{plan.events:,} events -> {campaign.folder}{again}")
     if plan.lumi_mask:
         console.print(f"lumi mask: {describe_mask(plan.lumi_mask)}")
+    if note := demo_note(campaign.tagger.model.sha256, (file.url for file in plan.files)):
+        print_note(console, note)
     for url in changed_files(plan) if campaign.resumed else ():
         text = f"warning: {url} is not the file that was planned: its parts are of the old one"
         console.print(text)

@@ -15,8 +15,11 @@ from e2edist.accounting.bill import bill_facts, make_bill
 from e2edist.accounting.folder_counts import count_folder
 from e2edist.accounting.quality import check_limits, compare_with_reference
 from e2edist.accounting.summary import summarise
+from e2edist.cli.console import print_result
+from e2edist.cli.outcome import Outcome, print_next, print_outcome
 from e2edist.cli.signals import INTERRUPTED
-from e2edist.cli.tables import print_bad, print_bill, print_quality, print_summary, print_where
+from e2edist.cli.tables import print_bad, print_bill, print_quality, print_stages
+from e2edist.demo.networks import demo_note
 from e2edist.records.losses import check_losses, skipped_events
 from e2edist.storage.read_inputs import RENEW
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from threading import Event
 
+    from e2edist.accounting.summary import Summary
     from e2edist.campaign.campaign import Campaign
     from e2edist.campaign.run import RunResult
     from e2edist.cli.signals import Signals
@@ -43,27 +47,36 @@ def close(campaign: Campaign, result: RunResult, console: Console, emit: Emit) -
     CampaignError
         More was lost than may be, or scores are not as they should be.
     """
-    if not result.complete:
-        console.print(kept_message(campaign, result))
     total = summarise(result.ledger.done.values())
     drifts = compare_with_reference(campaign.folder, total.quality, total.warnings, campaign.spec.reference)
     bill = make_bill(campaign.folder, total.pools)
-    print_summary(console, total, result.seconds, result.events)
+    print_stages(console, total)
+    print_bill(console, [row for row in bill if row.charged])
     print_bad(console, result.bad, result.bad_fraction)
     if campaign.plan.skip_bad_files:
         console.print(_skipped_message(campaign.plan))
     print_quality(console, total.warnings)
-    print_bill(console, bill)
-    print_where(console, campaign.folder)
+    print_outcome(console, _outcome(campaign, result, total))
     facts = {"events": total.events, **total.facts(), "bad_fraction": result.bad_fraction}
     facts |= {"complete": result.complete, "folder": str(campaign.folder), "bill": bill_facts(bill)}
     emit({"what": "result"} | facts)
     if not result.complete:
+        print_result(console, kept_message(campaign, result))
         return INTERRUPTED
     _check_losses(campaign, result)
     limits = (campaign.spec.max_nan_fraction, campaign.spec.max_drift)
     check_limits(campaign.folder, total.quality, drifts, limits)
+    print_next(console, campaign.folder)
     return 0
+
+
+def _outcome(campaign: Campaign, result: RunResult, total: Summary) -> Outcome:
+    urls = [file.url for file in campaign.plan.files]
+    lost = sum(row["events"] for row in result.bad)
+    left = 0 if result.complete else max(0, campaign.plan.events - total.events)
+    note = demo_note(campaign.tagger.model.sha256, urls)
+    run = (result.events, result.seconds)
+    return Outcome(campaign.folder, total, lost, result.bad_fraction, left, *run, note)
 
 
 @contextmanager

@@ -42,4 +42,4 @@ def demo_note(sha256: str, urls: Iterable[str]) -> str:
     """
     if not is_demo_network(sha256) or are_demo_events(urls):
         return ""
-    return "demo network: trained on made-up events, its scores say nothing about these; --model takes yours"
+    return "demo network: its scores mean nothing on these events; --model takes yours"

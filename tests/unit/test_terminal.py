@@ -2,16 +2,24 @@
 
 import io
 import json
+import re
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from receipts import CHUNK, make_receipt
 
-from e2edist.accounting.bill import PoolBill
+from e2edist.accounting.bill import PoolBill, make_bill
 from e2edist.accounting.progress import Progress
+from e2edist.accounting.summary import Summary
+from e2edist.accounting.usage import pool_facts
 from e2edist.cli.closing import notify
 from e2edist.cli.console import make_console
+from e2edist.cli.outcome import Outcome, print_next, print_outcome
 from e2edist.cli.progress import describe, details, emit_progress
-from e2edist.cli.tables import print_bill
+from e2edist.cli.tables import print_bad, print_bill, print_stages
+from e2edist.config.charge import ChargeSpec
+from e2edist.config.site import PoolSpec
 from e2edist.records.receipt_file import log_line
 
 
@@ -93,6 +101,102 @@ def test_a_bill_of_large_numbers_is_whole_on_eighty_columns():
     bill = PoolBill("gpu-preempt", **hours, **more, currency="EUR", events=10**8)
     print_bill(make_console(file=said, width=80), [bill])
     text = said.getvalue()
-    for part in ("gpu-preempt", "% used/idle", "/start/lost", "81/10/6/3", "1.23e+03", "1234.56", "12.3"):
+    for part in (
+        "gpu-preempt",
+        "% used/idle",
+        "/start/lost",
+        "81/10/6/3",
+        "1,234",
+        "4,938",
+        "1,234.56",
+        "12.3",
+    ):
         assert part in text, part
     assert "…" not in text
+
+
+def outcome(**changes):
+    total = Summary(events=8000, objects=17954, status=Counter(ok=11043, eta=1629, no_hit=1233, pt=4049))
+    total.peak_mib = 366
+    facts = {"lost": 0, "fraction": 0.0, "left": 0, "events": 8000, "seconds": 2.0}
+    return Outcome(**{"folder": Path("/data/o ut"), "total": total, **facts, **changes})
+
+
+def printed(*calls, width=80, quiet=False):
+    said = io.StringIO()
+    console = make_console(file=said, width=width)
+    console.quiet = quiet
+    for function, *arguments in calls:
+        function(console, *arguments)
+    return said.getvalue()
+
+
+def test_the_result_is_below_one_another_and_ends_with_what_to_do_next():
+    text = printed((print_outcome, outcome()), (print_next, Path("/data/o ut")))
+    assert text.splitlines() == [
+        "result",
+        "  events        8,000  4,000 per second in this run",
+        "  objects      17,954",
+        "  with scores  11,043  61.5 % of the objects",
+        "  rejected      6,911  pt 4,049, eta 1,629, no_hit 1,233",
+        "  lost              0",
+        "  memory          366  MiB of the largest worker",
+        "output  /data/o ut",
+        "read    pandas.read_parquet('/data/o ut/predictions')",
+        "next: python -m e2edist.report '/data/o ut'",
+    ]
+
+
+def test_losses_what_is_left_and_demo_networks_are_told():
+    lost = outcome(lost=97, fraction=97 / 288, left=500, events=0, note="demo network: no")
+    text = printed((print_outcome, lost))
+    for line in (
+        "lost             97  33.68 % of all events: see bad.parquet",
+        "left            500  events that",
+    ):
+        assert line in text
+    assert "per second" not in text
+    assert text.endswith("note: demo network: no\n")
+
+
+def test_a_folder_below_the_current_one_is_named_from_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "e2edist.report my/out\n" in printed((print_next, tmp_path / "my" / "out"))
+    assert f"e2edist.report {tmp_path}\n" in printed((print_next, tmp_path))
+
+
+def test_quiet_is_one_line():
+    text = printed((print_outcome, outcome()), (print_next, Path("/out")), quiet=True)
+    assert text == "8,000 events, 11,043 of 17,954 objects with scores, 0 events lost -> /data/o ut\n"
+
+
+def test_numbers_of_tables_are_aligned_right_and_reasons_whole():
+    total = Summary(stages={"source": (1500.0, 2.0, 9), "EGTagger": (1.5e6, 1e6, 123456)})
+    rows = [{"url": f"/data/{n}.root", "start": 0, "stop": n, "events": n, "attempts": 3} for n in (7, 12345)]
+    reason = "a long sentence " * 8 + "ends here"
+    bad = [row | {"reason": reason} for row in rows]
+    text = printed((print_stages, total), (print_bad, bad, 0.5))
+    lines = text.splitlines()
+    ends = {len(line) for line in lines if line.startswith(("source", "EGTagger"))}
+    assert len(ends) == 1
+    assert max(map(len, lines)) <= 80
+    assert "…" not in text
+    folded = re.sub(r"\s+", "", text)
+    assert folded.count("endshere") == 2
+
+
+def test_workers_of_this_host_are_billed_only_where_somebody_has_set_a_charge(tmp_path):
+    specs = {
+        "cpu": PoolSpec(),
+        "paid": PoolSpec(charge=ChargeSpec(price=0.1)),
+        "jobs": PoolSpec(kind="slurm"),
+    }
+    for name, spec in specs.items():
+        facts = pool_facts(spec, jobs=spec.kind != "local")
+        with (tmp_path / "usage.jsonl").open("a") as stream:
+            stream.write(json.dumps({"run": name, "pools": {name: facts}}) + "\n")
+    assert {row.pool: row.charged for row in make_bill(tmp_path, {})} == {
+        "cpu": False,
+        "paid": True,
+        "jobs": True,
+    }

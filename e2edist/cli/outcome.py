@@ -1,0 +1,124 @@
+"""The last lines of a campaign on the screen: what it came to, where that is, what can be done next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from e2edist.cli.console import print_result
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from e2edist.accounting.summary import Summary
+
+#: What the extra ``report`` installs.
+_FOR_REPORT = ("matplotlib", "mplhep", "jinja2")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a campaign came to.
+
+    Attributes
+    ----------
+    folder : Path
+        Where its output is.
+    total : Summary
+        Sums over all runs.
+    lost, fraction : int, float
+        Events that were given up or are in files that were skipped, and their fraction of all events.
+    left : int
+        Events that are still to be done.
+    events, seconds : int, float
+        Events that this run did, and its time from the first worker on.
+    note : str
+        What is to be said of the scores (`e2edist.demo.networks.demo_note`).
+    """
+
+    folder: Path
+    total: Summary
+    lost: int
+    fraction: float
+    left: int
+    events: int
+    seconds: float
+    note: str = ""
+
+
+def print_outcome(console: Console, outcome: Outcome) -> None:
+    """Print the result, numbers below each other; one line of it with ``--quiet``."""
+    if console.quiet:
+        print_result(console, _one_line(outcome))
+        return
+    rows = _rows(outcome)
+    names = max(len(name) for name, *_ in rows)
+    numbers = max(len(number) for _, number, _ in rows)
+    console.print(Text("result", style="bold"))
+    for name, number, about in rows:
+        style = "bold red" if name == "lost" and outcome.lost else "bold"
+        number_text = Text(f"{number:>{numbers}}", style=style)
+        console.print(Text.assemble(f"  {name:{names}}  ", number_text, f"  {about}" if about else ""))
+    console.print(f"output  {outcome.folder}")
+    console.print(f"read    {_reading(outcome.folder)}")
+    if outcome.note:
+        print_note(console, outcome.note)
+
+
+def print_note(console: Console, text: str) -> None:
+    """Print a line that a person should not overlook."""
+    console.print(Text.assemble(("note:", "yellow"), f" {text}"))
+
+
+def print_next(console: Console, folder: Path) -> None:
+    """Say which command continues from a campaign that is done."""
+    has_report = all(find_spec(name) for name in _FOR_REPORT)
+    line = f" python -m e2edist.{'report' if has_report else 'aggregate'} {quote(_short(folder))}"
+    console.print(Text.assemble(("next:", "bold green"), line))
+
+
+def _rows(outcome: Outcome) -> list[tuple[str, str, str]]:
+    """Return (name, number, what there is to say) of each line."""
+    total, good = outcome.total, outcome.total.status.get("ok", 0)
+    rate = f"{outcome.events / outcome.seconds:,.0f} per second in this run" if outcome.seconds > 0 else ""
+    share = f"{100 * good / total.objects:.1f} % of the objects" if total.objects else ""
+    rejected = {status: number for status, number in total.status.most_common() if status != "ok"}
+    why = ", ".join(f"{status} {number:,}" for status, number in rejected.items())
+    lost = f"{100 * outcome.fraction:.4g} % of all events: see bad.parquet" if outcome.lost else ""
+    mask = (
+        [] if total.events_in_mask is None else [("in the lumi mask", f"{total.events_in_mask:,}", "events")]
+    )
+    rows = [
+        ("events", f"{total.events:,}", rate if outcome.events else ""),
+        *mask,
+        ("objects", f"{total.objects:,}", ""),
+        ("with scores", f"{good:,}", share),
+        ("rejected", f"{sum(rejected.values()):,}", why),
+        ("lost", f"{outcome.lost:,}", lost),
+    ]
+    if outcome.left:
+        rows.append(("left", f"{outcome.left:,}", "events that are not done yet"))
+    if total.peak_mib:
+        rows.append(("memory", f"{total.peak_mib:,}", "MiB of the largest worker"))
+    return rows
+
+
+def _one_line(outcome: Outcome) -> str:
+    total, good = outcome.total, outcome.total.status.get("ok", 0)
+    counts = f"{total.events:,} events, {good:,} of {total.objects:,} objects with scores"
+    return f"{counts}, {outcome.lost:,} events lost -> {outcome.folder}"
+
+
+def _reading(folder: Path) -> str:
+    return f"pandas.read_parquet({str(Path(_short(folder)) / 'predictions')!r})"
+
+
+def _short(folder: Path) -> str:
+    """Return a folder as people name it: from the current one, if it is below that."""
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder != here and folder.is_relative_to(here) else str(folder)
