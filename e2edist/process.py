@@ -62,6 +62,19 @@ def prepare_process() -> None:
     _name_user()
 
 
+def usable_cores() -> int:
+    """Return the cores that this process may use; macOS can't say, and all of the machine are meant."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def peak_memory_mib() -> int:
+    """Return the most memory that this process had: kernels count it in KiB, that of macOS in bytes."""
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
+
+
 def _raise_limit() -> None:
     """Allow more open files where the system lets us: each worker takes a dozen, often 1024 are allowed."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)

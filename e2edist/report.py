@@ -15,6 +15,7 @@ from e2edist.cli.arguments import add_folder, make_parser, to_path
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
 from e2edist.errors import ConfigError, ResourceError
+from e2edist.install_hint import pip_install
 from e2edist.records.folder import CampaignFolder
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _write(args: argparse.Namespace) -> Path:
         from e2edist.reporting.figures import all_figures, by_tagger
         from e2edist.reporting.page import Content, save_figures, write_page
     except ModuleNotFoundError as error:
-        raise ResourceError(str(error.name), "is not installed", "pip install 'e2edist[report]'") from error
+        raise ResourceError(str(error.name), "is not installed", f"Run {pip_install('report')}.") from error
     from e2edist.reporting.campaign_stats import read_stats
     from e2edist.reporting.cmssw_table import (
         campaign_columns,

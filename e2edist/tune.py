@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Sequence
 from math import inf
@@ -14,6 +13,7 @@ from e2edist.cli.arguments import add_shared, add_site_options, make_parser, sit
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
 from e2edist.errors import CampaignError, ConfigError
+from e2edist.process import usable_cores
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -139,7 +139,7 @@ def _run(search: Search, site: SiteSpec, folder: Path) -> None:
     environment = PoolEnvironment(folder.absolute())
     try:
         with configured(site.dask):
-            search.run(len(os.sched_getaffinity(0)), environment, _PATIENCE_S)
+            search.run(usable_cores(), environment, _PATIENCE_S)
     finally:
         environment.close()
 

@@ -114,11 +114,6 @@ def make_context(
     return TaskContext(tagger, plan.fingerprint, "", "python", engine, access=plan.access)
 
 
-def usable_cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def as_path(folder: str | os.PathLike[str]) -> Path:
     """Return the absolute path of a folder, ``~`` replaced."""
     return named_path(os.fspath(folder), "folder")

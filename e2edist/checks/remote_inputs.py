@@ -16,6 +16,7 @@ from urllib.request import getproxies
 
 from e2edist.config.site import SiteSpec
 from e2edist.errors import InputError
+from e2edist.install_hint import pip_install
 from e2edist.pools import is_batch
 from e2edist.storage.read_inputs import require_packages
 from e2edist.urls import HTTP, XROOTD, scheme, server_of
@@ -84,7 +85,7 @@ def _packages(kind: str, *, needed: bool) -> Finding:
         require_packages(f"{kind}://")
     except InputError as error:
         extra = "xrootd" if kind in XROOTD else "http"
-        todo = f"Run pip install 'e2edist[{extra}]', here and in the workers' image."
+        todo = f"Run {pip_install(extra)}, here and in the workers' image."
         return Finding("fail" if needed else "warn", topic, error.what, todo)
     found = []
     for name in _PACKAGES[kind]:

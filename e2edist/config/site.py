@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from e2edist.errors import ConfigError, unknown_name
+from e2edist.process import usable_cores
 
 from ._batch_systems import check_pool, takes_account
 from ._types import Positive
@@ -174,7 +174,7 @@ class SiteSpec(Spec):
 
 def threads_of(pool: PoolSpec) -> int:
     """Return the threads of one worker of a pool."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     return pool.threads or max(1, cores // (pool.workers or 1))
 
 

@@ -89,6 +89,8 @@ def read_controller(folder: Path) -> ControllerRecord | None:
 
 def birth(pid: int | str) -> int:
     """Return when a process of this host started, in ticks since boot; 0 if it is gone or a zombie."""
+    if not Path("/proc/self/stat").exists():
+        return _created(int(pid))
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -96,3 +98,14 @@ def birth(pid: int | str) -> int:
     # The name, in brackets, may hold spaces and brackets; the state comes behind it.
     fields = text.rpartition(")")[2].split()
     return 0 if fields[0] == "Z" else int(fields[19])
+
+
+def _created(pid: int) -> int:
+    """Return what `birth` does where there is no /proc, as on macOS: in milliseconds since 1970."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return 0 if process.status() == psutil.STATUS_ZOMBIE else int(process.create_time() * 1e3)
+    except psutil.Error:
+        return 0

@@ -17,6 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from e2edist.install_hint import pip_install
+
 from . import _cuda
 from ._runtime import first_line
 
@@ -52,7 +54,7 @@ def why_unusable(provider: str, runtime: Any) -> tuple[str, str]:
         what = f"this onnxruntime has no {provider}: {runtime.__version__} is the CPU build"
         if "" not in both:
             what = "onnxruntime and onnxruntime-gpu are both installed and break each other"
-        return what, "Uninstall onnxruntime and install the extra [gpu] in place of [cpu]."
+        return what, f"Run pip uninstall onnxruntime, then {pip_install('gpu')}."
     return _driver_fault(runtime.__version__) or _library_fault(provider, runtime) or ("", "")
 
 
@@ -91,7 +93,7 @@ def _library_fault(provider: str, runtime: Any) -> tuple[str, str] | None:
         # The provider's own symbols come from the runtime; what is missing otherwise is a file.
         if "undefined symbol" in str(error):
             return None
-        todo = "Install the libraries: pip install 'e2edist[gpu]'"
+        todo = f"Install the libraries: {pip_install('gpu')}"
         more = ", and TensorRT: pip install tensorrt" if "nvinfer" in str(error) else ""
         return f"a library of {provider} is missing: {first_line(error)}", f"{todo}{more}."
     return None

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from e2edist.errors import ModelError
+from e2edist.install_hint import pip_install
 
 #: Codes, source files and lines of the runtime's own in its messages.
 _NOISE = re.compile(
@@ -61,7 +62,7 @@ def runtime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        todo = "Install the extra [cpu] or [gpu] of e2edist, never both: pip install 'e2edist[cpu]'."
+        todo = f"Install the extra [cpu] or [gpu], never both: {pip_install('cpu')}."
         raise ModelError("", "onnxruntime is not installed", todo) from error
     return onnxruntime
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from e2edist.errors import InputError, described, guarded, nearest
 from e2edist.input_file import FileInfo
+from e2edist.install_hint import pip_install
 from e2edist.plugins import find, load
 from e2edist.urls import local_path, public
 
@@ -26,7 +27,6 @@ TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD")
 _EDGE_BRANCHES = 16
 #: From this version number on, positions in the header have 8 bytes.
 _BIG_FILE = 1_000_000
-_XROOTD_TODO = "Check the address and that it can be reached; root:// needs the extra e2edist[xrootd]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +97,16 @@ def _open(url: str) -> Any:
         target = str(path.absolute())  # uproot takes run:1 for an address
         # Plain reads, not a memory map: a file that shrinks or a disk that fails must raise, not SIGBUS.
         options |= {"handler": uproot.source.file.MultithreadedFileSource, "num_workers": 1}
-    todo = "Copy or make the file again" if path is not None else _XROOTD_TODO
+    todo = "Copy or make the file again" if path is not None else _address_todo()
     try:
         with guarded(url, "can't be opened as a ROOT file", todo):
             return uproot.open({target: None}, **options)
     except ImportError as error:
         raise InputError(url, f"can't be opened ({described(error)})", todo) from error
+
+
+def _address_todo() -> str:
+    return f"Check the address and that it can be reached; root:// needs {pip_install('xrootd')}"
 
 
 def _size(url: str, directory: Any) -> int:

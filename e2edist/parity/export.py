@@ -15,6 +15,7 @@ from typing import Any
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import first_line, image_shape
 from e2edist.errors import ModelError
+from e2edist.install_hint import pip_install
 
 from .frameworks import kind_of, load_torch
 
@@ -130,7 +131,7 @@ def _failure(stderr: str) -> tuple[str, str]:
     last = lines[-1].strip()[:300] if lines else "it printed nothing"
     for name in ("tf2onnx", "tensorflow"):
         if f"No module named '{name}" in stderr or f"No module named {name}" in stderr:
-            todo = "In an environment of its own: pip install tensorflow tf2onnx 'e2edist[cpu,validate]'."
+            todo = f"In an environment of its own: {pip_install('cpu,validate', 'tensorflow', 'tf2onnx')}."
             return f"needs {name}, which is not installed", todo
     return f"can't be converted by tf2onnx: {last}", ""
 
@@ -148,7 +149,7 @@ def free_batch(path: Path) -> None:
     try:
         import onnx
     except ImportError as error:
-        raise ModelError(str(path), "conversion needs onnx", "pip install 'e2edist[validate]'.") from error
+        raise ModelError(str(path), "conversion needs onnx", f"Run {pip_install('validate')}.") from error
     model = onnx.load(str(path))
     stored = {tensor.name for tensor in model.graph.initializer}
     for item in (*model.graph.input, *model.graph.output):

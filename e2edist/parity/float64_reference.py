@@ -14,6 +14,7 @@ import numpy as np
 from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import first_line
 from e2edist.errors import ModelError
+from e2edist.install_hint import pip_install
 
 from .reference_objects import ReferenceObjects
 from .reference_scores import Reference, as_columns
@@ -32,7 +33,7 @@ def float64_scores(tagger: TaggerSpec, objects: ReferenceObjects) -> Reference:
         import onnx
         from onnx.reference import ReferenceEvaluator
     except ImportError as error:
-        todo = "Install the extra [validate]: pip install 'e2edist[validate]'."
+        todo = f"Run {pip_install('validate')}."
         raise ModelError(path, "exact scores need the package onnx", todo) from error
     try:
         model = in_double(onnx.load(path))

@@ -19,6 +19,7 @@ from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import first_line
 from e2edist.errors import ModelError
 from e2edist.imaging.event_batch import Array
+from e2edist.install_hint import pip_install
 
 from .reference_objects import ReferenceObjects
 from .reference_scores import Reference, as_columns
@@ -117,7 +118,7 @@ def _import_torch(source: str) -> Any:
     try:
         return import_module("torch")
     except ImportError as error:
-        todo = "Install it where you convert and validate, workers need none: pip install 'e2edist[train]'."
+        todo = f"Install it where you convert and validate, workers need none: {pip_install('train')}."
         raise ModelError(source, "needs torch, which is not installed", todo) from error
 
 

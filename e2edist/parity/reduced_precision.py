@@ -10,8 +10,7 @@ from typing import Any
 
 from e2edist.engines import first_line, runtime, toposort
 from e2edist.errors import ModelError
-
-_TODO = "Install the extra [convert]: pip install 'e2edist[convert]'."
+from e2edist.install_hint import pip_install
 
 
 def to_half(path: str) -> Any:
@@ -27,13 +26,17 @@ def to_half(path: str) -> Any:
 
         convert = _half_converter()
     except ImportError as error:
-        raise ModelError(path, f"can't be made float16 ({error})", _TODO) from error
+        raise ModelError(path, f"can't be made float16 ({error})", _todo()) from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of each weight that is clipped to what float16 has
             return toposort(convert(onnx.load(path), keep_io_types=True))
     except Exception as error:  # converters raise whatever their graph code meets
         raise ModelError(path, f"can't be made float16: {first_line(error)}") from error
+
+
+def _todo() -> str:
+    return f"Run {pip_install('convert')}."
 
 
 def _half_converter() -> Any:
@@ -59,7 +62,7 @@ def to_int8(path: str) -> bytes:
         from onnxruntime.quantization.quant_utils import QuantType
         from onnxruntime.quantization.quantize import quantize_dynamic
     except ImportError as error:
-        raise ModelError(path, f"can't be made int8 ({error})", _TODO) from error
+        raise ModelError(path, f"can't be made int8 ({error})", _todo()) from error
     with tempfile.TemporaryDirectory() as folder:
         small = Path(folder) / "int8.onnx"
         logging.getLogger().addHandler(silent := logging.NullHandler())  # else it sets up the root logger

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from e2edist.engines import RANDOM, inner_graphs
 from e2edist.errors import ModelError
+from e2edist.install_hint import pip_install
 
 OK: Final = "ok"
 NOTE: Final = "note"
@@ -49,7 +50,7 @@ def check_file(path: str, sha256: str) -> list[Check]:
     try:
         import onnx
     except ImportError:
-        why = "install e2edist[validate] to look at opset, operators, axes and weights"
+        why = f"{pip_install('validate')} to look at opset, operators, axes and weights"
         return [*found, Check("graph", "not looked at", NOTE, why)]
     try:
         model = onnx.load(path, load_external_data=False)

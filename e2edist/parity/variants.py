@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +11,7 @@ from e2edist.config.tagger import TaggerSpec
 from e2edist.engines import Engine, EngineOptions, make_engine, runtime, score
 from e2edist.errors import DeviceError, ModelError
 from e2edist.imaging.event_batch import Array
+from e2edist.process import usable_cores
 
 from .cpu_sessions import Session, SessionSettings
 from .reduced_precision import to_half, to_int8
@@ -136,7 +136,7 @@ def variants(tagger: TaggerSpec, options: Options) -> Iterator[Variant]:
         yield Variant(f"CPU, batch {3 * batch + 1}", _session(tagger, usual, 3 * batch + 1))
     if fixed != 1:
         yield Variant("CPU, shuffled", _shuffled(_session(tagger, usual, batch)))
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     for threads in sorted({2, cores} - {1}):
         yield Variant(f"CPU, {threads} threads", _session(tagger, SessionSettings(threads=threads), batch))
     yield from _on_gpus(tagger, batch, tf32=options.tf32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import socket
+import sys
 from pathlib import Path
 
 from e2edist.config.site import PoolSpec
@@ -28,7 +29,7 @@ def check_host(name: str, spec: PoolSpec) -> None:
     if spec.kind == "local":
         gpus_of_workers(name, spec)
     where, workers = f"pool {name}", (spec.workers or 1) if spec.kind == "local" else 0
-    if not Path("/proc/self/stat").exists():
+    if sys.platform == "linux" and not Path("/proc/self/stat").exists():
         todo = "Mount it: mount -t proc proc /proc."
         raise ResourceError(where, "Dask needs /proc, which is not there", todo)
     wanted, limit = _FILES + _FILES_OF_WORKER * workers, resource.getrlimit(resource.RLIMIT_NOFILE)[0]

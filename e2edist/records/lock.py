@@ -52,11 +52,25 @@ def find_holder(folder: Path) -> Holder | None:
 
 def _has_open(pid: int, path: Path) -> bool:
     """Return whether a process has a file open; of another user's process it is only known that it lives."""
+    if not Path("/proc/self/fd").exists():
+        return _lists_open(pid, path)
     try:
         return any(fd.samefile(path) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.exists())
     except PermissionError:
         return True
     except OSError:
+        return False
+
+
+def _lists_open(pid: int, path: Path) -> bool:
+    """Return what `_has_open` does where there is no /proc, as on macOS."""
+    import psutil
+
+    try:
+        return any(Path(one.path).samefile(path) for one in psutil.Process(pid).open_files())
+    except psutil.AccessDenied:
+        return True
+    except (psutil.Error, OSError):
         return False
 
 
@@ -117,7 +131,9 @@ def _take(path: Path, handle: int) -> None:
 
 
 def _lives(pid: object) -> bool:
-    return isinstance(pid, int) and Path(f"/proc/{pid}").exists()
+    import psutil
+
+    return isinstance(pid, int) and psutil.pid_exists(pid)
 
 
 def _holder(handle: int) -> dict[str, object] | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from e2edist import errors
 from e2edist.errors import InputError
+from e2edist.install_hint import pip_install
 from e2edist.urls import HTTP, XROOTD, local_path, scheme
 
 #: Enough that the way there and back costs little, little enough for many threads.
@@ -43,7 +44,7 @@ def require_packages(url: str) -> None:
         missing = [name for name in modules if find_spec(name) is None]
         if missing:
             what = f"{scheme(url)}:// needs Python packages that are not installed ({', '.join(missing)})"
-            raise InputError(url, what, f"Install e2edist[{extra}].")
+            raise InputError(url, what, f"Run {pip_install(extra)}.")
 
 
 def prepare(url: str, timeout_s: float) -> None:

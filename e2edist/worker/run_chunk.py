@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -26,7 +25,7 @@ from e2edist.imaging.lumi_mask import LumiMask
 from e2edist.imaging.seeds import STATUSES
 from e2edist.imaging.select_events import select
 from e2edist.plugins import package_of
-from e2edist.process import prepare_process
+from e2edist.process import peak_memory_mib, prepare_process
 from e2edist.records.chunk import Chunk
 from e2edist.records.parts import checksum, write_part
 from e2edist.records.receipt import EVENTSETUP, Receipt
@@ -217,7 +216,7 @@ def _receipt(
         host=platform.node(),
         pid=os.getpid(),
         # High-water mark of the whole worker: its threads share what is counted.
-        peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        peak_mib=peak_memory_mib(),
         pool=context.pool,
         validation=context.validation,
         image=context.image,

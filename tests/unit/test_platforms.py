@@ -1,0 +1,68 @@
+"""What stands in for /proc and the scheduler of Linux where there are none, as on macOS; how to install."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from shlex import quote
+
+import pytest
+
+from e2edist import install_hint
+from e2edist.control import controller_record
+from e2edist.process import peak_memory_mib, usable_cores
+from e2edist.records import lock
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def sleeper(tmp_path):
+    """A process that has a file open, and the file."""
+    path = tmp_path / "open"
+    code = f"import sys, time; f = open({str(path)!r}, 'w'); print('ready', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        yield process, path
+        process.kill()
+
+
+def test_without_proc_a_lock_and_a_controller_are_told_by_the_process_that_holds_them(sleeper, tmp_path):
+    process, path = sleeper
+    other = tmp_path / "other"
+    other.touch()
+    for has_open in (lock._has_open, lock._lists_open):
+        assert has_open(process.pid, path)
+        assert not has_open(process.pid, other)
+    assert lock._lives(process.pid)
+    born = controller_record._created(process.pid)
+    assert born == controller_record._created(process.pid) > 0
+    process.kill()
+    process.wait()
+    assert not lock._lists_open(process.pid, path)
+    assert not lock._lives(process.pid)
+    assert controller_record._created(process.pid) == 0
+
+
+def test_all_cores_count_where_the_system_does_not_say_which_are_ours(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 5}, raising=False)
+    assert usable_cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert usable_cores() == os.cpu_count()
+
+
+def test_memory_is_told_in_mib_whatever_the_system_counts_in(monkeypatch):
+    linux = peak_memory_mib()
+    assert 10 < linux < 100_000
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert peak_memory_mib() <= linux // 1000
+
+
+def test_commands_that_install_are_those_of_a_checkout_or_of_a_package(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert install_hint.pip_install("cpu") == f"pip install -e {quote(f'{ROOT}[cpu]')}"
+    monkeypatch.chdir(ROOT)
+    assert install_hint.pip_install("cpu", "torch") == "pip install torch -e '.[cpu]'"
+    monkeypatch.setattr(install_hint, "__file__", str(tmp_path / "site-packages" / "e2edist" / "x.py"))
+    assert install_hint.checkout() is None
+    assert install_hint.pip_install("cpu,validate") == "pip install 'e2edist[cpu,validate]'"
