@@ -16,20 +16,14 @@ from urllib.parse import urlsplit
 from e2edist.cli.console import known_error, print_error, run_verb
 from e2edist.cli.signals import INTERRUPTED, Signals, catch_signals, run_process
 from e2edist.cli.submit_options import parser
-from e2edist.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from e2edist.accounting.progress import Progress
     from e2edist.campaign.campaign import Campaign
-    from e2edist.config.campaign import CampaignSpec
-    from e2edist.config.site import SiteSpec
     from e2edist.pools import Pool
 
-DEMO_FOLDER = "e2edist-demo"
-#: Enough for a progress bar, a table and a sensible AUC, and a minute on two cores.
-DEMO_EVENTS = {"eg": 8000, "qg": 1000, "top": 1000, "tau": 1000}
 #: By exit code; every other one is failed.
 _STATES = {0: "done", 1: "incomplete", INTERRUPTED: "stopped"}
 
@@ -86,17 +80,20 @@ def _submit(
     args: argparse.Namespace, words: list[str], console: Console, emit: _JsonEvents, signals: Signals
 ) -> int:
     from e2edist.cli.campaign_setup import set_up_campaign
+    from e2edist.cli.what_to_run import choose
 
-    site, spec, access = _site(args), _campaign(args, console), None
+    (site, spec), access = choose(args, console), None
     if args.access:
         from e2edist.control.secret_addresses import read_access
 
         access = read_access(args.access)
     campaign = set_up_campaign(spec, site, console.print, access)
     if args.dry_run:
+        from e2edist.cli.demo_campaign import as_it_will_be
         from e2edist.cli.dry_run import DryRun, show
 
-        dry = DryRun(campaign, words, detached=args.detach, estimating=args.estimate)
+        campaign, missing = as_it_will_be(campaign) if args.demo else (campaign, "")
+        dry = DryRun(campaign, words, args.detach, args.estimate, missing)
         show(dry, console, emit if args.json else None)
         return 0
     if args.detach:
@@ -118,47 +115,6 @@ def _detach(campaign: Campaign, words: list[str], console: Console) -> int:
     ):
         console.print(line)
     return 0
-
-
-def _site(args: argparse.Namespace) -> SiteSpec:
-    from e2edist.cli.arguments import site_options
-    from e2edist.config.site_facts import require_facts
-    from e2edist.config.site_options import make_site
-
-    options = site_options(args)
-    site = make_site(options)
-    require_facts(site, options.site, detached=args.detach)
-    return site
-
-
-def _campaign(args: argparse.Namespace, console: Console) -> CampaignSpec:
-    from e2edist.config.campaign import CampaignSpec, load_campaign
-
-    given: dict[str, Any] = {name: getattr(args, name) for name in CampaignSpec.model_fields}
-    if args.workflow is None:
-        given["tagger"] = args.tagger or "eg"
-        if args.inputs is None and args.datasets is None:
-            given |= _demo(given["tagger"], args.output, console, write=not args.dry_run)
-        elif args.output is None:
-            raise ConfigError("--output", "is missing", "Name the folder for the results.")
-    return load_campaign(args.workflow, given)
-
-
-def _demo(tagger: str, output: str | None, console: Console, *, write: bool) -> dict[str, Any]:
-    """Make the demo events where they are missing; return inputs and output."""
-    from e2edist.demo import ensure_events
-
-    if tagger not in DEMO_EVENTS:
-        todo = f"Name ROOT files with --input; demo events exist for {', '.join(DEMO_EVENTS)}."
-        raise ConfigError("--input", f"is missing for tagger {tagger}", todo)
-    folder = Path(DEMO_FOLDER) / f"{tagger}-events"
-    if not folder.is_dir():
-        if not write:
-            todo = "Run once without it, or name --input."
-            raise ConfigError("--dry-run", "there are no demo events yet", todo)
-        console.print(f"making {DEMO_EVENTS[tagger]} demo events in {folder}")
-    files = ensure_events(folder, tagger, DEMO_EVENTS[tagger], seed=2)
-    return {"inputs": [str(file) for file in files], "output": output or str(Path(DEMO_FOLDER) / tagger)}
 
 
 def _run(

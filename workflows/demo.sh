@@ -6,4 +6,4 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 venv=${E2EDIST_VENV:-$root/.venv}
 . "$root/workflows/venv.sh"
 make_venv "$venv" cpu
-exec "$venv/bin/python" -m e2edist.submit --site local "$@"
+exec "$venv/bin/python" -m e2edist.submit --site local --demo "$@"

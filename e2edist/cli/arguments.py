@@ -67,7 +67,9 @@ def add_site_options(p: argparse.ArgumentParser | argparse._ArgumentGroup) -> No
         metavar="IMAGE",
         help="container image, or POOL=IMAGE for that of one pool; repeatable ($E2EDIST_IMAGE)",
     )
-    p.add_argument("--pools", metavar="NAMES", help="pools to use, as gpu,cpu (default: as the site says)")
+    p.add_argument(
+        "--pools", metavar="NAMES", help="pools to use, as gpu,cpu or all (default: as the site says)"
+    )
     p.add_argument(
         "--set",
         action="append",

@@ -11,9 +11,11 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     p = make_parser(
         "submit",
-        "Run an end-to-end tagger over ROOT files. Without inputs, run on demo events.",
+        "Run an end-to-end tagger over ROOT files: those that are named, or those of campaign.toml in the "
+        "current folder.",
         "Run the same line again after any interruption: what is done stays done. "
         "Exit codes: 0 all done, 1 some entries failed, 2 the user must fix something, 130 interrupted.",
+        "--demo",
         "--tagger eg --input 'data/*.root' --output results",
         "--site perlmutter --workflow my.toml --dry-run",
         "--site perlmutter --workflow my.toml --detach",
@@ -68,6 +70,7 @@ def _add_what(p: argparse._ArgumentGroup) -> None:
     p.add_argument(
         "--lumi-mask", metavar="FILE", help="golden JSON: only events of its luminosity blocks get rows"
     )
+    p.add_argument("--demo", action="store_true", help="made-up events, on the smallest pool of the site")
     p.add_argument("--group", metavar="K/N", help="every N-th input file only, from the K-th on")
     add_shared(p, "model")
     p.add_argument("--output", metavar="DIR", help="folder for plan, predictions and timing")

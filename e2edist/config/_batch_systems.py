@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from e2edist.errors import UnknownNameError
@@ -40,9 +41,13 @@ def batch_systems() -> list[str]:
     return [kind for kind in find("pools") if find_batch_system(kind) is not None]
 
 
+@cache
 def takes_account(kind: str) -> bool:
     """Return whether jobs of a kind of pool, or controller, are charged to an account that is named."""
-    system = find_batch_system(kind) if kind in find("pools") else None
+    try:
+        system = find_batch_system(kind)
+    except UnknownNameError:  # a controller that is a process
+        return False
     return system is not None and "account" not in system.unsupported
 
 

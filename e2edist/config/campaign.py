@@ -21,7 +21,7 @@ DATASET_NAME = r"^[A-Za-z0-9_.+/-]+$"
 class CampaignSpec(Spec):
     """One submit: dataset x tagger x output folder.
 
-    ``inputs`` and ``output`` of a workflow file are relative to that file.
+    Paths of a workflow file are relative to that file.
     """
 
     #: name of a tagger that comes with the package, or path of a tagger file
@@ -32,6 +32,8 @@ class CampaignSpec(Spec):
     datasets: dict[Annotated[str, Field(pattern=DATASET_NAME)], tuple[str, ...]] = Field(default_factory=dict)
     #: folder of plan, predictions and timing
     output: Annotated[str, Field(min_length=1)]
+    #: where ``--site`` names none: a site by name, or a site's TOML file; empty: this machine
+    site: str = ""
     #: ONNX file in place of the tagger's own
     model: str | None = None
     #: module of `e2edist.formats`; none: detected from the file
@@ -113,8 +115,9 @@ def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:
         if isinstance(datasets, dict):
             placed = (_relative_to(path.parent, name, value) for name, value in datasets.items())
             content["datasets"] = {name: value for one in placed for name, value in one.items()}
-        if str(content.get("tagger", "")).endswith(".toml"):
-            content.update(_relative_to(path.parent, "tagger", content["tagger"]))
+        for key in ("tagger", "site"):  # a name, or a path
+            if str(content.get(key, "")).endswith(".toml"):
+                content.update(_relative_to(path.parent, key, content[key]))
     if given.get("inputs") is not None or given.get("datasets") is not None:
         content = {key: value for key, value in content.items() if key not in ("inputs", "datasets")}
     content.update({key: value for key, value in given.items() if value is not None})

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveInt, model_validator
 
-from e2edist.errors import unknown_name
-from e2edist.plugins import find
+from e2edist.errors import UnknownNameError, unknown_name
 
-from ._batch_systems import batch_system_of, batch_systems, check_keys, check_runtime
+from ._batch_systems import batch_systems, check_keys, check_runtime, find_batch_system
 from ._types import Positive
 from .jobs import ContainerSpec
 from .toml_models import Spec
@@ -50,10 +49,11 @@ class ControllerSpec(Spec):
     @model_validator(mode="after")
     def _supported(self) -> ControllerSpec:
         if self.kind != PROCESS:
-            if self.kind not in find("pools"):
+            try:
+                system = find_batch_system(self.kind)
+            except UnknownNameError as error:
                 known = [PROCESS, *batch_systems()]
-                raise ValueError(f"kind: {unknown_name('controller', self.kind, known)}")
-            system = batch_system_of(self.kind)
+                raise ValueError(f"kind: {unknown_name('controller', self.kind, known)}") from error
             if system is None:
                 raise ValueError(f"kind: a controller is a {PROCESS} or a batch job, not {self.kind}")
             check_keys(self.kind, "", self, system.unsupported)

@@ -19,6 +19,8 @@ from .site import SiteSpec, parse_layers
 from .site_files import Layer, merged, read_layers, site_path
 
 _ACCOUNT, _IMAGE = "E2EDIST_ACCOUNT", "E2EDIST_IMAGE"
+#: In place of names of pools.
+ALL_POOLS = "all"
 #: POOL=IMAGE; an image has a colon, a slash or a dot before any equals sign.
 _POOL_IMAGE = re.compile(r"([A-Za-z0-9_-]+)=(.*)")
 
@@ -36,7 +38,7 @@ class SiteOptions:
     images : tuple of str
         ``IMAGE`` for all containers, or ``POOL=IMAGE``; what is named of a pool counts there.
     pools : tuple of str
-        Those to use; empty: those that `workers` names, else the site's default pools.
+        Those to use, or ``all``; empty: those that `workers` names, else the site's default pools.
     settings : tuple of str
         ``KEY=VALUE``, with values as in TOML; what is none is a text.
     workers : int or mapping, optional
@@ -80,7 +82,8 @@ def make_site(options: SiteOptions) -> SiteSpec:
 def _with_pools(site: SiteSpec, options: SiteOptions) -> SiteSpec:
     workers = options.workers
     named = tuple(workers) if isinstance(workers, Mapping) else ()
-    site = site.only(options.pools or named or site.default_pools or site.pools)
+    every = options.pools == (ALL_POOLS,)
+    site = site.only(site.pools if every else options.pools or named or site.default_pools or site.pools)
     for name in named:
         if name not in site.pools:
             what = f"names pool {name!r}, which --pools leaves out"

@@ -19,7 +19,9 @@ from e2edist.config.site import load_site
 from e2edist.config.site_facts import require_facts
 from e2edist.config.site_files import site_folder
 from e2edist.config.site_options import SiteOptions, make_site
+from e2edist.demo import make_events
 from e2edist.pools import is_batch, preview
+from e2edist.submit import main
 
 FOLDER = Path(__file__).with_name("jobs")
 #: In place of the campaign's folder.
@@ -70,6 +72,37 @@ def test_jobs_are_as_written_down(site, name, spec, monkeypatch):
     if os.environ.get("E2EDIST_GOLDEN") == "write":
         path.write_text(text(name, spec), encoding="utf-8")
     assert text(name, spec) == path.read_text(encoding="utf-8")
+
+
+def test_submit_sends_the_jobs_of_the_default_pool_alone(tmp_path, monkeypatch, capsys):
+    make_events(tmp_path / "events", "eg", 4, seed=1, files=1)
+    monkeypatch.chdir(tmp_path)
+    line = ["--site", "perlmutter", "--account", "m1234", "--image", "docker:group/e2edist:1.0"]
+    assert main([*line, "--input", "events", "--output", "out", "--detach", "--dry-run"]) == 0
+    _, *jobs = re.split(
+        r"\njob of (.*)\n-+\n", capsys.readouterr().out.partition("\nnothing was submitted")[0]
+    )
+    assert jobs[::2] == ["pool gpu", "the controller"]
+    written = (FOLDER / "perlmutter.gpu.txt").read_text(encoding="utf-8")
+    assert jobs[1].strip() == written.replace("/OUTPUT", f"{tmp_path}/out").strip()
+    assert "#SBATCH --account=m1234\n" in jobs[3]
+    assert f"--site {tmp_path}/out/.site.json --resume" in jobs[3]
+
+
+@pytest.mark.parametrize("more", [(), ("--detach",), ("--dry-run",), ("--demo",)])
+def test_submit_refuses_a_site_without_what_only_the_user_knows(tmp_path, monkeypatch, capsys, more):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["--site", "perlmutter", *more]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "site perlmutter: has no account (g" in said
+    for todo in (
+        "--account ACCOUNT --image IMAGE",
+        "E2EDIST_ACCOUNT and E2EDIST_IMAGE",
+        "/sites/perlmutter.toml",
+    ):
+        assert todo in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_job_is_written_down_that_nobody_submits():

@@ -133,10 +133,12 @@ def test_a_finished_campaign_is_left_alone(campaign, events, model):
 
 @pytest.mark.slow
 def test_the_demo_needs_nothing_and_says_how_to_read_its_results(tmp_path, submit, monkeypatch):
-    refused = submit("--site", "local", "--dry-run")
-    assert refused.returncode == 2
+    looked = submit("--site", "local", "--demo", "--dry-run")
+    assert (looked.returncode, looked.stderr) == (0, "")
+    assert "8,000 demo events are made first" in looked.stdout
+    assert f"{tmp_path}/e2edist-demo/eg-events/eg_2_000.root" in looked.stdout
     assert list(tmp_path.iterdir()) == []
-    first = submit("--site", "local")
+    first = submit("--site", "local", "--demo")
     assert (first.returncode, first.stderr) == (0, "")
     folder = tmp_path / "e2edist-demo" / "eg"
     rows = table(folder)
