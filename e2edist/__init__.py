@@ -7,8 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from e2edist.api.campaigns import CampaignOptions, CampaignResult, run_campaign
     from e2edist.api.object_images import ObjectImages, SparsePixels, make_images
     from e2edist.api.prediction import predict, predict_batches
+    from e2edist.api.results import Results, open_results
     from e2edist.errors import (
         CampaignError,
         ConfigError,
@@ -23,6 +25,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CampaignError",
+    "CampaignOptions",
+    "CampaignResult",
     "ConfigError",
     "E2EError",
     "InputError",
@@ -30,27 +34,30 @@ __all__ = [
     "ObjectImages",
     "OutputError",
     "ResourceError",
+    "Results",
     "SparsePixels",
     "__version__",
     "make_images",
+    "open_results",
     "predict",
     "predict_batches",
+    "run_campaign",
 ]
 
-#: Name of the Python API -> module that has it, imported when the name is first used.
+#: Module -> names of the Python API that it has; it is imported when one of them is first used.
 _MODULES = {
-    "ObjectImages": "api.object_images",
-    "SparsePixels": "api.object_images",
-    "make_images": "api.object_images",
-    "predict": "api.prediction",
-    "predict_batches": "api.prediction",
+    "api.campaigns": ("CampaignOptions", "CampaignResult", "run_campaign"),
+    "api.object_images": ("ObjectImages", "SparsePixels", "make_images"),
+    "api.prediction": ("predict", "predict_batches"),
+    "api.results": ("Results", "open_results"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name.startswith("__") or name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
+    module = next((module for module, names in _MODULES.items() if name in names), "errors")
+    found = getattr(import_module(f"{__name__}.{module}"), name)
     globals()[name] = found
     return found
 

@@ -53,7 +53,7 @@ class _Descriptor(io.FileIO):
 
 def prepare_process() -> None:
     """Make ready for work in any environment; may be called again."""
-    _raise_limit()
+    raise_file_limit()
     # Whoever takes all rights from new files (umask 0777) takes them from the next program of ours too.
     os.umask(os.umask(0o077) & ~0o700)
     _open_descriptors()
@@ -75,7 +75,7 @@ def peak_memory_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
 
 
-def _raise_limit() -> None:
+def raise_file_limit() -> None:
     """Allow more open files where the system lets us: each worker takes a dozen, often 1024 are allowed."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if most == resource.RLIM_INFINITY else min(most, _FILES)

@@ -12,6 +12,7 @@ from e2edist.errors import E2EError, ProgrammingError
 #: Options of the command line -> keywords that are called otherwise.
 _KEYWORDS = {
     "input": "the inputs",
+    "set": "settings",
     "resume": 'mode="resume"',
     "fresh": 'mode="fresh"',
     "accept-failed-validation": "accept_failed_validation=True",
@@ -34,7 +35,8 @@ class python_errors(ContextDecorator):  # noqa: N801 - used as a function is
         if not isinstance(error, E2EError) or isinstance(error, ProgrammingError):
             return
         for name in ("where", "what", "todo"):
-            setattr(error, name, _OPTION.sub(_keyword, getattr(error, name)))
+            text = getattr(error, name).replace("command line", "the call")
+            setattr(error, name, _OPTION.sub(_keyword, text))
         error.args = (error.where, error.what, error.todo)
         raise error.with_traceback(None) from None
 

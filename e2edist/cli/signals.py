@@ -36,8 +36,8 @@ class Signals:
     stop : Event
         Set by the first signal. The main thread must only look at it, never wait for it: the handler runs
         in the main thread too, and the event's lock is not reentrant.
-    received : int
-        How many signals there were.
+    received, number : int
+        How many signals there were, and the number of the last one.
     ending : bool
         Whether the first one was left to those who look at `stop`, and no other came.
     over : bool
@@ -46,7 +46,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.stop = threading.Event()
-        self.received = 0
+        self.received = self.number = 0
         self.ending = self.over = False
         self._graceful = self._raise_again = False
         self._last = -float("inf")
@@ -79,7 +79,7 @@ class Signals:
                 announce()
                 return
 
-    def handle(self, number: int, frame: Any) -> None:  # noqa: ARG002
+    def handle(self, number: int, frame: Any) -> None:  # noqa: ARG002 - as Python calls it
         """Answer a signal; runs in the main thread."""
         if self._raise_again:
             self._raise_again = False
@@ -90,7 +90,7 @@ class Signals:
         same, self._last = now - self._last < _SAME_S, now
         if same:
             return
-        self.received += 1
+        self.received, self.number = self.received + 1, number
         self.stop.set()
         self.ending = self.received == 1 and self._graceful
         # A third one would only cut off the closing, which is bounded.
