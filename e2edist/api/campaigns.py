@@ -56,6 +56,7 @@ class CampaignOptions(TypedDict, total=False):
     threads: int
     scheduler: str
     tls_folder: str | os.PathLike[str]
+    datasets: Mapping[str, Sequence[str | os.PathLike[str]]]
     model: str | os.PathLike[str]
     format: str
     tree: str
@@ -66,6 +67,7 @@ class CampaignOptions(TypedDict, total=False):
     mode: Literal["auto", "resume", "fresh"]
     accept_failed_validation: bool
     max_bad_fraction: float
+    skip_bad_files: bool
     chunk_limit_min: float
     stall_limit_min: float
     max_nan_fraction: float
@@ -154,7 +156,7 @@ def run_campaign(  # noqa: PLR0913 - the keywords are what people choose from
     Parameters
     ----------
     inputs : path, or list of paths
-        Files, globs, folders, ``.txt`` lists and addresses.
+        Files, globs, folders, lists, filesets and addresses; may be empty where `datasets` names all.
     output : path
         Folder for plan, predictions and timing.
     tagger : str or path
@@ -254,7 +256,9 @@ def _campaign_of(
         for name, value in options.items()
         if name in CampaignSpec.model_fields
     }
-    given |= {"inputs": list(to_texts(inputs)), "output": os.fspath(output), "tagger": os.fspath(tagger)}
+    given["datasets"] = {name: [*to_texts(some)] for name, some in options.get("datasets", {}).items()}
+    texts = [] if given["datasets"] and not inputs else [*to_texts(inputs)]
+    given |= {"inputs": texts, "output": os.fspath(output), "tagger": os.fspath(tagger)}
     return load_campaign(None, given)
 
 

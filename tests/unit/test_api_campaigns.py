@@ -18,7 +18,7 @@ from e2edist.engines import EngineOptions
 from e2edist.worker.run_chunk import TaskContext, prepare, run_chunk
 
 #: Given by place, or that make sense for a command alone.
-POSITIONAL = {"inputs", "output", "tagger", "notify"}
+POSITIONAL = {"inputs", "output", "tagger", "site", "notify"}
 
 
 def test_every_option_of_a_campaign_and_a_site_is_a_keyword():
