@@ -29,7 +29,7 @@ from e2edist.imaging.layers import LAYERS
 from e2edist.imaging.seeds import SEED_METHODS, STATUSES
 from e2edist.records import losses
 from e2edist.records.folder import AggregatedFolder, CampaignFolder
-from e2edist.records.part_columns import PART_COLUMNS
+from e2edist.records.part_columns import AGGREGATED_COLUMNS, PART_COLUMNS
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/reference.py: change the code, run it again. -->\n\n"
@@ -92,7 +92,9 @@ def tables_page():
     text += table(("method", "centre of the crop", "frame", "looks at", "keys"), seeds)
     text += "\n## Input tables\n\nWhat a format must give for them: table, columns, numpy dtypes.\n\n"
     text += table(("table", "columns"), inputs)
-    text += "\n## Output columns\n\nOf `predictions/*.parquet`; scores follow.\n\n" + part_columns_table()
+    text += "\n## Output columns\n\nOf `predictions/*.parquet`; scores follow.\n\n"
+    text += part_columns_table(PART_COLUMNS)
+    text += "\n`aggregate` puts before them\n\n" + part_columns_table(AGGREGATED_COLUMNS)
     text += (
         "\n## Object statuses\n\nOf the column `status`; the number is that of friend trees, where kinds are "
     )
@@ -126,10 +128,10 @@ def campaign_states():
     return "\n\n" + table(("state", "meaning"), rows)
 
 
-def part_columns_table():
-    """Return the columns of the results."""
+def part_columns_table(columns):
+    """Return the columns of results."""
     rows = []
-    for name, column in PART_COLUMNS.items():
+    for name, column in columns.items():
         shown = str(column.type.value_type if "dictionary" in str(column.type) else column.type)
         rows.append((f"`{name}`", shown, column.meaning))
     return table(("column", "type", "meaning"), rows)

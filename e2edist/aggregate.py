@@ -139,9 +139,14 @@ def _print_totals(totals: AggregationResult, console: Console) -> None:
         f"{len(totals.files):,} files below {totals.folder}/table, sorted by uuid, entry, kind, object",
         f"and timing.parquet, bad.parquet, summary.json in {totals.folder}",
         *_lumi_lines(totals),
+        *(f"worth a look: campaigns differ in {key}: the first counts" for key in totals.metadata_conflicts),
         *(f"worth a look: {text}" for text in total.warnings[:_SHOWN]),
     ):
         console.print(line)
+    if len(totals.datasets) > 1:
+        from e2edist.cli.tables import print_datasets
+
+        print_datasets(console, totals.datasets)
 
 
 def _lumi_lines(totals: AggregationResult) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from e2edist.records.losses import write_losses
 from e2edist.storage.publish import publish, sweep
 
 from .datasets import Dataset
+from .file_names import FileNames, write_sums
 from .finished_campaigns import FinishedCampaign, PartReceipts, missing_groups
 from .processed_lumis import ProcessedLumis
 from .sorted_table import compact
@@ -35,6 +36,8 @@ class AggregationResult:
     lumis_unknown : int
         Events whose luminosity block is not known, where that of others is: ``processed_lumis.json`` is then
         not written.
+    datasets, metadata_conflicts
+        As `FileNames.sums` and `FileNames.conflicts`.
     """
 
     folder: Path
@@ -42,6 +45,8 @@ class AggregationResult:
     total: Summary
     events: dict[str, int]
     lumis_unknown: int = 0
+    datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    metadata_conflicts: tuple[str, ...] = ()
 
     @property
     def lost_fraction(self) -> float:
@@ -91,14 +96,18 @@ def _write(
     text = json.dumps(_content(campaigns, datasets, total, events), indent=1)
     if not target.summary.exists() or target.summary.read_text(encoding="utf-8", errors="replace") != text:
         target.summary.unlink(missing_ok=True)
-    files = compact(campaigns, datasets, folder, _origin(campaigns, total))
+    names = FileNames.of(campaigns)
+    sums = names.sums(campaigns)
+    files = compact(campaigns, datasets, names, folder, _origin(campaigns, total))
     write_timing(target.timing, receipts)
     rows = [row for one in campaigns for row in one.loss_rows()]
     write_losses(target.losses, [row | {"fraction": row["events"] / max(1, _all(events))} for row in rows])
     lumis.write(target.lumis)
+    write_sums(target.datasets, sums)
     with publish(target.summary, keep_same=True) as draft:
         draft.write_text(text, encoding="utf-8")
-    return AggregationResult(folder, files, total, events, lumis.unknown_events if lumis.known else 0)
+    unknown = lumis.unknown_events if lumis.known else 0
+    return AggregationResult(folder, files, total, events, unknown, sums, names.conflicts)
 
 
 def _origin(campaigns: Sequence[FinishedCampaign], total: Summary) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from e2edist.records.verify import Part
 from e2edist.storage.publish import publish, sweep
 
 from .datasets import Dataset
+from .file_names import FileNames
 from .finished_campaigns import FinishedCampaign
 
 #: Names of the files of a table.
@@ -32,6 +34,8 @@ _NAME = "part-{:05d}.parquet"
 #: Rows that are written at a time.
 _ROW_GROUP = 500_000
 _ORDER = ("uuid", *KEY)
+#: Adds columns to the rows of a file, by its uuid.
+Name = Callable[[pa.Table, str], pa.Table]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,11 @@ def output_files(parts: Iterable[Part], file_mib: float) -> list[OutputFile]:
 
 
 def compact(
-    campaigns: Sequence[FinishedCampaign], datasets: Sequence[Dataset], folder: Path, origin: dict[str, Any]
+    campaigns: Sequence[FinishedCampaign],
+    datasets: Sequence[Dataset],
+    names: FileNames,
+    folder: Path,
+    origin: dict[str, Any],
 ) -> list[Path]:
     """Write the tables of all campaigns below `folder`, sorted by uuid, entry, kind and object.
 
@@ -74,6 +82,8 @@ def compact(
     ----------
     datasets : sequence of Dataset
         Which input files make a table of their own; a file that holds what it should is left alone.
+    names : FileNames
+        Of the rows' datasets and files.
     origin : dict
         Where the rows come from, for the footer of each file.
 
@@ -96,9 +106,11 @@ def compact(
         parts = [p for one in campaigns for p in one.verification.good_parts if p.uuid in dataset.uuids]
         for number, output_file in enumerate(output_files(parts, dataset.file_mib)):
             path = table / _NAME.format(number)
-            facts = origin | {"dataset": dataset.name} | output_file.facts()
+            facts = origin | {"dataset": dataset.name, "datasets": names.metadata} | output_file.facts()
             if _read_facts(path) != facts:
-                _write(path, output_file, facts)
+                # Readers make the column of the folder's name.
+                but = ("dataset",) if dataset.name else ()
+                _write(path, output_file, facts, partial(names.add_to, but=but))
             paths.append(path)
     _remove_others(whole, paths)
     return paths
@@ -121,23 +133,23 @@ def _read_facts(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _write(path: Path, output_file: OutputFile, facts: dict[str, Any]) -> None:
+def _write(path: Path, output_file: OutputFile, facts: dict[str, Any], name: Name) -> None:
     with parquet_file(output_file.parts[0].path) as first:
-        schema = first.schema_arrow.remove_metadata()
+        schema = name(first.schema_arrow.remove_metadata().empty_table(), output_file.parts[0].uuid).schema
     order = [pq.SortingColumn(schema.get_field_index(name)) for name in _ORDER]
     options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True, "sorting_columns": order}
     with publish(path) as draft, parquet_writer(draft, schema, **options) as writer:
-        for rows in _row_groups(output_file.parts):
+        for rows in _row_groups(output_file.parts, name):
             writer.write_table(rows.cast(schema), row_group_size=len(rows))
         writer.add_key_value_metadata({RECEIPT: json.dumps(facts)})
 
 
-def _row_groups(parts: Sequence[Part]) -> Iterator[pa.Table]:
+def _row_groups(parts: Sequence[Part], name: Name) -> Iterator[pa.Table]:
     """Yield tables of half a million rows, the last one of what is left."""
     some: list[pa.Table] = []
     rows = 0
     for part in parts:
-        some.append(read_sorted(part))
+        some.append(name(read_sorted(part), part.uuid))
         rows += some[-1].num_rows
         if rows >= _ROW_GROUP:
             table = pa.concat_tables(some).unify_dictionaries()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,16 @@ def print_bad(console: Console, rows: list[dict[str, Any]], fraction: float) -> 
     if len(rows) > _SHOWN:
         table.add_row(f"... and {len(rows) - _SHOWN} more", "", "", "", "see bad.parquet")
     _print_table(console, table)
+
+
+def print_datasets(console: Console, sums: Mapping[str, dict[str, Any]]) -> None:
+    """Show what each dataset comes to."""
+    keys = ("files", "events", "done", "rows")
+    numbers = [Column(key, justify="right", no_wrap=True) for key in keys]
+    table = Table(Column("dataset", overflow="fold"), *numbers, **COMPACT)
+    for name, counts in sums.items():
+        table.add_row(name or "(none)", *(f"{counts[key]:,}" for key in keys))
+    console.print(table)
 
 
 def print_tuning(

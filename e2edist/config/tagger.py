@@ -27,9 +27,10 @@ from .model_files import model_files
 from .seed import SeedSpec
 from .toml_models import Spec, parse, read_toml
 
-#: Columns that every part has (`e2edist.records.part_columns`): no score may take their names.
+#: Columns that every part and table has (`e2edist.records.part_columns`): no score may take their names.
 RESERVED = frozenset(
     {"uuid", "entry", "run", "lumi", "event", "kind", "object", "seed_row", "seed_col", "status"}
+    | {"dataset", "file"}
     | OBJECT_COLUMNS.keys()
 )
 

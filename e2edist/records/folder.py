@@ -60,6 +60,7 @@ class AggregatedFolder(OutputFolder):
     lumis = FolderEntry(
         "processed_lumis.json", "luminosity blocks of the events that are done, where all are known"
     )
+    datasets = FolderEntry("datasets.json", "sums by dataset, with its metadata; where the inputs name any")
     summary = FolderEntry("summary.json", "sums, written last: where it is, everything is")
 
 

@@ -49,3 +49,9 @@ PART_COLUMNS: dict[str, PartColumn] = {
     "seed_col": PartColumn(pa.int16(), "null where there is no seed"),
     "status": PartColumn(_TEXT, "ok, or why there is no image; then the scores are null", in_friends=True),
 }
+
+#: What tables of several files have before those.
+AGGREGATED_COLUMNS: dict[str, PartColumn] = {
+    "dataset": PartColumn(_TEXT, "name of the input file's dataset; empty where the inputs name none"),
+    "file": PartColumn(_TEXT, "path or address of the input file, without user name, password and token"),
+}

@@ -25,7 +25,7 @@ from e2edist.records.folder_checks import prepare_folder
 from e2edist.records.lock import locked
 from e2edist.records.losses import read_losses, write_losses
 from e2edist.records.parts import write_part
-from e2edist.records.plan import Plan, read_plan
+from e2edist.records.plan import Plan, PlannedDataset, read_plan
 
 ENTRIES, CHUNK = 40, 10
 
@@ -104,7 +104,12 @@ def test_the_table_of_several_campaigns_is_all_their_rows_sorted_by_key(two, tmp
     parts = [path for folder in two for path in CampaignFolder(folder).predictions.glob("*.parquet")]
     wanted = pd.concat([pq.read_table(path, partitioning=None).to_pandas() for path in parts])
     wanted = wanted.astype({"uuid": str, "kind": str, "status": str}).sort_values(KEY, ignore_index=True)
+    assert list(found.columns[:2]) == ["dataset", "file"]
+    assert set(found.pop("dataset")) == {""}
+    files = found.pop("file").astype(str)
+    assert [f"{ord(file[-6]):032x}" for file in files] == list(found["uuid"])
     pd.testing.assert_frame_equal(found, wanted)
+    assert not (out / "datasets.json").exists()
     total = json.loads((out / "summary.json").read_text())
     assert total["events"] == {"planned": 120, "skipped": 0, "done": 120, "lost": 0}
     assert (total["chunks"], total["objects"]) == (12, len(wanted))
@@ -156,12 +161,12 @@ def test_what_a_killed_call_left_is_made_whole(two, tmp_path, monkeypatch):
     line = [*map(str, two), "--output", str(tmp_path / "all"), "--file-mib", "0.003"]
     real, calls = sorted_table._write, []
 
-    def dies(path, output_file, facts):
+    def dies(path, *rest):
         calls.append(path)
         if len(calls) == 2:
             path.with_name(f".{path.name}.0.draft").write_text("half")
             raise KeyboardInterrupt
-        real(path, output_file, facts)
+        real(path, *rest)
 
     monkeypatch.setattr(sorted_table, "_write", dies)
     assert main(line) == 130
@@ -459,3 +464,59 @@ def test_a_friend_is_made_again_only_when_its_parts_or_its_kind_changed(two, tmp
 def test_options_that_make_no_sense_are_told(tmp_path, words, text, capsys):
     assert main([str(tmp_path), *words]) == 2
     assert text in capsys.readouterr().err
+
+
+def named(plan, name, metadata, *files):
+    """A plan with one more named dataset of some of its files."""
+    uuids = tuple(f"{ord(file):032x}" for file in files)
+    return replace(plan, datasets=(*plan.datasets, PlannedDataset(name, metadata, uuids)))
+
+
+def test_tables_say_dataset_and_file_and_what_filesets_say_of_datasets(tmp_path, capsys):
+    plan = named(make_plan("a", "b"), "TT", {"xsec": 88.3, "era": "C"}, "a")
+    finish(tmp_path / "one", named(plan, "QCD", {}, "b"))
+    finish(tmp_path / "two", named(make_plan("c"), "TT", {"xsec": 90.0, "isMC": True}, "c"))
+    finish(tmp_path / "three", make_plan("d"))
+    out = tmp_path / "all"
+    line = [*(str(tmp_path / name) for name in ("one", "two", "three")), "--output", str(out)]
+    assert main(line) == 0
+    found = table_of(out)
+    assert all(pa.types.is_dictionary(found[name].type) for name in ("dataset", "file"))
+    pairs = set(zip(*(found[name].to_pylist() for name in ("dataset", "file")), strict=True))
+    assert pairs == {(n, f"/data/{f}.root") for n, f in (("TT", "a"), ("QCD", "b"), ("TT", "c"), ("", "d"))}
+    sums = json.loads((out / "datasets.json").read_text())
+    merged = {"xsec": 88.3, "era": "C", "isMC": True}
+    assert sums["TT"] == {"files": 2, "events": 80, "done": 80, "rows": 104, "metadata": merged}
+    assert {name: one["rows"] for name, one in sums.items()} == {"": 52, "QCD": 52, "TT": 104}
+    (path,) = (out / "table").glob("*.parquet")
+    assert json.loads(pq.read_metadata(path).metadata[b"e2edist"])["datasets"]["TT"] == merged
+    text = capsys.readouterr().out
+    assert "worth a look: campaigns differ in TT.xsec: the first counts" in text
+    assert all(word in text for word in ("(none)", "QCD", "104"))
+    before = path.stat().st_mtime_ns
+    assert main(line) == 0
+    assert path.stat().st_mtime_ns == before
+
+
+def test_tables_of_datasets_leave_that_column_to_the_names_of_folders(two, tmp_path):
+    out = tmp_path / "all"
+    patterns = ["--dataset", "qcd=*/[ab].root", "--dataset", "top=*/c.root"]
+    assert main([*map(str, two), "--output", str(out), *patterns]) == 0
+    found = ds.dataset(out / "table", partitioning="hive").to_table()
+    assert set(found["dataset"].to_pylist()) == {"qcd", "top"}
+    assert set(found["file"].to_pylist()) == {f"/data/{name}.root" for name in "abc"}
+
+
+def test_files_that_were_skipped_on_request_are_no_loss(tmp_path):
+    plan = replace(make_plan("a"), skipped=(("/data/z.root", "cut"),))
+    finish(tmp_path / "lost", plan)
+    finish(tmp_path / "asked", replace(plan, skip_bad_files=True))
+    for name, code in (("lost", 1), ("asked", 0)):
+        assert main([str(tmp_path / name)]) == code
+        assert main([str(tmp_path / name), "--verify"]) == code
+        aggregated = tmp_path / name / "aggregated"
+        total = json.loads((aggregated / "summary.json").read_text())
+        assert total["events"] == {"planned": 40, "skipped": 40, "done": 40, "lost": 40 * code}
+        assert [row["url"] for row in pq.read_table(aggregated / "bad.parquet").to_pylist()] == [
+            "/data/z.root"
+        ]

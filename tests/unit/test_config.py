@@ -13,7 +13,7 @@ from e2edist.config.site_files import site_folder
 from e2edist.config.tagger import RESERVED, TaggerSpec, load_tagger, packaged
 from e2edist.config.toml_models import parse, read_toml
 from e2edist.errors import ConfigError, ModelError, UnknownNameError
-from e2edist.records.part_columns import PART_COLUMNS
+from e2edist.records.part_columns import AGGREGATED_COLUMNS, PART_COLUMNS
 
 SHA = "0123456789abcdef" * 4
 #: Every key of a tagger file, none of them at its default.
@@ -233,7 +233,7 @@ def test_a_score_can_not_take_the_name_of_a_column_that_every_part_has(column):
 
 
 def test_the_reserved_names_are_the_columns_of_a_part():
-    assert set(PART_COLUMNS) == RESERVED
+    assert {*PART_COLUMNS, *AGGREGATED_COLUMNS} == RESERVED
 
 
 def test_a_file_that_is_not_toml_is_named_with_line_and_column(tmp_path):
