@@ -14,6 +14,7 @@ VERBS = {
     "submit": "run a tagger over ROOT files",
     "status": "say how far a campaign is",
     "cancel": "stop a campaign and its jobs",
+    "init": "write a site file with your account, image and pools",
     "doctor": "check that a site can run campaigns",
     "aggregate": "check the output of campaigns, and lay it into few sorted files",
     "report": "tell what campaigns found and took, as one page with figures",

@@ -58,6 +58,11 @@ def add_shared(p: argparse.ArgumentParser | argparse._ArgumentGroup, *names: str
 def add_site_options(p: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Add the options that say which site to use, and what is other than its files say."""
     add_shared(p, "site")
+    add_site_changes(p)
+
+
+def add_site_changes(p: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add the options that say what of a site is other than its files say."""
     p.add_argument("--account", metavar="NAME", help="account or project that is charged ($E2EDIST_ACCOUNT)")
     p.add_argument(
         "--image",

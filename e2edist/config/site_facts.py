@@ -83,9 +83,11 @@ def write_facts(faults: list[FactFault], name: str) -> str:
     variables = " and ".join(f"E2EDIST_{fact.upper()}" for fact in facts)
     place = place_for_facts(name)
     lines = [f'{fact} = "{fact.upper()}"' for fact in facts]
-    if site_path(name).parent == site_folder() and not place.exists():
+    ours = site_path(name).parent == site_folder()
+    if ours and not place.exists():
         lines.insert(0, f'extends = "{place.stem}"')
-    return f"Give {flags}, or set {variables}, or write into {place} the lines {', '.join(lines)}."
+    asked = f" (python -m e2edist.init {place.stem} does it)" if ours else ""
+    return f"Give {flags}, or set {variables}, or write into {place} the lines {', '.join(lines)}{asked}."
 
 
 def _facts(site: SiteSpec, *, detached: bool) -> Iterator[tuple[str, str, str, bool]]:

@@ -155,10 +155,27 @@ def _image(site: SiteSpec, text: str, where: str) -> dict[str, Any]:
 
 def _with_settings(layers: list[Layer], options: SiteOptions) -> list[Layer]:
     """Add all settings as one layer, as some are right only together."""
-    content = dict[str, Any]()
-    for setting in options.settings:
-        content = _with_setting(layers, content, setting)
+    content = read_settings(layers, options.settings)
     return [*layers, Layer("--set", content)] if content else layers
+
+
+def read_settings(layers: list[Layer], settings: Sequence[str]) -> dict[str, Any]:
+    """Return the keys of ``KEY=VALUE`` as tables in tables.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        The site that they change, which says which reading of a value fits.
+
+    Raises
+    ------
+    ConfigError
+        One of them is not understood, or begins another site.
+    """
+    content = dict[str, Any]()
+    for setting in settings:
+        content = _with_setting(layers, content, setting)
+    return content
 
 
 def _with_setting(layers: list[Layer], content: dict[str, Any], setting: str) -> dict[str, Any]:

@@ -257,7 +257,8 @@ def test_missing_facts_are_told_with_what_to_write_where(home):
     assert str(caught.value) == (
         "site perlmutter: has no account (gpu) and has no image (gpu). "
         "Give --account ACCOUNT --image IMAGE, or set E2EDIST_ACCOUNT and E2EDIST_IMAGE, or write into "
-        f'{home}/perlmutter.toml the lines extends = "perlmutter", account = "ACCOUNT", image = "IMAGE".'
+        f'{home}/perlmutter.toml the lines extends = "perlmutter", account = "ACCOUNT", image = "IMAGE" '
+        "(python -m e2edist.init perlmutter does it)."
     )
     mine = written(home / "perlmutter.toml", 'extends = "perlmutter"\naccount = "m1"\n')
     with pytest.raises(ConfigError, match=rf'has no image \(gpu\)\..* {mine} the lines image = "IMAGE"\.'):
