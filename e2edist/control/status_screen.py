@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from shlex import quote
+from typing import Any
 from urllib.parse import urlsplit
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
 from rich.table import Column, Table
+from rich.text import Text
 
 from e2edist.accounting.progress import Progress
 from e2edist.campaign.heartbeat_record import HeartbeatRecord
@@ -19,20 +22,41 @@ from .state import State
 
 #: Rows of a table that may be long.
 _SHOWN = 10
+_LOOKS: dict[str, Any] = {
+    "box": SIMPLE_HEAD,
+    "padding": (0, 1, 0, 0),
+    "show_edge": False,
+    "title_justify": "left",
+}
 
 
 def show(console: Console, folder: Path, state: State) -> None:
     """Print state, counts, rates, pools and losses, and what can be done next."""
+    console.print(screen(folder, state))
+    for line in _next_steps(folder, state):  # never wrapped, so that it can be copied
+        console.print(line)
+
+
+def screen(folder: Path, state: State) -> Group:
+    """Return state, counts, rates, pools and losses."""
     # Reasons hold long paths, behind which stands what matters.
     rows = Table.grid(Column(), Column(overflow="fold"), padding=(0, 2))
     for name, text in _facts(folder, state):
         rows.add_row(name, text)
-    console.print(rows)
+    parts: list[RenderableType] = [rows]
     if state.under_way and state.heartbeat:
-        _print_pools(console, state.heartbeat)
-    _print_failed(console, state)
-    for line in _next_steps(folder, state):
-        console.print(line)
+        parts += _pools(state.heartbeat)
+    return Group(*parts, *_failed(state))
+
+
+def one_line(state: State) -> str:
+    """Return state, counts and rates in one line."""
+    counts = state.counts
+    share = f" ({100 * counts.events_done / counts.events:.1f} %)" if counts.events else ""
+    events = f"{counts.events_done:,} of {counts.events:,} events{share}"
+    lost = f", {counts.events_failed:,} lost" if counts.failed else ""
+    rate = f", {rate_line(state.heartbeat.progress)}" if state.state == "running" and state.heartbeat else ""
+    return f"{state.state}: {counts.ended:,} of {counts.chunks:,} chunks, {events}{lost}{rate}"
 
 
 def _facts(folder: Path, state: State) -> Iterator[tuple[str, str]]:
@@ -91,26 +115,31 @@ def _dashboards(state: State, beat: HeartbeatRecord) -> Iterator[tuple[str, str]
             yield "", f"by ssh -N -L {parts.port}:127.0.0.1:{parts.port} {state.holder.host}"
 
 
-def _print_pools(console: Console, beat: HeartbeatRecord) -> None:
-    table = Table("pool", "kind", "wanted", "queued", "running", "joined")
+def _numbers(*names: str) -> list[Column]:
+    return [Column(name, justify="right", no_wrap=True) for name in names]
+
+
+def _pools(beat: HeartbeatRecord) -> Iterator[RenderableType]:
+    table = Table("pool", "kind", *_numbers("wanted", "queued", "running", "joined"), **_LOOKS)
     for name, pool in beat.pools.items():
-        table.add_row(name, pool.kind, *map(str, pool.workers))
-    console.print(table)
+        table.add_row(name, pool.kind, *(f"{number:,}" for number in pool.workers))
+    yield table
     for name, pool in beat.pools.items():
         if pool.trouble:
-            console.print(f"pool {name}: {pool.trouble}")
+            yield Text(f"pool {name}: {pool.trouble}")
 
 
-def _print_failed(console: Console, state: State) -> None:
+def _failed(state: State) -> Iterator[RenderableType]:
     failed = state.counts.failed
     if not failed:
         return
-    table = Table("file", "entries", "attempts", "reason", title="lost", title_justify="left")
+    file, reason = Column("file", overflow="fold"), Column("reason", overflow="fold")
+    table = Table(file, *_numbers("entries", "attempts"), reason, title="lost", **_LOOKS)
     for item in sorted(failed, key=lambda f: -f.events)[:_SHOWN]:
         table.add_row(item.url, f"{item.start}-{item.stop}", str(item.attempts), item.reason)
     if len(failed) > _SHOWN:
         table.add_row(f"... and {len(failed) - _SHOWN} more", "", "", "")
-    console.print(table)
+    yield table
 
 
 def _next_steps(folder: Path, state: State) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import pytest
 from models import write_model, write_tagger
 from small_campaign import small, three  # noqa: F401 fixtures
+from terminal import Terminal
 from thread_workers import drive  # noqa: F401 a fixture
 
 from e2edist.config.tagger import load_tagger
@@ -18,3 +19,16 @@ def build(tmp_path):
         return load_tagger(str(tmp_path / "t.toml"))
 
     return build
+
+
+@pytest.fixture
+def terminal():
+    started = []
+
+    def start(*arguments, **options):
+        started.append(Terminal(*arguments, **options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()

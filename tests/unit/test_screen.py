@@ -1,18 +1,8 @@
 """What stands on a terminal's screen: real processes on pseudo-terminals, read by a terminal in memory."""
 
-import fcntl
-import os
-import pty
 import re
-import select
-import signal
-import struct
-import subprocess
 import sys
-import termios
-import time
 
-import pyte
 import pytest
 
 POOLS = {"gpu": (8, 2, 6, 6), "gpu_shared": (4, 4, 0, 0), "preempt": (16, 9, 7, 7), "cpu": (128, 28, 99, 99)}
@@ -31,69 +21,6 @@ with show_progress(console, "eg") as show:
     time.sleep(float(sys.argv[1]))
 console.print("the end")
 """
-
-
-class Terminal:
-    """A process on a pseudo-terminal of some columns."""
-
-    def __init__(self, command, columns, environment=None):
-        self.screen = pyte.Screen(columns, 40)
-        self._stream = pyte.ByteStream(self.screen)
-        self.master, slave = pty.openpty()
-        self._size(slave, columns)
-        clean = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-        clean |= {"TERM": "xterm-256color"} | (environment or {})
-        self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env=clean, start_new_session=True
-        )
-        os.close(slave)
-        self.raw = b""
-
-    def _size(self, fd, columns):
-        fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-
-    def resize(self, columns):
-        self._size(self.master, columns)
-        self.screen.resize(columns=columns)
-        os.kill(self.process.pid, signal.SIGWINCH)
-
-    def read(self, until, seconds=20.0):
-        """Read until `until` holds of the text on the screen; return the lines."""
-        end = time.monotonic() + seconds
-        while not until("\n".join(self.lines())):
-            assert time.monotonic() < end, self.lines()
-            if select.select([self.master], [], [], 0.1)[0]:
-                try:
-                    data = os.read(self.master, 65536)
-                except OSError:  # the other side is closed
-                    break
-                self.raw += data
-                self._stream.feed(data)
-        return self.lines()
-
-    def write(self, text):
-        os.write(self.master, text.encode())
-
-    def lines(self):
-        return [line.rstrip() for line in self.screen.display if line.strip()]
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        os.close(self.master)
-
-
-@pytest.fixture
-def terminal():
-    started = []
-
-    def start(*arguments, **options):
-        started.append(Terminal(*arguments, **options))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.close()
 
 
 FIRST = {

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -306,6 +307,60 @@ def test_the_screen_and_the_json_agree(folder, capsys):
     facts = json.loads(capsys.readouterr().out)
     assert (facts["counts"]["ended"], facts["counts"]["events_done"]) == (2, 10)
     assert (facts["state"], facts["exit_code"]) == ("stopped", 1)
+
+
+def test_what_is_watched_ends_with_the_campaign(folder, terminal, tmp_path):
+    command = [sys.executable, "-m", "e2edist.status", "--watch", "0.2"]
+    write_ledger(folder, done(0, 0, 10))
+    with locked(folder):
+        write_heartbeat(folder, pid=os.getpid())
+        screen = terminal([*command, str(folder)], 80)
+        lines = subprocess.Popen([*command, str(folder)], stdout=subprocess.PIPE, text=True)
+        events = subprocess.Popen([*command, "--json", str(folder)], stdout=subprocess.PIPE, text=True)
+        screen.read(lambda text: "1 of 4 ended" in text and re.search("state +running", text))
+        assert " running: 1 of 4 chunks, 10 of 50 events (20.0 %)" in lines.stdout.readline()
+        assert json.loads(events.stdout.readline())["state"] == "running"
+        write_ledger(folder, done(0, 0, 10), done(0, 10, 20), failed(1, 0, 30))
+        assert "running: 3 of 4 chunks, 20 of 50 events (40.0 %), 30 lost" in lines.stdout.readline()
+        screen.read(lambda text: "3 of 4 ended" in text)
+        write_heartbeat(folder, pid=os.getpid(), state="stopped")
+    text = "\n".join(screen.read(lambda text: "the same submit" in text))
+    assert text.count("campaign") == 1  # what was drawn before is gone
+    assert re.search("state +stopped", text)
+    assert re.search("state +stopped", lines.communicate(timeout=20)[0])
+    assert json.loads(events.communicate(timeout=20)[0].splitlines()[-1])["exit_code"] == 1
+    assert [one.wait(20) for one in (screen.process, lines, events)] == [1, 1, 1]
+
+
+def test_an_interrupt_ends_the_watching_quietly(folder, terminal):
+    with locked(folder):
+        write_heartbeat(folder, pid=os.getpid())
+        screen = terminal([sys.executable, "-m", "e2edist.status", str(folder), "--watch"], 80)
+        screen.read(lambda text: re.search("state +running", text))
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.process.wait(20) == 130
+        assert "Traceback" not in screen.raw.decode()
+
+
+@pytest.mark.parametrize("words", ["--watch {}", "{} --watch", "--watch=3 {}", "--watch 3 {}"])
+def test_the_seconds_of_watch_may_be_left_out(words, folder, capsys):
+    write_ledger(folder, done(0, 0, 10), done(0, 10, 20), done(1, 0, 30), done(2, 0, 0))
+    assert main(words.format(folder).split()) == 0
+    text = capsys.readouterr().out
+    assert "4 of 4 ended" in text
+    assert re.search(rf"^next: python -m e2edist.report {folder}$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_watch_waits_some_time(seconds, folder, capsys):
+    assert main([f"--watch={seconds}", str(folder)]) == 2
+    assert "is no time to wait" in capsys.readouterr().err
+
+
+def test_quiet_is_the_state_in_one_line(folder, capsys):
+    write_ledger(folder, done(0, 0, 10))
+    assert main(["-q", str(folder)]) == 1
+    assert capsys.readouterr().out == "stopped: 1 of 4 chunks, 10 of 50 events (20.0 %)\n"
 
 
 def test_a_hundred_thousand_chunks_are_counted_whatever_else_their_receipts_hold(tmp_path):
