@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from e2edist.config.site import threads_of
 from e2edist.records.folder import CampaignFolder
+from e2edist.redaction import redact_word
 
 if TYPE_CHECKING:
     from e2edist.config.site import PoolSpec
@@ -52,10 +54,11 @@ def pool_facts(spec: PoolSpec, *, jobs: bool) -> dict[str, Any]:
 class UsageLog:
     """Writes the usage of one run."""
 
-    def __init__(self, folder: Path, pools: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, folder: Path, pools: Mapping[str, Mapping[str, Any]], command: str = "") -> None:
         self._path, self._run = CampaignFolder(folder).usage, secrets.token_hex(4)
         self._last: tuple[float, Any] = (0.0, None)
-        self._append({"pools": {name: dict(facts) for name, facts in pools.items()}})
+        first = {"command": command} if command else {}
+        self._append(first | {"pools": {name: dict(facts) for name, facts in pools.items()}})
 
     def record(
         self, counts: Mapping[str, Mapping[str, Any]], lost_s: Mapping[str, float], *, last: bool = False
@@ -121,6 +124,31 @@ def read_usage(folder: Path) -> dict[str, PoolUsage]:
         elif line.get("run") in runs:
             _add(found, runs[line["run"]], line["t"], line["jobs"])
     return found
+
+
+def read_commands(folder: Path) -> list[str]:
+    """Return the command of each run of a campaign, as far as they are known."""
+    lines = _lines(CampaignFolder(folder).usage)
+    return [str(line["command"]) for line in lines if line.get("command")]
+
+
+def submit_command(words: Sequence[str]) -> str:
+    """Return the command line of ``submit`` that a process was started with, without secrets; empty if none.
+
+    Parameters
+    ----------
+    words : sequence of str
+        `sys.orig_argv`.
+    """
+    for i, word in enumerate(words):
+        if word == "e2edist.submit":
+            options = words[i + 1 :]
+        elif Path(word).name == "e2edist" and words[i + 1 : i + 2] == ["submit"]:
+            options = words[i + 2 :]
+        else:
+            continue
+        return shlex.join(["python", "-m", "e2edist.submit", *map(redact_word, options)])
+    return ""
 
 
 def _add(found: dict[str, PoolUsage], run: _Run, now: float, jobs: dict[str, list[float]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from e2edist.accounting.telemetry import Telemetry
-from e2edist.accounting.usage import UsageLog, pool_facts
+from e2edist.accounting.usage import UsageLog, pool_facts, submit_command
 from e2edist.errors import E2EError
 from e2edist.pools import is_batch
 from e2edist.records.folder import CampaignFolder
@@ -45,7 +46,7 @@ class Heartbeat:
         self._records: dict[str, PoolRecord] = {}
         self._state = "running"
         facts = {name: pool_facts(spec, jobs=is_batch(spec.kind)) for name, spec in specs.items()}
-        self._usage = UsageLog(folder, facts)
+        self._usage = UsageLog(folder, facts, submit_command(sys.orig_argv))
         self._thread = Thread(target=self._repeat, name="e2edist-heartbeat", daemon=True)
         self._origin: dict[str, Any] = {
             "host": platform.node(),

@@ -12,11 +12,12 @@ import numpy as np
 
 from e2edist.accounting.bill import PoolBill, make_bill
 from e2edist.accounting.summary import Summary, summarise
+from e2edist.accounting.usage import read_commands
 from e2edist.demo.networks import demo_note
 from e2edist.imaging.event_batch import Array
 from e2edist.records.chunk import Chunk
 from e2edist.records.ledger import read_receipts
-from e2edist.records.losses import read_losses, skipped_events
+from e2edist.records.losses import read_losses, unwanted_skips
 from e2edist.records.plan import Plan, require_plan
 from e2edist.records.receipt import EVENTSETUP, Receipt, StageTimes, add_times
 
@@ -72,6 +73,8 @@ class CampaignStats:
         Ids of the chunks.
     provenance : dict of str to Counter
         What parts say of where they come from -> how many say so.
+    events_in_mask : int
+        Events in the lumi mask, of those done; without a mask nothing.
     """
 
     name: str
@@ -86,7 +89,9 @@ class CampaignStats:
     worker: list[tuple[str, int]]
     parts: list[str]
     provenance: dict[str, Counter[str]]
+    events_in_mask: int
     losses: list[dict[str, Any]]
+    commands: list[str]
     bill: list[PoolBill]
 
     @property
@@ -107,14 +112,14 @@ class CampaignStats:
 
     @property
     def lost(self) -> int:
-        """Events that are in no part and were given up, skipped files included."""
+        """Events that are in no part and were given up, in skipped files too unless that was asked for."""
         given_up: int = sum(row["stop"] - row["start"] for row in self.losses if row.get("stop") is not None)
-        return given_up + skipped_events(self.plan)
+        return given_up + unwanted_skips(self.plan)
 
     @property
     def events_planned(self) -> int:
-        """Events of all inputs, skipped files included."""
-        return self.plan.events + skipped_events(self.plan)
+        """Events of all inputs, of skipped files too unless that was asked for."""
+        return self.plan.events + unwanted_skips(self.plan)
 
     @property
     def span_s(self) -> float:
@@ -179,7 +184,9 @@ def read_stats(folder: Path, name: str = "") -> CampaignStats:
         worker=reader.worker,
         parts=reader.parts,
         provenance=reader.provenance,
+        events_in_mask=reader.events_in_mask,
         losses=read_losses(folder),
+        commands=read_commands(folder),
         bill=make_bill(folder, total.pools),
     )
 
@@ -194,6 +201,7 @@ class _Reader:
     worker: list[tuple[str, int]] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     provenance: dict[str, Counter[str]] = field(default_factory=dict)
+    events_in_mask: int = 0
 
     def collect(self, receipts: Iterator[Receipt]) -> Iterator[Receipt]:
         """Take notes of receipts on their way."""
@@ -214,6 +222,7 @@ class _Reader:
         self.wall_s.append(receipt.wall_s)
         self.setup_s.append(receipt.setup_s)
         self.events.append(receipt.events)
+        self.events_in_mask += receipt.events_in_mask or 0
         self.worker.append((receipt.host, receipt.pid))
         facts = {f"engine of {receipt.pool}": _text(engine), "versions": _text(receipt.versions)}
         facts |= {name: getattr(receipt, name) for name in ("image", "validation")}

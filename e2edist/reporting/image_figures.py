@@ -99,6 +99,7 @@ def _panel(ax: Any, image: Array, layer: str, scale: Normalize) -> None:
     cmap = "RdBu_r" if signed else "viridis"
     shown = ax.imshow(image, cmap=cmap, norm=scale, origin="lower", interpolation="nearest")
     ax.set(xlabel="pixel in φ", ylabel="pixel in η")
+    ax.minorticks_off()
     bar = ax.figure.colorbar(shown, ax=ax, fraction=0.046, pad=0.02)
     bar.ax.tick_params(labelsize=10)
     bar.set_label(f"mean [{LAYERS[layer].unit}]", fontsize=12)

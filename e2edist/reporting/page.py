@@ -64,6 +64,7 @@ def save_figures(folder: Path, drawings: dict[str, Drawing]) -> list[Picture]:
             stream = BytesIO()
             with mpl.rc_context(STYLE):
                 drawing.figure.savefig(stream, format=ending, dpi=_DPI)
+            drawing.figure.set_layout_engine("none")  # once is enough
             with publish(folder / f"{name}.{ending}") as draft:
                 draft.write_bytes(stream.getvalue())
         uri = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

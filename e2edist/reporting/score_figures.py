@@ -129,7 +129,7 @@ def draw_roc(scores: TaggerScores) -> dict[str, Drawing]:
         ax.legend(**(ABOVE | {"ncols": 1}))
     band = "bands: 68 % intervals of the background that passes."
     text = f"ROC curve where truth is known, each collection by itself; {band}"
-    hep = f"Rejection of {background} at each efficiency of {signal}; {band}"
+    hep = f"Rejection of {background} at each {signal} efficiency; {band}"
     return {"roc": Drawing(made, "scores", text), "rejection": Drawing(other, "scores", hep)}
 
 

@@ -18,7 +18,6 @@ STYLE: Any = mplhep.style.CMS | {
     "ytick.labelsize": 12,
     "legend.fontsize": 11,
     "figure.figsize": (6.6, 4.6),
-    "savefig.bbox": "tight",
 }
 #: A legend that hides nothing; where classes are few, it is above.
 ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 2, "borderaxespad": 0.2}

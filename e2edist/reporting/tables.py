@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from e2edist.config.lumi_mask import describe_mask
 from e2edist.demo.networks import is_demo_network
 
 from .campaign_stats import CampaignStats
@@ -40,12 +41,16 @@ def headlines(campaign: CampaignStats, scores: TaggerScores | None) -> list[Head
     threads = f"{campaign.threads} thread{'' if campaign.threads == 1 else 's'} at work"
     share = f"{100 * campaign.lost / planned:.3g} % of those planned" if planned else ""
     return [
-        Headline(f"{total.events:,}", "events", f"of {planned:,} planned"),
+        Headline(f"{total.events:,}", "events", f"of {planned:,} planned{_in_mask(campaign)}"),
         Headline(f"{total.status['ok']:,}", "objects with scores", f"of {total.objects:,} candidates"),
         Headline(f"{campaign.rate:,.0f}", "events / s", f"{threads}, set-up included"),
         Headline(f"{campaign.lost:,}", "events lost", share, bad=campaign.lost > 0),
         _last_headline(campaign, scores),
     ]
+
+
+def _in_mask(campaign: CampaignStats) -> str:
+    return f", {campaign.events_in_mask:,} in the lumi mask" if campaign.plan.lumi_mask else ""
 
 
 def _last_headline(campaign: CampaignStats, scores: TaggerScores | None) -> Headline:
@@ -120,6 +125,9 @@ def origin_rows(campaign: CampaignStats) -> list[tuple[str, list[Fact]]]:
         "model": [Fact(f"{network} {_short(sha256)}", sha256)],
         "classes": [Fact(", ".join(f"{i} {name}" for i, name in enumerate(campaign.classes)))],
         "inputs": [Fact(f"{len(plan.files):,} files, {plan.events:,} events"), *_files(campaign)],
+        "datasets": [Fact(f"{one.name}, {len(one.files):,} files") for one in plan.datasets],
+        "lumi mask": [Fact(describe_mask(plan.lumi_mask))] if plan.lumi_mask else [],
+        "commands": [Fact(command) for command in dict.fromkeys(campaign.commands)],
         "plan": [Fact(f"fingerprint {_short(plan.fingerprint)}", plan.fingerprint)],
     }
     for name, counter in campaign.provenance.items():
@@ -127,7 +135,7 @@ def origin_rows(campaign: CampaignStats) -> list[tuple[str, list[Fact]]]:
         facts[name] = [
             Fact(f"{text} ({n:,} parts)" if several else text) for text, n in counter.most_common(_SHOWN)
         ]
-    return [(name, some) for name, some in facts.items() if some[0].text]
+    return [(name, some) for name, some in facts.items() if some and some[0].text]
 
 
 def _files(campaign: CampaignStats) -> list[Fact]:

@@ -74,7 +74,7 @@ def draw_throughput(campaigns: Sequence[CampaignStats]) -> Drawing | None:
         edges, rate = throughput(campaign)
         text = f"{campaign.name}: {campaign.rate:,.0f} events/s"
         ax.stairs(rate, edges, label=text, color=series_colour(i), linewidth=1.8)
-    ax.set(xlabel="time since the first chunk [s]", ylabel="events / s", ylim=(0, None))
+    ax.set(xlabel="time since the first chunk [s]", ylabel="events / s", xlim=(0, None), ylim=(0, None))
     ax.legend(**(ABOVE | {"ncols": 1}))
     caption = "Events per second; the events of a chunk are spread over its time, without setting up."
     return Drawing(made, "time", caption)

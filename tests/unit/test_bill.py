@@ -6,7 +6,7 @@ import pytest
 
 from e2edist.accounting import usage
 from e2edist.accounting.bill import bill_facts, make_bill
-from e2edist.accounting.usage import UsageLog, pool_facts, read_usage
+from e2edist.accounting.usage import UsageLog, pool_facts, read_commands, read_usage, submit_command
 from e2edist.config.site import PoolSpec, load_site
 
 FACTS = {
@@ -90,6 +90,27 @@ def test_nobody_charges_for_the_user_s_own_machine_unless_its_site_file_says_so(
     write(tmp_path, {"run": "r", "pools": {"gpu": FACTS | facts}}, at(0, 1, 1))
     (row,) = make_bill(tmp_path, {})
     assert row.charged is charged
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["python", "-m", "e2edist.submit", "--input", "a b.root"], "--input 'a b.root'"),
+        (["python", "-m", "e2edist", "submit", "--tagger", "eg"], "--tagger eg"),
+        (["/usr/bin/python", "/venv/bin/e2edist", "submit"], ""),
+        (
+            ["python", "-m", "e2edist.submit", "--input", "root://me:secret@h//a.root"],
+            "--input root://h//a.root",
+        ),
+        (["python", "-m", "ipykernel_launcher", "-f", "x"], None),
+    ],
+)
+def test_the_command_of_a_run_is_kept_without_secrets(tmp_path, words, command):
+    known = submit_command(words)
+    assert known == ("" if command is None else f"python -m e2edist.submit {command}".rstrip())
+    UsageLog(tmp_path, {"gpu": FACTS}, known)
+    assert read_commands(tmp_path) == ([known] if known else [])
+    assert read_usage(tmp_path)["gpu"].facts == FACTS
 
 
 def test_without_a_journal_there_is_no_bill(tmp_path):

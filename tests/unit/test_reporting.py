@@ -361,9 +361,9 @@ def one_series(**more):
     ("content", "where"),
     [
         ("{", "is no JSON"),
-        ([], "the file: should be a valid dictionary"),
+        ([], "the file: should be a table"),
         ({}, "series: missing"),
-        ({"series": {}}, "series: should be a valid tuple"),
+        ({"series": {}}, "series: should be a list"),
         ({"series": []}, "series: Tuple should have at least 1 item"),
         (
             {"series": [one_series(), one_series(mode="sideways")]},
@@ -371,7 +371,7 @@ def one_series(**more):
         ),
         ({"series": [one_series(kind="guessed")]}, "series.0.kind: should be 'simulated' or 'measured'"),
         ({"series": [one_series(points=[])]}, "series.0.points: Tuple should have at least 1 item"),
-        ({"series": [one_series(points=[7])]}, "series.0.points.0: should be a valid dictionary"),
+        ({"series": [one_series(points=[7])]}, "series.0.points.0: should be a table"),
         (
             {"series": [one_series(points=[point(), {"workers": 1}])]},
             "series.0.points.1.efficiency: missing",
