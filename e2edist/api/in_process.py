@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from e2edist.campaign.planning import ReadOptions, make_plan
+from e2edist.campaign.campaign import read_mask
+from e2edist.campaign.planning import ReadOptions, make_plan, planned_datasets
 from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.engines import EngineOptions
 from e2edist.errors import ConfigError
 from e2edist.records.chunk import Chunk
 from e2edist.records.plan import Plan
 from e2edist.storage.input_lists import expand_inputs
+from e2edist.storage.read_inputs import InputOptions
 from e2edist.urls import named_path
 from e2edist.worker.run_chunk import TaskContext
 
@@ -33,6 +35,8 @@ class InputRange:
         Half-open; stop None: to the end, and beyond it is the end too.
     format, tree : str or None
         Found out where not given.
+    lumi_mask : path, optional
+        Golden JSON.
     """
 
     files: Files
@@ -40,6 +44,7 @@ class InputRange:
     stop: int | None = None
     format: str | None = None
     tree: str | None = None
+    lumi_mask: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         for name in ("start", "stop"):
@@ -57,7 +62,9 @@ class InputRange:
         """
         listed = expand_inputs(to_texts(self.files))
         trees = self.tree or {one.url: one.tree for one in listed}
-        return make_plan(tagger, [one.url for one in listed], ReadOptions(self.format, trees))
+        mask = read_mask(None if self.lumi_mask is None else os.fspath(self.lumi_mask), InputOptions())
+        plan = make_plan(tagger, [one.url for one in listed], ReadOptions(self.format, trees, mask))
+        return replace(plan, datasets=planned_datasets(plan, {one.url: one for one in listed}))
 
     def chunks(self, plan: Plan, chunk_events: int) -> list[Chunk]:
         """Return the entries in pieces of about `chunk_events`; at least one, which may be empty."""
@@ -111,7 +118,9 @@ def make_context(
     engine: EngineOptions = EngineOptions(),  # noqa: B008 - frozen
 ) -> TaskContext:
     """Return what a worker would know of a plan, for work in this process."""
-    return TaskContext(tagger, plan.fingerprint, "", "python", engine, access=plan.access)
+    return TaskContext(
+        tagger, plan.fingerprint, "", "python", engine, lumi_mask=plan.lumi_mask, access=plan.access
+    )
 
 
 def as_path(folder: str | os.PathLike[str]) -> Path:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 import pyarrow as pa
 
@@ -19,12 +20,12 @@ from e2edist.records.chunk import Chunk
 from e2edist.worker.clock import Clock
 from e2edist.worker.run_chunk import TaskContext, score_chunk
 
+from .file_columns import names_of_files, with_file_columns
 from .in_process import Files, InputRange, Tagger, make_context, open_tagger
 from .progress_display import OnProgress, show_progress
 from .python_errors import python_errors
 
-#: Column of the input file, which follows those of a campaign.
-FILE_COLUMN = "file"
+Work = Callable[[Chunk], pa.Table]
 
 
 def predict(  # noqa: PLR0913 - the keywords are what people choose from
@@ -41,6 +42,7 @@ def predict(  # noqa: PLR0913 - the keywords are what people choose from
     chunk_events: int = 1000,
     format: str | None = None,  # noqa: A002
     tree: str | None = None,
+    lumi_mask: str | os.PathLike[str] | None = None,
     accept_failed_validation: bool = False,
 ) -> pa.Table:
     """Return the scores of all objects of some files, computed in this process.
@@ -70,6 +72,8 @@ def predict(  # noqa: PLR0913 - the keywords are what people choose from
         Events of a piece, about: memory holds twice as many pieces as there are threads.
     format, tree : str, optional
         Of the input files; found out where not given.
+    lumi_mask : path, optional
+        Golden JSON of CMS: only events of its luminosity blocks get rows.
     accept_failed_validation : bool
         Run a model that failed ``validate``, or mixes the images of a batch.
 
@@ -77,8 +81,9 @@ def predict(  # noqa: PLR0913 - the keywords are what people choose from
     -------
     pyarrow.Table
         One row per candidate, in the order of files and entries, rejected ones too: the columns of the
-        results (``uuid``, ``entry``, ``run``, ``lumi``, ``event``, ``kind``, ``object``, ``pt``, ``eta``,
-        ``phi``, ``label``, ``seed_row``, ``seed_col``, ``status``), the scores of the tagger, ``file``.
+        aggregated results (``dataset``, ``file``, ``uuid``, ``entry``, ``run``, ``lumi``, ``event``,
+        ``kind``, ``object``, ``pt``, ``eta``, ``phi``, ``label``, ``seed_row``, ``seed_col``, ``status``),
+        then the scores.
         Scores are null where ``status`` is not ``ok``.
 
     Raises
@@ -104,6 +109,7 @@ def predict(  # noqa: PLR0913 - the keywords are what people choose from
         chunk_events=chunk_events,
         format=format,
         tree=tree,
+        lumi_mask=lumi_mask,
         accept_failed_validation=accept_failed_validation,
     )
     return pa.concat_tables(pieces).unify_dictionaries()
@@ -123,6 +129,7 @@ def predict_batches(  # noqa: PLR0913 - those of `predict`
     chunk_events: int = 1000,
     format: str | None = None,  # noqa: A002
     tree: str | None = None,
+    lumi_mask: str | os.PathLike[str] | None = None,
     accept_failed_validation: bool = False,
 ) -> Iterator[pa.Table]:
     """Yield what `predict` returns, in its order, a table for each piece of about `chunk_events` events.
@@ -134,35 +141,37 @@ def predict_batches(  # noqa: PLR0913 - those of `predict`
         for name, value in (("chunk_events", chunk_events), ("threads", 1 if threads is None else threads)):
             if value < 1:
                 raise ConfigError(name, f"{value} is not a positive number", "Name 1 or more.")
-        wanted = InputRange(files, start, stop, format, tree)
+        wanted = InputRange(files, start, stop, format, tree, lumi_mask)
         spec = open_tagger(tagger, model)
         require_validation(spec, accept=accept_failed_validation)
         options = EngineOptions(provider=provider, batch=batch, accepted=accept_failed_validation)
         open_engine(spec, options)
         plan = wanted.plan(spec)
         context, chunks = make_context(spec, plan, options), wanted.chunks(plan, chunk_events)
-    return _run(context, chunks, threads or usable_cores(), progress)
+    work = partial(_predict_chunk, context, files=names_of_files(plan))
+    return _run(work, chunks, threads or usable_cores(), (progress, spec.name))
 
 
 def _run(
-    context: TaskContext, chunks: list[Chunk], threads: int, progress: bool | OnProgress
+    work: Work, chunks: list[Chunk], threads: int, show: tuple[bool | OnProgress, str]
 ) -> Iterator[pa.Table]:
+    """Yield the tables of chunks; `show` is how and under what title progress is shown."""
     counts = Progress(len(chunks), sum(chunk.events for chunk in chunks), workers=threads)
-    with python_errors(), show_progress(progress, context.tagger.name) as on_progress:
+    with python_errors(), show_progress(*show) as on_progress:
         tracker = ProgressTracker(counts, on_progress)
         tracker.publish()
-        for chunk, table in zip(chunks, _in_order(context, chunks, threads), strict=True):
-            counts.add_done(context.pool, chunk.events)
+        for chunk, table in zip(chunks, _in_order(work, chunks, threads), strict=True):
+            counts.add_done("", chunk.events)
             tracker.publish()
             yield table
 
 
-def _in_order(context: TaskContext, chunks: list[Chunk], threads: int) -> Iterator[pa.Table]:
+def _in_order(work: Work, chunks: list[Chunk], threads: int) -> Iterator[pa.Table]:
     """Yield the tables of chunks; only so many are made ahead of whoever takes them."""
     pool, running = ThreadPoolExecutor(threads, "e2edist-predict"), deque[Future[pa.Table]]()
     try:
         for chunk in chunks:
-            running.append(pool.submit(_predict_chunk, context, chunk))
+            running.append(pool.submit(work, chunk))
             if len(running) > 2 * threads:
                 yield running.popleft().result()
         while running:
@@ -171,10 +180,5 @@ def _in_order(context: TaskContext, chunks: list[Chunk], threads: int) -> Iterat
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _predict_chunk(context: TaskContext, chunk: Chunk) -> pa.Table:
-    table = score_chunk(chunk, context, Clock()).table()
-    return table.append_column(FILE_COLUMN, _constant(chunk.url, table.num_rows))
-
-
-def _constant(text: str, rows: int) -> Any:
-    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows), pa.array([text]))
+def _predict_chunk(context: TaskContext, chunk: Chunk, files: Mapping[str, tuple[str, str]]) -> pa.Table:
+    return with_file_columns(score_chunk(chunk, context, Clock()).table(), files)

@@ -6,7 +6,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from html import escape
+from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ import pyarrow.dataset as ds
 
 from e2edist.accounting.summary import summarise
 from e2edist.control.state import read_state
-from e2edist.errors import ConfigError, OutputError, unknown_name
+from e2edist.errors import OutputError, unknown_name
 from e2edist.records.folder import AggregatedFolder, CampaignFolder
 from e2edist.records.ledger import choose_parts, read_receipts
 from e2edist.records.losses import read_losses, skipped_events
@@ -25,14 +27,13 @@ from e2edist.records.parts import read_columns
 from e2edist.records.plan import require_plan
 from e2edist.urls import named_path
 
+from .file_columns import COLUMNS, names_of_files, with_file_columns
 from .python_errors import python_errors
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from e2edist.records.receipt import Receipt
-
-_DATASET = "dataset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,10 @@ class Results:
     complete : bool
         Whether every chunk has ended.
     dataset : pyarrow.dataset.Dataset
-        All rows, to be read column by column, filtered, in batches.
+        All rows, to be read column by column, filtered, in batches; without `dataset` and `file` where the
+        folder is a campaign's.
+    datasets : tuple of str
+        Names of the inputs' datasets, where they have any.
     """
 
     folder: Path
@@ -66,6 +70,9 @@ class Results:
     summary: dict[str, Any] = field(repr=False)
     complete: bool
     dataset: ds.Dataset = field(repr=False)
+    datasets: tuple[str, ...] = ()
+    #: uuid -> dataset and address, where the rows don't say so
+    _files: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
 
     @property
     def objects(self) -> int:
@@ -84,7 +91,7 @@ class Results:
         if columns:
             return columns
         names = self.dataset.schema.names
-        return [name for name in names[names.index("status") + 1 :] if name not in ("file", _DATASET)]
+        return [name for name in names[names.index("status") + 1 :] if name not in COLUMNS]
 
     @python_errors()
     def table(
@@ -95,30 +102,51 @@ class Results:
         Parameters
         ----------
         columns : list of str, optional
-            Default: all.
+            Default: all, ``dataset`` and ``file`` of the rows first.
         status : str, optional
             Of these objects only, as "ok"; default: of all.
         dataset : str, optional
-            Of this dataset only, where the inputs were of several.
+            Of this dataset only.
 
         Raises
         ------
         UnknownNameError
             There is no such column, status or dataset.
         """
-        known = self.dataset.schema.names
-        for name in columns or ():
-            if name not in known:
-                raise unknown_name("column", name, known)
-        if status is not None and status not in self.status:
-            raise unknown_name("object of status", status, self.status)
-        wanted = None if status is None else pc.field("status") == status
-        if dataset is not None:
-            if _DATASET not in known:
-                raise ConfigError("dataset", "these results are of one", "Leave it out.")
-            ours = pc.field(_DATASET) == dataset
-            wanted = ours if wanted is None else wanted & ours
-        return self.dataset.to_table(columns=list(columns) if columns else None, filter=wanted)
+        stored = self.dataset.schema.names
+        first = [name for name in COLUMNS if self._files or name in stored]
+        known = [*first, *(name for name in stored if name not in COLUMNS)]
+        columns = known if columns is None else list(columns)
+        for kind, names, all_names in (
+            ("column", columns, known),
+            ("object of status", [status] if status is not None else [], self.status),
+            ("dataset", [dataset] if dataset is not None else [], self.datasets),
+        ):
+            for name in names:
+                if name not in all_names:
+                    raise unknown_name(kind, name, all_names)
+        return self._read(columns, self._filter(status, dataset))
+
+    def _read(self, columns: list[str], wanted: pc.Expression | None) -> pa.Table:
+        if not self._files:
+            return self.dataset.to_table(columns=columns, filter=wanted)
+        added = [name for name in COLUMNS if name in columns]
+        stored = [name for name in columns if name not in COLUMNS]
+        if added and "uuid" not in stored:
+            stored.append("uuid")
+        rows = self.dataset.to_table(columns=stored, filter=wanted)
+        return with_file_columns(rows, self._files, added).select(columns) if added else rows
+
+    def _filter(self, status: str | None, dataset: str | None) -> pc.Expression | None:
+        found = []
+        if status is not None:
+            found.append(pc.field("status") == status)
+        if dataset is not None and self._files:
+            ours = [uuid for uuid, (name, _) in self._files.items() if name == dataset]
+            found.append(pc.field("uuid").cast(pa.string()).isin(ours))
+        elif dataset is not None:
+            found.append(pc.field("dataset") == dataset)
+        return reduce(and_, found) if found else None
 
     def to_pandas(
         self, columns: Sequence[str] | None = None, *, status: str | None = None, dataset: str | None = None
@@ -205,6 +233,8 @@ def _open_campaign(path: Path) -> Results:
         summary=total.facts(),
         complete=state.counts.complete,
         dataset=_parts(path, choose_parts(set(names), {}, plan.chunks())[0]),
+        datasets=tuple(one.name for one in plan.datasets),
+        _files=names_of_files(plan),
     )
 
 
@@ -233,4 +263,14 @@ def _open_aggregated(path: Path) -> Results:
         summary=summary,
         complete=events["done"] + events["lost"] >= events["planned"] + events["skipped"],
         dataset=dataset,
+        datasets=_datasets(path, summary),
     )
+
+
+def _datasets(path: Path, summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of datasets in the tables of ``aggregate``: from filesets, or by ``--dataset``."""
+    if summary.get("datasets"):
+        return tuple(summary["datasets"])
+    sums = path / "datasets.json"
+    found = json.loads(sums.read_text(encoding="utf-8")) if sums.is_file() else {}
+    return tuple(name for name in found if name)

@@ -92,7 +92,7 @@ def plan_campaign(
         Whatever the user must fix: inputs, tagger, model, folder, memory.
     """
     tagger, folder = load_tagger(spec.tagger, spec.model), Path(spec.output).absolute()
-    lumi_mask = _read_lumi_mask(spec, site) if access is None else ""
+    lumi_mask = read_mask(spec.lumi_mask, input_options(site)) if access is None else ""
     accepted = check_model(tagger, site.pools, spec)
     options = input_options(site)
     listed = {}
@@ -146,16 +146,15 @@ def _new_plan(
     return plan
 
 
-def _read_lumi_mask(spec: CampaignSpec, site: SiteSpec) -> str:
-    """Return `Plan.lumi_mask` of a campaign, from a file or an address."""
-    name = spec.lumi_mask
+def read_mask(name: str | None, options: InputOptions) -> str:
+    """Return `Plan.lumi_mask` of a golden JSON, in a file or at an address; empty for None."""
     if name is None:
         return ""
     path = local_path(name)
     if path is not None:
         return read_lumi_mask(path)
     where = public(name)
-    return canonical_mask(decode_text(read_whole(name, input_options(site)), where), where)
+    return canonical_mask(decode_text(read_whole(name, options), where), where)
 
 
 def _naming_the_way_on(error: InputError) -> InputError:

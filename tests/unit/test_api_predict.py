@@ -1,5 +1,7 @@
 """`e2edist.predict`: what a campaign's parts hold, in this process and without a folder."""
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -25,7 +27,7 @@ def test_predict_gives_the_rows_of_a_campaign(small, tmp_path, threads, chunk_ev
     found = e2edist.predict(url, tagger, threads=threads, chunk_events=chunk_events)
     assert found["file"].unique().to_pylist() == [url]
     campaign = values(pa.Table.from_pylist(rows_of(tmp_path)))
-    assert values(found.drop_columns("file")) == campaign
+    assert values(found.drop_columns(["dataset", "file"])) == campaign
     assert found.num_rows == 250
 
 
@@ -81,3 +83,22 @@ def test_the_package_lists_its_api_and_refuses_other_names():
     assert all(getattr(e2edist, name) is not None for name in e2edist.__all__)
     with pytest.raises(AttributeError, match="module 'e2edist' has no attribute 'predcit'"):
         _ = e2edist.predcit
+
+
+def test_a_fileset_names_the_dataset_of_each_row(small, tmp_path):
+    tagger, url = small
+    other = str(write_hits(tmp_path / "b.root", 10, 5, seed=1))
+    files = {"photons": {"files": {url: "Events"}}, "jets": {"files": {other: "Events"}}}
+    (tmp_path / "fileset.json").write_text(json.dumps(files))
+    rows = e2edist.predict(tmp_path / "fileset.json", tagger).to_pandas()
+    assert rows.groupby(["dataset", "file"], observed=True).size().to_dict() == {
+        ("photons", url): 250,
+        ("jets", other): 50,
+    }
+
+
+@pytest.mark.parametrize(("mask", "rows"), [({"7": [[1, 3]]}, 250), ({"7": [[4, 9]]}, 0)])
+def test_a_golden_json_decides_which_events_get_rows(small, tmp_path, mask, rows):
+    tagger, url = small
+    (tmp_path / "golden.json").write_text(json.dumps(mask))
+    assert e2edist.predict(url, tagger, lumi_mask=tmp_path / "golden.json").num_rows == rows
