@@ -161,8 +161,13 @@ def _naming_the_way_on(error: InputError) -> InputError:
     """Return an error about files with how to go on without them, where others are good."""
     if not vars(error).get(GOOD_FILES):
         return error
-    found = type(error)(error.where, error.what, f"{error.todo} To go on without: --skip-bad-files.".strip())
-    vars(found).update(vars(error) | {"todo": found.todo})
+    what, todo = error.what, error.todo
+    if len(error.what.splitlines()) > 1:  # a list of files, and the way on stands before it
+        what = what.replace(" can't be used:", " can't be used (to go on without: --skip-bad-files):", 1)
+    else:
+        todo = f"{todo.rstrip('.')}. To go on without: --skip-bad-files.".removeprefix(". ")
+    found = type(error)(error.where, what, todo)
+    vars(found).update(vars(error) | {"what": found.what, "todo": found.todo})
     return found
 
 

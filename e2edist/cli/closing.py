@@ -52,9 +52,9 @@ def close(campaign: Campaign, result: RunResult, console: Console, emit: Emit) -
     bill = make_bill(campaign.folder, total.pools)
     print_stages(console, total)
     print_bill(console, [row for row in bill if row.charged])
-    print_bad(console, result.bad, result.bad_fraction)
-    if campaign.plan.skip_bad_files:
-        console.print(_skipped_message(campaign.plan))
+    lost = _lost(campaign, result)
+    print_bad(console, lost, f"failed: {100 * result.bad_fraction:.4g} % of all events")
+    print_bad(console, [row for row in result.bad if row not in lost], _skipped_title(campaign.plan))
     print_quality(console, total.warnings)
     print_outcome(console, _outcome(campaign, result, total))
     facts = {"events": total.events, **total.facts(), "bad_fraction": result.bad_fraction}
@@ -72,7 +72,7 @@ def close(campaign: Campaign, result: RunResult, console: Console, emit: Emit) -
 
 def _outcome(campaign: Campaign, result: RunResult, total: Summary) -> Outcome:
     urls = [file.url for file in campaign.plan.files]
-    lost = sum(row["events"] for row in result.bad)
+    lost = sum(row["events"] for row in _lost(campaign, result))
     left = 0 if result.complete else max(0, campaign.plan.events - total.events)
     note = demo_note(campaign.tagger.model.sha256, urls)
     run = (result.events, result.seconds)
@@ -114,7 +114,13 @@ def _kept(done: int, campaign: Campaign, more: str = "") -> str:
     return f"stopped: {kept}{more}: the same command does the rest"
 
 
-def _skipped_message(plan: Plan) -> str:
+def _lost(campaign: Campaign, result: RunResult) -> list[dict[str, Any]]:
+    """Return the rows of ``bad.parquet`` but those of files that were skipped on request."""
+    asked = campaign.plan.skip_bad_files
+    return [row for row in result.bad if row["uuid"] is not None or not asked]
+
+
+def _skipped_title(plan: Plan) -> str:
     files = f"{len(plan.skipped):,} of {len(plan.files) + len(plan.skipped):,} input files"
     events = f"about {skipped_events(plan):,} events, see bad.parquet"
     return f"warning: {files} were skipped, as --skip-bad-files asks ({events})"

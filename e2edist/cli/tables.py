@@ -75,11 +75,10 @@ def _print_table(console: Console, table: Table) -> None:
     console.print("")
 
 
-def print_bad(console: Console, rows: list[dict[str, Any]], fraction: float) -> None:
+def print_bad(console: Console, rows: list[dict[str, Any]], title: str) -> None:
     """Show what was lost, the costliest first; nothing if nothing was."""
     if not rows:
         return
-    title = f"failed: {100 * fraction:.4g} % of all events"
     # File and reason are folded, not cut: what matters may stand at their ends.
     file, reason = Column("file", overflow="fold"), Column("reason", overflow="fold")
     table = Table(file, *numbers("entries", "events", "attempts"), reason, title=title, **COMPACT)

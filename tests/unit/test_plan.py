@@ -301,6 +301,11 @@ def test_a_file_that_cannot_be_used_stops_the_plan_with_the_way_to_skip_it(small
     with pytest.raises(InputError, match="3 of 3 input files") as caught:
         campaign_of(small, tmp_path, inputs=three_files, skip_bad_files=True, mode="fresh")
     assert "--skip-bad-files" not in str(caught.value)
+    write_hits(tmp_path / "a.root", 20, 10)
+    with pytest.raises(
+        InputError, match=r"^2 of 3 input files can't be used \(to go on without: --skip-bad-files\):"
+    ):
+        campaign_of(small, tmp_path, inputs=three_files, mode="fresh")
 
 
 def test_skipping_that_was_asked_for_is_no_loss_and_was_asked_for_once(small, tmp_path, three_files):
