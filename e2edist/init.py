@@ -38,8 +38,8 @@ def parser() -> argparse.ArgumentParser:
         "Exit codes: 0 the file is written and all is well, or there are warnings only; 2 the user must fix "
         "something. Nothing is submitted without --run.",
         "perlmutter",
-        "perlmutter --account m1234 --image docker:me/e2edist:1.0-cu13 --yes",
-        "slurm --set 'pools.cpu.job.queue=\"short\"' --file mycluster.toml",
+        "lpc --image /cvmfs/unpacked.cern.ch/... --yes",
+        "slurm --set pools.cpu.job.queue=short --file my.toml",
     )
     p.add_argument("site", nargs="?", metavar="SITE", help="site that comes with e2edist, as perlmutter")
     add_site_changes(p)
