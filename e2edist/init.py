@@ -96,6 +96,7 @@ def _answers(args: argparse.Namespace, file: SiteFile, asker: Asker) -> dict[str
     """Return the keys of the file: what is there already, answers, and ``--set``."""
     from e2edist.cli.site_questions import Known, ask_site, read_images
     from e2edist.config.site_files import merged
+    from e2edist.config.site_options import ALL_POOLS
 
     options = site_options(args)
     base, old = file.base, file.old
@@ -103,7 +104,8 @@ def _answers(args: argparse.Namespace, file: SiteFile, asker: Asker) -> dict[str
     inside = {name: pool.get("container", {}).get("image") for name, pool in old.get("pools", {}).items()}
     images = {name: text for name, text in ({"": image} | inside).items() if text}
     images |= read_images(args.images, base)
-    pools = options.pools or tuple(old.get("default_pools", ()))
+    named = tuple(base.pools) if options.pools == (ALL_POOLS,) else options.pools
+    pools = named or tuple(old.get("default_pools", ()))
     given = {"account": args.account is not None, "images": args.images, "pools": options.pools}
     known = Known(
         args.account or str(old.get("account", "")),

@@ -25,9 +25,9 @@ class UpperLimit:
     jobs, jobs_most : int
         Batch jobs at first, and after growing; 0 where the workers are no batch jobs.
     workers : int
-        Of one job; without jobs, of the pool, 0 where its kind chooses.
+        Of one job; without jobs, of the pool, 0 where nobody knows.
     threads : int
-        Of one worker.
+        Of one worker, 0 where nobody knows.
     memory_gib : float or None
         Of one worker; None where it is not limited.
     walltime_min : int or None
@@ -71,7 +71,9 @@ def _limit(name: str, spec: PoolSpec, *, jobs: bool) -> UpperLimit:
     threads = facts["threads"]
     if not jobs:
         nothing = (None, 0.0, None, None, None, facts["unit"])
-        return UpperLimit(name, spec.kind, 0, 0, spec.workers, threads, spec.memory_gib, *nothing)
+        here = spec.kind == "local"  # nobody knows of workers that somebody else has started
+        workers, threads = (spec.workers or 1, threads) if here else (spec.workers, spec.threads)
+        return UpperLimit(name, spec.kind, 0, 0, workers, threads, spec.memory_gib, *nothing)
     first, most = -(-(spec.workers or 1) // shared), -(-spec.workers_most // shared)
     job_h = max(first, most) * spec.job.walltime_min / 60
     node_h = job_h * facts["nodes"]

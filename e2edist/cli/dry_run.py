@@ -112,11 +112,17 @@ def _lines(dry: DryRun) -> Iterator[tuple[str, str]]:
     if dry.detached:
         yield "controller", _controller(campaign)
     if dry.estimating:
-        wanted = ", ".join(f"{name} {number:,}" for name, number in dry.sample().items())
-        limit = f"{LIMIT_S / 60:.0f} min with workers"
-        yield "estimate", f"stops after so many chunks of a pool, or {limit}: {wanted}"
+        yield "estimate", f"stops after {_sample(dry.sample())}, or {LIMIT_S / 60:.0f} min with workers"
     if spec.max_bad_fraction:
         yield "losses", f"up to {spec.max_bad_fraction:.3g} of the events"
+
+
+def _sample(wanted: dict[str, int]) -> str:
+    """Return how many chunks of each pool make an estimate."""
+    numbers = set(wanted.values())
+    if len(numbers) == 1:
+        return f"{_count(numbers.pop(), 'chunk')} of each pool"
+    return "chunks of pools: " + ", ".join(f"{name} {number:,}" for name, number in wanted.items())
 
 
 def _inputs(dry: DryRun) -> Iterator[tuple[str, str]]:
@@ -173,7 +179,9 @@ def _print_pools(console: Console, dry: DryRun) -> None:
     jobs = any(one.jobs for one in limits)
     console.print(_pool_table(limits) if jobs else _worker_table(limits))
     if jobs:
-        _print_sum(console, limits)
+        _print_sum(console, limits, estimating=dry.estimating)
+    if dry.detached and dry.campaign.site.controller.kind != PROCESS:
+        console.print("The controller's job comes on top.")
 
 
 def _engine(pool: PoolSpec) -> str:
@@ -205,18 +213,19 @@ def _worker_table(limits: list[UpperLimit]) -> Table:
 
 
 def _worker_cells(one: UpperLimit) -> tuple[str, str, str]:
-    """Return workers, threads and memory; what only the start of the pool decides is a dash."""
+    """Return workers, threads and memory; what nobody knows is a dash."""
     memory = f"{one.memory_gib:g}" if one.memory_gib else "-"
-    return str(one.workers or "-"), str(one.threads), memory
+    return str(one.workers or "-"), str(one.threads or "-"), memory
 
 
-def _print_sum(console: Console, limits: list[UpperLimit]) -> None:
+def _print_sum(console: Console, limits: list[UpperLimit], *, estimating: bool) -> None:
     node_h = sum(one.node_h or 0.0 for one in limits)
     gpu_h = sum(one.gpu_h or 0.0 for one in limits)
     gpus = f" and {short_number(gpu_h)} GPU hours" if gpu_h else ""
     console.print(f"\nAt most {short_number(node_h)} node hours{gpus}: all jobs for their whole walltime.")
     console.print("Jobs end as soon as the work is done; jobs that are lost are replaced.")
-    console.print("--estimate runs a few chunks and says what the campaign would really take.")
+    if not estimating:
+        console.print("--estimate runs a few chunks and says what the campaign would really take.")
 
 
 def _hours(minutes: int) -> str:

@@ -45,8 +45,13 @@ def test_jobs_without_numbers_have_those_that_are_submitted():
 
 def test_workers_that_are_no_jobs_have_no_hours():
     (one,) = limits(cpu={"kind": "local", "threads": 3})
-    assert (one.jobs, one.workers, one.threads) == (0, 0, 3)
+    assert (one.jobs, one.workers, one.threads) == (0, 1, 3)
     assert (one.node_h, one.gpu_h, one.charge, one.walltime_min) == (None, None, None, None)
+
+
+def test_of_workers_that_others_started_nobody_knows_how_many_there_are():
+    (one,) = limits(far={"kind": "attach", "scheduler": "tcp://h:1"})
+    assert (one.workers, one.threads) == (0, 0)
 
 
 @pytest.mark.parametrize(("minutes", "text"), [(30, "30 min"), (120, "2 h"), (65, "1:05 h"), (2880, "48 h")])
