@@ -175,7 +175,7 @@ def test_numbers_of_tables_are_aligned_right_and_reasons_whole():
     rows = [{"url": f"/data/{n}.root", "start": 0, "stop": n, "events": n, "attempts": 3} for n in (7, 12345)]
     reason = "a long sentence " * 8 + "ends here"
     bad = [row | {"reason": reason} for row in rows]
-    text = printed((print_stages, total), (print_bad, bad, 0.5))
+    text = printed((print_stages, total), (print_bad, bad, "failed: 50 % of all events"))
     lines = text.splitlines()
     ends = {len(line) for line in lines if line.startswith(("source", "EGTagger"))}
     assert len(ends) == 1
