@@ -17,11 +17,19 @@ def env(system):
 
 
 def _detach(system, env, cwd, source, model, *, pool=None, controller=None):
-    """Submit with two worker jobs and a controller that is a job."""
+    """Submit with two worker jobs and a controller that is a job.
+
+    The site is a file of the user's own, which is gone when the controller starts.
+    """
     tables = system.pool("cpu", 2, **pool or {}) + system.controller(**controller or {})
-    (cwd / "site.toml").write_text(f"name = 'test'\n{tables}", encoding="utf-8")
-    options = ("--site", "site.toml", "--input", source, "--model", model, "--output", "out")
-    return verb("submit", *options, "--chunk-events", 1, "--detach", cwd=cwd, env=env)
+    file = cwd / "config" / "e2edist" / "sites" / "mine.toml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"name = 'test'\n{tables}[pools.spare]\n", encoding="utf-8")
+    options = ("--site", "mine", "--pools=cpu", "--input", source, "--model", model, "--output", "out")
+    own = env | {"XDG_CONFIG_HOME": str(cwd / "config")}
+    said = verb("submit", *options, "--chunk-events", 1, "--detach", cwd=cwd, env=own)
+    file.unlink()
+    return said
 
 
 def _running(cwd, env, jobs):
