@@ -99,13 +99,20 @@ def site_options(args: argparse.Namespace, default: str = "local") -> SiteOption
         site=args.site or default,
         account=args.account,
         images=tuple(args.images),
-        pools=tuple(filter(None, re.split(r"[\s,]+", args.pools or ""))),
+        pools=_pools(args.pools),
         settings=tuple(args.settings),
         workers=_workers(getattr(args, "workers", None)),
         threads=getattr(args, "threads", None),
         scheduler=getattr(args, "scheduler", None) or "",
         tls_folder=getattr(args, "tls_folder", None) or "",
     )
+
+
+def _pools(text: str | None) -> tuple[str, ...]:
+    names = tuple(filter(None, re.split(r"[\s,]+", text or "")))
+    if text is not None and not names:
+        raise ConfigError("--pools", "names no pool", "Write gpu,cpu, or all; or leave it out.")
+    return names
 
 
 def _workers(text: str | None) -> int | dict[str, int] | None:

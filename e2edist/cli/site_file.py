@@ -12,7 +12,7 @@ from e2edist import __version__
 from e2edist.config.site import SiteSpec, parse_layers
 from e2edist.config.site_facts import find_fact_faults
 from e2edist.config.site_files import Layer, read_layers, site_folder, user_site_folder
-from e2edist.config.site_options import read_settings
+from e2edist.config.site_settings import read_settings
 from e2edist.config.site_text import site_text
 from e2edist.config.text_files import read_text
 from e2edist.config.toml_models import read_toml

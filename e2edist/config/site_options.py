@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 from e2edist.errors import ConfigError, unknown_name
@@ -16,7 +13,8 @@ from e2edist.errors import ConfigError, unknown_name
 from ._batch_systems import takes_account
 from .resolved_site import is_resolved, read_resolved
 from .site import SiteSpec, parse_layers
-from .site_files import Layer, merged, read_layers, site_path
+from .site_files import Layer, read_layers, site_path
+from .site_settings import read_settings
 
 _ACCOUNT, _IMAGE = "E2EDIST_ACCOUNT", "E2EDIST_IMAGE"
 #: In place of names of pools.
@@ -72,8 +70,10 @@ def make_site(options: SiteOptions) -> SiteSpec:
         site = read_resolved(options.site)
     else:
         layers = read_layers(site_path(options.site))
-        layers = _with_account_and_images(_with_environment(layers), options)
-        site = parse_layers(_with_settings(layers, options))
+        settings = [Layer("--set", read_settings(layers, options.settings))] if options.settings else []
+        # A setting counts more than an account for all, but says too which pools are jobs or in containers.
+        layers = _with_account_and_images(_with_environment(layers, settings), settings, options)
+        site = parse_layers([*layers, *settings])
     if options.scheduler or options.tls_folder:
         site = site.attached(options.scheduler, options.tls_folder)
     return _with_pools(site, options)
@@ -94,18 +94,18 @@ def _with_pools(site: SiteSpec, options: SiteOptions) -> SiteSpec:
     return site.with_pools(numbers, options.threads)
 
 
-def _with_environment(layers: list[Layer]) -> list[Layer]:
+def _with_environment(layers: list[Layer], settings: list[Layer]) -> list[Layer]:
     """Add what the environment says, where it means something to this site: it is there for all sites."""
     for name, make in ((_ACCOUNT, _account), (_IMAGE, _image)):
         if value := os.environ.get(name, "").strip():
-            content = make(parse_layers(layers), value, name)
+            content = make(parse_layers([*layers, *settings]), value, name)
             layers = [*layers, Layer(name, content)] if content else layers
     return layers
 
 
-def _with_account_and_images(layers: list[Layer], options: SiteOptions) -> list[Layer]:
+def _with_account_and_images(layers: list[Layer], settings: list[Layer], options: SiteOptions) -> list[Layer]:
     if options.account is not None:
-        site = parse_layers(layers)
+        site = parse_layers([*layers, *settings])
         content = _account(site, options.account, "--account")
         if not content:
             what = f"no job of site {site.name} is charged to an account that is named"
@@ -113,7 +113,7 @@ def _with_account_and_images(layers: list[Layer], options: SiteOptions) -> list[
         layers = [*layers, Layer("--account", content)]
     # Those of one pool last, so that they count there.
     for image in sorted(options.images, key=lambda text: _POOL_IMAGE.fullmatch(text) is not None):
-        site = parse_layers(layers)
+        site = parse_layers([*layers, *settings])
         content = _image(site, image, "--image")
         if not content:
             what = f"no pool of site {site.name} runs in a container"
@@ -151,81 +151,3 @@ def _image(site: SiteSpec, text: str, where: str) -> dict[str, Any]:
         return {"pools": pools} if pools else {}
     controller = table if site.controller.container.runtime != "none" else {}
     return {"image": image, "pools": pools, "controller": controller} if pools or controller else {}
-
-
-def _with_settings(layers: list[Layer], options: SiteOptions) -> list[Layer]:
-    """Add all settings as one layer, as some are right only together."""
-    content = read_settings(layers, options.settings)
-    return [*layers, Layer("--set", content)] if content else layers
-
-
-def read_settings(layers: list[Layer], settings: Sequence[str]) -> dict[str, Any]:
-    """Return the keys of ``KEY=VALUE`` as tables in tables.
-
-    Parameters
-    ----------
-    layers : list of Layer
-        The site that they change, which says which reading of a value fits.
-
-    Raises
-    ------
-    ConfigError
-        One of them is not understood, or begins another site.
-    """
-    content = dict[str, Any]()
-    for setting in settings:
-        content = _with_setting(layers, content, setting)
-    return content
-
-
-def _with_setting(layers: list[Layer], content: dict[str, Any], setting: str) -> dict[str, Any]:
-    """Return the tables with ``KEY=VALUE``: of the ways to read the value the first one that fits the key."""
-    key, mark, text = setting.partition("=")
-    path = _key_path(key)
-    if not mark or not path:
-        todo = "Write KEY=VALUE, as pools.cpu.job.walltime_min=240."
-        raise ConfigError("--set", f"{setting!r} is not understood", todo)
-    _check_path(parse_layers(layers), path)
-    readings = [merged(content, _nested(path, value)) for value in _readings(text.strip())]
-    for reading in readings:
-        with suppress(ConfigError):
-            parse_layers([*layers, Layer("--set", reading)])
-            return reading
-    return readings[0]  # right with the next one, or at fault
-
-
-def _check_path(site: SiteSpec, path: Sequence[str]) -> None:
-    """Refuse what would not change the site, but begin another."""
-    if path[0] == "extends":
-        raise ConfigError("--set", "extends: stands in site files alone", "Choose another --site.")
-    if path[0] == "pools" and len(path) > 1 and path[1] not in site.pools:
-        raise ConfigError("--set", str(unknown_name(f"pool of site {site.name}", path[1], site.pools)))
-
-
-def _key_path(key: str) -> list[str]:
-    """Return the names that a key with dots is made of, as TOML reads it; empty if it is none."""
-    try:
-        content = tomllib.loads(f"{key.strip()} = 0")
-    except tomllib.TOMLDecodeError:
-        return []
-    path: list[str] = []
-    while isinstance(content, dict):
-        if len(content) != 1:
-            return []
-        ((name, content),) = content.items()
-        path.append(name)
-    return path
-
-
-def _readings(text: str) -> list[Any]:
-    """Return a value as TOML reads it, and as plain text."""
-    try:
-        content = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return [text]
-    value = content["value"]
-    return [text] if len(content) != 1 else [value] if isinstance(value, str) else [value, text]
-
-
-def _nested(path: Sequence[str], value: Any) -> dict[str, Any]:
-    return reduce(lambda inner, name: {name: inner}, reversed(path), value)

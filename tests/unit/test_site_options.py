@@ -216,6 +216,12 @@ def test_any_key_can_be_set(setting, get, wanted):
     assert get(site(settings=(setting,))) == wanted
 
 
+def test_a_setting_may_make_a_container_for_the_image():
+    options = ("pools.cpu.container.runtime=apptainer",)
+    assert images(site("slurm", images=("my.sif",), settings=options)) == {"cpu": "my.sif"}
+    assert find_fact_faults(site("slurm", settings=options))[0].what == "has no image"
+
+
 def test_settings_may_be_right_only_together():
     options = ("pools.cpu.job.workers_per_job=2", "pools.cpu.job.launcher=srun -n2")
     assert site("slurm", settings=options).pools["cpu"].job.launcher == "srun -n2"
@@ -230,8 +236,17 @@ def test_settings_may_be_right_only_together():
             "pools.gpu.job.waltime_min=1",
             "--set: pools.gpu.job.waltime_min: unknown key, did you mean 'walltime",
         ),
+        (
+            "pools.gpu.walltime_min=1",
+            "unknown key, did you mean pools.gpu.job.walltime_min or pools.gpu_",
+        ),
+        (
+            "threads=1",
+            "--set: threads: unknown key, did you mean pools.gpu.threads or pools.gpu_",
+        ),
+        ("redirectors=['a']", "redirectors: unknown key, did you mean inputs.redirectors"),
         ("pools.gp.job.walltime_min=1", "--set: there is no pool .*did you mean 'gpu'"),
-        ("pool.gpu.workers=1", "--set: pool: unknown key, did you mean 'pools'"),
+        ("pool.gpu.workers=1", "--set: pool.gpu.workers: unknown key, did you mean pools.gpu.workers"),
         ("pools.gpu.workers", "--set: 'pools.gpu.workers' is not understood. Write KEY=VALUE"),
         ("=3", "is not understood"),
         ("", "is not understood"),
@@ -334,6 +349,8 @@ def test_the_words_of_a_command_line():
         "s", "a", ("i", "gpu=j"), ("gpu", "cpu"), ("a.b=1", "c=2"), {"gpu": 4, "cpu": 8}, 2
     )
     assert site_options(parser().parse_args([])) == SiteOptions()
+    with pytest.raises(ConfigError, match="--pools: names no pool"):
+        site_options(parser().parse_args(["--pools", " , "]))
     with pytest.raises(ConfigError, match="--workers: 'gpu=x' is not understood"):
         site_options(parser().parse_args(["--workers", "gpu=x"]))
 
