@@ -67,7 +67,7 @@ def numbered(names):
 def tables_page():
     """Return the page of layers, columns, statuses, exit codes and errors."""
     layers = [
-        (f"`{shown}`", LAYERS[name].grid, LAYERS[name].unit, _needs(LAYERS[name]))
+        (f"`{shown}`", LAYERS[name].meaning, LAYERS[name].unit, LAYERS[name].grid, _needs(LAYERS[name]))
         for shown, name in numbered(LAYERS).items()
     ]
     inputs = [
@@ -76,7 +76,7 @@ def tables_page():
     ]
     statuses = [(code, f"`{name}`", STATUS_TEXT[name]) for code, name in enumerate(STATUSES)]
     text = "# Tables and codes\n\n## Layers\n\nDefined in [images](../images.md#layers).\n\n"
-    text += table(("layer", "grid", "unit", "made from"), layers)
+    text += table(("layer", "pixels", "unit", "grid", "made from"), layers)
     seeds = [
         (
             f"`{name}`",

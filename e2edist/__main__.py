@@ -21,6 +21,8 @@ VERBS = {
     "validate": "compare a model's scores over all ways to run it",
     "convert": "make an ONNX file of a trained model, and validate it",
     "tune": "find the fastest settings of a site's pools for a tagger",
+    "list": "list taggers, sites, layers, formats, engines, kinds of pools",
+    "show": "say what a tagger, site, layer or plug-in is made of",
 }
 _WIDTH = max(map(len, VERBS))
 

@@ -90,7 +90,8 @@ class CommandLine(argparse.ArgumentParser):
         raise ConfigError(name, what, self._more())
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
+        left_out = value == []  # what argparse has for words that may be left out
+        if action.choices is not None and not left_out and value not in action.choices:
             known = [str(choice) for choice in action.choices]
             name = "/".join(action.option_strings) or action.metavar or action.dest
             todo = f"{did_you_mean(str(value), known)}Known: {', '.join(known)}."

@@ -92,6 +92,8 @@ class Layer:
         Of its pixels.
     signed : bool
         Whether pixels have both signs, and zero is in the middle of a picture's colours.
+    meaning : str
+        Its definition in one line; docs/images.md has the whole.
     """
 
     grid: str
@@ -99,6 +101,7 @@ class Layer:
     make: Callable[[EventBatch, FillOptions], Hits]
     unit: str
     signed: bool = False
+    meaning: str = ""
 
 
 @kernel
@@ -225,7 +228,8 @@ def _tracker_layer(name: str) -> Layer:
     def make(batch: EventBatch, _: FillOptions) -> Hits:
         return tracker_counts(batch, name)
 
-    return Layer("ECAL", _needs(name, "eta", "phi"), make, "hits")
+    meaning = f"hits of the tracker layer {name} at their direction"
+    return Layer("ECAL", _needs(name, "eta", "phi"), make, "hits", meaning=meaning)
 
 
 _ECAL_COLUMNS = {**_needs("EB", "detid", "energy"), **_needs("EE", "detid", "energy")}
@@ -233,20 +237,71 @@ _TRACK = ("eta", "phi", "quality")
 
 #: Every layer that a tagger may name.
 LAYERS: dict[str, Layer] = {
-    "EB_energy": Layer("EB", _needs("EB", "detid", "energy"), lambda b, _: eb(b, "energy"), "GeV"),
-    "EB_time": Layer(
-        "EB", _needs("EB", "detid", "energy", "time"), lambda b, _: eb(b, "time"), "ns", signed=True
+    "EB_energy": Layer(
+        "EB",
+        _needs("EB", "detid", "energy"),
+        lambda b, _: eb(b, "energy"),
+        "GeV",
+        meaning="energy of the barrel's rechits, per crystal",
     ),
-    "EE_minus": Layer("EE", _needs("EE", "detid", "energy"), lambda b, _: ee_plane(b, -1), "GeV"),
-    "EE_plus": Layer("EE", _needs("EE", "detid", "energy"), lambda b, _: ee_plane(b, +1), "GeV"),
-    "ECAL_energy": Layer("ECAL", _ECAL_COLUMNS, ecal, "GeV"),
-    "HBHE_energy": Layer("HBHE", _needs("HBHE", "detid", "energy"), hbhe, "GeV"),
-    "ECAL_tracksPt": Layer("ECAL", _needs("tracks", "pt", *_TRACK), lambda b, o: tracks(b, o, "pt"), "GeV"),
+    "EB_time": Layer(
+        "EB",
+        _needs("EB", "detid", "energy", "time"),
+        lambda b, _: eb(b, "time"),
+        "ns",
+        signed=True,
+        meaning="time of the barrel's rechits, per crystal",
+    ),
+    "EE_minus": Layer(
+        "EE",
+        _needs("EE", "detid", "energy"),
+        lambda b, _: ee_plane(b, -1),
+        "GeV",
+        meaning="energy of the rechits of EE-, row iy, column ix; a whole frame, no channel of a crop",
+    ),
+    "EE_plus": Layer(
+        "EE",
+        _needs("EE", "detid", "energy"),
+        lambda b, _: ee_plane(b, +1),
+        "GeV",
+        meaning="energy of the rechits of EE+, row iy, column ix; a whole frame, no channel of a crop",
+    ),
+    "ECAL_energy": Layer(
+        "ECAL",
+        _ECAL_COLUMNS,
+        ecal,
+        "GeV",
+        meaning="energy of all ECAL rechits, endcap crystals in the pixel at their direction",
+    ),
+    "HBHE_energy": Layer(
+        "HBHE",
+        _needs("HBHE", "detid", "energy"),
+        hbhe,
+        "GeV",
+        meaning="energy of HCAL towers, depths added; 5x5 pixels each in a crop",
+    ),
+    "ECAL_tracksPt": Layer(
+        "ECAL",
+        _needs("tracks", "pt", *_TRACK),
+        lambda b, o: tracks(b, o, "pt"),
+        "GeV",
+        meaning="sum of pT of tracks at their direction at the vertex",
+    ),
     "ECAL_tracksD0": Layer(
-        "ECAL", _needs("tracks", "d0", "dz", *_TRACK), lambda b, o: tracks(b, o, "d0"), "cm", signed=True
+        "ECAL",
+        _needs("tracks", "d0", "dz", *_TRACK),
+        lambda b, o: tracks(b, o, "d0"),
+        "cm",
+        signed=True,
+        meaning="sum of d0 of tracks with |dz| < 0.1 cm",
     ),
     "ECAL_tracksDz": Layer(
-        "ECAL", _needs("tracks", "dz", *_TRACK), lambda b, o: tracks(b, o, "dz"), "cm", signed=True
+        "ECAL",
+        _needs("tracks", "dz", *_TRACK),
+        lambda b, o: tracks(b, o, "dz"),
+        "cm",
+        signed=True,
+        meaning="sum of dz of tracks with |dz| < 0.1 cm",
     ),
 }
 LAYERS.update({name: _tracker_layer(name) for name in TRACKER_LAYERS})
