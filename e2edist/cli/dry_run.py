@@ -15,7 +15,7 @@ from e2edist.accounting.upper_limit import UpperLimit, upper_limits
 from e2edist.accounting.usage import pool_facts
 from e2edist.cli.tables import COMPACT, cost_cells, cost_columns, short_number
 from e2edist.config.controller import PROCESS
-from e2edist.config.lumi_mask import describe_mask
+from e2edist.config.lumi_mask import describe_mask, mask_digest
 from e2edist.control.detach import preview_controller
 from e2edist.demo.networks import demo_note, is_demo_network
 from e2edist.pools import is_batch, preview
@@ -140,6 +140,12 @@ def _inputs(dry: DryRun) -> Iterator[tuple[str, str]]:
         yield "", f"... and {len(plan.files) - _SHOWN:,} more"
     if len(kinds) == 1:
         yield "format", "{}, tree {}".format(*kinds.pop())
+    if plan.datasets:
+        names = [f"{one.name} ({_count(len(one.files), 'file')})" for one in plan.datasets[:_SHOWN]]
+        more = len(plan.datasets) - len(names)
+        yield "datasets", ", ".join([*names, *([f"{more:,} more"] if more else [])])
+    if plan.lumi_mask:
+        yield "lumi mask", describe_mask(plan.lumi_mask)
     for url, why in plan.skipped[:_SHOWN]:
         yield "skipped", f"{url}: {why}"
     if len(plan.skipped) > _SHOWN:
@@ -268,6 +274,8 @@ def _facts(dry: DryRun) -> dict[str, Any]:
         "model": tagger.model.path,
         "demo_network": is_demo_network(tagger.model.sha256),
         "files": files,
+        "datasets": [one.name for one in plan.datasets],
+        "lumi_mask": mask_digest(plan.lumi_mask) if plan.lumi_mask else None,
         "skipped": [{"url": url, "reason": why} for url, why in plan.skipped],
         "events": plan.events,
         "chunks": len(plan.chunks()),

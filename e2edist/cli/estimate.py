@@ -63,8 +63,11 @@ def estimate(
         console.print(kept_message(campaign, result))
         return INTERRUPTED
     choices, notes = _extrapolate(campaign, result, facts, before, sampler.start_s)
-    print_estimate(console, choices, notes)
     left = campaign.plan.events - result.ledger.events_done
+    if left:
+        print_estimate(console, choices, notes)
+    else:
+        console.print("nothing is left to estimate: all events are done, and the results are kept")
     found = [asdict(one) for one in choices]
     emit({"what": "estimate", "events_left": left, "choices": found, "notes": notes})
     return 0
@@ -94,11 +97,15 @@ def _extrapolate(
         raise CampaignError(str(campaign.folder), "no chunk was done to estimate from", "See submit.log.")
     jobs = {name: -(-(spec.workers or 1) // facts[name]["workers"]) for name, spec in pools.items()}
     left = campaign.plan.events - result.ledger.events_done
-    notes = [f"{left:,} of {campaign.plan.events:,} events are left; what was done is kept: submit resumes."]
+    kept = "what was done is kept, and the same line without --estimate does the rest"
+    notes = [f"{left:,} of {campaign.plan.events:,} events are left; {kept}."]
     notes += [
         f"pool {name}: no worker came, so nothing is known of it" for name in pools if name not in measured
     ]
-    return extrapolate(measured, facts, jobs, left, start_s), notes + _queues(campaign)
+    choices = extrapolate(measured, facts, jobs, left, start_s)
+    # More machines are nothing that a site file can have, unless they are a batch system's.
+    possible = [one for one in choices if is_batch(pools[one.pool].kind) or one.jobs == jobs[one.pool]]
+    return possible, notes + _queues(campaign)
 
 
 def _queues(campaign: Campaign) -> list[str]:
