@@ -1,7 +1,9 @@
 """Campaigns on real batch systems of several nodes, whose jobs, nodes and network fail: the same on each."""
 
+import json
 import os
 import signal
+import tomllib
 
 import pytest
 from distributed import Client
@@ -141,6 +143,34 @@ def test_doctor_finds_a_working_site_in_order_and_runs_a_chunk_on_each_pool(syst
     topics = {"output", "clock", "network", system.kind, "controller's job"}
     topics |= {f"{what} {pool}" for what in ("job of", "demo on") for pool in ("cpu", "gpu")}
     assert {topic: levels[topic] for topic in topics} == dict.fromkeys(topics, "ok")
+    assert system.queue() == {}
+
+
+def _settings(table, key=""):
+    """Yield KEY=VALUE of tables in tables."""
+    for name, value in table.items():
+        path = f"{key}.{name}" if key else name
+        if isinstance(value, dict):
+            yield from _settings(value, path)
+        else:
+            yield f"{path}={json.dumps(value)}"
+
+
+@slow
+def test_init_writes_a_site_that_runs_a_chunk(system, jobs):
+    settings = [word for one in _settings(tomllib.loads(system.pool("cpu", 1))) for word in ("--set", one)]
+    jobs.open_gate()
+    words = (system.kind, *settings, "--yes", "--run", "--file", "mine.toml")
+    said = verb("init", *words, cwd=jobs.folder, env=jobs.environment())
+    assert said.returncode == 0, said.stdout + said.stderr
+    levels = {line[5:24].strip(): line[:5].strip() for line in said.stdout.splitlines()}
+    assert (levels[system.kind], levels["job of cpu"], levels["demo on cpu"]) == ("ok", "ok", "ok")
+    assert f"wrote {jobs.folder / 'mine.toml'}\nnext: python -m e2edist.submit --site" in said.stdout
+    words = ("--site", "mine.toml", "--input", jobs.source, "--output", jobs.out, "--dry-run")
+    dry = verb("submit", *words, cwd=jobs.folder, env=jobs.environment())
+    assert dry.returncode == 0, dry.stderr
+    assert "job of pool cpu" in dry.stdout
+    assert not jobs.out.exists()
     assert system.queue() == {}
 
 
