@@ -129,7 +129,7 @@ def _mean_images(campaign: CampaignStats, scores: list[ScoreTable], *, wanted: b
     from e2edist.reporting.mean_images import Grouping, MeanImages, make_mean_images
 
     if not wanted or not scores:
-        return MeanImages((), problem="" if wanted else "left out")
+        return MeanImages(())
     middle = float(scores[0].edges[[0, -1]].mean())
     grouping = Grouping(campaign.classes, scores[0].column, middle)
     return make_mean_images(campaign.folder, campaign.plan, campaign.chunks(), grouping)

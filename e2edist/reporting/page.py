@@ -94,6 +94,7 @@ def write_page(folder: Path, content: Content, pictures: Sequence[Picture]) -> P
         headline_table=headline_table(campaigns, [content.scores_of(one) for one in campaigns]),
         warnings=_warnings(campaigns),
         problems=_problems(content),
+        images=_problems(content) or any(picture.section == "images" for picture in pictures),
         counts=count_rows(campaigns),
         aucs=[rows for some in content.scores.values() if (rows := auc_rows(some))],
         module_times=content.module_times,

@@ -173,7 +173,9 @@ def auc_rows(scores: TaggerScores) -> list[list[str]]:
             for kind in table.kinds:
                 counts, curve = table.of(kind), table.roc(kind)
                 cells = [f"{counts[label].sum():,}" if label in counts else "0" for label in labels]
-                area = "" if curve is None else f"{curve.auc:.4f} ± {curve.auc_error:.4f}"
+                area = "one class only" if any(label >= 0 for label in counts) else ""
+                if curve is not None:
+                    area = f"{curve.auc:.4f} ± {curve.auc_error:.4f}"
                 rows.append([table.column, name, kind, *cells, area])
     if len(scores.tables) == 1:
         head, rows = [head[0], *head[2:]], [[row[0], *row[2:]] for row in rows]

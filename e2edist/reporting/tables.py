@@ -38,7 +38,7 @@ def headlines(campaign: CampaignStats, scores: TaggerScores | None) -> list[Head
     """Return the five numbers that matter most of a campaign."""
     total = campaign.total
     planned = campaign.events_planned
-    threads = f"{campaign.threads} thread{'' if campaign.threads == 1 else 's'} at work"
+    threads = f"{_many(campaign.threads, 'thread')} at work"
     share = f"{100 * campaign.lost / planned:.3g} % of those planned" if planned else ""
     return [
         Headline(f"{total.events:,}", "events", f"of {planned:,} planned{_in_mask(campaign)}"),
@@ -110,8 +110,8 @@ def loss_rows(campaigns: Sequence[CampaignStats]) -> list[list[str]]:
         cells = (row["url"], entries, f"{row['events']:,}", str(row["attempts"]), str(row["reason"]))
         table.append([name, *cells])
     if len(rows) > _SHOWN:
-        table.append([f"and {len(rows) - _SHOWN} more", "", "", "", "", "see bad.parquet"])
-    return table
+        table.append(["", f"and {len(rows) - _SHOWN} more", "", "", "", "see bad.parquet"])
+    return table if len(campaigns) > 1 else [row[1:] for row in table]
 
 
 def origin_rows(campaign: CampaignStats) -> list[tuple[str, list[Fact]]]:
@@ -124,8 +124,8 @@ def origin_rows(campaign: CampaignStats) -> list[tuple[str, list[Fact]]]:
         "tagger": [Fact(", ".join(str(tagger[key]) for key in ("name", "module") if tagger.get(key)))],
         "model": [Fact(f"{network} {_short(sha256)}", sha256)],
         "classes": [Fact(", ".join(f"{i} {name}" for i, name in enumerate(campaign.classes)))],
-        "inputs": [Fact(f"{len(plan.files):,} files, {plan.events:,} events"), *_files(campaign)],
-        "datasets": [Fact(f"{one.name}, {len(one.files):,} files") for one in plan.datasets],
+        "inputs": [Fact(f"{_many(len(plan.files), 'file')}, {plan.events:,} events"), *_files(campaign)],
+        "datasets": [Fact(f"{one.name}: {_many(len(one.files), 'file')}") for one in plan.datasets],
         "lumi mask": [Fact(describe_mask(plan.lumi_mask))] if plan.lumi_mask else [],
         "commands": [Fact(command) for command in dict.fromkeys(campaign.commands)],
         "plan": [Fact(f"fingerprint {_short(plan.fingerprint)}", plan.fingerprint)],
@@ -143,6 +143,10 @@ def _files(campaign: CampaignStats) -> list[Fact]:
     shown = [Fact(f"{file.url}, {file.entries:,} events", f"uuid {file.uuid}") for file in files[:_SHOWN]]
     more = len(files) - len(shown)
     return [*shown, *([Fact(f"and {more:,} more, see plan.json")] if more else [])]
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _short(checksum: str) -> str:

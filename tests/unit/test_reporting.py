@@ -11,13 +11,14 @@ import pyarrow as pa
 import pytest
 from receipts import make_receipt
 
+from e2edist.accounting.usage import UsageLog
 from e2edist.config.tagger import load_tagger
 from e2edist.input_file import FileInfo
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.losses import write_losses
 from e2edist.records.parts import write_part
 from e2edist.records.plan import Plan
-from e2edist.report import main
+from e2edist.report import _how_to_open, main
 from e2edist.reporting.campaign_stats import efficiency, most_concurrent, read_stats, roofline, throughput
 from e2edist.reporting.cmssw_table import campaign_columns, read_cmssw, table_rows, write_cmssw
 from e2edist.reporting.figures import by_tagger
@@ -26,7 +27,16 @@ from e2edist.reporting.mean_images import MeanImages
 from e2edist.reporting.names import class_name, class_names, folder_names
 from e2edist.reporting.scaling import describe_points, read_scaling
 from e2edist.reporting.score_figures import TaggerScores, auc_rows, draw_roc, draw_scores
-from e2edist.reporting.scores import read_scores
+from e2edist.reporting.scores import BINS, ScoreTable, read_scores
+from e2edist.reporting.tables import bill_rows, headlines
+from e2edist.reporting.time_figures import (
+    draw_bill,
+    draw_efficiency,
+    draw_roofline,
+    draw_stages,
+    draw_throughput,
+    time_notes,
+)
 
 UUID = "a" * 32
 STAGES = {"eventsetup": (1000.0, 900.0, 0), "source": (400.0, 300.0, 10), "EGTagger": (600.0, 500.0, 20)}
@@ -200,7 +210,7 @@ def test_campaigns_of_one_tagger_are_drawn_over_each_other_a_panel_for_each_kind
     rows = auc_rows(scores)
     assert rows[0] == ["score", "campaign", "collection", "photon", "electron", "truth unknown", "AUC"]
     assert [row[1:3] for row in rows[1:]] == [[who, k] for who in "ab" for k in ("photon", "electron")]
-    assert rows[2][-1] == ""
+    assert rows[2][-1] == "one class only"
 
 
 def test_taggers_that_differ_stay_apart(folder, electrons):
@@ -313,7 +323,8 @@ class Page(HTMLParser):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
-def test_the_page_stands_by_itself_and_has_all_figures(folder, capsys):
+def test_the_page_stands_by_itself_and_has_all_figures(folder, capsys, monkeypatch):
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
     assert main([str(folder), "--no-images"]) == 0
     out = folder / "report"
     (line,) = capsys.readouterr().out.strip().splitlines()
@@ -328,12 +339,67 @@ def test_the_page_stands_by_itself_and_has_all_figures(folder, capsys):
     assert parsed.open == []
     assert all(image["alt"] and int(image["width"]) > 100 for image in parsed.of("img"))
     links = [link["href"] for link in parsed.of("a")]
-    assert links == ["#scores", "#images", "#time", "#counts", "#origin"]  # nobody is billed
+    assert links == ["#scores", "#time", "#counts", "#origin"]  # no images asked for, nobody is billed
     assert [f"#{section['id']}" for section in parsed.of("section")] == links
     assert parsed.headlines == ["40", "8", "7", "10", "1.000 ± 0.000"]
     assert "all workers ran on one node, h, busy 57% of its time" in page
     assert "no luck" in page
     assert "| EGTagger | 60 |" in (out / "table.md").read_text()
+
+
+def test_of_several_scores_each_stands_for_its_own_class():
+    rng = np.random.default_rng(3)
+    edges = np.linspace(0, 1, BINS + 1)
+    counts = {("jet", label): rng.multinomial(100, np.full(BINS, 1 / BINS)) for label in range(3)}
+    scores = TaggerScores(("a", "b", "c"), {"x": [ScoreTable(f"s{i}", edges, counts, i) for i in range(3)]})
+    curves = {table.column: curve for _, _, table, curve in scores.rocs()}
+    assert {name: (c.signal.sum(), c.background.sum()) for name, c in curves.items()} == dict.fromkeys(
+        ("s0", "s1", "s2"), (100, 200)
+    )
+    drawn = draw_roc(scores)
+    assert drawn["roc"].figure.axes[0].get_ylabel() == "signal efficiency"
+    assert len([name for name in lines(drawn["roc"]) if "AUC" in name]) == 3
+
+
+def write_usage(folder, kind):
+    facts = {"kind": kind, "threads": 2, "workers": 1, "nodes": 1.0, "gpus": 0, "factor": 1.0}
+    facts |= {"unit": "node h", "price": 0.0, "currency": "EUR"}
+    UsageLog(folder, {"cpu": facts}).record({"cpu": {"running": 1, "joined": 1}}, {})
+
+
+@pytest.mark.parametrize(("kind", "billed"), [("local", False), ("slurm", True)])
+def test_a_bill_is_shown_where_somebody_charges(folder, kind, billed):
+    write_usage(folder, kind)
+    stats = read_stats(folder)
+    assert [row.charged for row in stats.bill] == [billed]
+    assert headlines(stats, None)[-1].what == ("charge" if billed else "time")
+    assert (draw_bill(stats) is not None) is billed
+    assert len(bill_rows([stats])) == 1 + billed
+
+
+def test_one_worker_is_a_sentence_and_no_figure(tmp_path):
+    file = FileInfo("a.root", "hits", "Events", UUID, 1, 10, (0, 10))
+    plan = Plan({"name": "eg"}, (file,), 8.0)
+    plan.write(tmp_path)
+    put(tmp_path, plan, plan.chunks()[0], 0.0)
+    stats = read_stats(tmp_path, "one")
+    assert draw_efficiency(stats, nodes=False) is draw_efficiency(stats, nodes=True) is None
+    assert draw_throughput([stats]) is draw_roofline(stats) is None
+    assert time_notes([stats]) == [
+        "one: one worker (process 1 on h, 1 thread at work), busy 100% of the time between its first and its "
+        "last chunk.",
+        "one: too few chunks (1) for a course of time.",
+    ]
+    (ax,) = draw_stages([stats]).figure.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["source", "EGTagger"]  # no event setup
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx([40.0, 60.0])
+
+
+def test_over_ssh_the_page_is_copied_first(monkeypatch):
+    monkeypatch.setenv("SSH_CONNECTION", "1 2 3 4")
+    monkeypatch.setattr("socket.gethostname", lambda: "login02")
+    said = _how_to_open(Path("/x/report.html"))
+    assert said == "on your own machine, scp login02:/x/report.html . and open it in a browser"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -406,7 +472,8 @@ def test_a_scaling_file_that_is_not_there_is_refused(folder, tmp_path, capsys):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
-def test_scaling_is_drawn_and_the_page_says_what_was_measured(folder, tmp_path):
+def test_scaling_and_bill_are_drawn_and_the_page_says_what_was_measured(folder, tmp_path):
+    write_usage(folder, "slurm")
     simulated, measured = tmp_path / "simulated.json", tmp_path / "measured.json"
     more = {"points": [point(), point(workers=1024, events=9, wall_s=1.5, tail_loss=0.031)]}
     simulated.write_text(json.dumps({"series": [one_series(), one_series(mode="strong", **more)]}))
@@ -416,5 +483,6 @@ def test_scaling_is_drawn_and_the_page_says_what_was_measured(folder, tmp_path):
     assert "simulated, up to 1,024 workers" in page
     assert "measured, up to 4 workers" in page
     assert "<td>3.1%</td>" in page
+    assert "#bill" in [link["href"] for link in Page(page).of("a")]
     assert {path.suffix for path in (folder / "report").glob("scalability.*")} == {".png", ".pdf"}
     assert "Nothing here is measured." in describe_points(read_scaling(simulated))
