@@ -28,8 +28,8 @@ _drafts = ExitStack()
 def smallest_pool(options: SiteOptions, console: Console) -> SiteSpec:
     """Return the site with one of its pools alone: a demo is to be cheap, and to start soon.
 
-    It is the pool with the fewest charged nodes, then threads, each with the workers of one job, unless
-    `options` say how many.
+    It is the pool with the fewest charged nodes, then without GPUs, then with the fewest threads; each with
+    the workers of one job, unless `options` say how many.
     """
     from e2edist.config.site_options import ALL_POOLS, make_site
 
@@ -51,12 +51,13 @@ def _one_job(pool: PoolSpec) -> PoolSpec:
     return pool.model_copy(update=changes) if is_batch(pool.kind) else pool
 
 
-def _cost(pool: PoolSpec) -> tuple[float, int]:
-    """Return charged nodes, and threads."""
+def _cost(pool: PoolSpec) -> tuple[float, bool, int]:
+    """Return charged nodes, whether it has GPUs, and threads."""
     from e2edist.config.site import threads_of
 
     workers = pool.workers or 1
-    return pool.charge.nodes * workers / pool.job.workers_per_job, workers * threads_of(pool)
+    nodes = pool.charge.nodes * workers / pool.job.workers_per_job
+    return nodes, pool.provider != "cpu", workers * threads_of(pool)
 
 
 def demo_keys(args: argparse.Namespace, site: SiteSpec, console: Console) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator, model_validator
 
-from e2edist.errors import ConfigError, unknown_name
+from e2edist.errors import ConfigError, nearest, unknown_name
 from e2edist.process import usable_cores
 
 from ._batch_systems import check_pool, takes_account
@@ -199,11 +199,28 @@ def parse_layers(layers: Sequence[Layer]) -> SiteSpec:
     """
     content, site = dict[str, Any](), SiteSpec(name="")
     for layer in layers:
+        _refuse_strays(layer, site)
         content = merged(content, _with_dask_tables(layer.content))
         site = parse(SiteSpec, content, layer.where)  # one by one, so that the fault is of the layer
     if not site.pools:
         raise ConfigError(layers[-1].where, "pools: missing", "Write a table [pools.NAME], or extend a site.")
     return site.with_shared_facts()
+
+
+def _refuse_strays(layer: Layer, site: SiteSpec) -> None:
+    """Refuse keys of a pool that isn't there, unless they begin one: a mistyped name would go unnoticed.
+
+    Raises
+    ------
+    ConfigError
+        With the nearest names.
+    """
+    pools = layer.content.get("pools")
+    for name, table in pools.items() if isinstance(pools, dict) and site.pools else ():
+        if name not in site.pools and isinstance(table, dict) and "kind" not in table:
+            known = nearest(name, site.pools)
+            what = f"pools.{name}: there is no such pool in what it extends, {known}"
+            raise ConfigError(layer.where, what, "A new pool names its kind.")
 
 
 def _with_dask_tables(content: dict[str, Any]) -> dict[str, Any]:

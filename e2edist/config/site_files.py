@@ -119,7 +119,11 @@ def _extended(base: Any, path: Path) -> Path:
     if not isinstance(base, str):
         raise ConfigError(str(path), f"extends: should be a name or a path (got {base!r})")
     if base.endswith(_ENDING):
-        return path.parent / expand_home(base)
+        found = path.parent / expand_home(base)
+        if not found.exists():
+            todo = "Paths are taken from where the file lies."
+            raise ConfigError(str(path), f"extends: there is no file {found}", todo)
+        return found
     ours = _named(site_folder())
     if base not in ours:
         todo = f"{nearest(base, ours)}; or the path of a file, which ends in {_ENDING}."

@@ -88,7 +88,11 @@ def test_files_extend_files_by_paths_from_where_they_lie(home, tmp_path, monkeyp
     [
         ('extends = "mine.toml"', r"mine\.toml: extends: goes in a circle, .*mine\.toml -> .*mine\.toml"),
         ('extends = "perlmuter"', r"no site 'perlmuter'\. did you mean 'perlmutter'\?.*path of a file"),
-        ('extends = "none.toml"', r"none\.toml: can't be read: No such file"),
+        ('extends = "none.toml"', r"mine\.toml: extends: there is no file .*/none\.toml\. Paths are taken"),
+        (
+            'extends = "pbs"\n[pools.gpus]\nthreads = 2',
+            r"mine\.toml: pools\.gpus: there is no such pool.*'gpu'",
+        ),
         ("extends = 3", r"mine\.toml: extends: should be a name or a path \(got 3\)"),
         ('name = "x"', r"mine\.toml: pools: missing"),
         ('default_pools = ["gpu"]\n[pools.cpu]', r"mine\.toml: default_pools: there is no pool 'gpu'"),
@@ -106,6 +110,11 @@ def test_faults_name_the_file_that_has_them(home, text, said):
     written(home / "mine.toml", text)
     with pytest.raises(ConfigError, match=said):
         site("mine")
+
+
+def test_a_file_may_add_a_pool(home):
+    written(home / "mine.toml", 'extends = "slurm"\n[pools.big]\nkind = "slurm"\nmemory_gib = 90\n')
+    assert list(site("mine").pools) == ["cpu", "big"]
 
 
 def test_keys_of_dask_are_merged_however_they_are_written(home):

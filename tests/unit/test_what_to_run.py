@@ -87,6 +87,8 @@ def test_a_site_of_a_workflow_file_lies_beside_it(folder):
         (("--site", "perlmutter", *FACTS, "--workers", "gpu=8,cpu=8"), "cpu", 8),
         (("--site", "lxplus", "--image", "/cvmfs/a"), "cpu", 1),
         (("--site", "slurm", "--workers", "3"), "cpu", 3),
+        (("--site", "pbs"), "cpu", 1),
+        (("--site", "pbs", "--pools", "gpu"), "gpu", 1),
     ],
 )
 def test_a_demo_runs_on_the_smallest_pool_with_the_workers_of_one_job(folder, capsys, words, pool, workers):
