@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))  # run as a script or loaded from its file
 
 from markdown_text import columns_of, first_line, table
+from python_reference import python_page
 from toml_reference import FILES, schema, toml_page
 
 from e2edist import errors
@@ -260,6 +261,7 @@ def content():
         "reference/branches.md": branches_page(),
         "reference/commands.md": commands_page(),
         "reference/plugins.md": plugins_page(),
+        "reference/python.md": python_page(),
         "reference/packages.md": packages_page(),
     }
     made = {name: NOTE + text for name, text in made.items()}

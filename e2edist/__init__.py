@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from e2edist.accounting.progress import Progress
     from e2edist.api.campaigns import CampaignOptions, CampaignResult, run_campaign
     from e2edist.api.object_images import ObjectImages, SparsePixels, make_images
     from e2edist.api.prediction import predict, predict_batches
@@ -33,6 +34,7 @@ __all__ = [
     "ModelError",
     "ObjectImages",
     "OutputError",
+    "Progress",
     "ResourceError",
     "Results",
     "SparsePixels",
@@ -46,6 +48,7 @@ __all__ = [
 
 #: Module -> names of the Python API that it has; it is imported when one of them is first used.
 _MODULES = {
+    "accounting.progress": ("Progress",),
     "api.campaigns": ("CampaignOptions", "CampaignResult", "run_campaign"),
     "api.object_images": ("ObjectImages", "SparsePixels", "make_images"),
     "api.prediction": ("predict", "predict_batches"),

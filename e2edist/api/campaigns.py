@@ -164,7 +164,7 @@ def run_campaign(  # noqa: PLR0913 - the keywords are what people choose from
     site : str or path
         Name of a site, or a site's TOML file.
     progress : bool or callable
-        True: show a bar and messages. A callable gets an `e2edist.accounting.progress.Progress` a few times
+        True: show a bar and messages. A callable gets a `Progress` a few times
         a second, and nothing is shown.
     stop : Event, optional
         Set it, from another thread or in `progress`, to stop as an interrupt does.

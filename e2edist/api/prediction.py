@@ -63,7 +63,7 @@ def predict(  # noqa: PLR0913 - the keywords are what people choose from
     threads : int, optional
         Threads that read, make images and run the network; default: one a core.
     progress : bool or callable
-        True: show a bar. A callable gets an `e2edist.accounting.progress.Progress` after each piece.
+        True: show a bar. A callable gets a `Progress` after each piece.
     batch : int
         Images in one model call; 0: as the tagger says. Changes no number.
     provider : str
@@ -94,7 +94,7 @@ def predict(  # noqa: PLR0913 - the keywords are what people choose from
     Examples
     --------
     >>> scores = e2edist.predict("events.root", "eg", stop=1000)      # doctest: +SKIP
-    >>> scores.to_pandas().query("status == 'ok'").photon.hist()      # doctest: +SKIP
+    >>> scores.to_pandas().query("status == 'ok'").electron.hist()      # doctest: +SKIP
     """
     pieces = predict_batches(
         files,

@@ -204,7 +204,7 @@ def open_results(folder: str | os.PathLike[str]) -> Results:
     Examples
     --------
     >>> results = e2edist.open_results("results")                             # doctest: +SKIP
-    >>> results.to_pandas(["pt", "photon"], status="ok")                      # doctest: +SKIP
+    >>> results.to_pandas(["pt", "electron"], status="ok")                      # doctest: +SKIP
     """
     path = named_path(os.fspath(folder), "folder")
     if not path.is_dir():
