@@ -226,7 +226,7 @@ def _close(campaign: Campaign, result: RunResult, *, check: bool) -> CampaignRes
     state: Literal["done", "incomplete", "stopped"] = "done" if result.complete else "stopped"
     error = ""
     try:
-        close(campaign, result, PlainConsole(file=io.StringIO()), facts.update)
+        close(campaign, result, PlainConsole(file=io.StringIO(), force_jupyter=False), facts.update)
     except CampaignError as caught:
         if check:
             raise
