@@ -22,6 +22,7 @@ All of them survive pickling, because they travel from workers to the driver.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from copy import copy
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,14 @@ class E2EError(Exception):
         self.where, self.what, self.todo = where, what, todo
         if retryable:
             self.retryable = True
+
+    def advising(self, more: str) -> E2EError:
+        """Return the same error with one more sentence of advice."""
+        found = copy(self)
+        found.todo = f"{self.todo.rstrip('.')}. {more}" if self.todo else more
+        found.args = (found.where, found.what, found.todo)
+        found.__cause__ = self.__cause__
+        return found
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what

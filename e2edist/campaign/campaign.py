@@ -11,7 +11,7 @@ from e2edist.config.lumi_mask import canonical_mask, read_lumi_mask
 from e2edist.config.site import SiteSpec, threads_of
 from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.config.text_files import decode_text
-from e2edist.errors import InputError, OutputError
+from e2edist.errors import E2EError, InputError, OutputError
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import check_usable
 from e2edist.records.plan import Plan, read_plan
@@ -157,18 +157,15 @@ def read_mask(name: str | None, options: InputOptions) -> str:
     return canonical_mask(decode_text(read_whole(name, options), where), where)
 
 
-def _naming_the_way_on(error: InputError) -> InputError:
+def _naming_the_way_on(error: E2EError) -> E2EError:
     """Return an error about files with how to go on without them, where others are good."""
     if not vars(error).get(GOOD_FILES):
         return error
-    what, todo = error.what, error.todo
-    if len(error.what.splitlines()) > 1:  # a list of files, and the way on stands before it
-        what = what.replace(" can't be used:", " can't be used (to go on without: --skip-bad-files):", 1)
-    else:
-        todo = f"{todo.rstrip('.')}. To go on without: --skip-bad-files.".removeprefix(". ")
-    found = type(error)(error.where, what, todo)
-    vars(found).update(vars(error) | {"what": found.what, "todo": found.todo})
-    return found
+    if "\n" not in error.what:
+        return error.advising("To go on without: --skip-bad-files.")
+    # A list of files: the way on stands before it.
+    what = error.what.replace(" can't be used:", " can't be used (to go on without: --skip-bad-files):", 1)
+    return InputError(error.where, what, error.todo)
 
 
 def input_options(site: SiteSpec) -> InputOptions:

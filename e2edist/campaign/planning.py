@@ -15,7 +15,7 @@ from e2edist.formats import FileInfo, open_events
 from e2edist.plugins import as_bug, is_bug
 from e2edist.records.plan import Plan, PlannedDataset
 from e2edist.storage.listed_input import ListedInput
-from e2edist.storage.read_inputs import InputOptions, is_refused, read_input
+from e2edist.storage.read_inputs import InputOptions, is_local, is_refused, read_input
 from e2edist.urls import host, public
 
 T = TypeVar("T")
@@ -127,12 +127,17 @@ def _inspect(
     try:
         info, size = read_input(url, inputs.in_place(), read)
     except E2EError as error:
-        return error
+        return error.advising("A folder of a server ends with a slash.") if _may_be_folder(url) else error
     except Exception as error:
         if not is_bug(error):
             raise
         return as_bug(error)
     return replace(info, url=public(url)), size
+
+
+def _may_be_folder(url: str) -> bool:
+    """Return whether an address without an ending, on a server, is one that people mean a folder by."""
+    return not is_local(url) and "." not in public(url).rpartition("/")[2]
 
 
 def _inspect_with_retries(urls: Sequence[str], look: Callable[[str], T | E2EError]) -> list[T | E2EError]:

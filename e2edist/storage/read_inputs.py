@@ -26,6 +26,7 @@ __all__ = [
     "Attempt",
     "InputOptions",
     "attempts_of",
+    "is_local",
     "is_refused",
     "read_input",
     "read_whole",

@@ -19,6 +19,8 @@ from runs import environment
 from servers import LOOPBACK, Proxy, Web, Wire, XRootD, free_port
 
 from e2edist import urls
+from e2edist.campaign.planning import make_plan
+from e2edist.config.tagger import load_tagger
 from e2edist.demo import make_events
 from e2edist.errors import ChangedFileError, InputError
 from e2edist.formats import inspect, open_events
@@ -156,6 +158,8 @@ def test_logical_names_with_a_glob_are_listed_by_a_redirector_and_read(server, c
     assert found == [f"/{crab}/{name}" for name in ("0000/a_1.root", "0000/a_2.root", "0001/a_3.root")]
     assert found == [one.url for one in expand_inputs([f"/{crab}/"], options)]
     assert same(read_input(found[2], options, pick), events[1])
+    with pytest.raises(InputError, match=r"A folder of a server ends with a slash\.$"):
+        make_plan(load_tagger("eg"), [f"/{crab}"], inputs=options)
 
 
 @pytest.mark.timeout(HANGS_S)  # by default the client waits for 2 minutes, five times
