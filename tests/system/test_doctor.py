@@ -132,6 +132,23 @@ def test_a_missing_account_is_named_with_its_key(doctor):
     assert "-> Set account in [pools.cpu.job]." in result.stdout
 
 
+def test_a_site_without_account_and_image_says_what_to_write_and_starts_nothing(doctor, tmp_path):
+    needy = 'extends = "perlmutter"\n[inputs]\nredirectors = []\n'
+    commands = {"sbatch": "touch called", "squeue": "exit 0", "scancel": "exit 0"}
+    result = doctor(needy, commands=commands)
+    assert result.returncode == 2
+    found = lines(result)
+    assert found["account"] == ("fail", "has no account (gpu, controller)")
+    assert found["image"] == ("fail", "has no image (gpu)")
+    assert found["slurm"][0] == "ok"
+    assert not {"job of gpu", "image of gpu", "demo on gpu", "grid access"} & found.keys()
+    assert not (tmp_path / "called").exists()
+    assert 'site.toml the lines account = "ACCOUNT"' in result.stdout
+    chosen = doctor(needy, "--pools", "cpu", "--account", "m1", "--image", "docker:x/e2edist:1", "--no-run")
+    assert not {"account", "image"} & lines(chosen).keys()
+    assert lines(chosen)["image of cpu"] == ("fail", "there is no shifter, shifterimg here")
+
+
 def test_a_job_that_would_be_taken_says_when(doctor):
     estimate = "cat >/dev/null; echo 'sbatch: Job 9 to start at 2026-11-23T10:00:00 on cpu1' >&2"
     result = doctor(SLURM + 'account = "m1"\n', "--no-run", commands=fake_slurm(estimate))
