@@ -145,20 +145,11 @@ def _print_next(console: Console, name: str, code: int, *, ran: bool) -> None:
 
 
 def _list_sites(console: Console) -> None:
-    """List the sites that come with e2edist, and the files that there are for them."""
-    from rich.table import Column, Table
+    """List all sites, those of the user's own with their files."""
+    from e2edist.cli.catalogue import KINDS, print_entries
 
-    from e2edist.cli.tables import COMPACT
-    from e2edist.config.site_files import read_layers, site_folder, user_site_folder
-
-    own, table = user_site_folder(), Table(Column("site", no_wrap=True), "", "your file", **COMPACT)
-    for path in sorted(site_folder().glob("*.toml")):
-        description = read_layers(path)[-1].content.get("description", "")
-        there = own is not None and (own / path.name).is_file()
-        table.add_row(path.stem, str(description), "yes" if there else "-")
-    console.print(table)
-    console.print(f"\nyour files: {own or 'nowhere, as there is no home folder'}")
-    console.print("next: python -m e2edist.init SITE")
+    print_entries(console, KINDS["sites"]())
+    console.print("\nnext: python -m e2edist.init SITE")
 
 
 if __name__ == "__main__":

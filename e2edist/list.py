@@ -42,10 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _list(args: argparse.Namespace, console: Console) -> int:
-    from rich.table import Column, Table
     from rich.text import Text
 
     from e2edist.cli.catalogue import KINDS as MAKERS
+    from e2edist.cli.catalogue import print_entries
 
     found = {kind: list(MAKERS[kind]()) for kind in args.kinds or KINDS}
     if args.json:
@@ -55,11 +55,7 @@ def _list(args: argparse.Namespace, console: Console) -> int:
     for number, (kind, entries) in enumerate(found.items()):
         if len(found) > 1:
             console.print(Text(f"{chr(10) if number else ''}{kind}", style="bold"))
-        table = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2, 0, 0))
-        for entry in entries:
-            origin = f" ({entry.origin})" if entry.origin else ""
-            table.add_row(entry.name, entry.text + origin)
-        console.print(table)
+        print_entries(console, entries)
     return 0
 
 

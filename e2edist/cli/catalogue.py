@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from e2edist import plugins
 from e2edist.config.site_files import known_sites, read_layers, site_folder
@@ -16,6 +16,9 @@ from e2edist.config.toml_models import read_toml
 from e2edist.errors import E2EError, described, unknown_name
 from e2edist.imaging.layers import LAYERS
 from e2edist.imaging.seeds import SEED_METHODS
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 #: Groups of plug-ins -> what one of them is called.
 PLUGINS = {"formats": "format", "engines": "engine", "pools": "kind of pool"}
@@ -100,6 +103,17 @@ KINDS: dict[str, Callable[[], Iterator[Entry]]] = {
     "seeds": _seeds,
     **{group: _plugins(group) for group in PLUGINS},
 }
+
+
+def print_entries(console: Console, entries: Iterable[Entry]) -> None:
+    """Print a line for each entry: its name, what it is, and where it comes from."""
+    from rich.table import Column, Table
+
+    table = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2, 0, 0))
+    for entry in entries:
+        origin = f" ({entry.origin})" if entry.origin else ""
+        table.add_row(entry.name, entry.text + origin)
+    console.print(table)
 
 
 def find_entries(name: str) -> list[Entry]:

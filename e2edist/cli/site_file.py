@@ -107,7 +107,7 @@ class SiteFile:
         title = self.base.description or self.site
         comments = [
             f"{title}, with what is yours: written by e2edist.init {self.site}, version {__version__}.",
-            f'All else is as in the site "{self.site}"; docs/sites.md says what can be changed, and how.',
+            f'All else is as in the site "{self.site}"; "python -m e2edist.show {self.site}" shows it.',
         ]
         return site_text(self.site, content, comments, {"pools": example} if example else {})
 

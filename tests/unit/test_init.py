@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import tomllib
@@ -35,7 +36,7 @@ def init(*words):
 
 def test_without_a_site_it_lists_them(home, capsys):
     assert init() == 0
-    assert "perlmutter  NERSC Perlmutter" in capsys.readouterr().out
+    assert re.search(r"^perlmutter +NERSC Perlmutter", capsys.readouterr().out, re.MULTILINE)
     assert not home.exists()
 
 
