@@ -58,7 +58,11 @@ def _add_what(p: argparse._ArgumentGroup) -> None:
     p.add_argument("--workflow", metavar="FILE", help="campaign as TOML; options below override it")
     p.add_argument("--tagger", metavar="NAME", help="name of a tagger, or a tagger's TOML file (default: eg)")
     p.add_argument(
-        "--input", nargs="+", metavar="FILE", dest="inputs", help="files, globs, folders, lists, addresses"
+        "--input",
+        nargs="+",
+        metavar="FILE",
+        dest="inputs",
+        help="files, globs, folders, lists (text, DAS, Rucio, coffea), addresses; - for a list on stdin",
     )
     p.add_argument(
         "--dataset",
