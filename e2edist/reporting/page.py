@@ -96,7 +96,7 @@ def write_page(folder: Path, content: Content, pictures: Sequence[Picture]) -> P
         problems=_problems(content),
         images=_problems(content) or any(picture.section == "images" for picture in pictures),
         counts=count_rows(campaigns),
-        aucs=[rows for some in content.scores.values() if (rows := auc_rows(some))],
+        aucs=[(name, auc_rows(some)) for name, some in content.scores.items()],
         module_times=content.module_times,
         notes=time_notes(campaigns),
         scaling=scaling_rows(content.scaling),

@@ -177,6 +177,5 @@ def auc_rows(scores: TaggerScores) -> list[list[str]]:
                 if curve is not None:
                     area = f"{curve.auc:.4f} ± {curve.auc_error:.4f}"
                 rows.append([table.column, name, kind, *cells, area])
-    if len(scores.tables) == 1:
-        head, rows = [head[0], *head[2:]], [[row[0], *row[2:]] for row in rows]
-    return [head, *rows] if rows else []
+    told = [i for i in range(len(head)) if i > 1 or len({row[i] for row in rows}) > 1]  # not always the same
+    return [[row[i] for i in told] for row in (head, *rows)] if rows else []

@@ -58,7 +58,7 @@ def _last_headline(campaign: CampaignStats, scores: TaggerScores | None) -> Head
     for name, kind, table, curve in scores.rocs() if scores else ():
         if name == campaign.name:
             value = f"{curve.auc:.3f} ± {curve.auc_error:.3f}"
-            return Headline(value, "AUC", f"{table.column}, {kind} collection")
+            return Headline(value, "AUC", f"score {table.column}, {kind} collection")
     charged = [row for row in campaign.bill if row.charged]
     if charged and len({row.unit for row in charged}) == 1:
         charge = sum(row.charge for row in charged)

@@ -208,8 +208,8 @@ def test_campaigns_of_one_tagger_are_drawn_over_each_other_a_panel_for_each_kind
         outlines = [patch.get_data() for patch in ax.patches if not patch.get_fill()]
         assert [outline.values.sum() for outline in outlines] == pytest.approx([1.0] * len(outlines))
     rows = auc_rows(scores)
-    assert rows[0] == ["score", "campaign", "collection", "photon", "electron", "truth unknown", "AUC"]
-    assert [row[1:3] for row in rows[1:]] == [[who, k] for who in "ab" for k in ("photon", "electron")]
+    assert rows[0] == ["campaign", "collection", "photon", "electron", "truth unknown", "AUC"]
+    assert [row[:2] for row in rows[1:]] == [[who, k] for who in "ab" for k in ("photon", "electron")]
     assert rows[2][-1] == "one class only"
 
 
