@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from e2edist.cli.arguments import add_shared, add_site_options, make_parser, to_path
+from e2edist.cli.arguments import add_shared, add_site_options, make_parser, site_words, to_path
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
 
@@ -74,8 +74,8 @@ def _next(args: argparse.Namespace, code: int) -> str:
         return "next: mend what failed, and run the same line again"
     if args.no_run:
         return "next: the same line without --no-run sends a demo chunk through each pool"
-    site = quote(args.site or "local")
-    return f"next: python -m e2edist.submit --site {site} --input ... --output ... --dry-run"
+    words = " ".join(["python -m e2edist.submit", *map(quote, site_words(args))])
+    return f"next: {words} --input FILES --output DIR --dry-run"
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:

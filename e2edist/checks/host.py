@@ -13,6 +13,7 @@ from pathlib import Path
 from e2edist.config.jobs import JobSpec
 from e2edist.config.site import SiteSpec
 from e2edist.pools import is_batch
+from e2edist.process import expand_home
 
 from . import Finding, run_command
 
@@ -44,7 +45,7 @@ def check_folders(site: SiteSpec, output: Path) -> Iterator[Finding]:
     for name, pool in site.pools.items():
         if is_batch(pool.kind):
             if pool.job.log_directory:
-                scratch[f"logs of {name}"] = Path(pool.job.log_directory)
+                scratch[f"logs of {name}"] = expand_home(os.path.expandvars(pool.job.log_directory))
             continue
         scratch[f"scratch of {name}"] = Path(tempfile.gettempdir())
     for topic, folder in scratch.items():

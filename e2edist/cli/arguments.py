@@ -85,6 +85,13 @@ def add_site_changes(p: argparse.ArgumentParser | argparse._ArgumentGroup) -> No
     )
 
 
+def site_words(args: argparse.Namespace) -> list[str]:
+    """Return the options of `add_site_options` as they were given, for the line of another verb."""
+    found = [("--site", args.site), ("--account", args.account), *(("--image", one) for one in args.images)]
+    found += [("--pools", args.pools), *(("--set", one) for one in args.settings)]
+    return [word for option, value in found if value for word in (option, value)]
+
+
 def site_options(args: argparse.Namespace, default: str = "local") -> SiteOptions:
     """Return what a command line says of its site, in options of `add_site_options` and of ``submit``.
 

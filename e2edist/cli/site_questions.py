@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e2edist.checks.host import nearest
@@ -15,6 +14,7 @@ from e2edist.config._batch_systems import takes_account
 from e2edist.config.site_files import merged
 from e2edist.errors import ConfigError, unknown_name
 from e2edist.pools import is_batch
+from e2edist.process import expand_home
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -209,7 +209,7 @@ def _ask_logs(pools: dict[str, PoolSpec], asker: Asker) -> dict[str, Any]:
 
 
 def _is_writable(folder: str) -> bool:
-    return os.access(nearest(Path(os.path.expandvars(folder)).expanduser()), os.W_OK)
+    return os.access(nearest(expand_home(os.path.expandvars(folder))), os.W_OK)
 
 
 def read_images(texts: Iterable[str], site: SiteSpec) -> dict[str, str]:

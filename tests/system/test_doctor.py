@@ -103,6 +103,12 @@ def test_an_unwritable_folder_is_named(tmp_path, monkeypatch):
     assert "can't be written (Permission denied)" in finding.text
 
 
+def test_variables_in_the_folder_of_logs_are_those_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HERE", str(tmp_path))
+    found = {f.topic: f.text for f in check_folders(site_of(job={"log_directory": "$HERE/logs"}), tmp_path)}
+    assert found["logs of cpu"].startswith(f"{tmp_path}/logs writable")
+
+
 def _refuse(**_):
     raise PermissionError(13, "Permission denied")
 
