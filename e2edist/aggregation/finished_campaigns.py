@@ -154,5 +154,5 @@ def _whole(folder: Path, plan: Plan) -> Verification:
     if not found.good:
         lines = "".join(f"\n  {line}" for line in found.faults(_SHOWN))
         todo = found.todo(f"aggregate {quote(str(folder))} --verify --discard")
-        raise CampaignError(str(folder), f"{found.counts}:{lines}\n", todo)
+        raise CampaignError(str(folder), f"{found.counts}:{lines}", todo)
     return found

@@ -88,7 +88,7 @@ class Verification:
         if self.damaged or self.foreign:
             found += [f"{discard} removes what is damaged or foreign."] if discard else []
         if self.missing or ((self.damaged or self.foreign) and discard):
-            found.append("submit makes what is missing.")
+            found.append("The same submit makes what is missing.")
         return " ".join(found)
 
     def faults(self, most: int) -> list[str]:

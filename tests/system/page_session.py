@@ -4,7 +4,10 @@ A block that begins with ```bash runs. What needs the site itself (its registry,
 your laptop) stands in a block ```shell, which looks the same and is not run.
 """
 
+import os
+import platform
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,23 +16,28 @@ from runs import ROOT
 _BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: What differs from run to run or from machine to machine -> what stands in its place; in this order.
 _VARIES = [
-    (r"^\d+/\d+ chunks, .*\n", ""),  # how often it is printed depends on the time
+    (r"[─━═]{2,}", ""),
+    (r"[ \t]+", " "),
+    (r"^ ?[┌┏┡├└┗─━┬┳╇┼┴┻┐┓┩┤┘┛ ]*\n", ""),
+    (r" $", ""),
+    (r"^\d+/\d+ chunks\b.*\n", ""),  # how often it is printed depends on the time
+    (rf"\b{re.escape(platform.node())}\b", "HOST"),
     (r"\b[0-9a-f]{12,64}\b", "HASH"),
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:\d\d)?", "WHEN"),
     (r"\b\d+:\d\d:\d\d\b", "H:MM:SS"),
     (r"\b\d+\.\d+\.\d+\.\d+\b", "ADDRESS"),
     (r"(ADDRESS|localhost):\d{4,5}\b", r"\1:PORT"),
-    (r"\bport \d{4,5}\b", "port PORT"),
+    (r"\b(python|e2edist) \d+\.[\d.]+\w*", r"\1 VERSION"),
+    (r"\bport \d{4,5} of loopback is .*", "port PORT of loopback is free or taken"),
     (r"\bpid \d+\b", "pid N"),
-    (r"\b(job|cluster) \d+(\.\d+)?\b", r"\1 N"),
-    (r"\b[\d.,]+( |-)(s|ms|min|h|MiB|GiB|kB|MB|events/s|ms/event)\b", r"N\1\2"),
+    (r"\b[Jj]ob \d+(\.\d+)?\b", "job N"),
+    (r"\b(cpu|gpu)\d+\b", r"\1N"),
+    (r"\((AMD|Intel|ARM)[^)]*\)", "(CPU)"),
+    (r"\b[\d.,]+( |-)(s|ms|min|h|MiB|GiB|kB|MB|events/s|ms/event|per second)\b", r"N\1\2"),
     (r"\b[\d.,]+/s\b", "N/s"),
 ]
-#: Rows of tables whose numbers are times and rates, by their first cell.
-_TIMES = re.compile(
-    r"^│ (events/s|largest worker|eventsetup|source|\w+Producer|\w*Tagger|output|other|cpu|gpu|time)\b"
-)
-
+#: A row of a table of times: a name, and numbers of which some have a point.
+_TIMES = re.compile(r"^[\w ]+?( [\d.,]+)+$")
 
 #: Heading of docs/troubleshooting.md -> the sentence below it.
 SENTENCES = dict(
@@ -77,8 +85,10 @@ def transcript(page, cwd, environment, timeout=200):
         shown = "\n> ".join(command.splitlines())
         script += [f"cat <<'SHOWN-HERE'\n$ {shown}\nSHOWN-HERE", command]
         script += ['code=$?; [ $code = 0 ] || echo "[exit code $code]"; (exit $code)']
+    # On two cores everywhere: the sizes of chunks depend on how many there are.
+    cores = ",".join(map(str, sorted(os.sched_getaffinity(0))[:2]))
     done = subprocess.run(
-        ["bash", "-c", "\n".join(script)],
+        [shutil.which("taskset"), "-c", cores, shutil.which("bash"), "-c", "\n".join(script)],
         cwd=cwd,
         env=environment | {"PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,
@@ -103,6 +113,5 @@ def normalised(text, places):
         text = text.replace(path, name)
     for pattern, name in _VARIES:
         text = re.sub(pattern, name, text, flags=re.MULTILINE)
-    lines = (re.sub(r"([─━═ ])\1+", r"\1", line).rstrip() for line in text.splitlines())
-    lines = [re.sub(r"\d[\d.,]*", "N", line) if _TIMES.match(line) else line for line in lines]
-    return "\n".join(line for line in lines if not re.fullmatch(r"[┌┏┡├└┗─━┬┳╇┼┴┻┐┓┩┤┘┛ ]*", line)) + "\n"
+    lines = (re.sub(r"\d+\.\d+", "N", line) if _TIMES.match(line) else line for line in text.splitlines())
+    return "\n".join(lines) + "\n"

@@ -22,6 +22,7 @@ from e2edist.storage import _remote_files
 SUBMIT = {
     "Mistyped site": "--site perlmuter --input data --output out",
     "Mistyped key": "--site mysite.toml --input data --output out",
+    "No account or image": "--site perlmutter --input data --output out",
     "No such file": "--input datta/*.root --output out",
     "A name of CMS's catalogue": "--input /store/mc/a.root --output out",
     "NanoAOD": "--input nano.root --output out",
@@ -50,6 +51,8 @@ def desk(events, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CONFIG_HOME", "E2EDIST_ACCOUNT", "E2EDIST_IMAGE"):
+        monkeypatch.delenv(name, raising=False)
     shutil.copytree(events, "data")
     shutil.copy(min(events.glob("*.root")), "cut.root")
     os.truncate("cut.root", Path("cut.root").stat().st_size - 1000)
