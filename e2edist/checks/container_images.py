@@ -42,14 +42,17 @@ _SLOW_S = 30.0
 
 
 def check_images(site: SiteSpec) -> Iterator[Finding]:
-    """Look at the image of each pool, once each."""
+    """Look at the image of each pool, or at its Python where that is another one, once each."""
     seen = set()
     for name, pool in site.pools.items():
         spec = pool.container
         key = spec.runtime, spec.image, spec.python
-        if spec.runtime == "none" or key in seen:
+        if key in seen or (spec.runtime == "none" and not spec.python):
             continue
         seen.add(key)
+        if spec.runtime == "none":  # a Python of the site's own
+            yield _versions(name, spec)
+            continue
         missing = [word for word in _BINARIES.get(spec.runtime, ()) if shutil.which(word) is None]
         if missing:
             todo = "Load the site's module, or choose another runtime."

@@ -87,6 +87,7 @@ def show(dry: DryRun, console: Console, emit: Callable[[dict[str, Any]], None] |
     if emit is not None:
         emit({"what": "plan"} | _facts(dry))
         return
+    console.quiet = False  # it is the result
     # Lines that are never wrapped, so that paths in them can be copied.
     for name, text in _lines(dry):
         console.print(f"{name:12}{text}")
@@ -104,7 +105,10 @@ def _lines(dry: DryRun) -> Iterator[tuple[str, str]]:
     yield "tagger", f"{tagger.name}, {'demo network' if demo else tagger.model.path}"
     if note := demo_note(tagger.model.sha256, campaign.plan.addresses()):
         yield "", note
-    yield "validation", "none yet" if campaign.validation == "none" else campaign.validation
+    if campaign.validation != "none":
+        yield "validation", campaign.validation
+    elif not demo:
+        yield "validation", "none yet (python -m e2edist.validate)"
     yield from _inputs(dry)
     yield from _output(dry)
     title = campaign.site.description

@@ -252,6 +252,16 @@ def test_versions_inside_are_held_against_those_outside(stand_in, tmp_path, chan
     assert told in found[1].text
 
 
+@pytest.mark.parametrize(("version", "level"), [(ours()["python"], "ok"), ("3.9.18", "fail")])
+def test_a_python_of_its_own_is_held_against_ours_too(tmp_path, version, level):
+    python = tmp_path / "python3"
+    python.write_text(f"#!/bin/sh\necho '{json.dumps(ours() | {'python': version})}'\n", encoding="utf-8")
+    python.chmod(0o755)
+    (found,) = check_images(site_of(container={"python": str(python)}))
+    assert (found.level, found.topic) == (level, "versions in cpu")
+    assert level == "ok" or "or use Python 3.9 out here" in found.todo
+
+
 def test_a_worker_whose_clock_is_off_is_told():
     def found(offset):
         receipt = make_receipt(started=time.time() + offset, versions=ours())
