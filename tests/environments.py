@@ -32,14 +32,14 @@ PACKAGES = {
 #: The versions of Python that pyproject.toml names.
 PYTHONS = ("python3.11", "python3.12", "python3.13")
 _PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
-_TOOLS = ("pytest>=8.3", "pytest-timeout>=2.3", "hypothesis>=6.120")
+_TOOLS = ("pytest", "pytest-timeout", "hypothesis", "pyte")
 PACKAGES |= dict.fromkeys(
     PYTHONS,
     (
         "--only-binary=:all:",
         *_PROJECT["dependencies"],
         *_PROJECT["optional-dependencies"]["cpu"],
-        *_TOOLS,
+        *(line for line in _PROJECT["optional-dependencies"]["test"] if line.split(">")[0] in _TOOLS),
     ),
 )
 
@@ -49,7 +49,8 @@ def interpreter(name):
     if name not in PYTHONS:
         return sys.executable
     found = shutil.which(name)
-    if found and subprocess.run([found, "-c", "import ensurepip, venv"], check=False).returncode == 0:
+    probe = [found, "-c", "import ensurepip, venv"]  # what pyenv puts on the PATH may be of no version
+    if found and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
         return found
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     built = sorted(root.glob(f"versions/{name.removeprefix('python')}.*/bin/python3"))
@@ -73,7 +74,7 @@ def make(name):
     folder = _folder(name)
     python, ready = folder / "bin" / "python", folder / "ready"
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not ready.exists():
             shutil.rmtree(folder, ignore_errors=True)

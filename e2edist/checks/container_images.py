@@ -14,6 +14,7 @@ from pathlib import Path
 from e2edist import __version__
 from e2edist.config.jobs import ContainerSpec
 from e2edist.config.site import SiteSpec
+from e2edist.install_hint import checkout
 from e2edist.pools import image_of, python_command
 
 from . import Finding, run_command
@@ -142,12 +143,18 @@ def _versions(name: str, spec: ContainerSpec) -> Finding:
 def _same_todo(theirs: dict[str, str], mine: dict[str, str]) -> str:
     """Return how both sides become the same."""
     here = f"e2edist {mine['e2edist']} and Python {_main('python', mine['python'])}"
-    inside = f"install e2edist {theirs['e2edist']} out here" if theirs.get("e2edist") else "build it anew"
+    inside = "build it anew"
     if _main("python", theirs.get("python", "")) != _main("python", mine["python"]):
         inside = f"use Python {_main('python', theirs.get('python', ''))} out here"
-    elif theirs.get("e2edist") == mine["e2edist"]:
-        inside = "install the versions inside out here: pip install -c containers/locks/cpu.txt e2edist"
-    return f"Name an image with {here} (containers/build makes one of this version), or {inside}."
+    elif theirs.get("e2edist") not in ("", None, mine["e2edist"]):
+        inside = f"install e2edist {theirs['e2edist']} out here"
+    else:
+        others = [f"{x}=={theirs[x]}" for x in _SAME if theirs.get(x) and theirs[x] != mine.get(x)]
+        if others:
+            inside = f"install the versions inside out here: pip install {' '.join(others)}"
+    sources = checkout()
+    build = f"{sources}/containers/build" if sources else "containers/build of the sources"
+    return f"Name an image with {here} ({build} makes one), or {inside}."
 
 
 def _main(name: str, text: str) -> str:

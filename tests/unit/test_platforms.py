@@ -9,6 +9,7 @@ from shlex import quote
 import pytest
 
 from e2edist import install_hint
+from e2edist.checks import container_images
 from e2edist.control import controller_record
 from e2edist.process import peak_memory_mib, usable_cores
 from e2edist.records import lock
@@ -66,3 +67,20 @@ def test_commands_that_install_are_those_of_a_checkout_or_of_a_package(monkeypat
     monkeypatch.setattr(install_hint, "__file__", str(tmp_path / "site-packages" / "e2edist" / "x.py"))
     assert install_hint.checkout() is None
     assert install_hint.pip_install("cpu,validate") == "pip install 'e2edist[cpu,validate]'"
+
+
+@pytest.mark.parametrize("sources", [True, False])
+def test_versions_that_differ_from_an_image_are_installed_by_their_numbers(monkeypatch, sources):
+    monkeypatch.setattr(container_images, "checkout", lambda: Path("/src") if sources else None)
+    mine = {
+        "python": "3.12.1",
+        "e2edist": "0.1.0",
+        "dask": "2026.3",
+        "distributed": "2026.3",
+        "tornado": "6.5",
+    }
+    theirs = mine | {"python": "3.12.9", "dask": "2026.8", "distributed": "2026.8", "tornado": ""}
+    todo = container_images._same_todo(theirs, mine)
+    assert "pip install dask==2026.8 distributed==2026.8." in todo
+    build = "/src/containers/build" if sources else "containers/build of the sources"
+    assert f"Name an image with e2edist 0.1.0 and Python 3.12 ({build} makes one)" in todo
