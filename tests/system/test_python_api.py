@@ -12,6 +12,7 @@ from jupyter_client import KernelManager
 from runs import KEY, TIMEOUT_S, environment, parts, plain, table
 
 import e2edist
+from e2edist.records.parts import checksum
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +76,17 @@ def test_a_script_without_a_main_guard_runs_twice_and_leaves_all_as_it_was(event
     assert rows.equals(table(tmp_path / "out"))
     results = e2edist.open_results(tmp_path / "out")
     assert (results.state, results.complete, results.objects) == ("done", True, found.num_rows)
+
+
+@pytest.mark.parametrize(("form", "tagger"), [("root/hits_given_a.root", "eg"), ("edm/given_1.root", "top")])
+def test_real_events_get_the_rows_of_submit_bit_for_bit(data, submit, tmp_path, form, tagger):
+    file = data / form
+    done = submit("--input", file, "--tagger", tagger, "--output", "out", "--workers", 1, "--threads", 2)
+    assert done.returncode == 0, done.stderr
+    found = e2edist.predict(file, tagger)
+    rows = plain(found.drop_columns(["dataset", "file"])).sort_by([(name, "ascending") for name in KEY])
+    assert rows.num_rows > 20
+    assert checksum(rows) == checksum(table(tmp_path / "out"))  # NaN is equal to itself there
 
 
 LINES = """
@@ -164,6 +176,25 @@ def shown(messages, kind="text/plain"):
     streams = "".join(one["content"]["text"] for one in messages if one["msg_type"] == "stream")
     drawn = [one["content"]["data"].get(kind, "") for one in messages if "data" in one["content"]]
     return streams, drawn
+
+
+def test_a_notebook_interrupts_predict_at_once(kernel, events, model):
+    cell = (
+        "import e2edist, time\nfor one in e2edist.predict_batches({!r}, 'eg', model={!r}, chunk_events=1):\n"
+    )
+    pressed = []
+
+    def press(message):
+        if message["content"].get("text", "").startswith("one") and not pressed:
+            pressed.append(time.monotonic())
+            kernel.interrupt()
+
+    reply, _ = kernel(cell + "    print('one'); time.sleep(5)", press)
+    assert reply["ename"] == "KeyboardInterrupt"
+    assert time.monotonic() - pressed[0] < 5
+    assert (
+        kernel(f"e2edist.predict({str(events)!r}, 'eg', model={str(model)!r}).num_rows")[0]["status"] == "ok"
+    )
 
 
 def test_a_notebook_runs_and_interrupts_campaigns_beside_its_event_loop(kernel, events, model, tmp_path):
