@@ -19,7 +19,7 @@ from e2edist.errors import InputError
 from e2edist.install_hint import pip_install
 from e2edist.pools import is_batch
 from e2edist.storage.read_inputs import require_packages
-from e2edist.urls import HTTP, XROOTD, scheme, server_of
+from e2edist.urls import HTTP, XROOTD, replicas, scheme, server_of
 
 from . import Finding
 
@@ -61,7 +61,8 @@ def check_remote(site: SiteSpec, inputs: Iterable[str]) -> Iterator[Finding]:
     inputs : iterable of str
         Files that were named; the site's redirectors are looked at in any case.
     """
-    given = [url for url in inputs if scheme(url) in (*XROOTD, *HTTP)]
+    places = [place for url in inputs for place in replicas(url, site.inputs.redirectors)]
+    given = [url for url in places if scheme(url) in (*XROOTD, *HTTP)]
     servers = [*given, *site.inputs.redirectors]
     for kind in dict.fromkeys(map(scheme, servers)):
         yield _packages(kind, needed=any(scheme(url) == kind for url in given))

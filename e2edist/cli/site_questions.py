@@ -142,7 +142,8 @@ def _ask_pools(site: SiteSpec, known: Known, asker: Asker) -> tuple[str, ...]:
 
 def _describe(pool: PoolSpec) -> str:
     walltime = f", {pool.job.walltime_min / 60:.3g} h" if is_batch(pool.kind) else ""
-    return f"{pool.kind}, {pool.workers or 1} x {pool.threads or 1} threads on {pool.provider}{walltime}"
+    workers = f"{pool.workers or 1} worker{'s' if pool.workers > 1 else ''} of {pool.threads or 1} threads"
+    return f"{pool.kind}, {workers}, {pool.provider}{walltime}"
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -137,4 +137,6 @@ def test_missing_packages_are_named_with_the_command(monkeypatch):
     found = next(check_remote(site_of(), ["root://127.0.0.1:1//a.root"]))
     assert (found.level, found.topic) == ("fail", "root:// inputs")
     assert pip_install("xrootd") in found.todo
-    assert next(check_remote(site_of(["root://127.0.0.1:1/"]), ())).level == "warn"
+    far = site_of(["root://127.0.0.1:1/"])
+    assert next(check_remote(far, ())).level == "warn"
+    assert next(check_remote(far, ["/store/a.root"])).level == "fail"
