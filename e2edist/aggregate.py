@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.cli.arguments import add_folder, make_parser, to_path
-from e2edist.cli.console import run_verb
+from e2edist.cli.console import print_result, run_verb
 from e2edist.cli.signals import run_process
 from e2edist.errors import CampaignError, ConfigError, OutputError
 
@@ -123,6 +123,10 @@ def _write(args: argparse.Namespace, console: Console) -> int:
         text = f"{len(friends)} friends of input files in {AggregatedFolder(folder).friends}"
         console.print(text)
     check_losses(str(folder), totals.lost_fraction, args.max_bad_fraction, _RETRY)
+    if len(args.folders) == 1:
+        from e2edist.cli.outcome import print_next
+
+        print_next(console, args.folders[0], aggregated=True)
     return 0
 
 
@@ -133,10 +137,13 @@ def _print_totals(totals: AggregationResult, console: Console) -> None:
     lost = f", {events['lost']:,} lost" if events["lost"] else ""
     masked = total.events_in_mask
     in_mask = "" if masked is None else f", {masked:,} of them in the lumi mask"
-    for line in (
+    console.print(
         f"{total.chunks:,} good parts, {total.objects:,} rows, "
         f"{events['done']:,} of {events['planned']:,} events{in_mask}{about}{lost}",
-        f"{len(totals.files):,} files below {totals.folder}/table, sorted by uuid, entry, kind, object",
+    )
+    files = f"{len(totals.files):,} files below {totals.folder}/table, sorted by uuid, entry, kind, object"
+    print_result(console, files)
+    for line in (
         f"and timing.parquet, bad.parquet, summary.json in {totals.folder}",
         *_lumi_lines(totals),
         *(f"worth a look: campaigns differ in {key}: the first counts" for key in totals.metadata_conflicts),
@@ -194,7 +201,8 @@ def _remove(paths: Iterable[Path]) -> None:
 def _print_verification(found: Verification, plan: Plan, skipped: int, console: Console) -> None:
     events = plan.events + skipped
     about = " (estimated)" if skipped else ""
-    console.print(
+    print_result(
+        console,
         f"{found.parts:,} good parts, {found.rows:,} rows, {found.events:,} of {events:,} events{about}",
     )
     if found.given_up or skipped:

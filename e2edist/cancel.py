@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from e2edist.cli.console import run_verb
+from e2edist.cli.console import print_result, run_verb
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +49,7 @@ def _cancel(args: argparse.Namespace, console: Console) -> int:
     counts = read_state(args.folder, ask_queue=False).counts
     if not acted:
         emit("nothing runs")
-    emit(f"{counts.events_done:,} of {counts.events:,} events are done and kept")
+    print_result(console, f"{counts.events_done:,} of {counts.events:,} events are done and kept")
     return 0
 
 

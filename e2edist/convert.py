@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.cli.arguments import add_shared, make_parser, to_path
-from e2edist.cli.console import run_verb
+from e2edist.cli.console import print_result, run_verb
 from e2edist.cli.signals import run_process
 from e2edist.errors import ConfigError
 
@@ -62,6 +62,7 @@ def _convert(args: argparse.Namespace, console: Console) -> int:
     from e2edist.parity.frameworks import framework_scores, kind_of
     from e2edist.parity.reduced_precision import to_half
     from e2edist.parity.reference_objects import find_objects
+    from e2edist.parity.report import outcome_line
 
     _check(args)
     # Only images and columns are needed of the tagger: any readable file stands in for the model to be made.
@@ -81,7 +82,10 @@ def _convert(args: argparse.Namespace, console: Console) -> int:
         def publish(staged: Path) -> int:
             verdict = validate_staged(args.tagger, staged, objects, truth)
             target = output.parent / staged.name
-            return publish_model(console, staged, target, verdict, keep_failed=args.keep_failed)
+            code = publish_model(console, staged, target, verdict, keep_failed=args.keep_failed)
+            if args.quiet:
+                print_result(console, f"{target}: {outcome_line(verdict)}")
+            return code
 
         staged = folder / output.name
         names = {"inputs": args.inputs, "outputs": args.outputs}

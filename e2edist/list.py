@@ -52,6 +52,7 @@ def _list(args: argparse.Namespace, console: Console) -> int:
         facts = [entry.facts() for entries in found.values() for entry in entries]
         sys.stdout.write(json.dumps(facts, indent=1) + "\n")
         return 0
+    console.quiet = False  # nothing else is printed
     for number, (kind, entries) in enumerate(found.items()):
         if len(found) > 1:
             console.print(Text(f"{chr(10) if number else ''}{kind}", style="bold"))

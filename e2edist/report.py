@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.cli.arguments import add_folder, make_parser, to_path
-from e2edist.cli.console import run_verb
+from e2edist.cli.console import print_result, run_verb
 from e2edist.cli.signals import run_process
 from e2edist.errors import ConfigError, ResourceError
 from e2edist.install_hint import pip_install
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(args: argparse.Namespace, console: Console) -> int:
     page = _write(args)
-    console.print(f"{page}: {_how_to_open(page)}", soft_wrap=True)
+    print_result(console, f"{page}: {_how_to_open(page)}")
     return 0
 
 

@@ -46,6 +46,7 @@ def _show(args: argparse.Namespace, console: Console) -> int:
         content = [entry.facts() | {"facts": facts} for entry, facts in found]
         sys.stdout.write(json.dumps(content, indent=1) + "\n")
         return 0
+    console.quiet = False  # nothing else is printed
     for number, (entry, facts) in enumerate(found):
         console.print(Text(f"{chr(10) if number else ''}{entry.kind} {entry.name}", style="bold"))
         for part in _parts(facts):

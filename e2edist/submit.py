@@ -13,7 +13,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from e2edist.cli.console import known_error, print_error, run_verb
+from e2edist.cli.console import known_error, loud, print_error, print_result, run_verb
 from e2edist.cli.signals import INTERRUPTED, Signals, catch_signals, run_process
 from e2edist.cli.submit_options import parser
 
@@ -94,7 +94,8 @@ def _submit(
 
         campaign, missing = as_it_will_be(campaign) if args.demo else (campaign, "")
         dry = DryRun(campaign, words, args.detach, args.estimate, missing)
-        show(dry, console, emit if args.json else None)
+        with loud(console):  # the plan is what was asked for
+            show(dry, console, emit if args.json else None)
         return 0
     if args.detach:
         return _detach(campaign, words, console)
@@ -107,13 +108,10 @@ def _detach(campaign: Campaign, words: list[str], console: Console) -> int:
 
     controller, folder = detach(campaign, words), campaign.folder
     plan = campaign.plan
-    for line in (
-        f"{plan.events:,} events in {len(plan.chunks()):,} chunks -> {folder}",
-        f"detached as {controller.name}, log {controller.log}",
-        f"  look    python -m e2edist.status {quote(str(folder))}",
-        f"  cancel  python -m e2edist.cancel {quote(str(folder))}",
-    ):
-        console.print(line)
+    console.print(f"{plan.events:,} events in {len(plan.chunks()):,} chunks -> {folder}")
+    print_result(console, f"detached as {controller.name}, log {controller.log}")
+    console.print(f"  look    python -m e2edist.status {quote(str(folder))} --watch")
+    console.print(f"  cancel  python -m e2edist.cancel {quote(str(folder))}")
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.cli.arguments import add_shared, add_site_options, make_parser, site_options
-from e2edist.cli.console import run_verb
+from e2edist.cli.console import print_result, run_verb
 from e2edist.cli.signals import run_process
 from e2edist.errors import CampaignError, ConfigError
 from e2edist.process import usable_cores
@@ -167,7 +167,7 @@ def _report(search: Search, best: Measurement, site: SiteSpec, tagger: TaggerSpe
     if not profile.complete:
         stays = "" if kept.made == profile.made else f"; the complete profile of {kept.made} stays"
         console.print(f"the time was up before all was measured: --budget-s gives more{stays}")
-    console.print(f"profile {path}, which submit takes for what is left open")
+    print_result(console, f"profile {path}, which submit takes for what is left open")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2edist.cli.arguments import add_shared, make_parser, to_path
-from e2edist.cli.console import run_verb
+from e2edist.cli.console import print_result, run_verb
 from e2edist.cli.signals import run_process
 from e2edist.errors import ConfigError, ModelError
 
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _validate(args: argparse.Namespace, console: Console) -> int:
     from e2edist.engines import runtime
-    from e2edist.parity.report import report
+    from e2edist.parity.report import outcome_line, report
     from e2edist.parity.variants import Options
     from e2edist.parity.verdict import examine
 
@@ -85,12 +85,16 @@ def _validate(args: argparse.Namespace, console: Console) -> int:
     except ModelError as error:
         if args.model is None or args.tagger is not None or not Path(args.model).is_file():
             raise
-        console.print(f"refused: {error}")
+        print_result(console, f"refused: {error}")
         return 1
     _check_batch(args.batch, tagger)
     objects, reference = _references(args, tagger, alone=alone)
     options = Options(args.batch, args.fp16, args.int8, args.tf32)
-    return report(console, examine(tagger, objects, reference, options), args.json)
+    verdict = examine(tagger, objects, reference, options)
+    code = report(console, verdict, args.json)
+    if args.quiet:
+        print_result(console, outcome_line(verdict))
+    return code
 
 
 def _check(args: argparse.Namespace) -> None:

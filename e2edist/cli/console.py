@@ -84,14 +84,22 @@ def _log_lines(console: Console, *, shown: bool) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def print_result(console: Console, *lines: str | Text) -> None:
-    """Print what a verb comes to, with ``--quiet`` too."""
-    quiet, console.quiet = console.quiet, False
+@contextmanager
+def loud(console: Console, *, when: bool = True) -> Iterator[None]:
+    """Print meanwhile with ``--quiet`` too: what a verb comes to, or what nobody should miss."""
+    quiet = console.quiet
+    console.quiet = quiet and not when
     try:
-        for line in lines:
-            console.print(line)
+        yield
     finally:
         console.quiet = quiet
+
+
+def print_result(console: Console, *lines: str | Text) -> None:
+    """Print what a verb comes to, with ``--quiet`` too."""
+    with loud(console):
+        for line in lines:
+            console.print(line)
 
 
 def print_error(error: E2EError) -> int:

@@ -10,6 +10,7 @@ from e2edist.accounting.estimate import LIMIT_S, Sampler, enough_chunks, extrapo
 from e2edist.accounting.usage import pool_facts
 from e2edist.campaign.run import run_campaign
 from e2edist.cli.closing import kept_message, stop_on_signal
+from e2edist.cli.console import loud, print_result
 from e2edist.cli.signals import INTERRUPTED
 from e2edist.cli.tables import print_estimate
 from e2edist.errors import CampaignError, ResourceError
@@ -60,12 +61,13 @@ def estimate(
     with stop_on_signal(campaign, console, signals) as stop:
         result = run_campaign(campaign, sample, stop, on_pool_ready)
     if signals.received:
-        console.print(kept_message(campaign, result))
+        print_result(console, kept_message(campaign, result))
         return INTERRUPTED
     choices, notes = _extrapolate(campaign, result, facts, before, sampler.start_s)
     left = campaign.plan.events - result.ledger.events_done
     if left:
-        print_estimate(console, choices, notes)
+        with loud(console):
+            print_estimate(console, choices, notes)
     else:
         console.print("nothing is left to estimate: all events are done, and the results are kept")
     found = [asdict(one) for one in choices]

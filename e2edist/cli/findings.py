@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from e2edist.cli.console import print_result
+from e2edist.cli.console import loud, print_result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +26,8 @@ def print_findings(console: Console, findings: Iterable[Finding]) -> list[str]:
     """Print findings as they come, and their sum; return the level of each."""
     levels = list[str]()
     for finding in findings:
-        _print(console, finding)
+        with loud(console, when=finding.level != "ok"):
+            _print(console, finding)
         levels.append(finding.level)
     console.print()
     print_result(console, summary(levels))

@@ -75,10 +75,12 @@ def print_note(console: Console, text: str) -> None:
     console.print(Text.assemble(("note:", "yellow"), f" {text}"))
 
 
-def print_next(console: Console, folder: Path) -> None:
-    """Say which command continues from a campaign that is done."""
-    has_report = all(find_spec(name) for name in _FOR_REPORT)
-    line = f" python -m e2edist.{'report' if has_report else 'aggregate'} {quote(_short(folder))}"
+def print_next(console: Console, folder: Path, *, aggregated: bool = False) -> None:
+    """Say which command continues from a campaign that is done, or `aggregated` already."""
+    verb = "report" if all(map(find_spec, _FOR_REPORT)) else "aggregate"
+    if aggregated and verb == "aggregate":
+        return
+    line = f" python -m e2edist.{verb} {quote(_short(folder))}"
     console.print(Text.assemble(("next:", "bold green"), line))
 
 
@@ -115,7 +117,7 @@ def _one_line(outcome: Outcome) -> str:
 
 
 def _reading(folder: Path) -> str:
-    return f"pandas.read_parquet({str(Path(_short(folder)) / 'predictions')!r})"
+    return f"e2edist.open_results({_short(folder)!r}).to_pandas()"
 
 
 def _short(folder: Path) -> str:

@@ -62,11 +62,16 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
         console.print("note: every object has the same score")
     for line in (*verdict.faults, *verdict.failed_requests):
         console.print(f"FAIL {line}")
+    console.print(outcome_line(verdict))
+
+
+def outcome_line(verdict: Verdict) -> str:
+    """Return what a verdict comes to, and the limits."""
     limits = ", ".join(f"{name} {value:g}" for name, value in verdict.tagger.tolerance.model_dump().items())
     outcome = "failed" if verdict.faults else "passed"
     if verdict.failed_requests and not verdict.faults:
         outcome += ", but not all that was asked for"
-    console.print(f"validation of {verdict.tagger.name} {outcome} ({limits})")
+    return f"validation of {verdict.tagger.name} {outcome} ({limits})"
 
 
 def _print_variants(console: Console, verdict: Verdict) -> None:

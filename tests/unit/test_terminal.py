@@ -13,8 +13,10 @@ from e2edist.accounting.bill import PoolBill, make_bill
 from e2edist.accounting.progress import Progress
 from e2edist.accounting.summary import Summary
 from e2edist.accounting.usage import pool_facts
+from e2edist.checks import Finding
 from e2edist.cli.closing import notify
 from e2edist.cli.console import make_console
+from e2edist.cli.findings import print_findings
 from e2edist.cli.outcome import Outcome, print_next, print_outcome
 from e2edist.cli.progress import describe, details, emit_progress
 from e2edist.cli.tables import print_bad, print_bill, print_stages
@@ -142,7 +144,7 @@ def test_the_result_is_below_one_another_and_ends_with_what_to_do_next():
         "  lost              0",
         "  memory          366  MiB of the largest worker",
         "output  /data/o ut",
-        "read    pandas.read_parquet('/data/o ut/predictions')",
+        "read    e2edist.open_results('/data/o ut').to_pandas()",
         "next: python -m e2edist.report '/data/o ut'",
     ]
 
@@ -200,3 +202,14 @@ def test_workers_of_this_host_are_billed_only_where_somebody_has_set_a_charge(tm
         "paid": True,
         "jobs": True,
     }
+
+
+def test_quiet_verbs_print_their_result_and_faults_only(tmp_path):
+    ok, bad = Finding("ok", "clock", "it agrees"), Finding("fail", "disk", "it is full", "Free it.")
+    said = io.StringIO()
+    console = make_console(file=said, width=80)
+    console.quiet = True
+    assert print_findings(console, [ok, bad]) == ["ok", "fail"]
+    assert console.quiet
+    lines = said.getvalue().splitlines()
+    assert [line.split()[0] for line in lines] == ["fail", "->", "1"]
