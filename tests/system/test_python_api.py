@@ -179,9 +179,8 @@ def shown(messages, kind="text/plain"):
 
 
 def test_a_notebook_interrupts_predict_at_once(kernel, events, model):
-    cell = (
-        "import e2edist, time\nfor one in e2edist.predict_batches({!r}, 'eg', model={!r}, chunk_events=1):\n"
-    )
+    call = f"{str(events)!r}, 'eg', model={str(model)!r}"
+    cell = f"import e2edist, time\nfor one in e2edist.predict_batches({call}, chunk_events=1):\n"
     pressed = []
 
     def press(message):
