@@ -54,7 +54,7 @@ def controller_arguments(argv: Sequence[str], folder: Path, access: str = "") ->
     """
     entries = CampaignFolder(folder.absolute())
     words = [redact_word(word) for word in _without_site(argv) if word not in _OURS]
-    secrets = ("--access", access or str(entries.access)) if has_secrets(argv) else ()
+    secrets = ("--access", access or str(entries.access)) if has_secrets(_without_site(argv)) else ()
     return ["-m", "e2edist.submit", *words, "--site", str(entries.site), *secrets, "--resume"]
 
 
@@ -99,7 +99,7 @@ def detach(campaign: Campaign, argv: Sequence[str]) -> ControllerRecord:
         campaign.freeze_plan()
     _write_site(campaign.site, CampaignFolder(folder).site)
     remove_access(folder)
-    token, access = uuid4().hex, campaign.plan.access if has_secrets(argv) else None
+    token, access = uuid4().hex, campaign.plan.access if has_secrets(_without_site(argv)) else None
     if spec.kind == PROCESS:
         return _spawn(folder, controller_arguments(argv, folder, STDIN), token, access)
     if access is not None:

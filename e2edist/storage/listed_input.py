@@ -25,7 +25,7 @@ class ListedInput:
         Whether the list asks for some of the entries only; all of them are read.
     """
 
-    url: str
+    url: str = field(repr=False)  # it may hold secrets
     dataset: str = ""
     tree: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -46,6 +46,11 @@ def test_a_controller_gets_addresses_without_their_secrets_and_where_to_read_the
     assert made[5:] == ["--output", "50%?token=x", *SITE, "--access", "/out/.access.json", "--resume"]
 
 
+def test_a_list_by_a_pipe_is_not_read_again_by_the_controller():
+    words = controller_arguments(["--input", "-", "--output", "o", "--detach"], OUT)
+    assert words[words.index("--access") + 1] == "/out/.access.json"
+
+
 def test_a_slurm_controller_is_its_jobs_first_process_and_is_warned_before_its_end():
     text = script_of(
         kind="slurm", walltime_min=90, queue="long", account="m1", directives=["--constraint=cpu"]

@@ -11,6 +11,7 @@ from e2edist.campaign.logfile import log_to
 from e2edist.errors import E2EError, InputError, guarded
 from e2edist.records.chunk import Chunk
 from e2edist.records.failure import Failure
+from e2edist.redaction import redact_word
 from e2edist.storage.read_attempts import AttemptLog
 from e2edist.urls import canonical, identity, public, redact
 
@@ -38,6 +39,8 @@ FORMS = [
 def test_an_address_is_shown_without_its_secrets(form):
     url = form.format(TOKEN)
     assert "SECRET" not in public(url)
+    for word in (url, f"--input={url}", f"TTbar={url}"):
+        assert "SECRET" not in redact_word(word)
     assert public(public(url)) == public(url)
     assert "SECRET" not in Chunk(url, "f", "t", "u", 1, 1, 0, 1).url
     for text in (f"can't open '{url}', sorry", f"{url}:Events entries 0-1", f"message='x', url='{url}'"):
