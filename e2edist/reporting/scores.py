@@ -121,7 +121,7 @@ def read_scores(folder: Path, quality: dict[str, Any], parts: list[str]) -> list
     for kinds, labels, scores in _rows(folder, parts, [table.column for table in found]):
         for table in found:
             _fill(table, kinds, labels, scores[table.column])
-    return found
+    return [table for table in found if table.counts]
 
 
 def _rows(
