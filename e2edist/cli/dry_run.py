@@ -7,13 +7,11 @@ from dataclasses import asdict, dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Column, Table
-
 from e2edist.accounting.estimate import LIMIT_S, enough_chunks
 from e2edist.accounting.folder_counts import count_folder
 from e2edist.accounting.upper_limit import UpperLimit, upper_limits
 from e2edist.accounting.usage import pool_facts
-from e2edist.cli.tables import COMPACT, cost_cells, cost_columns, short_number
+from e2edist.cli.pool_tables import pool_table, print_sum, short_walltime, worker_table
 from e2edist.config.controller import PROCESS
 from e2edist.config.lumi_mask import describe_mask, mask_digest
 from e2edist.control.detach import preview_controller
@@ -175,7 +173,7 @@ def _controller(campaign: Campaign) -> str:
     spec = campaign.site.controller
     if spec.kind == PROCESS:
         return "a process in the background of this machine"
-    size = f"{_count(spec.cores, 'core')}, {spec.memory_gib:g} GiB, {_hours(spec.walltime_min)}"
+    size = f"{_count(spec.cores, 'core')}, {spec.memory_gib:g} GiB, {short_walltime(spec.walltime_min)}"
     return f"a job of {spec.kind}: {size}"
 
 
@@ -187,62 +185,15 @@ def _print_pools(console: Console, dry: DryRun) -> None:
         console.print(f"{'' if i else 'pools':12}{name}: {pool.kind}, {_engine(pool)}{image}")
     console.print()
     jobs = any(one.jobs for one in limits)
-    console.print(_pool_table(limits) if jobs else _worker_table(limits))
+    console.print(pool_table(limits) if jobs else worker_table(limits))
     if jobs:
-        _print_sum(console, limits, estimating=dry.estimating)
+        print_sum(console, limits, estimating=dry.estimating)
     if dry.detached and dry.campaign.site.controller.kind != PROCESS:
         console.print("The controller's job comes on top.")
 
 
 def _engine(pool: PoolSpec) -> str:
     return f"{pool.engine} on {pool.provider}"
-
-
-def _pool_table(limits: list[UpperLimit]) -> Table:
-    """Return a row a pool: its jobs, what is in one, and what all take at most."""
-    units = [one.unit for one in limits]
-    names = ("jobs", "workers\nper job", "threads\neach", "GiB\neach", "wall\ntime", "nodes\neach")
-    numbers = [Column(name, justify="right", no_wrap=True) for name in names]
-    table = Table(Column("pool", no_wrap=True), *numbers, *cost_columns(units), title="at most", **COMPACT)
-    for one in limits:
-        grows = one.jobs_most > one.jobs
-        jobs = f"{one.jobs}-{one.jobs_most}" if grows else f"{one.jobs}" if one.jobs else "-"
-        wall = _hours(one.walltime_min) if one.walltime_min else "-"
-        nodes = f"{one.nodes:g}" if one.jobs else "-"
-        cost = cost_cells(one.node_h, one.gpu_h, one.charge, units, one.unit)
-        table.add_row(one.pool, jobs, *_worker_cells(one), wall, nodes, *cost)
-    return table
-
-
-def _worker_table(limits: list[UpperLimit]) -> Table:
-    numbers = [Column(name, justify="right") for name in ("workers", "threads\neach", "GiB\neach")]
-    table = Table(Column("pool", no_wrap=True), *numbers, **COMPACT)
-    for one in limits:
-        table.add_row(one.pool, *_worker_cells(one))
-    return table
-
-
-def _worker_cells(one: UpperLimit) -> tuple[str, str, str]:
-    """Return workers, threads and memory; what nobody knows is a dash."""
-    memory = f"{one.memory_gib:g}" if one.memory_gib else "-"
-    return str(one.workers or "-"), str(one.threads or "-"), memory
-
-
-def _print_sum(console: Console, limits: list[UpperLimit], *, estimating: bool) -> None:
-    node_h = sum(one.node_h or 0.0 for one in limits)
-    gpu_h = sum(one.gpu_h or 0.0 for one in limits)
-    gpus = f" and {short_number(gpu_h)} GPU hours" if gpu_h else ""
-    console.print(f"\nAt most {short_number(node_h)} node hours{gpus}: all jobs for their whole walltime.")
-    console.print("Jobs end as soon as the work is done; jobs that are lost are replaced.")
-    if not estimating:
-        console.print("--estimate runs a few chunks and says what the campaign would really take.")
-
-
-def _hours(minutes: int) -> str:
-    """Return a walltime: 30 min, 2 h, 1:30 h."""
-    if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60}{f':{minutes % 60:02d}' if minutes % 60 else ''} h"
 
 
 def _count(number: int, what: str) -> str:

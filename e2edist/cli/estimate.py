@@ -36,7 +36,7 @@ def estimate(
     callbacks: tuple[Callable[[Progress], None], Callable[[Pool], None]],
     signals: Signals,
 ) -> int:
-    """Run some chunks of each pool, keep them, and show what the rest would take; return the exit code.
+    """Run some chunks of each pool, keep them, show what the rest would take; return the exit code.
 
     Parameters
     ----------
@@ -65,13 +65,9 @@ def estimate(
         return INTERRUPTED
     choices, notes = _extrapolate(campaign, result, facts, before, sampler.start_s)
     left = campaign.plan.events - result.ledger.events_done
-    if left:
-        with loud(console):
-            print_estimate(console, choices, notes)
-    else:
-        console.print("nothing is left to estimate: all events are done, and the results are kept")
-    found = [asdict(one) for one in choices]
-    emit({"what": "estimate", "events_left": left, "choices": found, "notes": notes})
+    with loud(console):
+        print_estimate(console, choices, notes, left)
+    emit({"what": "estimate", "events_left": left, "choices": list(map(asdict, choices)), "notes": notes})
     return 0
 
 
@@ -99,8 +95,7 @@ def _extrapolate(
         raise CampaignError(str(campaign.folder), "no chunk was done to estimate from", "See submit.log.")
     jobs = {name: -(-(spec.workers or 1) // facts[name]["workers"]) for name, spec in pools.items()}
     left = campaign.plan.events - result.ledger.events_done
-    kept = "what was done is kept, and the same line without --estimate does the rest"
-    notes = [f"{left:,} of {campaign.plan.events:,} events are left; {kept}."]
+    notes = [f"{left:,} of {campaign.plan.events:,} events are left; what was done is kept."]
     notes += [
         f"pool {name}: no worker came, so nothing is known of it" for name in pools if name not in measured
     ]

@@ -139,11 +139,14 @@ def print_bill(console: Console, bill: Sequence[PoolBill]) -> None:
     _print_table(console, table)
 
 
-def print_estimate(console: Console, choices: Sequence[Choice], notes: Sequence[str]) -> None:
-    """Show what the rest of a campaign would take, and mark the cheapest and the fastest way."""
+def print_estimate(console: Console, choices: Sequence[Choice], notes: Sequence[str], left: int) -> None:
+    """Show what the `left` events of a campaign would take, and mark the cheapest and the fastest way."""
+    if not left:
+        console.print("nothing is left to estimate: all events are done, and the results are kept")
+        return
     from e2edist.accounting.estimate import best
 
-    marks = best(list(choices))
+    marks = best(list(choices)) if len(choices) > 1 else None
     pool, columns = Column("pool", no_wrap=True), numbers("jobs", "time to finish")
     units = [one.unit for one in choices]
     table = Table("", pool, *columns, *cost_columns(units), title="estimate of the rest", **COMPACT)
@@ -157,6 +160,7 @@ def print_estimate(console: Console, choices: Sequence[Choice], notes: Sequence[
     console.print(table)
     for note in notes:
         console.print(note)
+    console.print("next: the same line without --estimate does the rest")
 
 
 def print_quality(console: Console, warnings: list[str]) -> None:

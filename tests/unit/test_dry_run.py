@@ -3,7 +3,8 @@
 import pytest
 
 from e2edist.accounting.upper_limit import upper_limits
-from e2edist.cli.dry_run import _bytes, _hours
+from e2edist.cli.dry_run import _bytes
+from e2edist.cli.pool_tables import short_walltime
 from e2edist.cli.tables import cost_cells, cost_columns
 from e2edist.config.site import SiteSpec
 from e2edist.config.toml_models import parse
@@ -56,7 +57,7 @@ def test_of_workers_that_others_started_nobody_knows_how_many_there_are():
 
 @pytest.mark.parametrize(("minutes", "text"), [(30, "30 min"), (120, "2 h"), (65, "1:05 h"), (2880, "48 h")])
 def test_a_walltime_is_short(minutes, text):
-    assert _hours(minutes) == text
+    assert short_walltime(minutes) == text
 
 
 @pytest.mark.parametrize(
