@@ -125,7 +125,7 @@ def _outcome(text):
 @pytest.mark.slow
 def test_the_readme_shows_what_a_first_run_prints(tmp_path):
     environment = os.environ | {"E2EDIST_PROFILES": str(tmp_path), "COLUMNS": "100"}
-    command = [sys.executable, "-m", "e2edist.submit"]
+    command = [sys.executable, "-m", "e2edist.submit", "--demo"]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=250, check=True
     )
