@@ -13,6 +13,6 @@ VERBS = {
     "convert": "make an ONNX file of a trained model, and validate it",
     "tune": "find the fastest settings of a site's pools for a tagger",
     "list": "list taggers, sites, layers, formats, engines, kinds of pools",
-    "completion": "print the script with which a shell completes commands and names",
     "show": "say what a tagger, site, layer or plug-in is made of",
+    "completion": "print the script with which a shell completes commands and names",
 }
