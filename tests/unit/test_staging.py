@@ -186,7 +186,7 @@ def test_a_logical_name_needs_redirectors():
 @pytest.mark.parametrize(("url", "extra"), [("root://h//a.root", "xrootd"), ("https://h/a.root", "http")])
 def test_a_missing_package_is_named_with_its_extra(monkeypatch, url, extra):
     monkeypatch.setattr(_remote_files, "find_spec", lambda _: None)
-    with pytest.raises(InputError, match=rf"not installed .*e2edist\[{extra}\]"):
+    with pytest.raises(InputError, match=rf"not installed .*pip install .*\[{extra}\]"):
         read_input(url, InputOptions(), str)
 
 
