@@ -177,5 +177,6 @@ def auc_rows(scores: TaggerScores) -> list[list[str]]:
                 if curve is not None:
                     area = f"{curve.auc:.4f} ± {curve.auc_error:.4f}"
                 rows.append([table.column, name, kind, *cells, area])
-    told = [i for i in range(len(head)) if i > 1 or len({row[i] for row in rows}) > 1]  # not always the same
+    values = [{row[i] for row in rows} for i in range(len(head))]
+    told = [i for i, some in enumerate(values) if some != {""} and (i > 1 or len(some) > 1)]
     return [[row[i] for i in told] for row in (head, *rows)] if rows else []
