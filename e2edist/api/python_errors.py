@@ -17,6 +17,12 @@ _KEYWORDS = {
     "fresh": 'mode="fresh"',
     "accept-failed-validation": "accept_failed_validation=True",
 }
+#: Words of the command line -> those of Python.
+_WORDS = {
+    "command line": "the call",
+    "The same command": "The same call",
+    "the same command": "the same call",
+}
 _OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 
 
@@ -35,7 +41,9 @@ class python_errors(ContextDecorator):  # noqa: N801 - used as a function is
         if not isinstance(error, E2EError) or isinstance(error, ProgrammingError):
             return
         for name in ("where", "what", "todo"):
-            text = getattr(error, name).replace("command line", "the call")
+            text = getattr(error, name)
+            for word, ours in _WORDS.items():
+                text = text.replace(word, ours)
             setattr(error, name, _OPTION.sub(_keyword, text))
         error.args = (error.where, error.what, error.todo)
         raise error.with_traceback(None) from None

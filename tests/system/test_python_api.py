@@ -144,6 +144,24 @@ def test_a_campaign_in_a_thread_stops_by_its_event_and_goes_on(events, model, tm
     assert until(lambda: not workers(), 20)
 
 
+def test_losses_raise_an_error_or_are_in_the_result(events, model, tmp_path):
+    first, second = sorted(events.glob("*.root"))
+    content = bytearray(first.read_bytes())
+    for at in range(len(content) // 10, len(content) * 6 // 10, 4000):
+        content[at : at + 60] = b"\xff" * 60
+    (tmp_path / "bad.root").write_bytes(content)
+    files, options = [tmp_path / "bad.root", second], {"model": model, "workers": 1, "progress": False}
+    with pytest.raises(e2edist.CampaignError, match=r"% of the events failed .*The same call tries"):
+        e2edist.run_campaign(files, tmp_path / "out", **options)
+    found = e2edist.run_campaign(files, tmp_path / "out", check=False, **options)
+    assert (found.state, found.exit_code, found.complete) == ("incomplete", 1, False)
+    lost = sum(row["events"] for row in found.losses)
+    assert lost == found.events - found.events_done == round(found.lost_fraction * 600) > 0
+    assert "of the events failed" in found.error
+    results = e2edist.open_results(tmp_path / "out")
+    assert results.losses == found.losses
+
+
 @pytest.fixture
 def kernel(tmp_path, monkeypatch):
     """A kernel as Jupyter starts it; returns a function that runs a cell and returns its messages."""
