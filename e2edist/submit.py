@@ -122,7 +122,6 @@ def _run(
     from e2edist.campaign.run import run_campaign
     from e2edist.cli.closing import close, report_kept, stop_on_signal
     from e2edist.cli.estimate import estimate
-    from e2edist.cli.outcome import print_note
     from e2edist.cli.progress import emit_progress, show_progress
     from e2edist.config.lumi_mask import describe_mask
     from e2edist.demo.networks import demo_note
@@ -141,7 +140,7 @@ def _run(
     if plan.lumi_mask:
         console.print(f"lumi mask: {describe_mask(plan.lumi_mask)}")
     if note := demo_note(campaign.tagger.model.sha256, (file.url for file in plan.files)):
-        print_note(console, note)
+        console.print(f"note: {note}")
     for url in changed_files(plan) if campaign.resumed else ():
         text = f"warning: {url} is not the file that was planned: its parts are of the old one"
         console.print(text)

@@ -67,12 +67,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     console.print(f"output  {outcome.folder}")
     console.print(f"read    {_reading(outcome.folder)}")
     if outcome.note:
-        print_note(console, outcome.note)
-
-
-def print_note(console: Console, text: str) -> None:
-    """Print a line that a person should not overlook."""
-    console.print(Text.assemble(("note:", "yellow"), f" {text}"))
+        console.print(f"note: {outcome.note}")
 
 
 def print_next(console: Console, folder: Path, *, aggregated: bool = False) -> None:
@@ -80,8 +75,7 @@ def print_next(console: Console, folder: Path, *, aggregated: bool = False) -> N
     verb = "report" if all(map(find_spec, _FOR_REPORT)) else "aggregate"
     if aggregated and verb == "aggregate":
         return
-    line = f" python -m e2edist.{verb} {quote(_short(folder))}"
-    console.print(Text.assemble(("next:", "bold green"), line))
+    console.print(f"next: python -m e2edist.{verb} {quote(_short(folder))}")
 
 
 def _rows(outcome: Outcome) -> list[tuple[str, str, str]]:

@@ -80,6 +80,40 @@ def test_an_interactive_bash_completes(script, terminal):
     bash.read(lambda text: "e2edist submit --dry-run --tagger qg" in text)
 
 
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
+def test_fish_completes_the_same(tmp_path, capsys):
+    assert main(["fish"]) == 0
+    (tmp_path / "e2edist.fish").write_text(capsys.readouterr().out)
+    lines = {
+        "e2edist su": "submit",
+        "e2edist submit --dry": "--dry-run",
+        "e2edist submit --site per": "perlmutter",
+        "e2edist show EB_": "EB_energy EB_time",
+        "e2edist help agg": "aggregate",
+    }
+    tries = "".join(f"complete -C '{line}' | cut -f1 | tr '\\n' ' '; echo\n" for line in lines)
+    text = f"source e2edist.fish\n{tries}"
+    done = subprocess.run(["fish"], input=text, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert [line.strip() for line in done.stdout.splitlines()] == list(lines.values())
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh")
+def test_an_interactive_zsh_completes(tmp_path, capsys, terminal):
+    assert main(["zsh"]) == 0
+    (tmp_path / "_e2edist").write_text(capsys.readouterr().out)
+    zsh = terminal(["zsh", "-f", "-i"], 80, {"PS1": "$ "})
+    zsh.read(lambda text: "$" in text)
+    zsh.write(f"fpath=({tmp_path} $fpath); autoload -U compinit; compinit -u -d {tmp_path}/dump; clear\r")
+    zsh.read(lambda text: text == "$")
+    for typed, there in (
+        ("e2edist subm\t", "submit"),
+        ("--dry-r\t", "--dry-run"),
+        ("--site perl\t", "perlmutter"),
+    ):
+        zsh.write(typed)
+        zsh.read(lambda text, there=there: there in text)
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_other_shells_get_a_script_with_the_same_words(shell, capsys):
     assert set(SHELLS) == {"bash", "zsh", "fish"}

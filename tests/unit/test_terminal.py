@@ -18,6 +18,7 @@ from e2edist.cli.closing import notify
 from e2edist.cli.console import make_console
 from e2edist.cli.findings import print_findings
 from e2edist.cli.outcome import Outcome, print_next, print_outcome
+from e2edist.cli.plain_console import PlainConsole
 from e2edist.cli.progress import describe, details, emit_progress
 from e2edist.cli.tables import print_bad, print_bill, print_stages
 from e2edist.config.charge import ChargeSpec
@@ -213,3 +214,15 @@ def test_quiet_verbs_print_their_result_and_faults_only(tmp_path):
     assert console.quiet
     lines = said.getvalue().splitlines()
     assert [line.split()[0] for line in lines] == ["fail", "->", "1"]
+
+
+@pytest.mark.parametrize(("line", "style"), [("warning: x", "1;33"), ("next: python", "1;32"), ("plain", "")])
+def test_first_words_have_a_colour_on_a_terminal_only(line, style, monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    said = io.StringIO()
+    console = PlainConsole(file=said, force_terminal=True, color_system="standard", width=80)
+    console.print(line)
+    word, space, rest = line.partition(" ")
+    assert said.getvalue() == (f"\x1b[{style}m{word}\x1b[0m" if style else word) + space + rest + "\n"
+    assert printed((lambda console: console.print(line),)) == f"{line}\n"
