@@ -192,7 +192,8 @@ def test_words_that_are_not_known(fault, events, model, refused):
 
 def test_what_is_missing_on_the_command_line_is_named(events, model, refused):
     refused(("--input", events, "--model", model), "output")
-    refused(("--tagger", "none"), "none")
+    refused(("--tagger", "none"), "nothing to run over", "--input", "--workflow", "--demo")
+    refused(("--demo", "--tagger", "none"), "none", "eg, qg, top, tau")
 
 
 def test_all_faults_of_a_tagger_file_at_once(events, model, tmp_path, refused):
