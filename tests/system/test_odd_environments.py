@@ -170,6 +170,7 @@ LINES = {
     "aggregate": "out --friend",
     "report": "out",
     "cancel": "out",
+    "init": "local --yes",
     "doctor": "",
     "validate": "--tagger eg --objects 4",
     "tune": "--tagger eg --budget-s 1 --events 50",
