@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import sys
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from e2edist.config.site import PoolSpec
     from e2edist.pools import Pool
 
+log = logging.getLogger(__name__)
 #: Environment variable by which a detached controller knows its record.
 CONTROLLER_TOKEN = "E2EDIST_CONTROLLER"  # noqa: S105 - a name
 #: Seconds between two heartbeats.
@@ -44,6 +46,7 @@ class Heartbeat:
         self._pools: dict[str, Pool] = {}
         self._lock, self._stop = Lock(), Event()
         self._records: dict[str, PoolRecord] = {}
+        self._logged: dict[str, tuple[int, int, int, int]] = {}
         self._state = "running"
         facts = {name: pool_facts(spec, jobs=is_batch(spec.kind)) for name, spec in specs.items()}
         self._usage = UsageLog(folder, facts, submit_command(sys.orig_argv))
@@ -85,11 +88,20 @@ class Heartbeat:
         while not self._stop.wait(INTERVAL_S):
             self._write(self._state, "")
 
+    def _log_changes(self, workers: dict[str, tuple[int, int, int, int]]) -> None:
+        """Log pools that have other numbers of workers than at the last heartbeat."""
+        for name, now in workers.items():
+            if now != self._logged.get(name, (now[0], 0, 0, 0)):
+                log.info("pool %s: of %d workers %d queued, %d running, %d joined", name, *now)
+        self._logged = workers
+
     def _write(self, state: str, error: str) -> None:
         pools = self._ask_pools()
         if self._stop.is_set() and threading.current_thread() is self._thread:
             return  # asking pools took too long: the final state is written
-        self._tracker.set_pools({name: pool.workers for name, pool in pools.items()})
+        workers = {name: pool.workers for name, pool in pools.items()}
+        self._log_changes(workers)
+        self._tracker.set_pools(workers)
         self._telemetry.sample()
         progress = self._tracker.snapshot()
         jobs = {name: {"running": pool.running, "joined": pool.joined} for name, pool in pools.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import IO
 
 from e2edist.errors import OutputError
@@ -20,7 +21,8 @@ from .receipt import Receipt
 
 def log_line(receipt: Receipt) -> str:
     """Return the line of a chunk that is done in ``submit.log``: key=value, stages in wall ms."""
-    facts = {"chunk": receipt.id, "pool": receipt.pool, "host": receipt.host}
+    file = quote(receipt.chunk.url.rpartition("/")[2])
+    facts = {"chunk": receipt.id, "file": file, "pool": receipt.pool, "host": receipt.host}
     facts |= {"events": str(receipt.events), "rows": str(receipt.rows)}
     facts |= {f"{name}_ms": f"{times[0]:.0f}" for name, times in receipt.stages.items()}
     return " ".join(["done", *(f"{name}={value}" for name, value in facts.items())])

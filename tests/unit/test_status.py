@@ -392,3 +392,25 @@ def test_a_process_has_a_birth_until_it_is_gone_even_if_nobody_has_asked_how_it_
     assert birth(process.pid) == 0
     process.wait()
     assert birth(process.pid) == 0
+
+
+def test_the_log_says_when_workers_come_and_go(folder, caplog):
+    numbers = {}
+
+    class Pool:
+        name, failure_reason, dashboard = "cpu", "", ""
+
+        def counts(self):
+            return numbers
+
+    telemetry = Telemetry("eg", "EGTagger", ProgressTracker(Progress(4, 50)))
+    beat = Heartbeat(folder, {"cpu": PoolSpec(workers=2)}, telemetry)
+    beat.add_pool(Pool())
+    with caplog.at_level("INFO", logger="e2edist"):
+        for counts in ((2, 0, 0), (2, 0, 0), (0, 2, 2)):
+            numbers.update(zip(("queued", "running", "joined"), counts, strict=True))
+            beat._write("running", "")
+    assert [record.getMessage() for record in caplog.records] == [
+        "pool cpu: of 2 workers 2 queued, 0 running, 0 joined",
+        "pool cpu: of 2 workers 0 queued, 2 running, 2 joined",
+    ]

@@ -56,7 +56,9 @@ def test_machines_hear_of_the_end_at_once():
 
 def test_the_line_of_a_chunk_is_key_value():
     receipt = make_receipt(CHUNK.part(0, 9), pool="", host="n1", stages={"source": (1.6, 1.0, 9)})
-    assert log_line(receipt) == f"done chunk={receipt.id} pool= host=n1 events=9 rows=3 source_ms=2"
+    assert (
+        log_line(receipt) == f"done chunk={receipt.id} file=a.root pool= host=n1 events=9 rows=3 source_ms=2"
+    )
 
 
 FACTS = {"state": "done", "folder": "/out", "events": 5}
