@@ -18,6 +18,9 @@ SHARED = {"image_jobs": "image", "apptainer_image": "image"} | {
 # Under nohup a process ignores SIGHUP, and so would all that tests start and hang up on.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# What the user's own campaigns run with is no part of a test.
+for variable in ("E2EDIST_ACCOUNT", "E2EDIST_IMAGE"):
+    os.environ.pop(variable, None)
 
 
 def _required(name: str) -> bool:

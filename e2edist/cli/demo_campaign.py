@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -56,8 +57,8 @@ def _cost(pool: PoolSpec) -> tuple[float, bool, int]:
     from e2edist.config.site import threads_of
 
     workers = pool.workers or 1
-    nodes = pool.charge.nodes * workers / pool.job.workers_per_job
-    return nodes, pool.provider != "cpu", workers * threads_of(pool)
+    jobs = ceil(workers / pool.job.workers_per_job)
+    return pool.charge.nodes * jobs, pool.provider != "cpu", workers * threads_of(pool)
 
 
 def demo_keys(args: argparse.Namespace, site: SiteSpec, console: Console) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from e2edist.config.site import load_site
 from e2edist.config.site_facts import require_facts
 from e2edist.config.site_files import site_folder
 from e2edist.config.site_options import SiteOptions, make_site
@@ -39,10 +38,10 @@ FACTS = {
 
 def made(path):
     """Return the site of a shipped file, with all of its pools and the facts that it needs."""
-    name = path.stem
-    options = SiteOptions(name, pools=tuple(load_site(name).pools), **FACTS.get(name, {}))
-    require_facts(make_site(options), name)
-    return make_site(options)
+    options = SiteOptions(str(path), pools=("all",), **FACTS.get(path.stem, {}))
+    site = make_site(options)
+    require_facts(site, options.site)
+    return site
 
 
 def pools(kind=None):
