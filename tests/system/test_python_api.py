@@ -8,6 +8,7 @@ from threading import Event, Thread
 
 import psutil
 import pytest
+from distributed import Client, LocalCluster
 from jupyter_client import KernelManager
 from runs import KEY, TIMEOUT_S, environment, parts, plain, table
 
@@ -142,6 +143,14 @@ def test_a_campaign_in_a_thread_stops_by_its_event_and_goes_on(events, model, tm
     done = e2edist.run_campaign(events, tmp_path, "eg", progress=False, **options)
     assert (done.state, done.events_done) == ("done", 600)
     assert until(lambda: not workers(), 20)
+
+
+def test_a_campaign_attaches_to_the_cluster_of_a_notebook(events, model, tmp_path):
+    with LocalCluster(n_workers=1, dashboard_address=":0") as cluster, Client(cluster) as client:
+        options = {"scheduler": client.scheduler.address, "model": model, "progress": False}
+        done = e2edist.run_campaign(events, tmp_path, "eg", **options)
+        assert client.submit(sum, [1, 2]).result() == 3
+    assert (done.state, done.events_done) == ("done", 600)
 
 
 def test_losses_raise_an_error_or_are_in_the_result(events, model, tmp_path):
