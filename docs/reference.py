@@ -219,14 +219,16 @@ def api_table(group):
 
 def commands_page():
     """Return the page of all verbs with their options."""
-    text = "# Commands\n\n`e2edist VERB` is the same as `python -m e2edist.VERB`.\n"
+    text = "# Commands\n\n`e2edist VERB` is the same as `python -m e2edist.VERB`. "
+    text += "All take `--help`, `--version`, `-q` and `-v` "
+    text += "([how much is printed](../terminal.md#how-much-is-printed)).\n"
     for verb in VERBS:
         parser = import_module(f"e2edist.{verb}").parser()
         text += f"\n## {verb}\n\n{parser.description}\n\n"
         rows = []
         for action in parser._actions:
             names = action.option_strings or [action.metavar or action.dest]
-            if action.help != argparse.SUPPRESS and "--help" not in names:
+            if action.help != argparse.SUPPRESS and action not in parser.common._group_actions:
                 value = (
                     f" {action.metavar or action.dest.upper()}"
                     if action.option_strings and action.nargs != 0

@@ -43,7 +43,7 @@ def make_parser(verb: str, description: str, epilog: str, *examples: str) -> Com
     """
     lines = "\n".join(f"    python -m e2edist.{verb} {line}" for line in examples)
     p = CommandLine(verb, description, f"{epilog}\n\nExamples:\n\n{lines}" if examples else epilog)
-    volume = p.add_mutually_exclusive_group()
+    volume = p.common.add_mutually_exclusive_group()
     volume.add_argument("-q", "--quiet", action="store_true", help="print errors and the result only")
     volume.add_argument("-v", "--verbose", action="store_true", help="print log lines too, as of submit.log")
     return p

@@ -48,9 +48,14 @@ class CommandLine(argparse.ArgumentParser):
             epilog=epilog,
             allow_abbrev=False,
             formatter_class=_HelpFormatter,
+            add_help=False,
         )
         version = f"e2edist {__version__}"
-        self.add_argument("-V", "--version", action="version", version=version, help="print the version")
+        self.common = self.add_argument_group("of every command")
+        self.common.add_argument("-h", "--help", action="help", help="print this")
+        self.common.add_argument(
+            "-V", "--version", action="version", version=version, help="print the version"
+        )
 
     def format_help(self) -> str:
         """Return the help, whose first line names only what must be given."""
@@ -62,6 +67,7 @@ class CommandLine(argparse.ArgumentParser):
             elif not action.option_strings:
                 words.append({"?": f"[{value}]", "+": f"{value} ..."}.get(str(action.nargs), str(value)))
         self.usage = " ".join(["%(prog)s", "[OPTION ...]", *words])
+        self._action_groups.sort(key=lambda group: group is self.common)  # last: everybody knows them
         return super().format_help()
 
     def parse_args(  # type: ignore[override]
