@@ -24,7 +24,9 @@ _VARIES = [
     (rf"\b{re.escape(platform.node())}\b", "HOST"),
     (r"\b[0-9a-f]{12,64}\b", "HASH"),
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:\d\d)?", "WHEN"),
+    (r"^\d+:\d\d:\d\d .*\n", ""),  # of status --watch, as often as something changed
     (r"\b\d+:\d\d:\d\d\b", "H:MM:SS"),
+    (r"^(\w+) [\d.e-]+ \d+/\d+/\d+/\d+ .*$", r"\1 HOURS, SHARES, CHARGE"),
     (r"\b\d+\.\d+\.\d+\.\d+\b", "ADDRESS"),
     (r"(ADDRESS|localhost):\d{4,5}\b", r"\1:PORT"),
     (r"\b(python|e2edist) \d+\.[\d.]+\w*", r"\1 VERSION"),
@@ -36,6 +38,8 @@ _VARIES = [
     (r"\b[\d.,]+( |-)(s|ms|min|h|MiB|GiB|kB|MB|events/s|ms/event|per second)\b", r"N\1\2"),
     (r"\b[\d.,]+/s\b", "N/s"),
 ]
+#: Findings of doctor, which are this host's.
+_FINDINGS = re.compile(r"(^(ok|warn|fail) .*\n( -> .*\n)?)+^(all )?\d+ (of \d+ )?checks .*\n", re.MULTILINE)
 #: A row of a table of times: a name, and numbers of which some have a point.
 _TIMES = re.compile(r"^[\w ]+?( [\d.,]+)+$")
 
@@ -78,7 +82,7 @@ def _is_whole(text):
     return said.returncode == 0 and not said.stderr
 
 
-def transcript(page, cwd, environment, timeout=200):
+def transcript(page, cwd, environment, timeout=280):
     """Run the commands of a page, and return what a terminal would show: commands, answers, exit codes."""
     script = []
     for command in commands(page):
@@ -101,17 +105,20 @@ def transcript(page, cwd, environment, timeout=200):
     return done.stdout
 
 
-def normalised(text, places):
+def normalised(text, places, *, findings=True):
     """Return a transcript without what differs from run to run.
 
     Parameters
     ----------
     places : dict of str to str
         Path -> what stands in its place; the longer ones first.
+    findings : bool
+        Whether those of doctor stay: they are the cluster's, and of other pages this host's.
     """
     for path, name in places.items():
         text = text.replace(path, name)
     for pattern, name in _VARIES:
         text = re.sub(pattern, name, text, flags=re.MULTILINE)
+    text = text if findings else _FINDINGS.sub("(what doctor finds)\n", text)
     lines = (re.sub(r"\d+\.\d+", "N", line) if _TIMES.match(line) else line for line in text.splitlines())
     return "\n".join(lines) + "\n"
