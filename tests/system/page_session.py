@@ -29,7 +29,7 @@ _VARIES = [
     (r"^(\w+) [\d.e-]+ \d+/\d+/\d+/\d+ .*$", r"\1 HOURS, SHARES, CHARGE"),
     (r"\b\d+\.\d+\.\d+\.\d+\b", "ADDRESS"),
     (r"(ADDRESS|localhost):\d{4,5}\b", r"\1:PORT"),
-    (r"\b(python|e2edist) \d+\.[\d.]+\w*", r"\1 VERSION"),
+    (r"\b(python|e2edist|version) \d+\.[\d.]*\d\w*", r"\1 VERSION"),
     (r"\bport \d{4,5} of loopback is .*", "port PORT of loopback is free or taken"),
     (r"\bpid \d+\b", "pid N"),
     (r"\b[Jj]ob \d+(\.\d+)?\b", "job N"),
