@@ -68,7 +68,7 @@ if not TYPE_CHECKING:  # who would take any name for one of ours
 
 
 def __dir__() -> list[str]:
-    return list(__all__)
+    return [*__all__]  # `list` may be the verb's module
 
 
 if sys.argv[:1] == ["-m"]:  # python -m e2edist.VERB, which has imported nothing but this yet
