@@ -9,6 +9,7 @@ from typing import Any
 
 from e2edist import plugins
 from e2edist.config.site import PoolSpec, load_site
+from e2edist.config.site_facts import find_fact_faults
 from e2edist.config.site_files import site_path
 from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.config.toml_models import read_toml
@@ -101,7 +102,12 @@ def site_facts(name: str) -> Facts:
     """Return what a site has, and what it needs."""
     site = load_site(name).with_shared_facts()
     have = {"account": site.account, "image": site.image}
-    needs = [f"{key}: {have[key] or f'not set yet (--{key}, or the site file)'}" for key in site.needs]
+    faults = {
+        fault.fact: f"{', '.join(fault.pools)} {'have' if len(fault.pools) > 1 else 'has'} none yet "
+        f"(--{fault.fact}, $E2EDIST_{fault.fact.upper()}, or python -m e2edist.init)"
+        for fault in find_fact_faults(site)
+    }
+    needs = [f"{key}: {faults.get(key) or have[key] or 'as its pools say'}" for key in site.needs]
     return {
         "description": site.description,
         "file": str(site_path(name)),

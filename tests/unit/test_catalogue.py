@@ -67,7 +67,8 @@ def test_a_site_shows_its_pools_and_what_it_needs(capsys, tmp_path, monkeypatch)
     ((one,)) = shown(capsys, "perlmutter")
     assert one["facts"]["default pools"] == "gpu"
     assert [text.split(":")[0] for text in one["facts"]["needs"]] == ["account", "image"]
-    assert "not set yet" in one["facts"]["needs"][0]
+    assert "gpu_shared" in one["facts"]["needs"][0]
+    assert "none yet (--account, $E2EDIST_ACCOUNT" in one["facts"]["needs"][0]
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     mine = tmp_path / "e2edist" / "sites" / "perlmutter.toml"
     mine.parent.mkdir(parents=True)
