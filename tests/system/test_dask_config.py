@@ -116,10 +116,13 @@ def submit(folder, events, model, dask, more=()):
 #: The dry run of each site, in one process: most of the time goes into imports.
 DRY = """
 import sys
+from e2edist.config.site import load_site
 from e2edist.submit import main
 for site in sys.argv[3:]:
     line = ["--site", site, "--input", sys.argv[1], "--model", sys.argv[2], "--output", "out"]
-    assert main([*line, "--dry-run", "--detach"]) == 0
+    facts = {"account": "m1234", "image": "docker:who/e2edist:1"}
+    line += [word for name in load_site(site).needs for word in (f"--{name}", facts[name])]
+    assert main([*line, "--pools", "all", "--dry-run", "--detach"]) == 0, site
 """
 
 
