@@ -45,7 +45,8 @@ class CampaignOptions(TypedDict, total=False):
 
     Of the site: ``account``, ``image`` (one for all containers, or pool -> image), ``pools`` (names of those
     to use), ``settings`` (as ``{"pools.gpu.job.walltime_min": 240}``), ``workers`` (of each pool, or
-    pool -> number), ``threads`` (of each worker), ``scheduler``, ``tls_folder`` (of a running Dask cluster).
+    pool -> number, where 0 leaves it out), ``threads`` (of each worker), ``scheduler``, ``tls_folder`` (of a
+    running Dask cluster).
     """
 
     account: str

@@ -121,14 +121,15 @@ def site_facts(name: str) -> Facts:
 def _pool(name: str, pool: PoolSpec) -> dict[str, str]:
     job = pool.job
     most = f" to {pool.workers_most}" if pool.workers_most else ""
+    jobs = pool.kind not in ("local", "attach")
     return {
         "pool": name,
         "kind": pool.kind,
-        "workers": f"{pool.workers or 'auto'}{most}",
-        "threads": str(pool.threads or "auto"),
+        "workers": f"{pool.workers or ('auto' if pool.kind == 'attach' else 1)}{most}",
+        "threads": str(pool.threads or (1 if jobs else "auto")),
         "GiB": f"{pool.memory_gib:g}" if pool.memory_gib else "-",
         "runs on": pool.provider,
-        "min": f"{job.walltime_min:g}" if pool.kind not in ("local", "attach") else "-",
+        "min": f"{job.walltime_min:g}" if jobs else "-",
     }
 
 

@@ -93,8 +93,17 @@ def _add_how(p: argparse._ArgumentGroup) -> None:
         "--scheduler", metavar="URL", help="use this running Dask scheduler in place of the site's pools"
     )
     p.add_argument("--tls-folder", metavar="DIR", help="ca.pem, key.pem, cert.pem for a tls:// scheduler")
-    p.add_argument("--workers", metavar="N", help="workers of each pool, or the pools to use: gpu=4,cpu=8")
-    p.add_argument("--threads", type=int, metavar="N", help="threads of each worker")
+    p.add_argument(
+        "--workers",
+        metavar="N",
+        help="workers of each pool, or the pools to use: gpu=4,cpu=8; cpu=0 leaves that pool out",
+    )
+    p.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads of each worker (0: 1 in batch jobs; on this machine its cores, shared out)",
+    )
     p.add_argument("--chunk-events", type=int, metavar="N", help="about so many events in a chunk")
     p.add_argument("--batch", type=int, metavar="N", help="images in one model call")
     p.add_argument(

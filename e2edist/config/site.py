@@ -26,13 +26,13 @@ class PoolSpec(Spec):
 
     #: module of `e2edist.pools`
     kind: str = "local"
-    #: worker processes; 0: the number that the kind chooses
+    #: worker processes; 0: one (attach: those that are there). Which pools run, default_pools and --pools say
     workers: NonNegativeInt = 0
     #: kind local: workers that may share a GPU; each has one of its own where there are enough
     workers_per_gpu: PositiveInt = 1
     #: batch jobs: grow up to so many workers while there are chunks for more, and let idle ones end; 0: don't
     workers_most: NonNegativeInt = 0
-    #: threads of a worker, which share one model; 0: all cores
+    #: threads of a worker, which share one model; 0: one in a batch job; local: this host's cores, shared out
     threads: NonNegativeInt = 0
     #: memory of one worker; none: not limited
     memory_gib: Positive | None = None

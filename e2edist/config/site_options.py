@@ -40,7 +40,7 @@ class SiteOptions:
     settings : tuple of str
         ``KEY=VALUE``, with values as in TOML; what is none is a text.
     workers : int or mapping, optional
-        Workers of each pool, or by pool.
+        Workers of each pool, or by pool; a pool with 0 is left out.
     threads : int, optional
         Of each worker.
     scheduler, tls_folder : str
@@ -81,9 +81,13 @@ def make_site(options: SiteOptions) -> SiteSpec:
 
 def _with_pools(site: SiteSpec, options: SiteOptions) -> SiteSpec:
     workers = options.workers
-    named = tuple(workers) if isinstance(workers, Mapping) else ()
+    named, without = _wanted_and_unwanted(site, options)
     every = options.pools == (ALL_POOLS,)
-    site = site.only(site.pools if every else options.pools or named or site.default_pools or site.pools)
+    names = tuple(site.pools if every else options.pools or named or site.default_pools or site.pools)
+    left = tuple(name for name in names if name not in without and workers != 0)
+    if names and not left:
+        raise ConfigError("--workers", "leaves no pool to run on", "Give one of them 1 worker or more.")
+    site = site.only(left)
     for name in named:
         if name not in site.pools:
             what = f"names pool {name!r}, which --pools leaves out"
@@ -92,6 +96,21 @@ def _with_pools(site: SiteSpec, options: SiteOptions) -> SiteSpec:
         workers = dict.fromkeys(site.pools, workers)
     numbers = {name: (workers or {}).get(name, pool.workers) for name, pool in site.pools.items()}
     return site.with_pools(numbers, options.threads)
+
+
+def _wanted_and_unwanted(site: SiteSpec, options: SiteOptions) -> tuple[tuple[str, ...], set[str]]:
+    """Return the pools that ``--workers`` names, and those to which it gives none.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such pool.
+    """
+    numbers = options.workers if isinstance(options.workers, Mapping) else {}
+    without = {name for name, number in numbers.items() if number == 0}
+    if not is_resolved(options.site):  # which holds no pool that was left out
+        site.only(without)
+    return tuple(name for name in numbers if name not in without), without
 
 
 def _with_environment(layers: list[Layer], settings: list[Layer]) -> list[Layer]:

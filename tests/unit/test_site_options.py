@@ -172,6 +172,9 @@ def test_variables_are_for_all_sites_and_mean_nothing_to_one_without_jobs(monkey
             {"pools": ("cpu",), "workers": {"gpu": 1}},
             "names pool 'gpu', which --pools leaves out",
         ),
+        ("perlmutter", {"workers": {"gpu": 0}}, "--workers: leaves no pool to run on. Give one"),
+        ("perlmutter", {"workers": 0}, "--workers: leaves no pool to run on"),
+        ("perlmutter", {"workers": {"gpu": 4, "cp": 0}}, "no pool of site perlmutter 'cp'"),
         ("perlmuter", {}, "no site 'perlmuter'. did you mean 'perlmutter'"),
     ],
 )
@@ -187,6 +190,15 @@ def test_only_default_pools_run_unless_others_are_named():
     made = site(pools=("gpu", "cpu"), workers={"gpu": 5}, threads=7)
     assert [(p.workers, p.threads) for p in made.pools.values()] == [(5, 7), (16, 7)]
     assert list(make_site(SiteOptions("perlmutter", scheduler="tcp://h:1")).pools) == ["attach"]
+
+
+def test_no_workers_on_the_command_line_leave_a_pool_out(tmp_path):
+    assert list(site(workers={"gpu": 4, "cpu": 0}).pools) == ["gpu"]
+    assert list(site(pools=("gpu", "cpu"), workers={"gpu": 0}).pools) == ["cpu"]
+    assert len(site(pools=("all",), workers={"debug": 0}).pools) == 4
+    path = tmp_path / "a.site.json"  # of a controller, whose line has --workers too
+    path.write_text(resolved_text(site(workers={"gpu": 4, "cpu": 0})))
+    assert list(site(str(path), workers={"gpu": 4, "cpu": 0}).pools) == ["gpu"]
 
 
 def test_a_file_without_default_pools_starts_all_of_them(home):
