@@ -84,11 +84,12 @@ def _pool(name: str, usage: PoolUsage, wall_ms: float, events: int) -> PoolBill:
         charge * facts["price"],
         facts["currency"] if facts["price"] else "",
         events,
-        _is_charged(facts),
+        is_charged(facts),
     )
 
 
-def _is_charged(facts: Mapping[str, Any]) -> bool:
+def is_charged(facts: Mapping[str, Any]) -> bool:
+    """Return whether somebody may charge for a pool, of `usage.pool_facts` it."""
     usual = ChargeSpec()
     said = facts["price"] > 0 or facts["factor"] != usual.factor or facts["unit"] != usual.unit
     return facts["kind"] != "local" or bool(said)

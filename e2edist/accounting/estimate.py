@@ -94,12 +94,13 @@ def measure_pools(receipts: Iterable[Receipt]) -> dict[str, Measured]:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One way to do the rest: so many jobs of one pool."""
+    """One way to do the rest: so many jobs of one pool; `core_h` are the hours of its threads."""
 
     pool: str
     jobs: int
     seconds: float
     spread: float
+    core_h: float
     node_h: float
     gpu_h: float
     charge: float
@@ -132,7 +133,7 @@ def extrapolate(
             seconds = start_s + one.setup_s + left / (one.rate * threads)
             job_h = number * seconds / 3600
             node_h = job_h * fact["nodes"]
-            cost = (node_h, job_h * fact["gpus"], node_h * fact["factor"])
+            cost = (threads * seconds / 3600, node_h, job_h * fact["gpus"], node_h * fact["factor"])
             found.append(Choice(name, number, seconds, one.spread, *cost, fact["unit"]))
     return found
 
@@ -141,6 +142,6 @@ def best(choices: list[Choice]) -> tuple[Choice, Choice] | None:
     """Return the cheapest choice (the faster of equals) and the fastest (the cheaper of equals)."""
     if not choices:
         return None
-    cheap = min(choices, key=lambda c: (round(c.charge, 6), c.gpu_h, c.seconds))
+    cheap = min(choices, key=lambda c: (round(c.charge, 6), c.gpu_h, round(c.core_h, 6), c.seconds))
     fast = min(choices, key=lambda c: (round(c.seconds, 3), c.charge))
     return cheap, fast

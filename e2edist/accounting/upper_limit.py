@@ -34,8 +34,9 @@ class UpperLimit:
         Of one job.
     nodes : float
         Nodes of one job that are charged, a fraction where it shares one.
-    node_h, gpu_h, charge : float or None
-        Of all jobs for their whole walltime; None without jobs: nobody knows how long such workers live.
+    core_h, node_h, gpu_h, charge : float or None
+        Of all jobs for their whole walltime; None without jobs: nobody knows how long such workers live. A core
+        is a thread of a worker; nodes are those that are charged.
     unit : str
         Of the charge.
     """
@@ -49,6 +50,7 @@ class UpperLimit:
     memory_gib: float | None
     walltime_min: int | None
     nodes: float
+    core_h: float | None
     node_h: float | None
     gpu_h: float | None
     charge: float | None
@@ -70,14 +72,14 @@ def _limit(name: str, spec: PoolSpec, *, jobs: bool) -> UpperLimit:
     facts, shared = pool_facts(spec, jobs=jobs), spec.job.workers_per_job
     threads = facts["threads"]
     if not jobs:
-        nothing = (None, 0.0, None, None, None, facts["unit"])
+        nothing = (None, 0.0, None, None, None, None, facts["unit"])
         here = spec.kind == "local"  # nobody knows of workers that somebody else has started
         workers, threads = (spec.workers or 1, threads) if here else (spec.workers, spec.threads)
         return UpperLimit(name, spec.kind, 0, 0, workers, threads, spec.memory_gib, *nothing)
     first, most = -(-(spec.workers or 1) // shared), -(-spec.workers_most // shared)
     job_h = max(first, most) * spec.job.walltime_min / 60
     node_h = job_h * facts["nodes"]
-    taken = (node_h, job_h * facts["gpus"], node_h * facts["factor"])
+    taken = (job_h * shared * threads, node_h, job_h * facts["gpus"], node_h * facts["factor"])
     return UpperLimit(
         name,
         spec.kind,

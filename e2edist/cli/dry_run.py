@@ -240,6 +240,7 @@ def _facts(dry: DryRun) -> dict[str, Any]:
         "chunks_ended": ended,
         "events_done": events_done,
         "pools": pools,
+        "core_h_at_most": sum(one["core_h"] or 0.0 for one in pools),
         "node_h_at_most": sum(one["node_h"] or 0.0 for one in pools),
         "gpu_h_at_most": sum(one["gpu_h"] or 0.0 for one in pools),
         "controller": site.controller.kind if dry.detached else None,

@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from e2edist.accounting.bill import is_charged
 from e2edist.accounting.estimate import LIMIT_S, Sampler, enough_chunks, extrapolate, measure_pools
 from e2edist.accounting.usage import pool_facts
 from e2edist.campaign.run import run_campaign
@@ -66,7 +67,7 @@ def estimate(
     choices, notes = _extrapolate(campaign, result, facts, before, sampler.start_s)
     left = campaign.plan.events - result.ledger.events_done
     with loud(console):
-        print_estimate(console, choices, notes, left)
+        print_estimate(console, choices, notes, left, charged=any(map(is_charged, facts.values())))
     emit({"what": "estimate", "events_left": left, "choices": list(map(asdict, choices)), "notes": notes})
     return 0
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Column, Table
 
-from e2edist.cli.tables import COMPACT, cost_cells, cost_columns, short_number
+from e2edist.cli.tables import COMPACT, hours_cells, hours_columns, short_number, takes_nodes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
 
 def pool_table(limits: list[UpperLimit]) -> Table:
     """Return a row a pool: its jobs, what is in one, and what all take at most."""
-    units = [one.unit for one in limits]
-    names = ("jobs", "workers\nper job", "threads\neach", "GiB\neach", "wall\ntime", "nodes\neach")
-    numbers = [Column(name, justify="right", no_wrap=True) for name in names]
-    table = Table(Column("pool", no_wrap=True), *numbers, *cost_columns(units), title="at most", **COMPACT)
+    names = ["jobs", "workers\nper job", "threads\neach", "GiB\neach", "wall\ntime"]
+    nodes = takes_nodes(limits)
+    numbers = [
+        Column(name, justify="right", no_wrap=True) for name in names + (["nodes\neach"] if nodes else [])
+    ]
+    table = Table(Column("pool", no_wrap=True), *numbers, *hours_columns(limits), title="at most", **COMPACT)
     for one in limits:
         grows = one.jobs_most > one.jobs
         jobs = f"{one.jobs}-{one.jobs_most}" if grows else f"{one.jobs}" if one.jobs else "-"
         wall = short_walltime(one.walltime_min) if one.walltime_min else "-"
-        nodes = f"{one.nodes:g}" if one.jobs else "-"
-        cost = cost_cells(one.node_h, one.gpu_h, one.charge, units, one.unit)
-        table.add_row(one.pool, jobs, *_worker_cells(one), wall, nodes, *cost)
+        share = [f"{one.nodes:g}" if one.jobs else "-"] if nodes else []
+        table.add_row(one.pool, jobs, *_worker_cells(one), wall, *share, *hours_cells(one, limits))
     return table
 
 
@@ -46,11 +47,13 @@ def _worker_cells(one: UpperLimit) -> tuple[str, str, str]:
 
 
 def print_sum(console: Console, limits: list[UpperLimit], *, estimating: bool) -> None:
-    """Print node and GPU hours of all pools, and what these numbers are."""
-    node_h = sum(one.node_h or 0.0 for one in limits)
+    """Print node hours, or core hours where no node is charged, and GPU hours of all pools."""
+    nodes = takes_nodes(limits)
+    hours = sum((one.node_h if nodes else one.core_h) or 0.0 for one in limits)
     gpu_h = sum(one.gpu_h or 0.0 for one in limits)
     gpus = f" and {short_number(gpu_h)} GPU hours" if gpu_h else ""
-    console.print(f"\nAt most {short_number(node_h)} node hours{gpus}: all jobs for their whole walltime.")
+    what = f"{short_number(hours)} {'node' if nodes else 'core'} hours{gpus}"
+    console.print(f"\nAt most {what}: all jobs for their whole walltime.")
     console.print("Jobs end as soon as the work is done; jobs that are lost are replaced.")
     if not estimating:
         console.print("--estimate runs a few chunks and says what the campaign would really take.")

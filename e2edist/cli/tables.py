@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from e2edist.accounting.bill import PoolBill
     from e2edist.accounting.estimate import Choice
     from e2edist.accounting.summary import Summary
+    from e2edist.accounting.upper_limit import UpperLimit
 
 #: Looks of a table with many columns.
 COMPACT: dict[str, Any] = {
@@ -55,6 +56,26 @@ def cost_cells(
     """Return the cells of `cost_columns` of `units`, one of which is the charge's; a dash is unknown."""
     cells = ["-" if number is None else short_number(number) for number in (node_h, gpu_h, charge)]
     return [*cells[:2], f"{cells[2]} {unit}" if charge is not None and len(set(units)) > 1 else cells[2]]
+
+
+def takes_nodes(rows: Iterable[UpperLimit | Choice | PoolBill]) -> bool:
+    """Return whether nodes are charged; else a site lends slots, and cores are what people count."""
+    return any(row.node_h or row.charge for row in rows)
+
+
+def hours_columns(rows: Sequence[UpperLimit | Choice]) -> list[Column]:
+    """Return the columns of node hours and charge, or of core hours where no node is charged."""
+    if takes_nodes(rows):
+        return cost_columns(row.unit for row in rows)
+    return numbers("core h", *(["GPU h"] if any(row.gpu_h for row in rows) else []))
+
+
+def hours_cells(row: UpperLimit | Choice, rows: Sequence[UpperLimit | Choice]) -> list[str]:
+    """Return the cells of `hours_columns` of `rows` for one of them; a dash is unknown."""
+    if takes_nodes(rows):
+        return cost_cells(row.node_h, row.gpu_h, row.charge, [one.unit for one in rows], row.unit)
+    hours = [row.core_h, *([row.gpu_h] if any(one.gpu_h for one in rows) else [])]
+    return ["-" if number is None else short_number(number) for number in hours]
 
 
 def print_stages(console: Console, total: Summary) -> None:
@@ -125,22 +146,36 @@ def print_bill(console: Console, bill: Sequence[PoolBill]) -> None:
     units, currencies = [row.unit for row in bill], sorted({row.currency for row in bill if row.currency})
     # In lines of their own, or terminals of 80 columns cut them.
     names = ("worker\nh", "% used/idle\n/start/lost")
-    columns = [Column("pool", no_wrap=True), *numbers(*names), *cost_columns(units)]
-    columns += numbers(*currencies, "per M\nevents")
+    columns = [Column("pool", no_wrap=True), *numbers(*names)]
+    charged, gpus = takes_nodes(bill), any(row.gpu_h for row in bill)
+    columns += cost_columns(units) if charged else numbers("GPU h") if gpus else []
+    columns += numbers(*currencies, "per M\nevents") if charged else []
     table = Table(*columns, title="bill, of all runs", **COMPACT)
     for row in bill:
         hours = (row.used_h, row.idle_h, row.starting_h, row.lost_h)
         parts = "/".join(f"{100 * h / row.allocated_h:.0f}" for h in hours if row.allocated_h)
-        cost = cost_cells(row.node_h, row.gpu_h, row.charge, units, row.unit)
-        cost += [f"{row.cost:,.2f}" if row.currency == one else "" for one in currencies]
-        million = row.charge_per_million
-        per = short_number(million) if million is not None else ""
-        table.add_row(row.pool, short_number(row.allocated_h), parts, *cost, per)
+        shown = [row.pool, short_number(row.allocated_h), parts]
+        if charged:
+            shown += cost_cells(row.node_h, row.gpu_h, row.charge, units, row.unit)
+            shown += [f"{row.cost:,.2f}" if row.currency == one else "" for one in currencies]
+            million = row.charge_per_million
+            shown.append(short_number(million) if million is not None else "")
+        elif gpus:
+            shown.append(short_number(row.gpu_h))
+        table.add_row(*shown)
     _print_table(console, table)
 
 
-def print_estimate(console: Console, choices: Sequence[Choice], notes: Sequence[str], left: int) -> None:
-    """Show what the `left` events of a campaign would take, and mark the cheapest and the fastest way."""
+def print_estimate(
+    console: Console, choices: Sequence[Choice], notes: Sequence[str], left: int, *, charged: bool
+) -> None:
+    """Show what the `left` events of a campaign would take, and mark the cheapest and the fastest way.
+
+    Parameters
+    ----------
+    charged : bool
+        Whether somebody may charge for it: nobody does on the user's own machine.
+    """
     if not left:
         console.print("nothing is left to estimate: all events are done, and the results are kept")
         return
@@ -148,14 +183,14 @@ def print_estimate(console: Console, choices: Sequence[Choice], notes: Sequence[
 
     marks = best(list(choices)) if len(choices) > 1 else None
     pool, columns = Column("pool", no_wrap=True), numbers("jobs", "time to finish")
-    units = [one.unit for one in choices]
-    table = Table("", pool, *columns, *cost_columns(units), title="estimate of the rest", **COMPACT)
+    columns += hours_columns(choices) if charged else []
+    table = Table("", pool, *columns, title="estimate of the rest", **COMPACT)
     for one in choices:
         message = [
             word for word, top in zip(("cheapest", "fastest"), marks or (), strict=False) if one is top
         ]
         time_ = f"{timedelta(seconds=round(one.seconds))} +- {one.spread:.0%}"
-        cost = cost_cells(one.node_h, one.gpu_h, one.charge, units, one.unit)
+        cost = hours_cells(one, choices) if charged else []
         table.add_row(", ".join(message), one.pool, f"{one.jobs:,}", time_, *cost)
     console.print(table)
     for note in notes:

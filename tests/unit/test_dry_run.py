@@ -1,10 +1,13 @@
 """What a campaign would take at most, and what a dry run tells machines."""
 
+import io
+
 import pytest
 
 from e2edist.accounting.upper_limit import upper_limits
+from e2edist.cli.console import make_console
 from e2edist.cli.dry_run import _bytes
-from e2edist.cli.pool_tables import short_walltime
+from e2edist.cli.pool_tables import pool_table, print_sum, short_walltime
 from e2edist.cli.tables import cost_cells, cost_columns
 from e2edist.config.site import SiteSpec
 from e2edist.config.toml_models import parse
@@ -32,6 +35,21 @@ def test_jobs_take_their_walltime_on_the_nodes_that_are_charged():
     (one,) = limits(gpu=NODES)
     assert (one.jobs, one.jobs_most, one.workers, one.threads, one.memory_gib) == (2, 2, 4, 2, 5.0)
     assert (one.node_h, one.gpu_h, one.charge, one.unit) == (3.0, 12.0, 6.0, "node h")
+
+
+@pytest.mark.parametrize(("charge", "has", "lacks"), [({"nodes": 0.0}, "core", "node"), ({}, "node", "core")])
+def test_cores_are_counted_where_no_nodes_are_charged(charge, has, lacks):
+    (one,) = found = limits(cpu=NODES | {"charge": charge})
+    assert one.core_h == 2 * 1.5 * 4 * 2
+    said = io.StringIO()
+    console = make_console(file=said, width=80)
+    console.print(pool_table(found))
+    print_sum(console, found, estimating=True)
+    text = said.getvalue()
+    assert f"{has} h" in text
+    assert f"{lacks} h" not in text
+    assert f"At most {24 if has == 'core' else 3} {has} hours: all jobs" in text
+    assert ("nodes" in text, "charge" in text) == ((has == "node"),) * 2
 
 
 def test_a_pool_that_grows_is_counted_at_its_most():

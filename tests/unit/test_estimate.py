@@ -1,5 +1,6 @@
 """What the rest of a campaign would take, from chunks made by hand."""
 
+import io
 from threading import Event
 
 import pytest
@@ -7,6 +8,8 @@ from receipts import make_receipt
 
 from e2edist.accounting.estimate import Measured, Sampler, best, enough_chunks, extrapolate, measure_pools
 from e2edist.accounting.progress import Progress
+from e2edist.cli.console import make_console
+from e2edist.cli.tables import print_estimate
 
 GPU = {"kind": "slurm", "threads": 2, "workers": 4, "nodes": 1.0, "gpus": 4, "factor": 2.0, "unit": "h"}
 CPU = {"kind": "slurm", "threads": 8, "workers": 1, "nodes": 0.5, "gpus": 0, "factor": 1.0, "unit": "h"}
@@ -36,6 +39,31 @@ def test_time_hours_and_charge_follow_from_rate_and_number_of_jobs():
     hours = 4 * one.seconds / 3600
     assert (one.node_h, one.gpu_h, one.charge) == pytest.approx((hours, 4 * hours, 2 * hours))
     assert one.spread == 0.0
+    assert one.core_h == pytest.approx(8 * hours)
+
+
+def test_where_nothing_is_charged_the_fewest_core_hours_are_the_cheapest():
+    measured = {"cpu": Measured([10.0, 10.0], setup_s=10.0)}
+    choices = extrapolate(measured, {"cpu": CPU | {"nodes": 0.0}}, {"cpu": 4}, 10**5, 60.0)
+    cheap, fast = best(choices)
+    assert (cheap.jobs, fast.jobs) == (1, 64)
+
+
+@pytest.mark.parametrize(
+    ("facts", "charged", "has", "lacks"),
+    [
+        (CPU, True, ["node h", "charge"], ["core h"]),
+        (CPU | {"nodes": 0.0}, True, ["core h"], ["node h", "charge", "GPU h"]),
+        (CPU | {"nodes": 0.0, "gpus": 1}, True, ["core h", "GPU h"], ["node h", "charge"]),
+        (CPU, False, [], ["core h", "node h", "charge"]),
+    ],
+)
+def test_an_estimate_shows_the_hours_that_somebody_counts(facts, charged, has, lacks):
+    choices = extrapolate({"cpu": Measured([10.0, 10.0])}, {"cpu": facts}, {"cpu": 1}, 10**5, 60.0)
+    said = io.StringIO()
+    print_estimate(make_console(file=said, width=80), choices, [], 10**5, charged=charged)
+    assert all(word in said.getvalue() for word in ["time to finish", *has])
+    assert not any(word in said.getvalue() for word in lacks)
 
 
 def test_the_cheapest_and_the_fastest_are_found_over_all_pools():
