@@ -35,8 +35,9 @@ class UpperLimit:
     nodes : float
         Nodes of one job that are charged, a fraction where it shares one.
     core_h, node_h, gpu_h, charge : float or None
-        Of all jobs for their whole walltime; None without jobs: nobody knows how long such workers live. A core
-        is a thread of a worker; nodes are those that are charged.
+        Of all jobs for their whole walltime; None without jobs: nobody knows how long such workers live.
+        Cores
+        are threads of workers; nodes are those that are charged.
     unit : str
         Of the charge.
     """
