@@ -6,6 +6,7 @@
 import argparse
 import inspect
 import json
+import os
 import pkgutil
 import re
 import sys
@@ -14,6 +15,8 @@ from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # run as a script or loaded from its file
+# Commands are shown as in an active environment.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 from markdown_text import columns_of, first_line, table
 from python_reference import python_page

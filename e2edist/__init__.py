@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,6 +71,16 @@ if not TYPE_CHECKING:  # who would take any name for one of ours
 def __dir__() -> list[str]:
     return [*__all__]  # `list` may be the verb's module
 
+
+#: What every part of this package needs; where one is missing, nobody installed the rest either.
+_PACKAGES = ("numpy", "pyarrow", "pydantic", "rich", "uproot")
+if missing := [name for name in _PACKAGES if find_spec(name) is None]:
+    from e2edist.install_hint import missing_packages
+
+    if sys.argv[:1] == ["-m"]:
+        sys.stderr.write(f"e2edist: {missing_packages(missing)}\n")
+        sys.exit(2)
+    raise ImportError(missing_packages(missing))
 
 if sys.argv[:1] == ["-m"]:  # python -m e2edist.VERB, which has imported nothing but this yet
     # Until the verb answers signals itself (`e2edist.cli.signals`), there is nothing to end in good order.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from e2edist.cli.arguments import add_shared, add_site_options, make_parser, site_words, to_path
 from e2edist.cli.console import run_verb
 from e2edist.cli.signals import run_process
+from e2edist.install_hint import verb_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,8 +74,8 @@ def _next(args: argparse.Namespace, code: int) -> str:
         return "next: mend what failed, and run the same line again"
     if args.no_run:
         return "next: the same line without --no-run sends a demo chunk through each pool"
-    words = " ".join(["python -m e2edist.submit", *map(quote, site_words(args))])
-    return f"next: {words} --input FILES --output DIR --dry-run"
+    words = (*site_words(args), "--input", "FILES", "--output", "DIR", "--dry-run")
+    return f"next: {verb_command('submit', *words)}"
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:

@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from e2edist.cli.arguments import add_site_changes, make_parser, site_options, to_path
 from e2edist.cli.console import make_console, print_result, run_verb
 from e2edist.cli.signals import run_process
+from e2edist.install_hint import verb_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -135,13 +135,12 @@ def _check(args: argparse.Namespace, site: SiteSpec, path: Path, console: Consol
 
 def _print_next(console: Console, name: str, code: int, *, ran: bool) -> None:
     """Say what to do with a file that was written."""
-    site = quote(name)
     if code == _FAILED:
-        console.print(f"next: mend what failed, then  python -m e2edist.doctor --site {site}")
+        console.print(f"next: mend what failed, then  {verb_command('doctor', '--site', name)}")
     elif not ran:
-        console.print(f"next: python -m e2edist.doctor --site {site}   (runs a demo chunk)")
+        console.print(f"next: {verb_command('doctor', '--site', name)}   (runs a demo chunk)")
     else:
-        console.print(f"next: python -m e2edist.submit --site {site} --demo --dry-run")
+        console.print(f"next: {verb_command('submit', '--site', name, '--demo', '--dry-run')}")
 
 
 def _list_sites(console: Console) -> None:
@@ -149,7 +148,7 @@ def _list_sites(console: Console) -> None:
     from e2edist.cli.catalogue import KINDS, print_entries
 
     print_entries(console, KINDS["sites"]())
-    console.print("\nnext: python -m e2edist.init SITE")
+    console.print(f"\nnext: {verb_command('init', 'SITE')}")
 
 
 if __name__ == "__main__":

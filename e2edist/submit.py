@@ -9,13 +9,13 @@ import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from e2edist.cli.console import known_error, loud, print_error, print_result, run_verb
 from e2edist.cli.signals import INTERRUPTED, Signals, catch_signals, run_process
 from e2edist.cli.submit_options import parser
+from e2edist.install_hint import verb_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,8 +110,8 @@ def _detach(campaign: Campaign, words: list[str], console: Console) -> int:
     plan = campaign.plan
     console.print(f"{plan.events:,} events in {len(plan.chunks()):,} chunks -> {folder}")
     print_result(console, f"detached as {controller.name}, log {controller.log}")
-    console.print(f"  look    python -m e2edist.status {quote(str(folder))} --watch")
-    console.print(f"  cancel  python -m e2edist.cancel {quote(str(folder))}")
+    console.print(f"  look    {verb_command('status', str(folder), '--watch')}")
+    console.print(f"  cancel  {verb_command('cancel', str(folder))}")
     return 0
 
 

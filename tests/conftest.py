@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ SHARED = {"image_jobs": "image", "apptainer_image": "image"} | {
 # Under nohup a process ignores SIGHUP, and so would all that tests start and hang up on.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# Commands are printed as in an active environment, in tests and in what they start.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 # What the user's own campaigns run with is no part of a test.
 for variable in ("E2EDIST_ACCOUNT", "E2EDIST_IMAGE"):
     os.environ.pop(variable, None)

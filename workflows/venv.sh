@@ -38,9 +38,12 @@ need_python() {
 }
 
 make_venv() {
-    local folder=$1 extras=$2 root
+    local folder=$1 extras=$2 root before
     root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
     need_python
     [ -x "$folder/bin/python" ] || "$(find_python)" -m venv "$folder"
-    retry "$folder/bin/python" -m pip install -q --disable-pip-version-check --retries 5 -e "$root[$extras]"
+    before=$folder/.e2edist-extras # those that were installed here before: then pip has little to do
+    grep -qxFs "$extras" "$before" || echo "installing e2edist[$extras] into $folder (a few minutes)" >&2
+    retry "$folder/bin/python" -m pip install -q --disable-pip-version-check --retries 5 -e "$root[$extras]" || return
+    grep -qxFs "$extras" "$before" || echo "$extras" >>"$before"
 }

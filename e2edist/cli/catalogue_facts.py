@@ -16,6 +16,7 @@ from e2edist.config.toml_models import read_toml
 from e2edist.demo.networks import is_demo_network
 from e2edist.imaging.layers import LAYERS
 from e2edist.imaging.seeds import SEED_METHODS
+from e2edist.install_hint import verb_command
 
 from .catalogue import PLUGINS, Entry
 
@@ -104,7 +105,7 @@ def site_facts(name: str) -> Facts:
     have = {"account": site.account, "image": site.image}
     faults = {
         fault.fact: f"{', '.join(fault.pools)} {'have' if len(fault.pools) > 1 else 'has'} none yet "
-        f"(--{fault.fact}, $E2EDIST_{fault.fact.upper()}, or python -m e2edist.init)"
+        f"(--{fault.fact}, $E2EDIST_{fault.fact.upper()}, or {verb_command('init')})"
         for fault in find_fact_faults(site)
     }
     needs = [f"{key}: {faults.get(key) or have[key] or 'as its pools say'}" for key in site.needs]

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from e2edist import __version__
 from e2edist.errors import ConfigError
+from e2edist.install_hint import verb_command
 
 #: Lines of help are no longer, however wide the terminal is; where the meaning of an option begins.
 _WIDEST, _COLUMN = 100, 28
@@ -43,7 +44,7 @@ class CommandLine(argparse.ArgumentParser):
     def __init__(self, verb: str, description: str, epilog: str) -> None:
         self.verb = verb
         super().__init__(
-            prog=f"python -m e2edist.{verb}",
+            prog=verb_command(verb),
             description=description,
             epilog=epilog,
             allow_abbrev=False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from e2edist.accounting.estimate import LIMIT_S, enough_chunks
@@ -16,6 +15,7 @@ from e2edist.config.controller import PROCESS
 from e2edist.config.lumi_mask import describe_mask, mask_digest
 from e2edist.control.detach import preview_controller
 from e2edist.demo.networks import demo_note, is_demo_network
+from e2edist.install_hint import verb_command
 from e2edist.pools import is_batch, preview
 from e2edist.redaction import redact_word
 
@@ -74,7 +74,7 @@ class DryRun:
 
     def command(self) -> str:
         """Return the command line that does it."""
-        return " ".join(["python -m e2edist.submit", *(quote(redact_word(word)) for word in self._words())])
+        return verb_command("submit", *map(redact_word, self._words()))
 
     def _words(self) -> list[str]:
         return [word for word in self.words if word not in ("--dry-run", "--json")]
@@ -106,7 +106,7 @@ def _lines(dry: DryRun) -> Iterator[tuple[str, str]]:
     if campaign.validation != "none":
         yield "validation", campaign.validation
     elif not demo:
-        yield "validation", "none yet (python -m e2edist.validate)"
+        yield "validation", f"none yet ({verb_command('validate')})"
     yield from _inputs(dry)
     yield from _output(dry)
     title = campaign.site.description

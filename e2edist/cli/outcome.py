@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from e2edist.cli.console import print_result
+from e2edist.install_hint import verb_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +75,7 @@ def print_next(console: Console, folder: Path, *, aggregated: bool = False) -> N
     verb = "report" if all(map(find_spec, _FOR_REPORT)) else "aggregate"
     if aggregated and verb == "aggregate":
         return
-    console.print(f"next: python -m e2edist.{verb} {quote(_short(folder))}")
+    console.print(f"next: {verb_command(verb, _short(folder))}")
 
 
 def _rows(outcome: Outcome) -> list[tuple[str, str, str]]:
@@ -111,7 +111,7 @@ def _one_line(outcome: Outcome) -> str:
 
 
 def _reading(folder: Path) -> str:
-    return f"e2edist.open_results({_short(folder)!r}).to_pandas()"
+    return f"e2edist.open_results({_short(folder)!r}).table()"
 
 
 def _short(folder: Path) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from e2edist.errors import ConfigError
+from e2edist.install_hint import verb_command
 
 from ._batch_systems import takes_account
 from .jobs import ContainerSpec
@@ -86,7 +87,7 @@ def write_facts(faults: list[FactFault], name: str) -> str:
     ours = site_path(name).parent == site_folder()
     if ours and not place.exists():
         lines.insert(0, f'extends = "{place.stem}"')
-    asked = f" (python -m e2edist.init {place.stem} does it)" if ours else ""
+    asked = f" ({verb_command('init', place.stem)} does it)" if ours else ""
     return f"Give {flags}, or set {variables}, or write into {place} the lines {', '.join(lines)}{asked}."
 
 

@@ -21,6 +21,7 @@ from e2edist.config.controller import PROCESS, ControllerSpec
 from e2edist.config.resolved_site import resolved_text
 from e2edist.config.site import SiteSpec
 from e2edist.errors import OutputError, ResourceError
+from e2edist.install_hint import verb_command
 from e2edist.pools import batch_system, make_controller
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import prepare_folder
@@ -124,7 +125,7 @@ def _refuse_second(folder: Path) -> None:
     if old is None or old.cancelled:
         return
     if (old.is_job and batch_system(old.kind).states([old.id])) or old.process_lives:
-        todo = "Wait for it, or run python -m e2edist.cancel."
+        todo = f"Wait for it, or run {verb_command('cancel', str(folder))}."
         raise OutputError(str(folder), f"has a controller already: {old.name}", todo)
 
 

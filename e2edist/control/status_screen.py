@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from shlex import quote
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from e2edist.accounting.progress import Progress
 from e2edist.campaign.heartbeat_record import HeartbeatRecord
+from e2edist.install_hint import verb_command
 
 from .state import State
 
@@ -144,7 +144,7 @@ def _failed(state: State) -> Iterator[RenderableType]:
 
 def _next_steps(folder: Path, state: State) -> Iterator[str]:
     if state.under_way:
-        yield f"cancel  python -m e2edist.cancel {quote(str(folder))}"
+        yield f"cancel  {verb_command('cancel', str(folder))}"
     elif state.state in ("planned", "stopped", "failed", "died"):
         yield "the same submit does the rest; what is done is kept"
     elif state.counts.failed:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from e2edist.errors import OutputError, ResourceError
+from e2edist.install_hint import verb_command
 from e2edist.pools import BatchSystem, batch_system
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.lock import find_holder
@@ -95,7 +96,7 @@ def _refuse_elsewhere(found: State) -> None:
     holder = found.holder
     if holder is not None and not holder.here:
         who = f"is run by pid {holder.pid} on {holder.host}"
-        raise OutputError("the campaign", who, f"Run python -m e2edist.cancel on {holder.host}.")
+        raise OutputError("the campaign", who, f"Run {verb_command('cancel')} on {holder.host}.")
 
 
 def _until(true: Callable[[], bool], seconds: float) -> bool:

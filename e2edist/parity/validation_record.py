@@ -17,6 +17,7 @@ from typing import Any
 
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import ModelError, described
+from e2edist.install_hint import verb_command
 from e2edist.process import cache_folders
 from e2edist.storage.publish import write_first
 
@@ -143,5 +144,5 @@ def unvalidated_providers(tagger: TaggerSpec, providers: Iterable[str]) -> list[
     record = find_record(tagger)
     passed = record.providers if record is not None and record.passed else ()
     wanted = [name for name in GPUS if name in set(providers) and GPUS[name][1] not in passed]
-    todo = f"run python -m e2edist.validate --tagger {tagger.name} on such a node"
+    todo = f"run {verb_command('validate', '--tagger', tagger.name)} on such a node"
     return [f"the model has not been validated on {GPUS[name][0]}: {todo}" for name in wanted]

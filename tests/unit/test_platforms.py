@@ -69,6 +69,68 @@ def test_commands_that_install_are_those_of_a_checkout_or_of_a_package(monkeypat
     assert install_hint.pip_install("cpu,validate") == "pip install 'e2edist[cpu,validate]'"
 
 
+def program(path):
+    path.parent.mkdir(parents=True)
+    path.symlink_to(sys.executable)
+    return path
+
+
+def test_commands_start_the_python_that_runs_as_a_shell_would_find_it(monkeypatch, tmp_path):
+    ours, other = program(tmp_path / "my envs" / "bin" / "python"), program(tmp_path / "sys" / "python")
+    monkeypatch.setattr(sys, "executable", str(ours))
+    monkeypatch.setenv("PATH", str(ours.parent))
+    assert install_hint.verb_command("status", "my out", "--watch") == (
+        "python -m e2edist.status 'my out' --watch"
+    )
+    monkeypatch.setenv("PATH", f"{other.parent}:{ours.parent}")  # an environment that is not active
+    monkeypatch.chdir(tmp_path)
+    assert install_hint.verb_command("report", "out") == "'my envs/bin/python' -m e2edist.report out"
+    monkeypatch.chdir(ours.parent)
+    assert install_hint.this_python() == f"'{ours}'"
+    assert install_hint.pip_install("cpu").startswith(f"'{ours}' -m pip install -e ")
+    monkeypatch.setattr(sys, "executable", str(other.with_name("python3")))
+    other.rename(other.with_name("python3"))
+    monkeypatch.setenv("PATH", str(other.parent))  # as on Debian, which has no `python`
+    assert install_hint.verb_command("report") == "python3 -m e2edist.report"
+
+
+def test_a_command_that_is_printed_works_as_pasted_where_no_environment_is_active(tmp_path):
+    ours = program(tmp_path / ".venv" / "bin" / "python")
+    (tmp_path / ".venv" / "pyvenv.cfg").write_text(f"home = {sys.base_prefix}/bin\n")
+    places = os.pathsep.join([str(ROOT), *(place for place in sys.path if place.endswith("-packages"))])
+    own = {**os.environ, "PATH": os.defpath, "PYTHONPATH": places}
+
+    def run(command):
+        options = {"shell": True, "cwd": tmp_path, "env": own, "capture_output": True, "text": True}
+        return subprocess.run(command, check=False, **options)
+
+    said = run(f"{ours} -m e2edist.status --watc").stderr
+    assert said.endswith("All options: .venv/bin/python -m e2edist.status --help\n")
+    helped = run(said.partition("All options: ")[2])
+    assert helped.returncode == 0, helped.stderr
+    assert "    .venv/bin/python -m e2edist.status " in helped.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("-m", "e2edist.aggregate", "out"), 2),
+        (("-m", "e2edist", "--version"), 2),
+        (("-c", "import e2edist"), 1),
+    ],
+)
+def test_a_python_without_the_packages_is_told_in_one_line(words, code):
+    command = [sys.executable, "-ES", *words]  # -S: without site-packages
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    last = done.stderr.splitlines()[-1]
+    assert f"the packages that e2edist needs are not installed for {sys.executable} (numpy, " in last
+    assert " pip install -e '.[cpu]'" in last
+    if code == 2:
+        assert done.stderr == f"{last}\n"
+        assert last.startswith("e2edist: ")
+
+
 @pytest.mark.parametrize("sources", [True, False])
 def test_versions_that_differ_from_an_image_are_installed_by_their_numbers(monkeypatch, sources):
     monkeypatch.setattr(container_images, "checkout", lambda: Path("/src") if sources else None)

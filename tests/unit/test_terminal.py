@@ -147,7 +147,7 @@ def test_the_result_is_below_one_another_and_ends_with_what_to_do_next():
         "  lost              0",
         "  memory          366  MiB of the largest worker",
         "output  /data/o ut",
-        "read    e2edist.open_results('/data/o ut').to_pandas()",
+        "read    e2edist.open_results('/data/o ut').table()",
         "next: python -m e2edist.report '/data/o ut'",
     ]
 
