@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from e2edist.errors import BranchError, UnsplitError
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 
 _SPLIT_IT = (
     "Write it split (in CMSSW: process.out.splitLevel = cms.untracked.int32(99)), or turn it into a hit "
-    "ntuple; uproot can't read unsplit products and may even give wrong numbers for them"
+    "ntuple: only CMSSW reads unsplit products"
 )
 _OTHER_FILE = "Give another file, or change the layers and collections of the tagger file"
+#: Names less alike than this are not near.
+_NEAR = 0.75
 
 
 class JaggedColumn(NamedTuple):
@@ -115,6 +118,8 @@ class BranchErrors:
     ----------
     where : str
         File and tree.
+    causes : list of str
+        What explains the rest, as which kind of file it is: said in place of most of it.
     messages : list of str
         One for each column that can't be read.
     unsplit : list of str
@@ -124,16 +129,27 @@ class BranchErrors:
     """
 
     where: str
+    causes: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     unsplit: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
 
     def add_missing(self, column: str, wanted: Sequence[str], known: Iterable[str], hint: str = "") -> None:
         """Note that no branch of the names `wanted` gives `column`, and which of `known` are near."""
-        self.messages.append(
-            f"no branch for {column} (wanted {' or '.join(wanted)}; {_nearest_names(wanted, known)})"
-        )
+        self.add_all_missing({column: wanted}, known)
         self.add_hint(hint)
+
+    def add_all_missing(self, wanted: Mapping[str, Sequence[str]], known: Iterable[str]) -> None:
+        """Note as one fault that there is no branch for some columns, each with the names it may have."""
+        names = ", ".join(" or ".join(some) for some in wanted.values())
+        near = _near_names([name for some in wanted.values() for name in some], known)
+        self.messages.append(f"no branch for {', '.join(wanted)} (wanted {names}{near})")
+
+    def add_cause(self, cause: str, hint: str) -> None:
+        """Note what explains the other faults, once."""
+        if cause not in self.causes:
+            self.causes.append(cause)
+            self.add_hint(hint)
 
     def add_unusable(self, column: str, problem: str, hint: str = "") -> None:
         """Note that the branch of `column` can't be used."""
@@ -147,12 +163,14 @@ class BranchErrors:
 
     def raise_if_any(self) -> None:
         """Raise all of it as one BranchError or UnsplitError, if there is anything."""
+        faults = [*self.causes, *self.messages[:1]] if self.causes else self.messages
         if self.unsplit:
             products = ", ".join(dict.fromkeys(self.unsplit))
-            what = "; ".join([f"unsplit EDM product {products}", *self.messages])
-            raise UnsplitError(self.where, what, ". ".join([_SPLIT_IT, *self.hints]))
-        if self.messages:
-            raise BranchError(self.where, "; ".join(self.messages), ". ".join(self.hints or [_OTHER_FILE]))
+            what = "; ".join([f"unsplit EDM product {products}", *faults])
+            hints = self.hints if self.causes else [_SPLIT_IT, *self.hints]
+            raise UnsplitError(self.where, what, ". ".join(hints))
+        if faults:
+            raise BranchError(self.where, "; ".join(faults), ". ".join(self.hints or [_OTHER_FILE]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +214,14 @@ class Format(Protocol):
         """Find and check the branches for all columns of `request`, without reading them."""
 
 
-def _nearest_names(wanted: Sequence[str], known: Iterable[str]) -> str:
-    """Return the known names nearest to any of `wanted`; all of them when they are few."""
+def _near_names(wanted: Sequence[str], known: Iterable[str]) -> str:
+    """Return what to say of known names: all of them if they are few, else those near to any of `wanted`."""
     names = sorted(known)
     if len(names) <= 6:
-        return f"there are {', '.join(names)}" if names else "there is none of that kind"
-    close = [match for name in wanted for match in get_close_matches(name, names, n=3, cutoff=0.5)]
-    shown = ", ".join(list(dict.fromkeys(close))[:4])
-    return f"nearest: {shown}" if shown else f"there are {', '.join(names[:6])}, ... ({len(names)} in all)"
+        return f"; there are {', '.join(names)}" if names else "; there is none of that kind"
+    # Characters in common, as the name of a product, say nothing of nearness.
+    begin = len(commonprefix([*wanted, *names]))  # noqa: RUF071 - these are no paths
+    ends = [name[begin:] for name in names]
+    near = [end for name in wanted for end in get_close_matches(name[begin:], ends, n=3, cutoff=_NEAR)]
+    shown = ", ".join(names[0][:begin] + end for end in list(dict.fromkeys(near))[:4])
+    return f"; nearest: {shown}" if shown else ""

@@ -16,6 +16,7 @@ from e2edist.urls import local_path, public
 
 from ._check_branch import uproot
 from ._rntuple import CLASSES, Ntuple
+from ._without_hits import USE_INSTEAD, without_hits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -185,6 +186,9 @@ def _choose(url: str, directory: Any, only: str | None, tree: str | None) -> tup
         if only and (tree or candidates[0] in preferred or len(candidates) == 1):
             # Not recognised, but asked for by name: the missing branches make the clearer error.
             return candidates[0], seen[candidates[0]][0], only, formats[only]
+    for _, names in seen.values():
+        if cause := without_hits(names):
+            raise InputError(url, cause, USE_INSTEAD)
     held = [f"{name}: {', '.join(sorted(names)[:12])}" for name, (_, names) in list(seen.items())[:4]]
     todo = f"Formats known: {', '.join(sorted(known))}; name the right one and its tree if there is one"
     raise InputError(url, f"no format fits its trees ({'; '.join(held)})", todo)

@@ -22,6 +22,7 @@ from ._baskets import MAX_RATIO
 from ._branch_map import BranchErrors, BranchMap, Request
 from ._column_reader import DAMAGED, ColumnReader
 from ._file import OpenTree, open_tree
+from ._without_hits import USE_INSTEAD, without_hits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -225,7 +226,10 @@ def _map_branches(
 ) -> BranchMap:
     """Return the branches for `columns`, or raise one error that names every one that fails."""
     errors = BranchErrors(f"{opened.info.url}:{opened.info.tree}")
-    found = opened.format.map_branches(Request(opened.tree, columns, collections, errors))
+    request = Request(opened.tree, columns, collections, errors)
+    found = opened.format.map_branches(request)
+    if errors.messages and (cause := without_hits(request.branches)):
+        errors.add_cause(cause, USE_INSTEAD)
     errors.raise_if_any()
     return found
 

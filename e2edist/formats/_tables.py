@@ -46,14 +46,17 @@ def find_columns(
         return next((name for name in names.get(column, (column,)) if name in branches), None)
 
     needed = {column for column in wanted if first(column) or not _may_be_missing(table, column)}
+    missing: dict[str, Sequence[str]] = {}
     for column in sorted(needed or {next(iter(TABLES[table]))}):
         what, name = f"{table}.{column}", first(column)
         if name is None:
-            request.errors.add_missing(what, names.get(column, (column,)), branches)
+            missing[what] = names.get(column, (column,))
             continue
         kind: NumberKind = "integer" if TABLES.get(table, {}).get(column, "f4")[0] in "iu" else "number"
         if branch := check_branch(branches[name], what, kind, request.errors):
             found[column] = branch
+    if missing:
+        request.errors.add_all_missing(missing, branches)
     return found
 
 
