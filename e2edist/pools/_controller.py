@@ -40,7 +40,7 @@ class ControllerJob:
     @property
     def title(self) -> str:
         """Name of the job in the queue."""
-        return f"e2edist-controller-{re.sub(r'[^A-Za-z0-9._-]', '_', self.folder.name)}"
+        return f"e2e-ctrl-{re.sub(r'[^A-Za-z0-9._-]', '_', self.folder.name)}"
 
     @property
     def log(self) -> Path:

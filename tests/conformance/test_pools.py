@@ -245,7 +245,7 @@ content = {"name": "x", "controller": {"kind": "pbs2"}}
 pool = {"kind": "pbs2", "workers": 1, "workers_most": 4}
 site = parse(SiteSpec, content | {"pools": {"cpu": pool}}, "site.toml")
 assert controller_grace_s(site.controller) == 300
-assert "#PBS -N e2edist-controller-out" in preview_controller(site.controller, Path("/a/out"), [])
+assert "#PBS -N e2e-ctrl-out" in preview_controller(site.controller, Path("/a/out"), [])
 assert pool_facts(site.pools["cpu"], jobs=is_batch("pbs2"))["nodes"] == 1
 assert ControllerRecord("pbs2", "7.s", "h", "t", 0, 0.0, "log").name == "PBS 2 job 7.s"
 found = {one.topic: one.text for one in check_batch(site, Path("/a/out"))}

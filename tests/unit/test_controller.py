@@ -98,7 +98,7 @@ def test_names_of_outputs_mean_nothing_to_batch_systems():
     lines = _text(condor).splitlines()
     assert 'executable = /campaigns/50%j $(DOLLAR)(x) "y"/.controller.sh' in lines
     assert "initialdir = /a$(DOLLAR)b" in lines
-    assert 'JobBatchName = "e2edist-controller-50_j___x___y_"' in lines
+    assert 'JobBatchName = "e2e-ctrl-50_j___x___y_"' in lines
 
 
 @pytest.mark.parametrize("kind", ["slurm", "htcondor", "sge"])

@@ -13,7 +13,7 @@ from e2edist.errors import ResourceError
 from e2edist.pools import make_controller, preview
 from e2edist.pools.pbs import SYSTEM
 
-JOB = '{"timestamp":1,"pbs_server":"s","Jobs":{"7.s":{"Job_Name":"e2edist-controller-out","job_state":"%s"}}}'
+JOB = '{"timestamp":1,"pbs_server":"s","Jobs":{"7.s":{"Job_Name":"e2e-ctrl-out","job_state":"%s"}}}'
 NONE = '{"timestamp":1,"pbs_version":"2024.1.2","pbs_server":"s"}'
 
 
