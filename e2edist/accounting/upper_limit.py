@@ -36,8 +36,7 @@ class UpperLimit:
         Nodes of one job that are charged, a fraction where it shares one.
     core_h, node_h, gpu_h, charge : float or None
         Of all jobs for their whole walltime; None without jobs: nobody knows how long such workers live.
-        Cores
-        are threads of workers; nodes are those that are charged.
+        Cores are threads of workers; nodes are those that are charged.
     unit : str
         Of the charge.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from e2edist.config.jobs import JobSpec
 from e2edist.config.site import SiteSpec
-from e2edist.pools import is_batch
+from e2edist.pools import default_address, interface_address, interface_names, is_batch
 from e2edist.process import expand_home
 
 from . import Finding, run_command
@@ -119,10 +119,12 @@ def check_gpus(site: SiteSpec) -> Iterator[Finding]:
 def _interface(name: str, interface: str, job: JobSpec) -> Finding:
     topic = "network"
     try:
-        address = _address(interface) if interface else _default_address()
+        address = interface_address(interface) if interface else default_address()
     except OSError:
-        names = ", ".join(sorted(known for _, known in socket.if_nameindex()))
-        todo = f"Set interface or scheduler_interface in [pools.{name}.job]: one of {names}."
+        todo = (
+            "Run it on a login node of the site; only if this is one, set scheduler_interface or interface "
+            f"in [pools.{name}.job]: one of {', '.join(interface_names())}."
+        )
         return Finding("fail", topic, f"this host has no interface {interface!r} with an address", todo)
     ports = range(job.scheduler_ports[0], job.scheduler_ports[1] + 1) if job.scheduler_ports else (0,)
     free = [port for port in ports if _opens(address, port)]
@@ -135,26 +137,6 @@ def _interface(name: str, interface: str, job: JobSpec) -> Finding:
         return Finding("warn", topic, f"the scheduler would listen on {where} only", todo)
     count = f"{len(free)} of {len(ports)} ports free" if job.scheduler_ports else "ports can be opened"
     return Finding("ok", topic, f"{where}, {count}")
-
-
-def _address(interface: str) -> str:
-    """Return the IPv4 address of an interface; OSError where it has none."""
-    from psutil import net_if_addrs
-
-    found = [one.address for one in net_if_addrs().get(interface, ()) if one.family == socket.AF_INET]
-    if not found:
-        raise OSError(interface)
-    return str(found[0])
-
-
-def _default_address() -> str:
-    """Return the address that this host would use to reach others; nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            return str(probe.getsockname()[0])
-        except OSError:
-            return socket.gethostbyname(socket.gethostname())
 
 
 def _opens(address: str, port: int) -> bool:

@@ -66,9 +66,11 @@ def demo_keys(args: argparse.Namespace, site: SiteSpec, console: Console) -> dic
 
     Raises
     ------
-    ConfigError, OutputError
-        There are no such events, the workers of the site would not see them, or they can't be written.
+    ConfigError, OutputError, ResourceError
+        There are no such events, the workers of the site would not see them, they can't be written, or
+        nothing can be submitted from this host.
     """
+    from e2edist.control.detach import check_host_of
     from e2edist.demo import ensure_events, make_events
 
     tagger = args.tagger or "eg"
@@ -82,6 +84,7 @@ def demo_keys(args: argparse.Namespace, site: SiteSpec, console: Console) -> dic
         files = make_events(Path(draft), tagger, events, seed=2)
     else:
         if not folder.is_dir():
+            check_host_of(site, detached=args.detach)  # first, as making them takes a while
             console.print(f"making {events} demo events in {folder}")
         files = ensure_events(folder, tagger, events, seed=2)
     output = args.output or str(Path(DEMO_FOLDER) / tagger)

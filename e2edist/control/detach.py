@@ -22,7 +22,7 @@ from e2edist.config.resolved_site import resolved_text
 from e2edist.config.site import SiteSpec
 from e2edist.errors import OutputError, ResourceError
 from e2edist.install_hint import verb_command
-from e2edist.pools import batch_system, make_controller
+from e2edist.pools import batch_system, check_commands, check_host, make_controller
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import prepare_folder
 from e2edist.records.lock import find_holder, locked
@@ -91,8 +91,9 @@ def detach(campaign: Campaign, argv: Sequence[str]) -> ControllerRecord:
     OutputError
         The folder can't be written, or a controller is there already.
     ResourceError
-        The batch system refuses, or the process ended at once.
+        This host can't submit it, the batch system refuses, or the process ended at once.
     """
+    check_host_of(campaign.site, detached=True)
     folder, spec = campaign.folder.absolute(), campaign.site.controller
     _refuse_second(folder)
     prepare_folder(folder)
@@ -111,6 +112,26 @@ def detach(campaign: Campaign, argv: Sequence[str]) -> ControllerRecord:
     record = ControllerRecord(spec.kind, number, platform.node(), token, 0, time.time(), str(job.log))
     record.write(folder)
     return record
+
+
+def check_host_of(site: SiteSpec, *, detached: bool) -> None:
+    """Refuse a host from which a site's campaign can't be submitted, while somebody is there to read it.
+
+    Parameters
+    ----------
+    detached : bool
+        Whether the controller may be a job: its own host has what the pools need.
+
+    Raises
+    ------
+    ResourceError
+        Says what is missing.
+    """
+    if detached and site.controller.kind != PROCESS:
+        check_commands("controller", site.controller.kind)
+        return
+    for name, spec in site.pools.items():
+        check_host(name, spec)
 
 
 def _write_site(site: SiteSpec, path: Path) -> None:

@@ -13,7 +13,8 @@ from ._containers import python_command
 from ._controller import ControllerJob
 from ._dask_scope import configured
 from ._environment import PoolEnvironment
-from ._host_limits import check_host
+from ._host_limits import check_commands, check_host
+from ._host_network import default_address, interface_address, interface_names
 from ._image_digest import image_of
 from ._kinds import (
     batch_system,
@@ -36,10 +37,14 @@ __all__ = [
     "StoppedError",
     "TaskOutcome",
     "batch_system",
+    "check_commands",
     "check_host",
     "configured",
     "controller_grace_s",
+    "default_address",
     "image_of",
+    "interface_address",
+    "interface_names",
     "is_batch",
     "is_draining",
     "make_controller",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import warnings
 from pathlib import Path
@@ -16,6 +15,7 @@ from e2edist.errors import ResourceError
 
 from ._certificates import make_certificates
 from ._dask_scope import checked_config
+from ._host_network import free_port
 from ._signals import signals_blocked
 
 _LOOPBACK = "127.0.0.1"
@@ -30,20 +30,6 @@ def dashboard_address() -> str:
         except OSError:
             return f"{_LOOPBACK}:0"
     return f"{_LOOPBACK}:{_DASHBOARD_PORT}"
-
-
-def _port(host: str, ports: tuple[int, int] | None) -> int:
-    """Return a free port of a range, drawn by chance as others choose there too; 0 where any will do."""
-    if ports is None:
-        return 0
-    for port in random.sample(range(ports[0], ports[1] + 1), ports[1] + 1 - ports[0]):
-        with socket.socket() as probe:
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-        return port
-    raise OSError(f"no free port in {ports[0]}-{ports[1]}")
 
 
 class SharedScheduler:
@@ -73,7 +59,7 @@ class SharedScheduler:
                 self._cluster = LocalCluster(
                     n_workers=0,
                     host=host,
-                    scheduler_port=_port(host, job.scheduler_ports),
+                    scheduler_port=free_port(host, job.scheduler_ports),
                     protocol="tls://",
                     security=self.security,
                     dashboard_address=dashboard_address(),

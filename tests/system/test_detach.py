@@ -98,6 +98,16 @@ def test_what_is_wrong_is_said_before_anything_is_started(events, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_host_that_could_not_submit_is_refused_before_anything_is_detached(events, tmp_path):
+    words = ("--site", "perlmutter", "--account", "m1", "--image", "docker:me/e2edist:1", "--input", events)
+    words += ("--set", "controller.kind=process", "--output", "out", "--detach")
+    said = run(words, tmp_path)
+    assert said.returncode == 2
+    assert "detached" not in said.stdout
+    assert "this host has no" in said.stderr
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_a_campaign_in_a_terminal_is_cancelled_from_another(endless, model, tmp_path, slow_chunks):
     slow_chunks(1)
