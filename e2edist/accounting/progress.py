@@ -22,7 +22,7 @@ _FIRST_S = 0.05
 #: The current rate is that of so many seconds.
 _RECENT_S = 60.0
 #: Fields that are not written to ``progress.json`` and ``--json`` lines.
-_INTERNAL = ("start_s", "elapsed_s")
+_INTERNAL = ("start_s", "elapsed_s", "waits_for")
 
 
 @dataclass(slots=True)
@@ -54,6 +54,8 @@ class Progress:
         What looks wrong with the scores of this run.
     start_s, elapsed_s : float or None
         Seconds until the first worker joined, and since then.
+    waits_for : dict of str to str
+        Pool -> why its queued workers do not run yet, where somebody says it.
     """
 
     chunks: int
@@ -75,11 +77,19 @@ class Progress:
     warnings: tuple[str, ...] = ()
     start_s: float | None = None
     elapsed_s: float | None = None
+    waits_for: dict[str, str] = field(default_factory=dict)
 
     @property
     def ended(self) -> int:
         """Chunks that are done or were given up."""
         return self.done + self.failed
+
+    @property
+    def waiting(self) -> str:
+        """That there are no workers yet, and why, for people."""
+        one = len(self.pools) == 1
+        why = ", ".join(text if one else f"{name} {text}" for name, text in self.waits_for.items())
+        return f"waiting for workers ({why})" if why else "waiting for workers"
 
     def count(self, ledger: Ledger) -> None:
         """Take the counts of a ledger."""
@@ -116,6 +126,7 @@ class ProgressTracker:
         self._on_progress, self._lock = on_progress, Lock()
         self._published = replace(counts)
         self._pools: dict[str, tuple[int, int, int, int]] = {}
+        self._waits_for: dict[str, str] = {}
         self._recent: deque[tuple[float, int]] = deque()
         self._first: tuple[float, int] | None = None
         self._created, self._stopped = time.monotonic(), False
@@ -141,10 +152,12 @@ class ProgressTracker:
         with self._lock:
             self._last, self._stopped = self._now(), True
 
-    def set_pools(self, workers: Mapping[str, tuple[int, int, int, int]]) -> None:
-        """Take the workers of each pool: wanted, queued, running and joined."""
+    def set_pools(
+        self, workers: Mapping[str, tuple[int, int, int, int]], waits_for: Mapping[str, str] | None = None
+    ) -> None:
+        """Take what is wanted, queued, running and joined of each pool, and what queued workers wait for."""
         with self._lock:
-            self._pools = dict(workers)
+            self._pools, self._waits_for = dict(workers), dict(waits_for or {})
 
     def snapshot(self) -> Progress:
         """Return the published counts, with rates and remaining time as of now."""
@@ -160,6 +173,7 @@ class ProgressTracker:
                 rate_now=_rate(self._recent[0] if self._recent else None, now, counts.events_done),
                 eta_s=round(left / mean) if mean else None,
                 pools=dict(self._pools),
+                waits_for=dict(self._waits_for),
                 start_s=self._first[0] - self._created if self._first else None,
                 elapsed_s=now - self._first[0] if self._first else None,
             )

@@ -101,7 +101,8 @@ class Heartbeat:
             return  # asking pools took too long: the final state is written
         workers = {name: pool.workers for name, pool in pools.items()}
         self._log_changes(workers)
-        self._tracker.set_pools(workers)
+        waits = {name: pool.waits_for for name, pool in pools.items() if pool.waits_for}
+        self._tracker.set_pools(workers, waits)
         self._telemetry.sample()
         progress = self._tracker.snapshot()
         jobs = {name: {"running": pool.running, "joined": pool.joined} for name, pool in pools.items()}
@@ -141,7 +142,8 @@ class Heartbeat:
                 record = replace(record, dashboard=pool.dashboard, trouble=pool.failure_reason)
                 counts = pool.counts()
                 queued, running, joined = (counts[key] for key in ("queued", "running", "joined"))
-                return replace(record, queued=queued, running=running, joined=joined)
+                waits = str(getattr(pool, "waits_for", "")) if queued else ""  # which only batch pools have
+                return replace(record, queued=queued, running=running, joined=joined, waits_for=waits)
         return record
 
 

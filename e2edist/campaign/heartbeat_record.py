@@ -24,6 +24,8 @@ class PoolRecord:
         Why there will be no more workers; empty while there may be.
     wanted, queued, running, joined : int
         Workers, or their jobs.
+    waits_for : str
+        Why those that are queued do not run yet, as their batch system says it; empty where it does not.
     """
 
     kind: str = ""
@@ -33,6 +35,7 @@ class PoolRecord:
     queued: int = 0
     running: int = 0
     joined: int = 0
+    waits_for: str = ""
 
     @property
     def workers(self) -> tuple[int, int, int, int]:
@@ -83,6 +86,7 @@ class HeartbeatRecord:
         counts = {"chunks": 0, "events": 0} | _known(Progress, content)
         counts |= {"rate": content.get("events_per_s"), "rate_now": content.get("events_per_s_now")}
         counts |= {"pools": {name: pool.workers for name, pool in pools.items()}}
+        counts |= {"waits_for": {name: pool.waits_for for name, pool in pools.items() if pool.waits_for}}
         return cls(**_known(cls, content) | {"progress": Progress(**counts), "pools": pools})
 
 

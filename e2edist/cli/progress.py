@@ -47,7 +47,7 @@ def _special(progress: Progress) -> str:
     if not progress.done_by and progress.done == progress.chunks:
         return "all done before"
     if not progress.workers and progress.rate is None:
-        return "waiting for workers"
+        return progress.waiting
     return ""
 
 

@@ -197,7 +197,9 @@ def _state_of_queued(record: ControllerRecord, *, ask_queue: bool) -> tuple[str,
         return "queued", f"as far as is known: {error}"
     if state in ("running", "ending"):
         return ("starting" if state == "running" else "finishing"), ""
-    return ("queued", "" if state == "queued" else state) if state else None
+    if state is None or state == "queued":
+        return ("queued", "") if state else None
+    return "queued", state.replace("queued", batch_system(record.kind).title, 1)  # or held, and why
 
 
 def _tail(path: Path, lines: int = 10) -> str:

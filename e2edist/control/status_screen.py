@@ -102,7 +102,7 @@ def _span(seconds: float) -> str:
 def rate_line(progress: Progress) -> str:
     """Return rates and remaining time of a running campaign, as its driver published them."""
     if progress.rate is None:
-        return "waiting for workers" if not progress.workers else "-- events/s, ETA --"
+        return progress.waiting if not progress.workers else "-- events/s, ETA --"
     eta = _span(progress.eta_s) if progress.eta_s is not None else "--"
     return f"{progress.rate_now or 0.0:,.0f} events/s now, {progress.rate:,.0f} mean, ETA {eta}"
 
@@ -127,6 +127,8 @@ def _pools(beat: HeartbeatRecord) -> Iterator[RenderableType]:
     for name, pool in beat.pools.items():
         if pool.trouble:
             yield Text(f"pool {name}: {pool.trouble}")
+        elif pool.waits_for and pool.joined:  # else the rate says it
+            yield Text(f"pool {name}: {pool.queued:,} queued ({pool.waits_for})")
 
 
 def _failed(state: State) -> Iterator[RenderableType]:

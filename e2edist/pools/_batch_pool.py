@@ -36,7 +36,7 @@ class BatchPool(DaskPool):
         for plugin in (PreemptionPlugin, SigtermGuardPlugin):
             client.register_plugin(plugin(name, resource, spec.job.notice_s))
         super().__init__(name, client, setup, resource=resource, stopping=lambda: environment.giving_up)
-        self._environment = environment
+        self._environment, self._title = environment, jobs.system.title
         self._dashboard = environment.scheduler(spec).dashboard
         shared = spec.job.workers_per_job
         wanted, most = -(-(spec.workers or 1) // shared), -(-spec.workers_most // shared)
@@ -62,6 +62,12 @@ class BatchPool(DaskPool):
     def failure_reason(self) -> str:
         """Why there will be no more workers; empty while there may be."""
         return self._supervisor.failure_reason
+
+    @property
+    def waits_for(self) -> str:
+        """What the batch system says that queued jobs wait for; empty where it says nothing."""
+        why = self._supervisor.waits_for
+        return f"{self._title}: {why}" if why else ""
 
     def update_demand(self, longest_s: float, left: int) -> None:
         """Note how long a chunk may take, and how many are left: no job is submitted without need."""

@@ -71,6 +71,7 @@ class WorkerJob:
 
     number: str
     name: str
+    waits_for: str = ""
     joined: bool = False
     running_since: float | None = None
     drained: bool = False
@@ -152,6 +153,12 @@ class JobSupervisor:
             joined = sum(m.joined for m in running)
             return {"queued": len(self._jobs) - len(running), "running": len(running), "joined": joined}
 
+    @property
+    def waits_for(self) -> str:
+        """What the batch system says that queued jobs wait for, of the first that it says it of."""
+        with self._lock:
+            return next((job.waits_for for job in self._jobs if job.waits_for), "")
+
     def _supervise(self) -> None:
         while not self._stop.is_set() and not self.failure_reason:
             try:
@@ -210,6 +217,8 @@ class JobSupervisor:
             self._jobs.remove(job)
             self._start_failed(job, f"it can't be set up: {self.setup_failures[job.name]}")
             return
+        queued = state is not None and state.startswith("queued")
+        job.waits_for = (state or "").partition(": ")[2] if queued else ""
         if job.name in names and not job.joined:
             job.joined, self._failures = True, 0
         if state is None or state.startswith("held"):
@@ -227,7 +236,7 @@ class JobSupervisor:
             if job.running_since is None:
                 job.running_since = now
             self._check_walltime(job, now)
-        elif state == "queued" and job.running_since is not None:
+        elif queued and job.running_since is not None:
             # Requeued: its walltime begins anew, and it can fail to start anew.
             job.running_since, job.drained, job.joined = None, False, False
             log.warning("pool %s: job %s of %s was requeued", self.prefix, job.number, job.name)

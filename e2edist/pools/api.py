@@ -114,7 +114,8 @@ class BatchSystem(ABC):
     """All that is known of one batch system. It has no state: what it is asked for is in the arguments.
 
     Scripts are made by pure functions, so that ``--dry-run`` shows what a run submits. Job numbers are
-    text, and states are queued, running, ending, or held with the reason, as "held: no such account".
+    text, and states are queued, running, ending, or held with the reason, as "held: no such account". What a
+    queued job waits for may stand behind it, where the same answer of the queue says so: "queued: Priority".
     """
 
     #: as people call it

@@ -23,7 +23,10 @@ from .api import (
 )
 
 _HELD = 5
-_STATES = {1: "queued", 2: "running", 6: "running", 7: "running"}
+_STATES = {2: "running", 6: "running", 7: "running"}
+_QUEUED = 1
+#: What the queue is asked of a job.
+_ASKED = ("ClusterId", "ProcId", "JobStatus", "HoldReason", "LastRejMatchReason")
 #: A controller that is removed gets so long to end.
 _VACATE_S = 180
 #: Names under which a pool of HTCondor takes the image of a job.
@@ -100,7 +103,7 @@ class HTCondor(BatchSystem):
         wanted = list(ids)
         if not wanted:
             return {}
-        said = call("condor_q", *wanted, "-json", "-attributes", "ClusterId,ProcId,JobStatus,HoldReason")
+        said = call("condor_q", *wanted, "-json", "-attributes", ",".join(_ASKED))
         jobs = json.loads(said) if said.strip() else []
         found = {f"{job['ClusterId']}.{job['ProcId']}": _state(job) for job in jobs}
         return {job: state for job, state in found.items() if state}
@@ -129,6 +132,10 @@ def literal(text: str) -> str:
 def _state(job: dict[str, Any]) -> str:
     if job.get("JobStatus") == _HELD:
         return f"held: {job.get('HoldReason', 'no reason given')}"
+    if job.get("JobStatus") == _QUEUED:
+        why = str(job.get("LastRejMatchReason", "")).strip()
+        # Its usual words for that; others name a limit or a priority.
+        return "queued: no slot matches yet" if why in ("", "no match found") else f"queued: {why}"
     return _STATES.get(int(job.get("JobStatus", 0)), "")
 
 

@@ -123,7 +123,9 @@ def _select(cores: int, memory_gib: float, gpus: int) -> str:
 def _state(facts: dict[str, Any]) -> str:
     if facts.get("job_state") == "H":
         return f"held: {facts.get('comment', 'no reason given')}"
-    return _STATES.get(str(facts.get("job_state")), "")
+    state = _STATES.get(str(facts.get("job_state")), "")
+    why = str(facts.get("comment", "")).removeprefix("Not Running: ").strip() if state == "queued" else ""
+    return f"queued: {why}" if why else state
 
 
 SYSTEM = Pbs()

@@ -16,6 +16,8 @@ _QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", 
 _RUNNING = {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"}
 #: It may be gone soon, or be queued anew.
 _ENDING = "COMPLETING"
+#: A start that SLURM has planned, as 2026-11-29T14:30:00; else it says N/A.
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 #: Reasons for which a queued job waits for ever.
 _STUCK = {"BadConstraints", "DependencyNeverSatisfied", "InvalidAccount", "InvalidQOS", "PartitionTimeLimit"}
 
@@ -92,9 +94,9 @@ class Slurm(BatchSystem):
         if not wanted:
             return {}
         # By user and filtered here: squeue -j fails as a whole when one of the ids is forgotten.
-        lines = call("squeue", "--me", "--noheader", "--format=%i|%T|%r").splitlines()
-        rows = [line.strip().split("|", maxsplit=2) for line in lines]
-        found = {row[0]: _state(*row[1:]) for row in rows if len(row) == 3 and row[0] in wanted}
+        lines = call("squeue", "--me", "--noheader", "--format=%i|%T|%S|%r").splitlines()
+        rows = [line.strip().split("|", maxsplit=3) for line in lines]
+        found = {row[0]: _state(*row[1:]) for row in rows if len(row) == 4 and row[0] in wanted}
         return {job: state for job, state in found.items() if state}
 
     def stop(self, number: str) -> None:
@@ -138,10 +140,14 @@ def _image(spec: ContainerSpec) -> list[str]:
     return [f"--image={spec.image}", *modules]
 
 
-def _state(state: str, reason: str) -> str:
+def _state(state: str, start: str, reason: str) -> str:
     if state in _QUEUED:
         # Holds have many names, as JobHeldUser or "launch failed requeued held".
-        return f"held: {reason}" if reason in _STUCK or "held" in reason.lower() else "queued"
+        if reason in _STUCK or "held" in reason.lower():
+            return f"held: {reason}"
+        forecast = f"start expected {start[:16].replace('T', ' ')}" if _TIME.match(start) else ""
+        waits = ", ".join(filter(None, ("" if reason == "None" else reason, forecast)))
+        return f"queued: {waits}" if waits else "queued"
     if state == _ENDING:
         return "ending"
     return "running" if state in _RUNNING else ""

@@ -114,6 +114,21 @@ def test_jobs_are_submitted_up_to_what_is_wanted_and_counted(stage):
     assert len(batch.submitted) == 3
 
 
+def test_what_queued_jobs_wait_for_is_told_until_they_run(stage):
+    make, batch, names, _ = stage
+    supervisor = make()
+    supervisor.update()
+    batch.jobs.update({"1": "queued", "2": "queued: Priority"})
+    supervisor.update()
+    assert (supervisor.waits_for, supervisor.counts()["queued"]) == ("Priority", 2)
+    _all_run(batch, names)
+    supervisor.update()
+    assert (supervisor.waits_for, supervisor.counts()["joined"]) == ("", 2)
+    batch.jobs["1"] = "queued: BeginTime"  # requeued
+    supervisor.update()
+    assert (supervisor.waits_for, supervisor.counts()["queued"]) == ("BeginTime", 1)
+
+
 def test_names_tell_runs_apart(stage):
     make, batch, _, _ = stage
     supervisor = make(1)

@@ -241,9 +241,9 @@ def _batch(tmp_path, monkeypatch, text):
 @pytest.mark.parametrize(
     ("squeue", "state"),
     [
-        ("echo '7|PENDING|Priority'", "queued"),
-        ("echo '7|RUNNING|None'", "starting"),
-        ("echo '8|RUNNING|None'", "failed"),
+        ("echo '7|PENDING|N/A|Priority'", "queued"),
+        ("echo '7|RUNNING|2026-11-29T14:30:00|None'", "starting"),
+        ("echo '8|RUNNING|2026-11-29T14:30:00|None'", "failed"),
         ("echo down >&2; exit 1", "queued"),
     ],
 )
@@ -252,6 +252,30 @@ def test_a_controller_job_is_looked_up_in_its_queue(folder, tmp_path, monkeypatc
     _controller(folder, kind="slurm", id="7")
     assert read_state(folder).state == state
     assert read_state(folder, ask_queue=False).state == "queued"
+
+
+def test_what_a_queued_controller_waits_for_is_told(folder, tmp_path, monkeypatch, capsys):
+    _batch(tmp_path, monkeypatch, "echo '7|PENDING|2026-11-29T14:30:00|Priority'")
+    _controller(folder, kind="slurm", id="7")
+    assert main([str(folder)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "queued as SLURM job 7 - SLURM: Priority, start expected 2026-11-29 14:30" in text
+
+
+def test_what_queued_workers_wait_for_is_told(folder, capsys):
+    pools = {
+        "cpu": {"kind": "slurm", "wanted": 2, "queued": 2, "waits_for": "SLURM: Resources"},
+        "gpu": {"kind": "slurm", "wanted": 2, "queued": 1, "joined": 1, "waits_for": "SLURM: Priority"},
+    }
+    with locked(folder):
+        write_heartbeat(folder, pid=os.getpid(), pools={"cpu": pools["cpu"]})
+        main([str(folder)])
+        assert "waiting for workers (SLURM: Resources)" in capsys.readouterr().out
+        write_heartbeat(folder, pid=os.getpid(), pools=pools)
+        main([str(folder)])
+    text = capsys.readouterr().out
+    assert "waiting for workers (cpu SLURM: Resources, gpu SLURM: Priority)" in text
+    assert "pool gpu: 1 queued (SLURM: Priority)" in text
 
 
 def test_the_heartbeat_says_how_it_ended(folder):

@@ -31,6 +31,10 @@ from e2edist.records.receipt_file import log_line
     [
         (Progress(8, 800, done=8), "all done before"),
         (Progress(8, 800), "waiting for workers"),
+        (
+            Progress(8, 800, pools={"cpu": (2, 2, 0, 0)}, waits_for={"cpu": "SLURM: Resources"}),
+            "waiting for workers (SLURM: Resources)",
+        ),
         (Progress(8, 800, workers=2, rate=0.0), "-- events/s, ETA --"),
     ],
 )
