@@ -22,7 +22,14 @@ from e2edist.urls import local_path, public
 
 from .memory_checks import check_chunks
 from .model_checks import check_model
-from .planning import GOOD_FILES, ReadOptions, default_chunk_events, make_plan, planned_datasets
+from .planning import (
+    GOOD_FILES,
+    ReadOptions,
+    default_chunk_events,
+    make_plan,
+    notes_on_plan,
+    planned_datasets,
+)
 from .resume import check_same, check_same_mask, match_inputs
 
 
@@ -111,6 +118,8 @@ def plan_campaign(
             plan = match_inputs(old, urls, folder, options)
             if planned_datasets(plan, listed) != old.datasets:
                 say(f"note: {folder} keeps the names and metadata of datasets that it was planned with")
+            for line in notes_on_plan(plan, listed):
+                say(line)
         else:
             plan = replace(old, access=access)
         return Campaign(spec, site, tagger, plan, folder, resumed=True, validation=accepted)
@@ -118,6 +127,8 @@ def plan_campaign(
         raise OutputError(str(folder), "has no plan to resume", "Leave out --resume to start one.")
     plan = _new_plan(spec, site, tagger, [listed[url] for url in urls], lumi_mask)
     plan = replace(plan, group=name_group(list(listed), spec.group))
+    for line in notes_on_plan(plan, listed, spec.chunk_events):
+        say(line)
     return Campaign(spec, site, tagger, plan, folder, resumed=False, validation=accepted)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -104,11 +104,47 @@ def planned_datasets(plan: Plan, listed: Mapping[str, ListedInput]) -> tuple[Pla
     files: dict[str, list[str]] = {}
     metadata: dict[str, dict[str, Any]] = {}
     for file in plan.files:
-        one = listed.get(plan.access.get(file.uuid, file.url))
+        one = _listed(plan, file, listed)
         if one is not None and one.dataset:
             files.setdefault(one.dataset, []).append(file.uuid)
             metadata.setdefault(one.dataset, {}).update(one.metadata)
     return tuple(PlannedDataset(name, metadata[name], tuple(files[name])) for name in sorted(files))
+
+
+def notes_on_plan(
+    plan: Plan, listed: Mapping[str, ListedInput], chunk_events: int | None = None
+) -> Iterator[str]:
+    """Yield lines on what the plan of some inputs does otherwise than people may think.
+
+    Parameters
+    ----------
+    chunk_events : int, optional
+        Size of a chunk that was asked for.
+    """
+    if plan.events == 0:
+        many = len(plan.files) > 1
+        files = f"none of the {len(plan.files):,} files holds" if many else "the file holds no"
+        yield f"warning: {files} events, so there will be no rows"
+    odd = [(file, one) for file in plan.files if (one := _listed(plan, file, listed)) and _differs(file, one)]
+    if odd:
+        file, one = odd[0]
+        more = f"; {len(odd) - 1:,} more files differ" if len(odd) > 1 else ""
+        counts = f"its list says {one.entries:,} entries, it has {file.entries:,}, and all are read"
+        yield f"warning: {file.url}: {counts}{more}"
+    largest = max((stop - start for file in plan.files for start, stop in file.ranges()), default=0)
+    # A rest of less than half a chunk joins the last one.
+    if chunk_events and largest > 1.5 * chunk_events:
+        whole = "a chunk is made of whole clusters of its file"
+        yield f"note: chunks have up to {largest:,} events, not {chunk_events:,}: {whole}"
+
+
+def _listed(plan: Plan, file: FileInfo, listed: Mapping[str, ListedInput]) -> ListedInput | None:
+    return listed.get(plan.access.get(file.uuid, file.url))
+
+
+def _differs(file: FileInfo, listed: ListedInput) -> bool:
+    """Return whether a list says another number of entries; what is cut was said when it was read."""
+    return listed.entries is not None and not listed.cut and listed.entries != file.entries
 
 
 def _inspect(

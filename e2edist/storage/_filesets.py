@@ -63,14 +63,16 @@ def _read_files(
         if not isinstance(name, str) or not isinstance(tree, (str, type(None))):
             yield f"{dataset}.files: {name!r} with tree {tree!r} is no name of a file"
         else:
-            found.append(ListedInput(name, dataset, tree, facts["metadata"], _leaves_out(about)))
+            cut, entries = _steps(about)
+            found.append(ListedInput(name, dataset, tree, facts["metadata"], cut, entries))
 
 
-def _leaves_out(facts: Any) -> bool:
-    """Return whether the steps of a file are not all of its entries."""
-    steps = facts.get("steps") if isinstance(facts, Mapping) else None
-    edges = [tuple(step) for step in steps or () if isinstance(step, list) and len(step) == 2]
-    if not edges:
-        return False
+def _steps(facts: Any) -> tuple[bool, int | None]:
+    """Return whether the steps of a file are not all of its entries, and the entries it has as it is said."""
+    if not isinstance(facts, Mapping):
+        return False, None
+    edges = [tuple(step) for step in facts.get("steps") or () if isinstance(step, list) and len(step) == 2]
+    entries = facts.get("num_entries", edges[-1][1] if edges else None)
     gaps = any(stop != start for (_, stop), (start, _) in pairwise(edges))
-    return edges[0][0] != 0 or gaps or edges[-1][1] != facts.get("num_entries", edges[-1][1])
+    cut = bool(edges) and (edges[0][0] != 0 or gaps or edges[-1][1] != entries)
+    return cut, entries if type(entries) is int else None

@@ -23,6 +23,8 @@ class ListedInput:
         What the list says of the dataset, in the form of JSON.
     cut : bool
         Whether the list asks for some of the entries only; all of them are read.
+    entries : int or None
+        How many entries the file has, as the list says; planning compares it.
     """
 
     url: str = field(repr=False)  # it may hold secrets
@@ -30,3 +32,4 @@ class ListedInput:
     tree: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     cut: bool = False
+    entries: int | None = None

@@ -176,6 +176,22 @@ def test_steps_that_leave_out_entries_are_not_followed_and_that_is_said(here, st
     assert said == ["f.json: its steps leave out entries; all entries of its files are read"]
 
 
+@pytest.mark.parametrize(
+    ("facts", "cut", "entries"),
+    [
+        (STEPS, False, 100),
+        ({"steps": [[0, 50]]}, False, 50),
+        ({"num_entries": 7}, False, 7),
+        ({}, False, None),
+    ],
+)
+def test_what_a_fileset_says_of_entries_is_kept_for_planning(here, facts, cut, entries):
+    content = {"A": {"files": {"a.root": {"object_path": "Events"} | facts}}}
+    (here / "f.json").write_text(json.dumps(content))
+    [found] = expand_inputs(["f.json"])
+    assert (found.cut, found.entries) == (cut, entries)
+
+
 FAULTS = {
     "empty dataset": ('{"TTbar": {"files": {}}, "QCD": []}', "TTbar: is empty; QCD: is empty"),
     "no files": ('{"TTbar": {"metadata": {}}}', "TTbar: has no files, neither as a list nor as a table"),

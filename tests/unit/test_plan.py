@@ -286,6 +286,31 @@ def test_trees_of_a_fileset_are_those_that_are_read(small, tmp_path, three_files
     assert [file.tree for file in campaign.plan.files] == ["Events", "Events"]
 
 
+def test_a_fileset_that_knows_fewer_entries_than_there_are_is_told_so(small, tmp_path, three_files):
+    a, b, c = three_files
+    content = {"A": {"files": {a: {"steps": [[0, 5]], "num_entries": 5}, b: {"num_entries": 20}}}}
+    (tmp_path / "f.json").write_text(json.dumps(content))
+    campaign, said = campaign_of(small, tmp_path, inputs=[str(tmp_path / "f.json"), c])
+    assert said == [f"warning: {a}: its list says 5 entries, it has 20, and all are read"]
+    campaign.plan.write(tmp_path / "out")
+    assert campaign_of(small, tmp_path, inputs=[str(tmp_path / "f.json"), c])[1] == said
+
+
+def test_chunks_larger_than_asked_for_are_said(small, tmp_path, three_files):
+    _, said = campaign_of(small, tmp_path, inputs=three_files, chunk_events=10)
+    assert said == []
+    _, said = campaign_of(small, tmp_path, inputs=three_files, chunk_events=3)
+    text = "note: chunks have up to 10 events, not 3: a chunk is made of whole clusters of its file"
+    assert said == [text]
+
+
+def test_files_without_any_event_are_warned_of_and_some_of_them_are_fine(small, tmp_path, three_files):
+    none = str(write_hits(tmp_path / "none.root", 0, 10))
+    assert campaign_of(small, tmp_path, inputs=[none, *three_files])[1] == []
+    _, said = campaign_of(small, tmp_path, inputs=[none])
+    assert said == ["warning: the file holds no events, so there will be no rows"]
+
+
 def test_a_file_that_cannot_be_used_stops_the_plan_with_the_way_to_skip_it(small, tmp_path, three_files):
     (tmp_path / "b.root").write_bytes(b"root")
     with pytest.raises(InputError, match=r"b.root.*To go on without: --skip-bad-files\."):
