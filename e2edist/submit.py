@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from e2edist.cli.console import known_error, loud, print_error, print_result, run_verb
 from e2edist.cli.signals import INTERRUPTED, Signals, catch_signals, run_process
@@ -121,18 +118,15 @@ def _run(
     from e2edist.campaign.resume import changed_files
     from e2edist.campaign.run import run_campaign
     from e2edist.cli.closing import close, report_kept, stop_on_signal
+    from e2edist.cli.dashboards import dashboard_lines
     from e2edist.cli.estimate import estimate
     from e2edist.cli.progress import emit_progress, show_progress
     from e2edist.config.lumi_mask import describe_mask
     from e2edist.demo.networks import demo_note
 
     def on_pool_ready(pool: Pool) -> None:
-        console.print(f"pool {pool.name}: dashboard {pool.dashboard}")
-        if campaign.site.pools[pool.name].kind != "attach":  # whose scheduler has no page of ours
-            page = f"{pool.dashboard.removesuffix('/status')}/e2edist"
-            console.print(f"  this campaign's page {page}")
-        if tunnel := _tunnel(pool.dashboard):
-            console.print(f"  from your own machine: {tunnel}")
+        for line in dashboard_lines(pool, campaign.site.pools[pool.name].kind):
+            console.print(line)
 
     plan = campaign.plan
     again = ", as planned before" if campaign.resumed else ""
@@ -157,15 +151,6 @@ def _run(
             result = run_campaign(campaign, on_progress, stop, on_pool_ready)
     with report_kept(campaign, console):
         return close(campaign, result, console, emit)
-
-
-def _tunnel(dashboard: str) -> str:
-    """Return the command that shows a dashboard on loopback to somebody who came here by ssh."""
-    address = urlsplit(dashboard)
-    if "SSH_CONNECTION" not in os.environ or address.hostname != "127.0.0.1":
-        return ""
-    user, host = os.environ.get("USER", "you"), platform.node()
-    return f"ssh -N -L {address.port}:127.0.0.1:{address.port} {user}@{host}"
 
 
 if __name__ == "__main__":

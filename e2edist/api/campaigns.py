@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from e2edist.campaign.run import RunResult
 from e2edist.campaign.run import run_campaign as run_pending
+from e2edist.cli.arguments import to_pools
 from e2edist.cli.campaign_setup import set_up_campaign
 from e2edist.cli.closing import close
+from e2edist.cli.dashboards import dashboard_lines
 from e2edist.cli.plain_console import PlainConsole
 from e2edist.cli.signals import Signals
 from e2edist.config.campaign import CampaignSpec, load_campaign
@@ -44,15 +46,16 @@ class CampaignOptions(TypedDict, total=False):
     """Keywords of `run_campaign`; those of a campaign have the names and meaning of a workflow file's keys.
 
     Of the site: ``account``, ``image`` (one for all containers, or pool -> image), ``pools`` (names of those
-    to use), ``settings`` (as ``{"pools.gpu.job.walltime_min": 240}``), ``workers`` (of each pool, or
-    pool -> number, where 0 leaves it out), ``threads`` (of each worker), ``scheduler``, ``tls_folder`` (of a
+    to use, or ``"gpu,cpu"``), ``settings`` (as ``{"pools.gpu.job.walltime_min": 240}``, or
+    ``"pools.gpu.job.walltime_min=240"`` and a list of such), ``workers`` (of each pool, or pool -> number,
+    where 0 leaves it out), ``threads`` (of each worker), ``scheduler``, ``tls_folder`` (of a
     running Dask cluster).
     """
 
     account: str
     image: str | Mapping[str, str]
-    pools: Sequence[str]
-    settings: Mapping[str, Any]
+    pools: str | Sequence[str]
+    settings: str | Sequence[str] | Mapping[str, Any]
     workers: int | Mapping[str, int]
     threads: int
     scheduler: str
@@ -212,7 +215,8 @@ def _run(
     campaign: Campaign, progress: bool | OnProgress, signals: Signals, show: Callable[[str], None]
 ) -> RunResult:
     def on_pool_ready(pool: Pool) -> None:
-        show(f"pool {pool.name}: dashboard {pool.dashboard}")
+        for line in dashboard_lines(pool, campaign.site.pools[pool.name].kind):
+            show(line)
 
     def announce() -> None:
         show("stopping: letting running chunks finish; interrupt again to stop now")
@@ -257,7 +261,10 @@ def _campaign_of(
         for name, value in options.items()
         if name in CampaignSpec.model_fields
     }
-    given["datasets"] = {name: [*to_texts(some)] for name, some in options.get("datasets", {}).items()}
+    datasets = options.get("datasets", {})
+    if not isinstance(datasets, Mapping):
+        raise ConfigError("datasets", f"{datasets!r} is not understood", "Name datasets, as name -> files.")
+    given["datasets"] = {name: [*to_texts(some)] for name, some in datasets.items()}
     texts = [] if given["datasets"] and not inputs else [*to_texts(inputs)]
     given |= {"inputs": texts, "output": os.fspath(output), "tagger": os.fspath(tagger)}
     return load_campaign(None, given)
@@ -266,7 +273,9 @@ def _campaign_of(
 def _site_of(site: str, options: CampaignOptions) -> SiteSpec:
     image = options.get("image", ())
     images = [f"{pool}={one}" for pool, one in image.items()] if isinstance(image, Mapping) else image
-    settings = [f"{key}={json.dumps(value)}" for key, value in options.get("settings", {}).items()]
+    pools, settings = options.get("pools", ()), options.get("settings", ())
+    if isinstance(settings, Mapping):
+        settings = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
     workers, threads = options.get("workers"), options.get("threads")
     for name, number in (("workers", workers), ("threads", threads)):
         numbers = number.values() if isinstance(number, Mapping) else [number]
@@ -276,8 +285,8 @@ def _site_of(site: str, options: CampaignOptions) -> SiteSpec:
         site=site,
         account=options.get("account"),
         images=(images,) if isinstance(images, str) else tuple(images),
-        pools=tuple(options.get("pools", ())),
-        settings=tuple(settings),
+        pools=to_pools(pools) if isinstance(pools, str) else tuple(pools),
+        settings=(settings,) if isinstance(settings, str) else tuple(settings),
         workers=workers,
         threads=threads,
         scheduler=options.get("scheduler", ""),

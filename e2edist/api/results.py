@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from html import escape
+from importlib.util import find_spec
 from operator import and_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ import pyarrow.dataset as ds
 
 from e2edist.accounting.summary import summarise
 from e2edist.control.state import read_state
-from e2edist.errors import OutputError, unknown_name
+from e2edist.errors import OutputError, ResourceError, unknown_name
+from e2edist.install_hint import pip_install
 from e2edist.records.folder import AggregatedFolder, CampaignFolder
 from e2edist.records.ledger import choose_parts, read_receipts
 from e2edist.records.losses import read_losses, skipped_events
@@ -95,13 +97,17 @@ class Results:
 
     @python_errors()
     def table(
-        self, columns: Sequence[str] | None = None, *, status: str | None = None, dataset: str | None = None
+        self,
+        columns: str | Sequence[str] | None = None,
+        *,
+        status: str | None = None,
+        dataset: str | None = None,
     ) -> pa.Table:
         """Return rows as a table in memory.
 
         Parameters
         ----------
-        columns : list of str, optional
+        columns : list of str, or str, optional
             Default: all, ``dataset`` and ``file`` of the rows first.
         status : str, optional
             Of these objects only, as "ok"; default: of all.
@@ -116,7 +122,7 @@ class Results:
         stored = self.dataset.schema.names
         first = [name for name in COLUMNS if self._files or name in stored]
         known = [*first, *(name for name in stored if name not in COLUMNS)]
-        columns = known if columns is None else list(columns)
+        columns = known if columns is None else [columns] if isinstance(columns, str) else list(columns)
         for kind, names, all_names in (
             ("column", columns, known),
             ("object of status", [status] if status is not None else [], self.status),
@@ -148,10 +154,24 @@ class Results:
             found.append(pc.field("dataset") == dataset)
         return reduce(and_, found) if found else None
 
+    @python_errors()
     def to_pandas(
-        self, columns: Sequence[str] | None = None, *, status: str | None = None, dataset: str | None = None
+        self,
+        columns: str | Sequence[str] | None = None,
+        *,
+        status: str | None = None,
+        dataset: str | None = None,
     ) -> pd.DataFrame:
-        """Return what `table` does as a DataFrame."""
+        """Return what `table` does as a DataFrame; needs pandas, which the extra `notebook` has.
+
+        Raises
+        ------
+        ResourceError
+            Pandas is not installed.
+        """
+        if find_spec("pandas") is None:
+            todo = f"Run {pip_install('notebook')}, or use table()."
+            raise ResourceError("pandas", "is not installed", todo)
         return self.table(columns, status=status, dataset=dataset).to_pandas()
 
     @property

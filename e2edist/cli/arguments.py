@@ -107,7 +107,7 @@ def site_options(args: argparse.Namespace, default: str = "local") -> SiteOption
         site=args.site or default,
         account=args.account,
         images=tuple(args.images),
-        pools=_pools(args.pools),
+        pools=() if args.pools is None else to_pools(args.pools),
         settings=tuple(args.settings),
         workers=_workers(getattr(args, "workers", None)),
         threads=getattr(args, "threads", None),
@@ -116,9 +116,10 @@ def site_options(args: argparse.Namespace, default: str = "local") -> SiteOption
     )
 
 
-def _pools(text: str | None) -> tuple[str, ...]:
-    names = tuple(filter(None, re.split(r"[\s,]+", text or "")))
-    if text is not None and not names:
+def to_pools(text: str) -> tuple[str, ...]:
+    """Return the names in the text of ``--pools``."""
+    names = tuple(filter(None, re.split(r"[\s,]+", text)))
+    if not names:
         raise ConfigError("--pools", "names no pool", "Write gpu,cpu, or all; or leave it out.")
     return names
 

@@ -6,11 +6,12 @@ orders of magnitude, so that images look and networks learn as on real events.
 
 from __future__ import annotations
 
+from importlib import import_module
 from itertools import pairwise
 from shutil import rmtree
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from e2edist.errors import ConfigError, OutputError, unknown_name
+from e2edist.errors import ConfigError, OutputError, guarded, unknown_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,20 +70,36 @@ def make_events(
 
 
 def ensure_events(folder: Path, sample: str, events: int, seed: int) -> list[Path]:
-    """Return the files of `folder`, made by `make_events` if it is not there yet; whole or not at all.
+    """Return the demo events in `folder`, made by `make_events` if it has none; whole or not at all.
 
     Raises
     ------
     OutputError
-        If the folder can't be written.
+        The folder can't be written, or holds other events than these.
     """
+    if files := sorted(folder.glob("*.root")):
+        if not _are_these(files, f"{sample}_{seed}_", events):
+            what = f"holds other events than {events:,} of sample {sample} with seed {seed}"
+            raise OutputError(str(folder), what, "Use another folder, or delete this one: it is made anew.")
+        return files
     draft = folder.with_name(f".{folder.name}.draft")
     try:
-        if not folder.is_dir():
-            rmtree(draft, ignore_errors=True)
-            make_events(draft, sample, events, seed)
-            draft.rename(folder)
+        rmtree(draft, ignore_errors=True)
+        make_events(draft, sample, events, seed)
+        draft.rename(folder)  # which may be there, and empty
     except OSError as error:
         todo = "Change to a folder that you can write."
         raise OutputError(str(folder), f"can't be written ({error.strerror})", todo) from error
     return sorted(folder.glob("*.root"))
+
+
+def _are_these(files: list[Path], prefix: str, events: int) -> bool:
+    """Return whether the names of files begin with `prefix`, and they hold so many events."""
+    uproot: Any = import_module("uproot")
+    if not all(file.name.startswith(prefix) for file in files):
+        return False
+    held = 0
+    for file in files:
+        with guarded(str(file), "can't be read", f"Delete {file.parent}: it is made anew."):
+            held += sum(entries for *_, entries in uproot.num_entries(f"{file}:Events"))
+    return held == events

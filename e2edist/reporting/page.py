@@ -112,7 +112,8 @@ def write_page(folder: Path, content: Content, pictures: Sequence[Picture]) -> P
 
 def _title(campaigns: Sequence[CampaignStats]) -> str:
     taggers = ", ".join(dict.fromkeys(campaign.tagger for campaign in campaigns))
-    return f"{taggers}: {', '.join(campaign.name for campaign in campaigns)}"
+    names = ", ".join(campaign.name for campaign in campaigns)
+    return names if names == taggers else f"{taggers}: {names}"
 
 
 def _warnings(campaigns: Sequence[CampaignStats]) -> list[str]:

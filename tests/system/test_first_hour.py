@@ -21,8 +21,10 @@ from servers import Web
 
 PAGES = ROOT / "docs" / "start"
 GOLDEN = ROOT / "tests" / "golden" / "first-hour"
-#: What a user's shell has of ours; all else of their site is set by the pages themselves.
+#: What a user's shell has of ours.
 _KEPT = ("LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START")
+#: Page -> folders of the home that its site has a variable for; all else is set by the pages themselves.
+_FOLDERS = {"perlmutter": {"PSCRATCH": "pscratch"}}
 
 
 @pytest.fixture
@@ -67,6 +69,7 @@ def follow(home, installed, commands_of_a_laptop, events):
         (work / "files.txt").write_text("".join(f"{one}\n" for one in names), encoding="utf-8")
         own = {"HOME": str(home), "USER": "you", "COLUMNS": "100", "PATH": str(commands_of_a_laptop)}
         own["RES_OPTIONS"] = "timeout:1 attempts:1"  # doctor asks for the addresses of servers
+        own |= {variable: f"{home}/{folder}" for variable, folder in _FOLDERS.get(name, {}).items()}
         own |= kept | ({"PATH": os.environ["PATH"]} | cluster.env if cluster else {})
         own["PATH"] = f"{installed}/bin:{own['PATH']}"
         text = transcript(PAGES / f"{name}.md", work, own)

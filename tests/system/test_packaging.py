@@ -174,5 +174,5 @@ def test_the_extra_all_has_what_goes_together_and_nothing_that_excludes_another(
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     (line,) = extras["all"]
     inner = set(line.removeprefix("e2edist[").removesuffix("]").split(","))
-    assert inner == {"cpu", "validate", "convert", "report", "xrootd", "http"}
+    assert inner == {"cpu", "validate", "convert", "report", "notebook", "xrootd", "http"}
     assert not any("gpu" in package or "torch" in package for name in inner for package in extras[name])

@@ -12,11 +12,12 @@ from pandas.testing import assert_frame_equal
 from small_campaign import write_hits
 
 import e2edist
-from e2edist.api.campaigns import CampaignOptions
+from e2edist.api.campaigns import CampaignOptions, _site_of
 from e2edist.campaign.planning import make_plan
 from e2edist.config.campaign import CampaignSpec
 from e2edist.config.site_options import SiteOptions
 from e2edist.engines import EngineOptions
+from e2edist.install_hint import pip_install
 from e2edist.records.plan import PlannedDataset
 from e2edist.worker.run_chunk import TaskContext, prepare, run_chunk
 
@@ -40,6 +41,10 @@ def test_every_option_of_a_campaign_and_a_site_is_a_keyword():
         ({"site": "locla"}, "UnknownNameError", "there is no site 'locla'. did you mean 'local'"),
         ({"pools": ["gpu"]}, "UnknownNameError", "there is no pool of site local 'gpu'"),
         ({"settings": {"pools.cpu.thread": 2}}, "ConfigError", "settings: pools.cpu.thread: unknown key"),
+        ({"settings": "pools.cpu.thread=2"}, "ConfigError", "settings: pools.cpu.thread: unknown key"),
+        ({"pools": "gpu,cpu"}, "UnknownNameError", "there is no pool of site local 'gpu'"),
+        ({"pools": ","}, "ConfigError", "pools: names no pool"),
+        ({"datasets": "a.root"}, "ConfigError", "datasets: 'a.root' is not understood. Name datasets"),
         ({"site": "perlmutter"}, "ConfigError", "has no account .* Give account ACCOUNT"),
         ({"inputs": "no*.root"}, "InputError", r"no\*.root: no such file"),
         ({"tagger": "egg"}, "UnknownNameError", "there is no tagger 'egg'. did you mean 'eg'"),
@@ -56,6 +61,25 @@ def test_wrong_options_are_refused_in_one_line_before_anything_starts(small, tmp
     assert "--" not in str(caught.value)
     assert len(caught.traceback) < 5
     assert not (tmp_path / "out").exists()
+
+
+def test_pools_images_and_settings_may_be_the_texts_of_a_command_line():
+    facts = {"account": "m1234", "image": "docker:a/b:1"}
+    given = {"pools": "gpu,cpu", "settings": ["pools.gpu.job.walltime_min=240", "pools.cpu.workers=3"]}
+    site = _site_of("perlmutter", given | facts)
+    assert [*site.pools] == ["gpu", "cpu"]
+    assert (site.pools["gpu"].job.walltime_min, site.pools["cpu"].workers) == (240, 3)
+    mapped = {"pools.gpu.job.walltime_min": 240, "pools.cpu.workers": 3}
+    assert site == _site_of("perlmutter", {"pools": ["gpu", "cpu"], "settings": mapped} | facts)
+
+
+def test_without_pandas_the_extra_that_has_it_is_named(folder, monkeypatch):
+    results = e2edist.open_results(folder)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(e2edist.ResourceError) as caught:
+        results.to_pandas("pt")
+    assert str(caught.value) == (f"pandas: is not installed. Run {pip_install('notebook')}, or use table().")
+    assert results.table("pt").column_names == ["pt"]
 
 
 @pytest.fixture

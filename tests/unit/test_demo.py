@@ -6,10 +6,10 @@ import pytest
 import uproot
 
 from e2edist.config.tagger import load_tagger
-from e2edist.demo import LABELS, make_events
+from e2edist.demo import LABELS, ensure_events, make_events
 from e2edist.demo.networks import are_demo_events, demo_note, is_demo_network
 from e2edist.demo.writer import BRANCHES
-from e2edist.errors import ConfigError, UnknownNameError
+from e2edist.errors import ConfigError, InputError, OutputError, UnknownNameError
 
 EVENTS = 1000
 
@@ -39,6 +39,33 @@ def test_same_seed_gives_the_same_events_and_another_seed_others(tmp_path):
     )
     assert ak.array_equal(first, again)
     assert not ak.array_equal(first, other)
+
+
+def test_events_that_are_there_are_taken_if_they_are_those_that_are_wanted(tmp_path):
+    folder = tmp_path / "events"
+    files = ensure_events(folder, "qg", 6, seed=1)
+    assert [file.name for file in files] == ["qg_1_000.root", "qg_1_001.root"]
+    times = [file.stat().st_mtime_ns for file in files]
+    assert [file.stat().st_mtime_ns for file in ensure_events(folder, "qg", 6, seed=1)] == times
+    for sample, events, seed in (("qg", 8, 1), ("qg", 6, 2), ("eg", 6, 1)):
+        what = f"holds other events than {events} of sample {sample} with seed {seed}. Use another folder"
+        with pytest.raises(OutputError, match=what):
+            ensure_events(folder, sample, events, seed)
+    files[1].write_bytes(b"no ROOT file")
+    with pytest.raises(InputError, match=r"qg_1_001.root: can't be read .* Delete .*: it is made anew"):
+        ensure_events(folder, "qg", 6, seed=1)
+
+
+def test_an_empty_folder_gets_events_and_another_one_is_left_alone(tmp_path):
+    folder = tmp_path / "events"
+    folder.mkdir()
+    assert len(ensure_events(folder, "qg", 4, seed=1)) == 2
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.txt").touch()
+    with pytest.raises(OutputError, match=r"other: can't be written \(Directory not empty\)"):
+        ensure_events(other, "qg", 4, seed=1)
+    assert [path.name for path in other.iterdir()] == ["notes.txt"]
 
 
 def test_each_file_has_several_clusters_and_all_branches(sample):
