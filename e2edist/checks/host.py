@@ -45,7 +45,7 @@ def check_folders(site: SiteSpec, output: Path) -> Iterator[Finding]:
     for name, pool in site.pools.items():
         if is_batch(pool.kind):
             if pool.job.log_directory:
-                scratch[f"logs of {name}"] = expand_home(os.path.expandvars(pool.job.log_directory))
+                yield _logs(name, expand_home(os.path.expandvars(pool.job.log_directory)))
             continue
         scratch[f"scratch of {name}"] = Path(tempfile.gettempdir())
     for topic, folder in scratch.items():
@@ -67,6 +67,15 @@ def _folder(topic: str, folder: Path) -> Finding:
     if free < _LITTLE_GIB:
         return Finding("warn", topic, text, "Free some space, or choose another folder.")
     return Finding("ok", topic, text)
+
+
+def _logs(name: str, folder: Path) -> Finding:
+    """Look at a site's own folder for logs, of which submit makes the last part where it is missing."""
+    if folder.parent.exists():
+        return _folder(f"logs of {name}", folder)
+    text = f"{folder} is not on this host, nor is {folder.parent}: submit would make both here"
+    todo = f"Use a login node of the site, or set log_directory in [pools.{name}.job] to what nodes see."
+    return Finding("warn", f"logs of {name}", text, todo)
 
 
 def _clock(place: Path) -> Finding:

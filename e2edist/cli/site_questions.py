@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from e2edist.checks.host import nearest
 from e2edist.checks.site_answers import known_accounts, known_images
 from e2edist.config._batch_systems import takes_account
+from e2edist.config.site_facts import is_placeholder
 from e2edist.config.site_files import merged
 from e2edist.errors import ConfigError, unknown_name
 from e2edist.pools import is_batch
@@ -91,7 +92,10 @@ class Asker:
             hint = f" [{default}]" if default else "" if option else " [none]"
             try:
                 answer = self._console.input(f"{what}{hint}: ", markup=False).strip() or default
-            except EOFError:
+            except (EOFError, KeyboardInterrupt) as end:
+                self._console.print("")  # what comes next is not to stand behind the question
+                if isinstance(end, KeyboardInterrupt):
+                    raise
                 self.asks = False
                 break
             wrong = fault(answer) if answer else "It is needed." if option else ""
@@ -162,8 +166,14 @@ def _ask_account(site: SiteSpec, known: Known, asker: Asker) -> dict[str, Any]:
     if len(found) > 1:
         asker.tell(f"Accounts of yours: {', '.join(found)}")
     default = known.account or (found[0] if needed and found else "")
-    account = asker.ask("Account or project that is charged", default, "--account NAME" if needed else "")
+    option = "--account NAME" if needed else ""
+    account = asker.ask("Account or project that is charged", default, option, _fault_of("account"))
     return {"account": account} if account else {}
+
+
+def _fault_of(fact: str) -> Callable[[str], str]:
+    """Return what `Asker.ask` asks of an answer: words of an example are none."""
+    return lambda text: f"{text} is an example: name a real {fact}." if is_placeholder(fact, text) else ""
 
 
 def _ask_images(pools: dict[str, PoolSpec], known: Known, asker: Asker) -> dict[str, Any]:
@@ -185,11 +195,12 @@ def _ask_images(pools: dict[str, PoolSpec], known: Known, asker: Asker) -> dict[
     asks = "images" not in known.options or not default
     example = _EXAMPLES.get(next(iter(open_.values())).container.runtime, "")
     what = "Container image that workers run in" + (f", as {example}" if example and not default else "")
-    image = asker.ask(what, default, "--image IMAGE") if asks else default
+    fault = _fault_of("image")
+    image = asker.ask(what, default, "--image IMAGE", fault) if asks else default
     content |= {"image": image} if image else {}
     on_gpu = [name for name, pool in open_.items() if pool.provider != "cpu"]
     if asker.asks and asks and on_gpu and len(on_gpu) < len(inside):
-        other = asker.ask(f"Image of {', '.join(on_gpu)}, if it is another one", image)
+        other = asker.ask(f"Image of {', '.join(on_gpu)}, if it is another one", image, fault=fault)
         if other != image:
             content = merged(content, {"pools": {n: {"container": {"image": other}} for n in on_gpu}})
     return content
@@ -210,7 +221,9 @@ def _ask_logs(pools: dict[str, PoolSpec], asker: Asker) -> dict[str, Any]:
 
 
 def _is_writable(folder: str) -> bool:
-    return os.access(nearest(expand_home(os.path.expandvars(folder))), os.W_OK)
+    path = expand_home(os.path.expandvars(folder))
+    # The last folder is made by submit; that more are missing shows another host.
+    return path.parent.is_dir() and os.access(nearest(path), os.W_OK)
 
 
 def read_images(texts: Iterable[str], site: SiteSpec) -> dict[str, str]:

@@ -48,12 +48,17 @@ def find_fact_faults(site: SiteSpec, *, detached: bool = False) -> list[FactFaul
     """
     found: dict[tuple[str, str], list[str]] = {}
     for name, fact, value, needed in _facts(site, detached=detached):
-        words = _ACCOUNT_WORDS.fullmatch(value) if fact == "account" else _IMAGE_WORDS.search(value)
-        if words:
+        if is_placeholder(fact, value):
             found.setdefault((fact, f"has {value!r} for {fact}, which is no real one"), []).append(name)
         elif needed and not value:
             found.setdefault((fact, f"has no {fact}"), []).append(name)
     return [FactFault(fact, what, tuple(names)) for (fact, what), names in found.items()]
+
+
+def is_placeholder(fact: str, value: str) -> bool:
+    """Return whether an account or an image is as it stands in an example."""
+    words = _ACCOUNT_WORDS.fullmatch(value) if fact == "account" else _IMAGE_WORDS.search(value)
+    return words is not None
 
 
 def require_facts(site: SiteSpec, name: str, *, detached: bool = False) -> None:

@@ -168,6 +168,17 @@ def test_an_unknown_interface_is_named_with_those_there_are():
     assert "lo" in findings[0].todo
 
 
+def test_a_folder_for_logs_that_only_another_host_has_is_a_warning(tmp_path):
+    def found(folder):
+        findings = check_folders(site_of(job={"log_directory": str(folder)}), tmp_path)
+        return next(finding for finding in findings if finding.topic == "logs of cpu")
+
+    assert found(tmp_path / "new").level == "ok"  # which submit makes
+    warning = found("/nosuchdisk/lpc1/3DayLifetime/me")
+    assert warning.level == "warn"
+    assert warning.text.startswith("/nosuchdisk/lpc1/3DayLifetime/me is not on this host")
+
+
 def test_ports_that_are_all_taken_are_a_fault(monkeypatch):
     monkeypatch.setattr("e2edist.checks.host._opens", lambda address, port: port != 10000)
     job = {"interface": "lo", "scheduler_ports": [10000, 10000]}

@@ -3,6 +3,8 @@
 import os
 import pty
 import re
+import select
+import signal
 import subprocess
 import sys
 import tomllib
@@ -189,11 +191,30 @@ def test_a_person_at_a_terminal_is_asked(home, tmp_path):
         cwd=tmp_path,
     )
     os.close(theirs)
-    os.write(ours, b"gpux\n\n\nm1234\n" + IMAGE.encode() + b"\n")
+    answers = ["gpux", "", "", "m1234", "docker:REPO/e2edist:TAG", IMAGE]
+    os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
     said = process.communicate(timeout=60)[0].decode()
     os.close(ours)
     assert process.returncode == 0, said
     assert "there is no pool 'gpux'" in said
     assert "It is needed." in said
+    assert "docker:REPO/e2edist:TAG is an example: name a real image." in said
     content = tomllib.loads((home / "perlmutter.toml").read_text())
     assert content == {"extends": "perlmutter", "account": "m1234", "image": IMAGE, "default_pools": ["gpu"]}
+
+
+@pytest.mark.parametrize(("end", "code"), [("interrupt", 130), ("eof", 2)])
+def test_what_follows_an_abandoned_question_begins_a_line(terminal, end, code):
+    asked = terminal([sys.executable, "-m", "e2edist.init", "perlmutter", "--no-check"], 80)
+    asked.read(lambda text: "default [gpu]:" in text)
+    if end == "interrupt":
+        asked.process.send_signal(signal.SIGINT)
+    else:
+        asked.write("\x04")
+    assert asked.process.wait(20) == code
+    while select.select([asked.master], [], [], 0.2)[0]:
+        try:
+            asked.raw += os.read(asked.master, 4096)
+        except OSError:  # the other side is closed
+            break
+    assert re.search(rb"default \[gpu\]: (\x1b\[[0-9;?]*[a-zA-Z])*\r\n", asked.raw), asked.raw
