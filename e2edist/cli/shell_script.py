@@ -29,6 +29,8 @@ _NAMES = {
     "--pools": "pools",
     "name": "all",
 }
+#: All pools of a site, in place of their names.
+_ALL_POOLS = "all"
 #: Names that are in files of the user's own are looked up by the shell, so that no Python starts.
 _OWN_SITES = """\
 _e2edist_own_sites() {
@@ -65,7 +67,7 @@ def _all_names() -> dict[str, list[str]]:
     return {
         "taggers": sorted(packaged()),
         "sites": ours,
-        "pools": sorted({pool for site in ours for pool in _pools(site)}),
+        "pools": [],  # by site: `_pools_functions`
         "all": sorted(everything),
     }
 
@@ -86,6 +88,7 @@ def _complete(action: argparse.Action, names: Mapping[str, list[str]]) -> None:
         listed = " ".join(map(quote, names[kind]))
         own = "; _e2edist_own_sites" if kind == "sites" else ""
         fish = f"(printf '%s\\n' {listed}{own}; __fish_complete_path (commandline -ct))"
+        fish = "(_e2edist_pools)" if kind == "pools" else fish
         found = {"bash": f"_e2edist_{kind}", "zsh": f"_e2edist_{kind}", "fish": fish}
     elif action.metavar in _FOLDERS:
         found = shtab.DIRECTORY
@@ -97,11 +100,14 @@ def _complete(action: argparse.Action, names: Mapping[str, list[str]]) -> None:
 
 def _functions(shell: str, names: Mapping[str, list[str]]) -> Iterable[str]:
     """Return the shell functions that complete names, or files of the user's."""
+    yield _pools_function(shell, names["sites"])
     if shell == "fish":
         yield _OWN_SITES_FISH
         return
     yield _OWN_SITES
     for kind, known in names.items():
+        if kind == "pools":
+            continue
         listed = " ".join(map(quote, known))
         own = " $(_e2edist_own_sites)" if kind == "sites" else ""
         if shell == "bash":
@@ -111,6 +117,49 @@ def _functions(shell: str, names: Mapping[str, list[str]]) -> Iterable[str]:
             yield f"_e2edist_{kind}() {{ compadd -- {listed}{own}; _files }}"
 
 
+def _pools_function(shell: str, sites: Iterable[str]) -> str:
+    """Return the shell function that completes the pools of the site that the line names; else of none."""
+    listed = {site: " ".join(map(quote, [*_pools(site), _ALL_POOLS])) for site in sites}
+    if shell == "fish":
+        cases = "\n".join(
+            f"            case {site}\n                set found {x}" for site, x in listed.items()
+        )
+        return _POOLS_FISH.replace("CASES", cases)
+    found = {"bash": '"{}"', "zsh": "({})"}[shell]
+    cases = "\n".join(f"      {site}) found={found.format(x)} ;;" for site, x in listed.items())
+    return {"bash": _POOLS_BASH, "zsh": _POOLS_ZSH}[shell].replace("CASES", cases)
+
+
+_POOLS_BASH = """\
+_e2edist_pools() {
+  local word found=
+  for word in "${COMP_WORDS[@]}"; do
+    case $word in
+CASES
+    esac
+  done
+  compgen -W "$found" -- "$1"
+}"""
+_POOLS_ZSH = """\
+_e2edist_pools() {
+  local word found=()
+  for word in $words; do
+    case ${word#--site=} in
+CASES
+    esac
+  done
+  compadd -- $found
+}"""
+_POOLS_FISH = """\
+function _e2edist_pools
+    set -l found
+    for word in (commandline -opc)
+        switch (string replace -- --site= "" $word)
+CASES
+        end
+    end
+    test -n "$found"; and printf '%s\\n' $found
+end"""
 _OWN_SITES_FISH = """\
 function _e2edist_own_sites
     set -q XDG_CONFIG_HOME; and set -l base $XDG_CONFIG_HOME; or set -l base ~/.config

@@ -44,7 +44,9 @@ def test_bash_completes_commands_options_names_and_files(script, tmp_path):
         "e2edist submit --tagger my": ["my_tagger.toml"],
         "e2edist submit --site per": ["perlmutter"],
         "e2edist submit --site mi": ["mine"],
-        "e2edist submit --pools gpu_s": ["gpu_shared"],
+        "e2edist submit --site perlmutter --pools gpu_s": ["gpu_shared"],
+        "e2edist submit --site = perlmutter --pools gpu_s": ["gpu_shared"],  # as bash splits --site=
+        "e2edist init lxplus --pools ''": ["cpu", "gpu", "all"],
         "e2edist status res": ["results"],
         "e2edist show EB": ["EB_energy", "EB_time"],
         "e2edist list s": ["sites", "seeds"],
@@ -52,6 +54,8 @@ def test_bash_completes_commands_options_names_and_files(script, tmp_path):
         "e2edist help agg": ["aggregate"],
     }
     text = TRY + "".join(f"words {line}\n" for line in lines)
+    # Pools of other sites are offered nowhere, nor any where the line names no site.
+    text += "words e2edist submit --site lxplus --pools ''\nwords e2edist submit --pools ''\n"
     environment = os.environ | {"SCRIPT": str(script), "XDG_CONFIG_HOME": str(tmp_path)}
     done = subprocess.run(
         ["bash", "--norc"],
@@ -63,7 +67,9 @@ def test_bash_completes_commands_options_names_and_files(script, tmp_path):
         check=True,
     )
     assert done.stderr == ""
-    answers = dict(zip(lines, done.stdout.splitlines(), strict=True))
+    *found, lxplus, none = done.stdout.splitlines()
+    assert (lxplus, none) == ("cpu gpu all", "")
+    answers = dict(zip(lines, found, strict=True))
     for line, words in lines.items():
         found = answers[line].split()
         assert set(words) <= set(found), (line, found)
@@ -88,6 +94,8 @@ def test_fish_completes_the_same(tmp_path, capsys):
         "e2edist su": "submit",
         "e2edist submit --dry": "--dry-run",
         "e2edist submit --site per": "perlmutter",
+        "e2edist submit --site lxplus --pools ": "cpu gpu all",
+        "e2edist submit --pools g": "",
         "e2edist show EB_": "EB_energy EB_time",
         "e2edist help agg": "aggregate",
     }
@@ -109,6 +117,7 @@ def test_an_interactive_zsh_completes(tmp_path, capsys, terminal):
         ("e2edist subm\t", "submit"),
         ("--dry-r\t", "--dry-run"),
         ("--site perl\t", "perlmutter"),
+        ("--pools gpu_s\t", "gpu_shared"),
     ):
         zsh.write(typed)
         zsh.read(lambda text, there=there: there in text)
