@@ -8,7 +8,7 @@ from importlib import import_module
 from e2edist import __version__
 from e2edist.cli.signals import run_process
 from e2edist.cli.verbs import VERBS
-from e2edist.errors import ConfigError, nearest
+from e2edist.errors import ConfigError, advise_nearest
 
 _WIDTH = max(map(len, VERBS))
 
@@ -31,7 +31,7 @@ def main() -> int:
         return 0
     from e2edist.cli.console import print_error
 
-    return print_error(ConfigError("", f"there is no verb {verb!r}", nearest(verb, VERBS)))
+    return print_error(ConfigError("", f"there is no verb {verb!r}", advise_nearest(verb, VERBS)))
 
 
 def run() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 from e2edist.cli.arguments import add_folder, make_parser
 from e2edist.cli.signals import run_process
+from e2edist.counted import counted
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,7 +50,8 @@ def _cancel(args: argparse.Namespace, console: Console) -> int:
     counts = read_state(args.folder, ask_queue=False).counts
     if not acted:
         emit("nothing runs")
-    print_result(console, f"{counts.events_done:,} of {counts.events:,} events are done and kept")
+    done, whole = counts.events_done, counted(counts.events, "event")
+    print_result(console, counted(done, f"of {whole} is done and kept", f"of {whole} are done and kept"))
     return 0
 
 

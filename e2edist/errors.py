@@ -199,9 +199,15 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
     close = get_close_matches(name, names, n=count, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
     shown = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
-    return f"{hint}known: {shown or 'none'}"
+    return f"{hint}{'Known' if hint else 'known'}: {shown or 'none'}"
+
+
+def advise_nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """Return what `nearest` does as sentences of their own."""
+    text = nearest(name, known, count)
+    return text[0].upper() + text[1:]
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Return the error for a mistyped plug-in or file name."""
-    return UnknownNameError("", f"there is no {kind} {name!r}", nearest(name, known))
+    return UnknownNameError("", f"there is no {kind} {name!r}", advise_nearest(name, known))

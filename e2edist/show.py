@@ -67,14 +67,14 @@ def _parts(facts: dict[str, Any]) -> list[RenderableType]:
     """Return the facts as lines, with tables where there are rows."""
     from rich.table import Column, Table
 
-    from e2edist.cli.tables import COMPACT
+    from e2edist.house_table import make_table
 
     rows = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2, 0, 0))
     for name, value in facts.items():
         if not value:
             continue
         if isinstance(value, list) and isinstance(value[0], dict):
-            table = Table(**COMPACT)
+            table = make_table()
             for key in value[0]:
                 texts = [line[key] for line in value]
                 table.add_column(key, justify="right" if all(map(_is_number, texts)) else "left")

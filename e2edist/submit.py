@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from e2edist.cli.console import known_error, loud, print_error, print_result, run_verb
 from e2edist.cli.signals import INTERRUPTED, Signals, catch_signals, run_process
 from e2edist.cli.submit_options import parser
+from e2edist.counted import counted
 from e2edist.install_hint import verb_command
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _detach(campaign: Campaign, words: list[str], console: Console) -> int:
 
     controller, folder = detach(campaign, words), campaign.folder
     plan = campaign.plan
-    console.print(f"{plan.events:,} events in {len(plan.chunks()):,} chunks -> {folder}")
+    console.print(f"{counted(plan.events, 'event')} in {counted(len(plan.chunks()), 'chunk')} -> {folder}")
     print_result(console, f"detached as {controller.name}, log {controller.log}")
     console.print(f"  look    {verb_command('status', str(folder), '--watch')}")
     console.print(f"  cancel  {verb_command('cancel', str(folder))}")
@@ -119,7 +120,7 @@ def _run(
     from e2edist.campaign.run import run_campaign
     from e2edist.cli.closing import close, report_kept, stop_on_signal
     from e2edist.cli.dashboards import dashboard_lines
-    from e2edist.cli.estimate import estimate
+    from e2edist.cli.estimate import run_sample, show_estimate
     from e2edist.cli.progress import emit_progress, show_progress
     from e2edist.config.lumi_mask import describe_mask
     from e2edist.demo.networks import demo_note
@@ -130,7 +131,7 @@ def _run(
 
     plan = campaign.plan
     again = ", as planned before" if campaign.resumed else ""
-    console.print(f"{plan.events:,} events -> {campaign.folder}{again}")
+    console.print(f"{counted(plan.events, 'event')} -> {campaign.folder}{again}")
     if plan.lumi_mask:
         console.print(f"lumi mask: {describe_mask(plan.lumi_mask)}")
     if note := demo_note(campaign.tagger.model.sha256, (file.url for file in plan.files)):
@@ -145,10 +146,13 @@ def _run(
             show(progress)
             emit_counts(progress)
 
-        if estimating:
-            return estimate(campaign, console, emit, (on_progress, on_pool_ready), signals)
         with stop_on_signal(campaign, console, signals) as stop:
-            result = run_campaign(campaign, on_progress, stop, on_pool_ready)
+            if estimating:
+                sample = run_sample(campaign, (on_progress, on_pool_ready), stop)
+            else:
+                result = run_campaign(campaign, on_progress, stop, on_pool_ready)
+    if estimating:  # below the progress, which is gone now
+        return show_estimate(campaign, sample, console, emit, interrupted=bool(signals.received))
     with report_kept(campaign, console):
         return close(campaign, result, console, emit)
 

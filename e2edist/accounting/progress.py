@@ -86,10 +86,13 @@ class Progress:
 
     @property
     def waiting(self) -> str:
-        """That there are no workers yet, and why, for people."""
-        one = len(self.pools) == 1
-        why = ", ".join(text if one else f"{name} {text}" for name, text in self.waits_for.items())
-        return f"waiting for workers ({why})" if why else "waiting for workers"
+        """What there is no rate without, and why, for people; empty once a chunk of this run has ended."""
+        if not self.workers and self.rate is None:
+            one = len(self.pools) == 1
+            why = ", ".join(text if one else f"{name} {text}" for name, text in self.waits_for.items())
+            return f"waiting for workers ({why})" if why else "waiting for workers"
+        starting = self.workers and not self.done_by and not self.failed and self.done < self.chunks
+        return "first chunks: workers load code and model" if starting else ""
 
     def count(self, ledger: Ledger) -> None:
         """Take the counts of a ledger."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from e2edist.config.tagger import TaggerSpec
-from e2edist.errors import ConfigError, ResourceError, nearest
+from e2edist.errors import ConfigError, ResourceError, advise_nearest
 from e2edist.imaging.crops import Crops, Normalisation, dense
 from e2edist.imaging.event_batch import Array
 from e2edist.worker.images import make_images as images_of
@@ -138,7 +138,7 @@ def make_images(  # noqa: PLR0913 - the keywords are what people choose from
     >>> plt.imshow(images.pixels[0, 0])                               # doctest: +SKIP
     """
     if layout not in _LAYOUTS:
-        raise ConfigError("layout", f"there is no {layout!r}", nearest(str(layout), _LAYOUTS))
+        raise ConfigError("layout", f"there is no {layout!r}", advise_nearest(str(layout), _LAYOUTS))
     spec = open_tagger(tagger, model)
     crops, candidates = _cut(InputRange(file, start, stop, format, tree), spec)
     return ObjectImages(

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: Environment variable by which a detached controller knows its record.
 CONTROLLER_TOKEN = "E2EDIST_CONTROLLER"  # noqa: S105 - a name
-#: Seconds between two heartbeats.
-INTERVAL_S = 2.0
+#: Seconds between two heartbeats; where the number of workers changed, the next one comes at once.
+INTERVAL_S, _LOOK_S = 2.0, 0.25
 
 
 class Heartbeat:
@@ -85,8 +85,12 @@ class Heartbeat:
         self._write("failed" if error else state, message if error else "")
 
     def _repeat(self) -> None:
-        while not self._stop.wait(INTERVAL_S):
-            self._write(self._state, "")
+        written, known = time.monotonic(), 0
+        while not self._stop.wait(_LOOK_S):
+            workers = self._tracker.counts.workers
+            if workers != known or time.monotonic() - written >= INTERVAL_S:
+                written, known = time.monotonic(), workers
+                self._write(self._state, "")
 
     def _log_changes(self, workers: dict[str, tuple[int, int, int, int]]) -> None:
         """Log pools that have other numbers of workers than at the last heartbeat."""

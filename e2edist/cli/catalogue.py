@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Groups of plug-ins -> what one of them is called.
 PLUGINS = {"formats": "format", "engines": "engine", "pools": "kind of pool"}
+#: Stands for the name of an entry in its text.
+_NAME = "\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def _first_line(module: str) -> str:
         text = ast.get_docstring(ast.parse(source)) or ""
     except Exception as error:  # of a plug-in: whatever its package raises when it is imported
         return f"can't be loaded ({described(error)})"
-    return text.partition("\n")[0]
+    return text.partition("\n")[0].replace("``", "")
 
 
 #: What ``list`` takes -> its entries.
@@ -106,14 +109,32 @@ KINDS: dict[str, Callable[[], Iterator[Entry]]] = {
 
 
 def print_entries(console: Console, entries: Iterable[Entry]) -> None:
-    """Print a line for each entry: its name, what it is, and where it comes from."""
+    """Print a line for each entry, or family of them: its name, what it is, and where it comes from."""
     from rich.table import Column, Table
 
     table = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2, 0, 0))
-    for entry in entries:
+    for entry in fold_families(entries):
         origin = f" ({entry.origin})" if entry.origin else ""
         table.add_row(entry.name, entry.text + origin)
     console.print(table)
+
+
+def fold_families(entries: Iterable[Entry]) -> list[Entry]:
+    """Return entries with those as one that differ by the number at the end of their names only: BPIX1-4."""
+    found = list[Entry]()
+    for (name, kind, text, origin), family in groupby(entries, _family):
+        first, *others = (entry.name.removeprefix(name) for entry in family)
+        folded = f"{name}{first}-{others[-1]}" if others else f"{name}{first}"
+        found.append(Entry(kind, folded, text.replace(_NAME, folded), origin))
+    return found
+
+
+def _family(entry: Entry) -> tuple[str, str, str, str]:
+    """Return name, kind, text and origin without the number of a name, where the text has it too."""
+    name = entry.name.rstrip("0123456789")
+    if name == entry.name or entry.name not in entry.text:
+        return entry.name, entry.kind, entry.text, entry.origin
+    return name, entry.kind, entry.text.replace(entry.name, _NAME), entry.origin
 
 
 def find_entries(name: str) -> list[Entry]:

@@ -19,7 +19,8 @@ from e2edist.cli.console import print_result
 from e2edist.cli.outcome import Outcome, print_next, print_outcome
 from e2edist.cli.signals import INTERRUPTED
 from e2edist.cli.tables import print_bad, print_bill, print_quality, print_stages
-from e2edist.demo.networks import demo_note
+from e2edist.counted import counted
+from e2edist.demo.networks import DEMO_SCORES, demo_note
 from e2edist.records.losses import check_losses, skipped_events
 from e2edist.storage.read_inputs import RENEW
 
@@ -56,7 +57,8 @@ def close(campaign: Campaign, result: RunResult, console: Console, emit: Emit) -
     print_bad(console, lost, f"failed: {100 * result.bad_fraction:.4g} % of all events")
     print_bad(console, [row for row in result.bad if row not in lost], _skipped_title(campaign.plan))
     print_quality(console, total.warnings)
-    print_outcome(console, _outcome(campaign, result, total))
+    if total.events or result.complete:
+        print_outcome(console, _outcome(campaign, result, total))
     facts = {"events": total.events, **total.facts(), "bad_fraction": result.bad_fraction}
     facts |= {"complete": result.complete, "folder": str(campaign.folder), "bill": bill_facts(bill)}
     emit({"what": "result"} | facts)
@@ -74,7 +76,7 @@ def _outcome(campaign: Campaign, result: RunResult, total: Summary) -> Outcome:
     urls = [file.url for file in campaign.plan.files]
     lost = sum(row["events"] for row in _lost(campaign, result))
     left = 0 if result.complete else max(0, campaign.plan.events - total.events)
-    note = demo_note(campaign.tagger.model.sha256, urls)
+    note = DEMO_SCORES if demo_note(campaign.tagger.model.sha256, urls) else ""
     run = (result.events, result.seconds)
     return Outcome(campaign.folder, total, lost, result.bad_fraction, left, *run, note)
 
@@ -105,13 +107,16 @@ def report_kept(campaign: Campaign, console: Console) -> Iterator[None]:
 
 def kept_message(campaign: Campaign, result: RunResult) -> str:
     """Return the line of a campaign that was stopped: what is done, and what became of running chunks."""
-    finished = f"{result.finished_late:,} chunks finished after the signal"
-    return _kept(result.ledger.events_done, campaign, f" ({finished}, {result.cut_off:,} were cut off)")
+    late, cut = result.finished_late, result.cut_off
+    parts = [f"{counted(late, 'chunk')} finished after the signal"] if late else []
+    parts += [counted(cut, "chunk was cut off", "chunks were cut off")] if cut else []
+    return _kept(result.ledger.events_done, campaign, f" ({', '.join(parts)})" if parts else "")
 
 
 def _kept(done: int, campaign: Campaign, more: str = "") -> str:
-    kept = f"{done:,} of {campaign.plan.events:,} events are done and kept"
-    return f"stopped: {kept}{more}: the same command does the rest"
+    whole = counted(campaign.plan.events, "event")
+    kept = counted(done, f"of {whole} is done and kept", f"of {whole} are done and kept")
+    return f"stopped: {kept if done else 'no event is done yet'}{more}: the same command does the rest"
 
 
 def _lost(campaign: Campaign, result: RunResult) -> list[dict[str, Any]]:
@@ -121,9 +126,11 @@ def _lost(campaign: Campaign, result: RunResult) -> list[dict[str, Any]]:
 
 
 def _skipped_title(plan: Plan) -> str:
-    files = f"{len(plan.skipped):,} of {len(plan.files) + len(plan.skipped):,} input files"
-    events = f"about {skipped_events(plan):,} events, see bad.parquet"
-    return f"warning: {files} were skipped, as --skip-bad-files asks ({events})"
+    skipped = len(plan.skipped)
+    whole = counted(len(plan.files) + skipped, "input file")
+    files = counted(skipped, f"of {whole} was skipped", f"of {whole} were skipped")
+    events = f"about {counted(skipped_events(plan), 'event')}, see bad.parquet"
+    return f"warning: {files}, as --skip-bad-files asks ({events})"
 
 
 def _check_losses(campaign: Campaign, result: RunResult) -> None:

@@ -104,15 +104,13 @@ def print_result(console: Console, *lines: str | Text) -> None:
 
 def print_error(error: E2EError) -> int:
     """Print an error as one line, a bug's traceback before it if that is asked for; return the exit code."""
-    from rich.text import Text
-
-    line = f" {error}"
+    line = f"e2edist: {error}"
     trace = error.traceback if isinstance(error, ProgrammingError) else ""
     if trace and os.environ.get(TRACEBACK):
         sys.stderr.write(trace)
     elif isinstance(error, ProgrammingError) and trace:
         line += f" The traceback is in {error.log}." if error.log else f" {TRACEBACK}=1 shows the traceback."
-    make_console(stderr=True).print(Text.assemble(("e2edist:", "bold red"), line))
+    make_console(stderr=True).print(line)
     return error.exit_code
 
 

@@ -14,6 +14,7 @@ from e2edist.cli.pool_tables import pool_table, print_sum, short_walltime, worke
 from e2edist.config.controller import PROCESS
 from e2edist.config.lumi_mask import describe_mask, mask_digest
 from e2edist.control.detach import preview_controller
+from e2edist.counted import counted
 from e2edist.demo.networks import demo_note, is_demo_network
 from e2edist.install_hint import verb_command
 from e2edist.pools import is_batch, preview
@@ -100,9 +101,8 @@ def _lines(dry: DryRun) -> Iterator[tuple[str, str]]:
     campaign = dry.campaign
     tagger, spec = campaign.tagger, campaign.spec
     demo = is_demo_network(tagger.model.sha256)
-    yield "tagger", f"{tagger.name}, {'demo network' if demo else tagger.model.path}"
-    if note := demo_note(tagger.model.sha256, campaign.plan.addresses()):
-        yield "", note
+    note = demo_note(tagger.model.sha256, campaign.plan.addresses())
+    yield "tagger", f"{tagger.name}, {note or ('demo network' if demo else tagger.model.path)}"
     if campaign.validation != "none":
         yield "validation", campaign.validation
     elif not demo:
@@ -123,27 +123,28 @@ def _sample(wanted: dict[str, int]) -> str:
     """Return how many chunks of each pool make an estimate."""
     numbers = set(wanted.values())
     if len(numbers) == 1:
-        return f"{_count(numbers.pop(), 'chunk')} of each pool"
+        return f"{counted(numbers.pop(), 'chunk')} of each pool"
     return "chunks of pools: " + ", ".join(f"{name} {number:,}" for name, number in wanted.items())
 
 
 def _inputs(dry: DryRun) -> Iterator[tuple[str, str]]:
     plan = dry.campaign.plan
     size = sum(file.size for file in plan.files)
-    yield "inputs", ", ".join([_count(len(plan.files), "file"), *([_bytes(size)] if size else [])])
+    yield "inputs", ", ".join([counted(len(plan.files), "file"), *([_bytes(size)] if size else [])])
     if dry.missing:
         yield "", dry.missing
     kinds = {(file.format, file.tree) for file in plan.files}
     for file in plan.files[:_SHOWN]:
         kind = f" ({file.format}, tree {file.tree})" if len(kinds) > 1 else ""
-        chunks = _count(sum(1 for _ in file.ranges()), "chunk")
-        yield "", f"{file.entries:,} events in {chunks}{kind}: {file.url}"
+        chunks = counted(sum(1 for _ in file.ranges()), "chunk")
+        alone = len(plan.files) == 1  # whose numbers are those of all the work
+        yield "", file.url if alone else f"{counted(file.entries, 'event')} in {chunks}{kind}: {file.url}"
     if len(plan.files) > _SHOWN:
         yield "", f"... and {len(plan.files) - _SHOWN:,} more"
     if len(kinds) == 1:
         yield "format", "{}, tree {}".format(*kinds.pop())
     if plan.datasets:
-        names = [f"{one.name} ({_count(len(one.files), 'file')})" for one in plan.datasets[:_SHOWN]]
+        names = [f"{one.name} ({counted(len(one.files), 'file')})" for one in plan.datasets[:_SHOWN]]
         more = len(plan.datasets) - len(names)
         yield "datasets", ", ".join([*names, *([f"{more:,} more"] if more else [])])
     if plan.lumi_mask:
@@ -152,7 +153,7 @@ def _inputs(dry: DryRun) -> Iterator[tuple[str, str]]:
         yield "skipped", f"{url}: {why}"
     if len(plan.skipped) > _SHOWN:
         yield "", f"... and {len(plan.skipped) - _SHOWN:,} more"
-    yield "work", f"{plan.events:,} events in {_count(len(plan.chunks()), 'chunk')}"
+    yield "work", f"{counted(plan.events, 'event')} in {counted(len(plan.chunks()), 'chunk')}"
     if plan.lumi_mask:
         yield "lumi mask", describe_mask(plan.lumi_mask)
 
@@ -163,7 +164,7 @@ def _output(dry: DryRun) -> Iterator[tuple[str, str]]:
     if campaign.resumed:
         ended, events = dry.done()
         plan = campaign.plan
-        share = f"{ended:,} of {_count(len(plan.chunks()), 'chunk')} have ended, {events:,} events are done"
+        share = f"{ended:,} of {counted(len(plan.chunks()), 'chunk')} have ended, {events:,} events are done"
         yield "", f"resumes what is there: {share}"
     elif campaign.spec.mode == "fresh":
         yield "", "--fresh deletes the campaign that is there, and starts anew"
@@ -173,7 +174,7 @@ def _controller(campaign: Campaign) -> str:
     spec = campaign.site.controller
     if spec.kind == PROCESS:
         return "a process in the background of this machine"
-    size = f"{_count(spec.cores, 'core')}, {spec.memory_gib:g} GiB, {short_walltime(spec.walltime_min)}"
+    size = f"{counted(spec.cores, 'core')}, {spec.memory_gib:g} GiB, {short_walltime(spec.walltime_min)}"
     return f"a job of {spec.kind}: {size}"
 
 
@@ -194,10 +195,6 @@ def _print_pools(console: Console, dry: DryRun) -> None:
 
 def _engine(pool: PoolSpec) -> str:
     return f"{pool.engine} on {pool.provider}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _bytes(size: float) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from e2edist.cli.console import loud, print_result
+from e2edist.cli.plain_console import wrapped
+from e2edist.counted import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,14 +47,14 @@ def summary(levels: list[str]) -> str:
     ('1 of 3 checks failed, 1 warning', 'all 2 checks passed')
     """
     failed, warned = levels.count("fail"), levels.count("warn")
-    warnings = f"{warned} warning{'' if warned == 1 else 's'}" if warned else ""
+    warnings = counted(warned, "warning") if warned else ""
     if failed:
         return f"{failed} of {len(levels)} checks failed" + (f", {warnings}" if warned else "")
     return f"{len(levels)} checks, none failed, {warnings}" if warned else f"all {len(levels)} checks passed"
 
 
 def _print(console: Console, finding: Finding) -> None:
-    first, *more = _wrapped(console, finding.text, max(_TOPIC, _LEVEL + len(finding.topic) + 1))
+    first, *more = wrapped(console, finding.text, max(_TOPIC, _LEVEL + len(finding.topic) + 1))
     topic = "bold" if finding.level != "ok" else ""
     line = Text.assemble(
         (f"{finding.level:{_LEVEL}}", _STYLES[finding.level]),
@@ -63,14 +64,6 @@ def _print(console: Console, finding: Finding) -> None:
     console.print(line)
     for text in more:
         console.print(f"{'':{_TOPIC}}{text}")
-    todo = _wrapped(console, finding.todo, _LEVEL + 3) if finding.todo else []
+    todo = wrapped(console, finding.todo, _LEVEL + 3) if finding.todo else []
     for i, text in enumerate(todo):
         console.print(f"{'':{_LEVEL}}{'   ' if i else '-> '}{text}")
-
-
-def _wrapped(console: Console, text: str, indent: int) -> list[str]:
-    """Return the lines of a text: of a terminal's width, where names of files stay whole to be copied."""
-    if not console.is_terminal:
-        return [text]
-    width = max(20, console.width - indent)
-    return wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from e2edist.cli.console import print_result
+from e2edist.counted import counted
 from e2edist.install_hint import verb_command
 
 if TYPE_CHECKING:
@@ -106,8 +107,8 @@ def _rows(outcome: Outcome) -> list[tuple[str, str, str]]:
 
 def _one_line(outcome: Outcome) -> str:
     total, good = outcome.total, outcome.total.status.get("ok", 0)
-    counts = f"{total.events:,} events, {good:,} of {total.objects:,} objects with scores"
-    return f"{counts}, {outcome.lost:,} events lost -> {outcome.folder}"
+    counts = f"{counted(total.events, 'event')}, {good:,} of {counted(total.objects, 'object')} with scores"
+    return f"{counts}, {counted(outcome.lost, 'event')} lost -> {outcome.folder}"
 
 
 def _reading(folder: Path) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.table import Column, Table
+from rich.table import Column
 
-from e2edist.cli.tables import COMPACT, hours_cells, hours_columns, short_number, takes_nodes
+from e2edist.cli.tables import hours_cells, hours_columns, short_number, takes_nodes
+from e2edist.house_table import make_table, number_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from e2edist.accounting.upper_limit import UpperLimit
 
@@ -18,10 +20,8 @@ def pool_table(limits: list[UpperLimit]) -> Table:
     """Return a row a pool: its jobs, what is in one, and what all take at most."""
     names = ["jobs", "workers\nper job", "threads\neach", "GiB\neach", "wall\ntime"]
     nodes = takes_nodes(limits)
-    numbers = [
-        Column(name, justify="right", no_wrap=True) for name in names + (["nodes\neach"] if nodes else [])
-    ]
-    table = Table(Column("pool", no_wrap=True), *numbers, *hours_columns(limits), title="at most", **COMPACT)
+    numbers = number_columns(*names, *(["nodes\neach"] if nodes else []))
+    table = make_table(Column("pool", no_wrap=True), *numbers, *hours_columns(limits), title="at most")
     for one in limits:
         grows = one.jobs_most > one.jobs
         jobs = f"{one.jobs}-{one.jobs_most}" if grows else f"{one.jobs}" if one.jobs else "-"
@@ -33,8 +33,8 @@ def pool_table(limits: list[UpperLimit]) -> Table:
 
 def worker_table(limits: list[UpperLimit]) -> Table:
     """Return a row a pool whose workers are no jobs: nobody knows how long they live."""
-    numbers = [Column(name, justify="right") for name in ("workers", "threads\neach", "GiB\neach")]
-    table = Table(Column("pool", no_wrap=True), *numbers, **COMPACT)
+    numbers = number_columns("workers", "threads\neach", "GiB\neach")
+    table = make_table(Column("pool", no_wrap=True), *numbers)
     for one in limits:
         table.add_row(one.pool, *_worker_cells(one))
     return table

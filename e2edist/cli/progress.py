@@ -35,9 +35,11 @@ def describe(progress: Progress) -> str:
     """Return rate and forecast; earlier runs do not count for them."""
     if message := _special(progress):
         return message
-    if not progress.rate:
-        return "-- events/s, ETA --"
-    return f"{progress.rate:,.0f} events/s, ETA {_span(progress.eta_s)}"
+    return ", ".join([*_rate(progress), *([f"ETA {_span(progress.eta_s)}"] if progress.rate else [])])
+
+
+def _rate(progress: Progress) -> list[str]:
+    return [f"{progress.rate:,.0f} events/s"] if progress.rate else []
 
 
 def _special(progress: Progress) -> str:
@@ -46,9 +48,7 @@ def _special(progress: Progress) -> str:
         return f"stopping, {progress.in_flight} in flight"
     if not progress.done_by and progress.done == progress.chunks:
         return "all done before"
-    if not progress.workers and progress.rate is None:
-        return progress.waiting
-    return ""
+    return progress.waiting
 
 
 def _span(seconds: float | None) -> str:
@@ -107,7 +107,7 @@ class _Screen:
         took, eta = _span(time.monotonic() - self._start), _span(progress.eta_s)
         count = f"{progress.ended:,}/{progress.chunks:,}"
         ending = progress.ended == progress.chunks or progress.stopping
-        times = took if ending else f"{took}, ETA {eta}"
+        times = took if ending or progress.eta_s is None else f"{took}, ETA {eta}"
         for text in (f"{count} chunks, {times}", f"{count}, {times}", f"{count}, {took}"):
             bar = min(_MOST_BAR, width - len(text) - 1)
             if bar >= _LEAST_BAR:
@@ -117,15 +117,15 @@ class _Screen:
 
 def second_line(progress: Progress, width: int) -> str:
     """Return rates, losses and pools; less of them where `width` columns do not hold all."""
-    rate = f"{progress.rate:,.0f} events/s" if progress.rate else "-- events/s"
+    rate = _rate(progress)
     now = [f"now {progress.rate_now:,.0f}/s"] if progress.rate_now else []
     if message := _special(progress):
-        rate, now = message, []
+        rate, now = [message], []
     failed, together = _failed(progress), pool_counts(progress, together=True)
     choices = (
-        [rate, *now, *failed, *pool_counts(progress)],
-        [rate, *now, *failed, *together],
-        [rate, *failed, *together],
+        [*rate, *now, *failed, *pool_counts(progress)],
+        [*rate, *now, *failed, *together],
+        [*rate, *failed, *together],
     )
     lines = [", ".join(words) for words in choices]
     return next((line for line in lines if len(line) <= width), lines[-1])
@@ -133,7 +133,7 @@ def second_line(progress: Progress, width: int) -> str:
 
 @contextmanager
 def show_progress(console: Console, title: str) -> Iterator[Callable[[Progress], None]]:
-    """Give a callback for `run_campaign` that shows a bar on a terminal, else a line now and then."""
+    """Give a callback for `run_campaign`: a bar on a terminal that vanishes, else a line now and then."""
     if not console.is_terminal or console.is_dumb_terminal:
         yield _now_and_then(lambda progress: _plain(console, progress), _PLAIN_S)
         return
@@ -142,7 +142,8 @@ def show_progress(console: Console, title: str) -> Iterator[Callable[[Progress],
     def update(progress: Progress) -> None:
         screen.progress = progress
 
-    with Live(screen, console=console, refresh_per_second=_PER_SECOND):
+    # What it said at the end, the closing tables say.
+    with Live(screen, console=console, refresh_per_second=_PER_SECOND, transient=True):
         yield update
 
 
@@ -160,9 +161,9 @@ def _now_and_then(show: Callable[[Progress], None], seconds: float) -> Callable[
 
 
 def _plain(console: Console, progress: Progress) -> None:
-    text = f"{progress.done}/{progress.chunks} chunks, {progress.failed} failed, {describe(progress)}"
+    count = f"{progress.done:,}/{progress.chunks:,} chunks"
     more = details(progress)
-    console.print(f"{text} ({more})" if more else text)
+    console.print(", ".join(filter(None, (count, describe(progress)))) + (f" ({more})" if more else ""))
 
 
 def emit_progress(emit: Callable[[dict[str, Any]], None]) -> Callable[[Progress], None]:

@@ -6,39 +6,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Column, Table
+from rich.table import Column
+
+from e2edist.house_table import make_table, number_columns
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from e2edist.accounting.bill import PoolBill
     from e2edist.accounting.estimate import Choice
     from e2edist.accounting.summary import Summary
     from e2edist.accounting.upper_limit import UpperLimit
 
-#: Looks of a table with many columns.
-COMPACT: dict[str, Any] = {
-    "box": SIMPLE_HEAD,
-    "padding": (0, 1, 0, 0),
-    "show_edge": False,
-    "pad_edge": False,
-    "title_justify": "left",
-}
 #: Rows of a table that may be long.
 _SHOWN = 20
-
-
-def numbers(*names: str) -> list[Column]:
-    """Return columns of numbers, aligned right and never cut."""
-    return [Column(name, justify="right", no_wrap=True) for name in names]
 
 
 def cost_columns(units: Iterable[str]) -> list[Column]:
     """Return the columns of node hours, GPU hours and charge; the unit of all charges is in the header."""
     found = set(units)
     charge = f"charge\n{found.pop()}" if len(found) == 1 else "charge"
-    return numbers("node h", "GPU h", charge)
+    return number_columns("node h", "GPU h", charge)
 
 
 def short_number(number: float) -> str:
@@ -67,7 +56,7 @@ def hours_columns(rows: Sequence[UpperLimit | Choice]) -> list[Column]:
     """Return the columns of node hours and charge, or of core hours where no node is charged."""
     if takes_nodes(rows):
         return cost_columns(row.unit for row in rows)
-    return numbers("core h", *(["GPU h"] if any(row.gpu_h for row in rows) else []))
+    return number_columns("core h", *(["GPU h"] if any(row.gpu_h for row in rows) else []))
 
 
 def hours_cells(row: UpperLimit | Choice, rows: Sequence[UpperLimit | Choice]) -> list[str]:
@@ -83,8 +72,8 @@ def print_stages(console: Console, total: Summary) -> None:
     if not total.stages:
         return
     console.print("")
-    columns = numbers("wall s", "cpu s", "items", "ms/item")
-    table = Table("stage", *columns, title="time, summed over threads", **COMPACT)
+    columns = number_columns("wall s", "cpu s", "items", "ms/item")
+    table = make_table("stage", *columns, title="time, summed over threads")
     for name, (wall, cpu, items) in total.stages.items():
         per = f"{wall / items:.3f}" if items else ""
         table.add_row(name, f"{wall / 1e3:,.2f}", f"{cpu / 1e3:,.2f}", f"{items:,}" if items else "", per)
@@ -102,7 +91,7 @@ def print_bad(console: Console, rows: list[dict[str, Any]], title: str) -> None:
         return
     # File and reason are folded, not cut: what matters may stand at their ends.
     file, reason = Column("file", overflow="fold"), Column("reason", overflow="fold")
-    table = Table(file, *numbers("entries", "events", "attempts"), reason, title=title, **COMPACT)
+    table = make_table(file, *number_columns("entries", "events", "attempts"), reason, title=title)
     for row in sorted(rows, key=lambda r: -r["events"])[:_SHOWN]:
         entries = f"{row['start']}-{row['stop']}" if row.get("stop") is not None else "all"
         table.add_row(row["url"], entries, f"{row['events']:,}", str(row["attempts"]), row["reason"])
@@ -114,8 +103,7 @@ def print_bad(console: Console, rows: list[dict[str, Any]], title: str) -> None:
 def print_datasets(console: Console, sums: Mapping[str, dict[str, Any]]) -> None:
     """Show what each dataset comes to."""
     keys = ("files", "events", "done", "rows")
-    numbers = [Column(key, justify="right", no_wrap=True) for key in keys]
-    table = Table(Column("dataset", overflow="fold"), *numbers, **COMPACT)
+    table = make_table(Column("dataset", overflow="fold"), *number_columns(*keys))
     for name, counts in sums.items():
         table.add_row(name or "(none)", *(f"{counts[key]:,}" for key in keys))
     console.print(table)
@@ -128,8 +116,8 @@ def print_tuning(
     names = ("workers", "threads", "intra_op", "sessions")
     shape = Column("workers x threads\nx in a call x sessions", no_wrap=True)
     size = Column("kB/object", justify="right", overflow="fold")  # or why the setting does not run
-    columns = [shape, Column("images"), *numbers("batch", "events/s", "objects/s"), size]
-    table = Table("", *columns, title=title, **COMPACT)
+    columns = [shape, Column("images"), *number_columns("batch", "events/s", "objects/s"), size]
+    table = make_table("", *columns, title=title)
     for row in sorted(measured, key=lambda r: -r.get("events_per_s", 0)):
         mark = "*" if {key: row[key] for key in best} == best else ""
         speed = [f"{row.get(key, 0):,.0f}" for key in ("events_per_s", "objects_per_s")]
@@ -146,11 +134,11 @@ def print_bill(console: Console, bill: Sequence[PoolBill]) -> None:
     units, currencies = [row.unit for row in bill], sorted({row.currency for row in bill if row.currency})
     # In lines of their own, or terminals of 80 columns cut them.
     names = ("worker\nh", "% used/idle\n/start/lost")
-    columns = [Column("pool", no_wrap=True), *numbers(*names)]
+    columns = [Column("pool", no_wrap=True), *number_columns(*names)]
     charged, gpus = takes_nodes(bill), any(row.gpu_h for row in bill)
-    columns += cost_columns(units) if charged else numbers("GPU h") if gpus else []
-    columns += numbers(*currencies, "per M\nevents") if charged else []
-    table = Table(*columns, title="bill, of all runs", **COMPACT)
+    columns += cost_columns(units) if charged else number_columns("GPU h") if gpus else []
+    columns += number_columns(*currencies, "per M\nevents") if charged else []
+    table = make_table(*columns, title="bill, of all runs")
     for row in bill:
         hours = (row.used_h, row.idle_h, row.starting_h, row.lost_h)
         parts = "/".join(f"{100 * h / row.allocated_h:.0f}" for h in hours if row.allocated_h)
@@ -182,14 +170,15 @@ def print_estimate(
     from e2edist.accounting.estimate import best
 
     marks = best(list(choices)) if len(choices) > 1 else None
-    pool, columns = Column("pool", no_wrap=True), numbers("jobs", "time to finish")
+    pool, columns = Column("pool", no_wrap=True), number_columns("jobs", "time to finish")
     columns += hours_columns(choices) if charged else []
-    table = Table("", pool, *columns, title="estimate of the rest", **COMPACT)
+    table = make_table("", pool, *columns, title="estimate of the rest")
+    sign = "+-" if console.options.ascii_only else "±"
     for one in choices:
         message = [
             word for word, top in zip(("cheapest", "fastest"), marks or (), strict=False) if one is top
         ]
-        time_ = f"{timedelta(seconds=round(one.seconds))} +- {one.spread:.0%}"
+        time_ = f"{timedelta(seconds=round(one.seconds))} {sign} {100 * one.spread:.0f} %"
         cost = hours_cells(one, choices) if charged else []
         table.add_row(", ".join(message), one.pool, f"{one.jobs:,}", time_, *cost)
     console.print(table)
@@ -202,7 +191,7 @@ def print_quality(console: Console, warnings: list[str]) -> None:
     """Show what looks wrong with scores and inputs; nothing if nothing does."""
     if not warnings:
         return
-    table = Table(Column(overflow="fold"), title="data quality: worth a look", show_header=False, **COMPACT)
+    table = make_table(Column(overflow="fold"), title="data quality: worth a look", header=False)
     for line in warnings[:_SHOWN]:
         table.add_row(line)
     if len(warnings) > _SHOWN:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from e2edist.errors import ConfigError, nearest, unknown_name
+from e2edist.errors import ConfigError, advise_nearest, unknown_name
 from e2edist.process import expand_home
 from e2edist.urls import given_path
 
@@ -126,6 +126,6 @@ def _extended(base: Any, path: Path) -> Path:
         return found
     ours = _named(site_folder())
     if base not in ours:
-        todo = f"{nearest(base, ours)}; or the path of a file, which ends in {_ENDING}."
+        todo = f"{advise_nearest(base, ours)}; or the path of a file, which ends in {_ENDING}."
         raise ConfigError(str(path), f"extends: there is no site {base!r}", todo)
     return ours[base]

@@ -6,28 +6,22 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
 from e2edist.accounting.progress import Progress
 from e2edist.campaign.heartbeat_record import HeartbeatRecord
+from e2edist.counted import counted
+from e2edist.house_table import make_table, number_columns
 from e2edist.install_hint import verb_command
 
 from .state import State
 
 #: Rows of a table that may be long.
 _SHOWN = 10
-_LOOKS: dict[str, Any] = {
-    "box": SIMPLE_HEAD,
-    "padding": (0, 1, 0, 0),
-    "show_edge": False,
-    "title_justify": "left",
-}
 
 
 def show(console: Console, folder: Path, state: State) -> None:
@@ -61,16 +55,19 @@ def one_line(state: State) -> str:
 
 def _facts(folder: Path, state: State) -> Iterator[tuple[str, str]]:
     counts = state.counts
-    yield "campaign", f"{folder} (tagger {counts.tagger}, {counts.files:,} files)"
+    yield "campaign", f"{folder} (tagger {counts.tagger}, {counted(counts.files, 'file')})"
     yield "state", " ".join(_state(state))
-    parts = f" ({counts.parts:,} parts)" if counts.parts != counts.ended - len(counts.failed) else ""
+    parts = f" ({counted(counts.parts, 'part')})" if counts.parts != counts.ended - len(counts.failed) else ""
     yield "chunks", f"{counts.ended:,} of {counts.chunks:,} ended{parts}"
-    share = f", {counts.events_done / counts.events:.1%}" if counts.events else ""
-    yield "events", f"{counts.events_done:,} of {counts.events:,} done{share}; {counts.rows:,} objects"
+    share = f", {100 * counts.events_done / counts.events:.1f} %" if counts.events else ""
+    yield (
+        "events",
+        f"{counts.events_done:,} of {counts.events:,} done{share}; {counted(counts.rows, 'object')}",
+    )
     if counts.failed or counts.skipped:
-        lost = f"{counts.events_failed:,} events in {len(counts.failed):,} ranges"
+        lost = f"{counted(counts.events_failed, 'event')} in {counted(len(counts.failed), 'range')}"
         asked = " as asked" if counts.skip_bad_files else ""
-        yield "lost", f"{lost}, {counts.skipped:,} files skipped{asked}"
+        yield "lost", f"{lost}, {counted(counts.skipped, 'file')} skipped{asked}"
     if state.state == "running" and state.heartbeat:
         yield "rate", rate_line(state.heartbeat.progress)
         yield from _dashboards(state, state.heartbeat)
@@ -101,10 +98,10 @@ def _span(seconds: float) -> str:
 
 def rate_line(progress: Progress) -> str:
     """Return rates and remaining time of a running campaign, as its driver published them."""
-    if progress.rate is None:
-        return progress.waiting if not progress.workers else "-- events/s, ETA --"
-    eta = _span(progress.eta_s) if progress.eta_s is not None else "--"
-    return f"{progress.rate_now or 0.0:,.0f} events/s now, {progress.rate:,.0f} mean, ETA {eta}"
+    if progress.waiting or not progress.rate:
+        return progress.waiting or "no events yet"
+    eta = f", ETA {_span(progress.eta_s)}" if progress.eta_s is not None else ""
+    return f"{progress.rate_now or 0.0:,.0f} events/s now, {progress.rate:,.0f} mean{eta}"
 
 
 def _dashboards(state: State, beat: HeartbeatRecord) -> Iterator[tuple[str, str]]:
@@ -115,12 +112,8 @@ def _dashboards(state: State, beat: HeartbeatRecord) -> Iterator[tuple[str, str]
             yield "", f"by ssh -N -L {parts.port}:127.0.0.1:{parts.port} {state.holder.host}"
 
 
-def _numbers(*names: str) -> list[Column]:
-    return [Column(name, justify="right", no_wrap=True) for name in names]
-
-
 def _pools(beat: HeartbeatRecord) -> Iterator[RenderableType]:
-    table = Table("pool", "kind", *_numbers("wanted", "queued", "running", "joined"), **_LOOKS)
+    table = make_table("pool", "kind", *number_columns("wanted", "queued", "running", "joined"))
     for name, pool in beat.pools.items():
         table.add_row(name, pool.kind, *(f"{number:,}" for number in pool.workers))
     yield table
@@ -136,7 +129,7 @@ def _failed(state: State) -> Iterator[RenderableType]:
     if not failed:
         return
     file, reason = Column("file", overflow="fold"), Column("reason", overflow="fold")
-    table = Table(file, *_numbers("entries", "attempts"), reason, title="lost", **_LOOKS)
+    table = make_table(file, *number_columns("entries", "attempts"), reason, title="lost")
     for item in sorted(failed, key=lambda f: -f.events)[:_SHOWN]:
         table.add_row(item.url, f"{item.start}-{item.stop}", str(item.attempts), item.reason)
     if len(failed) > _SHOWN:

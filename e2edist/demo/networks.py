@@ -13,6 +13,8 @@ from . import LABELS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+#: What is said once more of the scores themselves.
+DEMO_SCORES = "these scores mean nothing: a demo network on other than demo events"
 #: What `make_events` calls its files.
 _FILE = re.compile(rf"(?:{'|'.join(LABELS)})_\d+_\d{{3}}\.root")
 

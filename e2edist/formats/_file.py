@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from e2edist.errors import InputError, described, guarded, nearest
+from e2edist.errors import InputError, advise_nearest, described, guarded
 from e2edist.input_file import FileInfo
 from e2edist.install_hint import pip_install
 from e2edist.plugins import find, load
@@ -50,9 +50,9 @@ def _check_local(url: str, path: Path) -> None:
         exists = path.exists()
     if not exists:
         siblings = [p.name for p in path.parent.glob("*.root")] if path.parent.is_dir() else []
-        hint = nearest(path.name, siblings) if siblings else "check the path"
+        hint = advise_nearest(path.name, siblings) if siblings else "Check the path"
         # Another host may see it, or this one in a moment, when its network disk is back.
-        raise InputError(url, "there is no such file", hint[0].upper() + hint[1:], retryable=True)
+        raise InputError(url, "there is no such file", hint, retryable=True)
     if not path.is_file():
         kind = "a directory" if path.is_dir() else "not a regular file"
         raise InputError(url, f"is {kind}", "Name a ROOT file, e.g. with a pattern such as folder/*.root")
@@ -169,7 +169,7 @@ def _choose(url: str, directory: Any, only: str | None, tree: str | None) -> tup
     """Return tree name, tree, format name and format."""
     trees = _trees(url, directory)
     if tree is not None and tree.partition(";")[0] not in trees:
-        raise InputError(url, f"has no tree {tree!r}", nearest(tree, trees))
+        raise InputError(url, f"has no tree {tree!r}", advise_nearest(tree, trees))
     seen: dict[str, tuple[Any, frozenset[str]]] = {}
     known: dict[str, Format] = {}
     for formats in _groups(only):

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column
 
+from e2edist.counted import counted
+from e2edist.house_table import make_table, number_columns
 from e2edist.storage.publish import publish
 
 from .compare import Difference
@@ -46,23 +48,34 @@ def report(console: Console, verdict: Verdict, copy: Path | None = None) -> int:
 
 def print_verdict(console: Console, verdict: Verdict) -> None:
     """Show static checks, variants, and the verdict with its reasons."""
-    checks = Table("check", "found", "", title=verdict.tagger.model.path, title_justify="left")
-    for check in verdict.checks:
-        checks.add_row(check.name, check.found, "" if check.status == OK else f"{check.status}: {check.why}")
-    if verdict.checks:
-        console.print(checks)
+    _print_checks(console, verdict)
     if verdict.variants:
         _print_variants(console, verdict)
     for name, (low, high, area) in list(verdict.columns.items())[:_SHOWN]:
         known = "" if area is None else f", AUC {area:.4f}"
         console.print(f"{name}: {low:.6g} to {high:.6g}{known}")
     if len(verdict.columns) > _SHOWN:
-        console.print(f"... and {len(verdict.columns) - _SHOWN} columns more")
+        console.print(f"... and {counted(len(verdict.columns) - _SHOWN, 'more column')}")
     if all(low == high for low, high, _ in verdict.columns.values()) and verdict.columns:
         console.print("note: every object has the same score")
     for line in (*verdict.faults, *verdict.failed_requests):
         console.print(f"FAIL {line}")
     console.print(outcome_line(verdict))
+
+
+def _print_checks(console: Console, verdict: Verdict) -> None:
+    """Show the static checks, and what each comes to where one of them found something wrong."""
+    if not verdict.checks:
+        return
+    console.print(f"model {verdict.tagger.model.path}")
+    faults = any(check.status != OK for check in verdict.checks)
+    columns = [Column(name, overflow="fold") for name in ("found", *(["verdict"] if faults else []))]
+    table = make_table(Column("check", no_wrap=True), *columns)
+    for check in verdict.checks:
+        why = "" if check.status == OK else f"{check.status}: {check.why}"
+        table.add_row(check.name, check.found, *([why] if faults else []))
+    console.print(table)
+    console.print()
 
 
 def outcome_line(verdict: Verdict) -> str:
@@ -77,10 +90,12 @@ def outcome_line(verdict: Verdict) -> str:
 def _print_variants(console: Console, verdict: Verdict) -> None:
     for line in verdict.against:
         console.print(f"against {line}")
-    table = Table("variant", "max|d|", "mean|d|", "rank", "AUC shift", "s", "verdict")
+    columns = number_columns("max|d|", "mean|d|", "rank", "AUC shift", "s")
+    table = make_table(Column("variant", overflow="fold"), *columns, Column("verdict", overflow="fold"))
     for one in verdict.variants:
         table.add_row(one.name, *_numbers(one.difference), f"{one.seconds:.1f}", one.outcome)
     console.print(table)
+    console.print()
     for one in verdict.variants:
         if on_cpu := one.facts.get("cpu_nodes"):
             console.print(

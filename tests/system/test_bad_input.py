@@ -167,11 +167,11 @@ def test_folders_that_cannot_be_written(folder, events, model, tmp_path, refused
 
 
 NAMES = {
-    "tagger": (("--tagger", "egg"), "'egg'", "did you mean 'eg'"),
-    "site": (("--site", "lokal"), "'lokal'", "did you mean 'local'"),
-    "format": (("--format", "hist"), "'hist'", "did you mean 'hits'"),
-    "tree": (("--tree", "Evnts"), "'Evnts'", "did you mean 'Events'"),
-    "pool": (("--workers", "cqu=2"), "'cqu'", "did you mean 'cpu'"),
+    "tagger": (("--tagger", "egg"), "'egg'", "Did you mean 'eg'"),
+    "site": (("--site", "lokal"), "'lokal'", "Did you mean 'local'"),
+    "format": (("--format", "hist"), "'hist'", "Did you mean 'hits'"),
+    "tree": (("--tree", "Evnts"), "'Evnts'", "Did you mean 'Events'"),
+    "pool": (("--workers", "cqu=2"), "'cqu'", "Did you mean 'cpu'"),
     "workers": (("--workers", "many"), "--workers", "'many'", "gpu=4"),
     "worker pairs": (("--workers", "cpu=1=2"), "--workers", "'cpu=1=2'", "gpu=4"),
     "negative": (("--workers=-1",), "workers", "-1"),

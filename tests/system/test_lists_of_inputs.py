@@ -52,7 +52,7 @@ def test_a_fileset_of_logical_names_becomes_tables_with_datasets(server, events,
     assert "To go on without: --skip-bad-files." in said.stderr
     said = run((*line, "--skip-bad-files"), tmp_path)
     assert said.returncode == 0, said.stderr
-    assert "1 of 3 input files were skipped" in " ".join(said.stdout.split())
+    assert "1 of 3 input files was skipped" in " ".join(said.stdout.split())
     folder = tmp_path / "out"
     assert status.main([str(folder)]) == 0
     assert aggregate.main([str(folder)]) == 0

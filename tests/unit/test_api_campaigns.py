@@ -35,10 +35,10 @@ def test_every_option_of_a_campaign_and_a_site_is_a_keyword():
 @pytest.mark.parametrize(
     ("change", "kind", "text"),
     [
-        ({"batchh": 3}, "UnknownNameError", "there is no option 'batchh'. did you mean 'batch'"),
+        ({"batchh": 3}, "UnknownNameError", "there is no option 'batchh'. Did you mean 'batch'"),
         ({"batch": "3"}, "ConfigError", "the call: batch: should be a valid integer .got '3'."),
         ({"workers": "many"}, "ConfigError", "workers: 'many' is not understood. Name a number, or pool"),
-        ({"site": "locla"}, "UnknownNameError", "there is no site 'locla'. did you mean 'local'"),
+        ({"site": "locla"}, "UnknownNameError", "there is no site 'locla'. Did you mean 'local'"),
         ({"pools": ["gpu"]}, "UnknownNameError", "there is no pool of site local 'gpu'"),
         ({"settings": {"pools.cpu.thread": 2}}, "ConfigError", "settings: pools.cpu.thread: unknown key"),
         ({"settings": "pools.cpu.thread=2"}, "ConfigError", "settings: pools.cpu.thread: unknown key"),
@@ -47,7 +47,7 @@ def test_every_option_of_a_campaign_and_a_site_is_a_keyword():
         ({"datasets": "a.root"}, "ConfigError", "datasets: 'a.root' is not understood. Name datasets"),
         ({"site": "perlmutter"}, "ConfigError", "has no account .* Give account ACCOUNT"),
         ({"inputs": "no*.root"}, "InputError", r"no\*.root: no such file"),
-        ({"tagger": "egg"}, "UnknownNameError", "there is no tagger 'egg'. did you mean 'eg'"),
+        ({"tagger": "egg"}, "UnknownNameError", "there is no tagger 'egg'. Did you mean 'eg'"),
         ({"mode": "resume"}, "OutputError", "has no plan to resume. Leave out mode=.resume. to start"),
     ],
 )
@@ -147,7 +147,7 @@ def test_what_results_do_not_have_is_said(folder):
     for change, text in {
         "column 'ptt'": lambda: results.table(["ptt"]),
         "object of status 'okay'": lambda: results.table(status="okay"),
-        "there is no dataset 'top'. known: none": lambda: results.table(dataset="top"),
+        "there is no dataset 'top'. Known: none": lambda: results.table(dataset="top"),
         "timing.parquet: can't be read": lambda: results.timing,
     }.items():
         with pytest.raises(e2edist.E2EError, match=change):

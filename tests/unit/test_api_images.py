@@ -92,7 +92,7 @@ def test_a_model_with_channels_last_gets_them_last(build, tmp_path):
 
 def test_a_wrong_layout_and_too_many_images_are_refused(small, monkeypatch):
     tagger, url = small
-    with pytest.raises(e2edist.ConfigError, match=r"layout: there is no 'spares'\. did you mean 'sparse'"):
+    with pytest.raises(e2edist.ConfigError, match=r"layout: there is no 'spares'\. Did you mean 'sparse'"):
         e2edist.make_images(url, tagger, layout="spares")
     memory = psutil.virtual_memory()._replace(available=1000)
     monkeypatch.setattr(object_images.psutil, "virtual_memory", lambda: memory)

@@ -58,14 +58,14 @@ def test_batches_come_in_order_and_the_rest_is_not_made(small):
 @pytest.mark.parametrize(
     ("change", "kind", "text"),
     [
-        ({"tagger": "egg"}, "UnknownNameError", r"there is no tagger 'egg'. did you mean 'eg'"),
+        ({"tagger": "egg"}, "UnknownNameError", r"there is no tagger 'egg'. Did you mean 'eg'"),
         ({"files": "no.root"}, "InputError", r"no\.root: there is no such file"),
         ({"files": []}, "ConfigError", "files: is empty. Name ROOT files"),
         ({"files": 5}, "ConfigError", "files: can't be used .'int' object is not iterable."),
         ({"start": -1}, "ConfigError", "start: -1 is negative. Entries count from 0."),
         ({"threads": 0}, "ConfigError", "threads: 0 is not a positive number"),
         ({"tagger": "eg", "model": "no.onnx"}, "ModelError", r"no\.onnx: can't be read .*\. model names it"),
-        ({"format": "hitz"}, "UnknownNameError", "there is no format 'hitz'. did you mean 'hits'"),
+        ({"format": "hitz"}, "UnknownNameError", "there is no format 'hitz'. Did you mean 'hits'"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line_without_its_causes(small, change, kind, text):

@@ -1,6 +1,7 @@
 """``list`` and ``show``: what there is by name, ours, the user's and that of plug-ins."""
 
 import json
+import re
 
 import pytest
 from plugin_package import FORMAT, install
@@ -106,6 +107,15 @@ def test_one_name_may_be_of_several_things(capsys):
 def test_an_unknown_name_is_answered_with_the_nearest(name, meant, capsys):
     assert show.main([name]) == 2
     assert (
-        f"there is no tagger, site, layer or plug-in {name!r}. did you mean {meant!r}"
+        f"there is no tagger, site, layer or plug-in {name!r}. Did you mean {meant!r}"
         in capsys.readouterr().err
     )
+
+
+def test_families_of_layers_are_a_line_each(capsys):
+    assert list_verb.main(["layers"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^BPIX1-4 +hits of the tracker layer BPIX1-4 ", text, re.M)
+    assert "BPIX2" not in text
+    assert len(text.splitlines()) < 20
+    assert {("layer", f"BPIX{n}") for n in range(1, 5)} <= listed(capsys, "layers").keys()

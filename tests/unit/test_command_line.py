@@ -65,8 +65,8 @@ def test_help_of_a_verb_is_the_same_by_all_ways(monkeypatch, capsys):
         ("status", "the following arguments are required: DIR. All options: "),
         ("submit --threads few", "--threads: invalid int value: 'few'. "),
         ("submit x.root", "x.root: is not understood by submit. "),
-        ("submti --tagger eg", "there is no verb 'submti'. did you mean 'submit'? "),
-        ("help submti", "there is no verb 'submti'. did you mean 'submit'? "),
+        ("submti --tagger eg", "there is no verb 'submti'. Did you mean 'submit'? "),
+        ("help submti", "there is no verb 'submti'. Did you mean 'submit'? "),
     ],
 )
 def test_a_mistyped_word_is_answered_in_one_line(words, message, monkeypatch, capsys):

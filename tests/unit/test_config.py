@@ -311,9 +311,9 @@ def test_the_model_s_content_decides_and_its_name_does_not(tmp_path):
 
 
 def test_a_mistyped_tagger_or_site_is_answered_with_the_nearest_name():
-    with pytest.raises(UnknownNameError, match=r"no tagger 'taus'.*did you mean 'tau'.*known: .*eg.*top"):
+    with pytest.raises(UnknownNameError, match=r"no tagger 'taus'.*Did you mean 'tau'.*Known: .*eg.*top"):
         load_tagger("taus")
-    with pytest.raises(UnknownNameError, match=r"no site 'locl'.*did you mean 'local'"):
+    with pytest.raises(UnknownNameError, match=r"no site 'locl'.*Did you mean 'local'"):
         load_site("locl")
 
 

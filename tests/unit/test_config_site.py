@@ -72,7 +72,7 @@ def test_every_default_of_dask_is_a_value_that_may_be_written():
 def test_a_site_takes_other_numbers_of_workers_and_threads():
     site = load_site("local").with_pools({"cpu": 3}, 2)
     assert (site.pools["cpu"].workers, site.pools["cpu"].threads) == (3, 2)
-    with pytest.raises(UnknownNameError, match=r"no pool of site local 'cp'.*did you mean 'cpu'"):
+    with pytest.raises(UnknownNameError, match=r"no pool of site local 'cp'.*Did you mean 'cpu'"):
         site.with_pools({"cp": 1}, None)
     with pytest.raises(ConfigError, match=r"pools\.cpu\.workers"):
         site.with_pools({"cpu": -1}, None)

@@ -112,7 +112,7 @@ def test_an_output_with_a_line_break_is_refused_where_scripts_would_hold_it(kind
 def test_an_unknown_kind_of_controller_is_answered_with_those_that_there_are():
     with pytest.raises(ConfigError) as refusal:
         parse(ControllerSpec, {"kind": "slurmm"}, "site.toml")
-    assert "there is no controller 'slurmm'. did you mean 'slurm'?" in str(refusal.value)
-    known = str(refusal.value).partition("known: ")[2].split(", ")
+    assert "there is no controller 'slurmm'. Did you mean 'slurm'?" in str(refusal.value)
+    known = str(refusal.value).partition("Known: ")[2].split(", ")
     assert {"process", "slurm", "htcondor"} <= set(known)
     assert not {"local", "attach"} & set(known)

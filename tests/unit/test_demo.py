@@ -169,7 +169,7 @@ def test_energy_of_a_photon_is_found_round_its_impact(tmp_path):
 
 
 def test_unknown_samples_and_empty_files_are_refused(tmp_path):
-    with pytest.raises(UnknownNameError, match="did you mean 'top'"):
+    with pytest.raises(UnknownNameError, match="Did you mean 'top'"):
         make_events(tmp_path, "topp", 10, 1)
     with pytest.raises(ConfigError, match="can't fill 3 files"):
         make_events(tmp_path, "eg", 2, 1, files=3)

@@ -101,7 +101,7 @@ def test_a_provider_that_is_not_there_is_an_error_and_never_the_cpu(build, provi
 
 
 def test_a_mistyped_engine_is_answered_with_the_nearest(build):
-    with pytest.raises(UnknownNameError, match=r"no engine 'onxx'.*did you mean 'onnx'"):
+    with pytest.raises(UnknownNameError, match=r"no engine 'onxx'.*Did you mean 'onnx'"):
         engine_of(build(), name="onxx")
 
 

@@ -371,7 +371,7 @@ def test_tables_and_columns_that_do_not_exist_are_refused_with_the_nearest(ntupl
 
 
 def test_a_wrong_tree_name_answers_with_the_trees_there_are(ntuple):
-    with pytest.raises(InputError, match="did you mean 'Events'"):
+    with pytest.raises(InputError, match="Did you mean 'Events'"):
         formats.inspect(str(ntuple), tree="Event")
 
 

@@ -87,7 +87,7 @@ def test_files_extend_files_by_paths_from_where_they_lie(home, tmp_path, monkeyp
     ("text", "said"),
     [
         ('extends = "mine.toml"', r"mine\.toml: extends: goes in a circle, .*mine\.toml -> .*mine\.toml"),
-        ('extends = "perlmuter"', r"no site 'perlmuter'\. did you mean 'perlmutter'\?.*path of a file"),
+        ('extends = "perlmuter"', r"no site 'perlmuter'\. Did you mean 'perlmutter'\?.*path of a file"),
         ('extends = "none.toml"', r"mine\.toml: extends: there is no file .*/none\.toml\. Paths are taken"),
         (
             'extends = "pbs"\n[pools.gpus]\nthreads = 2',
@@ -164,9 +164,9 @@ def test_variables_are_for_all_sites_and_mean_nothing_to_one_without_jobs(monkey
         ("lpc", {"account": "m1"}, "--account: no job of site lpc is charged"),
         ("slurm", {"account": ""}, "--account: is empty"),
         ("slurm", {"images": (IMAGE,)}, "--image: no pool of site slurm runs in a container"),
-        ("perlmutter", {"images": ("gp=docker:x",)}, "--image: gp=docker:x: there is no pool.*did you mean"),
+        ("perlmutter", {"images": ("gp=docker:x",)}, "--image: gp=docker:x: there is no pool.*Did you mean"),
         ("perlmutter", {"images": ("gpu=",)}, "--image: 'gpu=' names no image"),
-        ("perlmutter", {"pools": ("gp",)}, "no pool of site perlmutter 'gp'. did you mean 'gpu'"),
+        ("perlmutter", {"pools": ("gp",)}, "no pool of site perlmutter 'gp'. Did you mean 'gpu'"),
         (
             "perlmutter",
             {"pools": ("cpu",), "workers": {"gpu": 1}},
@@ -175,7 +175,7 @@ def test_variables_are_for_all_sites_and_mean_nothing_to_one_without_jobs(monkey
         ("perlmutter", {"workers": {"gpu": 0}}, "--workers: leaves no pool to run on. Give one"),
         ("perlmutter", {"workers": 0}, "--workers: leaves no pool to run on"),
         ("perlmutter", {"workers": {"gpu": 4, "cp": 0}}, "no pool of site perlmutter 'cp'"),
-        ("perlmuter", {}, "no site 'perlmuter'. did you mean 'perlmutter'"),
+        ("perlmuter", {}, "no site 'perlmuter'. Did you mean 'perlmutter'"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(name, options, said):
@@ -266,7 +266,7 @@ def test_settings_may_be_right_only_together():
             "--set: threads: unknown key, did you mean pools.gpu.threads or pools.gpu_",
         ),
         ("redirectors=['a']", "redirectors: unknown key, did you mean inputs.redirectors"),
-        ("pools.gp.job.walltime_min=1", "--set: there is no pool .*did you mean 'gpu'"),
+        ("pools.gp.job.walltime_min=1", "--set: there is no pool .*Did you mean 'gpu'"),
         ("pool.gpu.workers=1", "--set: pool.gpu.workers: unknown key, did you mean pools.gpu.workers"),
         ("pools.gpu.workers", "--set: 'pools.gpu.workers' is not understood. Write KEY=VALUE"),
         ("=3", "is not understood"),

@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from receipts import CHUNK, make_receipt
@@ -14,7 +15,7 @@ from e2edist.accounting.progress import Progress
 from e2edist.accounting.summary import Summary
 from e2edist.accounting.usage import pool_facts
 from e2edist.checks import Finding
-from e2edist.cli.closing import notify
+from e2edist.cli.closing import kept_message, notify
 from e2edist.cli.console import make_console
 from e2edist.cli.findings import print_findings
 from e2edist.cli.outcome import Outcome, print_next, print_outcome
@@ -23,6 +24,7 @@ from e2edist.cli.progress import describe, details, emit_progress
 from e2edist.cli.tables import print_bad, print_bill, print_stages
 from e2edist.config.charge import ChargeSpec
 from e2edist.config.site import PoolSpec
+from e2edist.house_table import make_table, number_columns
 from e2edist.records.receipt_file import log_line
 
 
@@ -35,7 +37,8 @@ from e2edist.records.receipt_file import log_line
             Progress(8, 800, pools={"cpu": (2, 2, 0, 0)}, waits_for={"cpu": "SLURM: Resources"}),
             "waiting for workers (SLURM: Resources)",
         ),
-        (Progress(8, 800, workers=2, rate=0.0), "-- events/s, ETA --"),
+        (Progress(8, 800, workers=2, rate=0.0), "first chunks: workers load code and model"),
+        (Progress(8, 800, workers=2, rate=3.0, eta_s=9, done_by={"cpu": 1}), "3 events/s, ETA 0:00:09"),
     ],
 )
 def test_the_line_says_what_is_known(progress, text):
@@ -232,3 +235,46 @@ def test_first_words_have_a_colour_on_a_terminal_only(line, style, monkeypatch):
     word, space, rest = line.partition(" ")
     assert said.getvalue() == (f"\x1b[{style}m{word}\x1b[0m" if style else word) + space + rest + "\n"
     assert printed((lambda console: console.print(line),)) == f"{line}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [
+        ("e2edist: a word and /a/long/path/of/a/file and more words", 2),
+        ("stopped: no event is done yet: the same command does the rest", 2),
+        ("next: python -m e2edist.report /a/long/path/of/a/folder", 1),
+        ("output  /a/long/path/of/a/folder/and /a/blank in it/and more", 1),
+    ],
+)
+def test_sentences_are_wrapped_at_blanks_on_a_terminal_and_commands_are_not(line, lines, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    for terminal in (True, False):
+        said = io.StringIO()
+        PlainConsole(file=said, force_terminal=terminal, color_system=None, width=40).print(line)
+        shown = said.getvalue().splitlines()
+        assert len(shown) == (lines if terminal else 1)
+        assert [word for part in shown for word in part.split()] == line.split()
+
+
+def test_tables_in_a_pipe_have_no_blanks_at_the_ends_of_lines():
+    table = make_table("name", *number_columns("n"), "text")
+    table.add_row("a", "1", "short")
+    table.add_row("b", "22", "a longer text")
+    text = printed((lambda console: console.print(table),))
+    assert [line.split() for line in text.splitlines()][2] == ["a", "1", "short"]
+    assert not re.search(" $", text, re.M)
+    assert text.endswith("a longer text\n")
+
+
+@pytest.mark.parametrize(
+    ("done", "late", "cut", "text"),
+    [
+        (0, 0, 0, "stopped: no event is done yet: the same"),
+        (5, 1, 0, "stopped: 5 of 192 events are done and kept (1 chunk finished after the signal): the same"),
+        (1, 0, 2, "stopped: 1 of 192 events is done and kept (2 chunks were cut off): the same"),
+    ],
+)
+def test_only_what_there_is_is_said_of_a_campaign_that_was_stopped(done, late, cut, text):
+    campaign = SimpleNamespace(plan=SimpleNamespace(events=192))
+    result = SimpleNamespace(ledger=SimpleNamespace(events_done=done), finished_late=late, cut_off=cut)
+    assert kept_message(campaign, result).startswith(text)
