@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         type=_seconds,
         const=0.0,
         metavar="S",
-        help="look again every S seconds until it ends (default: 5 on a terminal, else 60)",
+        help="look again every S seconds until it ends (default: 5)",
     )
     p.add_argument("--offline", action="store_true", help="from disk alone: ask no batch system")
     return p

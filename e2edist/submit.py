@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,6 +62,8 @@ def _submit_and_report(args: argparse.Namespace, words: list[str], console: Cons
     except Exception as caught:
         known = known_error(caught)
         code, error = print_error(known), str(known)
+    if code == INTERRUPTED:
+        _print_resume(words, console, emit)
     state = _STATES.get(code, "failed")
     code = INTERRUPTED if signals.received else code
     if args.access not in (None, "-") and code != INTERRUPTED:  # a job that was evicted may be started again
@@ -72,6 +75,15 @@ def _submit_and_report(args: argparse.Namespace, words: list[str], console: Cons
 
         notify(emit.command, emit.result | end, console, hurried=bool(signals.received))
     return INTERRUPTED if signals.received else code
+
+
+def _print_resume(words: list[str], console: Console, emit: _JsonEvents) -> None:
+    """Print the line that continues an interrupted campaign; nobody pastes that of a controller."""
+    from e2edist.campaign.heartbeat import CONTROLLER_TOKEN
+    from e2edist.control.resume_line import resume_line
+
+    if emit.result["folder"] and CONTROLLER_TOKEN not in os.environ:
+        console.print(f"next: {resume_line(words)}")
 
 
 def _submit(
@@ -102,15 +114,30 @@ def _submit(
 
 
 def _detach(campaign: Campaign, words: list[str], console: Console) -> int:
+    from e2edist.cli.outcome import print_next
     from e2edist.control.detach import detach
+    from e2edist.records.ledger import is_done
 
-    controller, folder = detach(campaign, words), campaign.folder
-    plan = campaign.plan
-    console.print(f"{counted(plan.events, 'event')} in {counted(len(plan.chunks()), 'chunk')} -> {folder}")
+    plan, folder = campaign.plan, campaign.folder
+    size = f"{counted(plan.events, 'event')} in {counted(len(plan.chunks()), 'chunk')} -> {folder}"
+    if campaign.resumed and is_done(folder, plan.fingerprint, plan.chunks()):
+        print_result(console, f"all done: {size}")
+        print_next(console, folder)
+        return 0
+    controller = detach(campaign, words)
+    console.print(f"{size}{_done_before(campaign)}")
     print_result(console, f"detached as {controller.name}, log {controller.log}")
-    console.print(f"  look    {verb_command('status', str(folder), '--watch')}")
-    console.print(f"  cancel  {verb_command('cancel', str(folder))}")
+    console.print(f"next: {verb_command('status', str(folder), '--watch')}")
+    console.print(f"to stop it: {verb_command('cancel', str(folder))}")
     return 0
+
+
+def _done_before(campaign: Campaign) -> str:
+    """Return what to say of events that earlier runs have done."""
+    from e2edist.accounting.folder_counts import count_folder
+
+    counts = count_folder(campaign.folder) if campaign.resumed else None
+    return f", {counts.events_done:,} of them done already" if counts and counts.events_done else ""
 
 
 def _run(
@@ -131,7 +158,7 @@ def _run(
 
     plan = campaign.plan
     again = ", as planned before" if campaign.resumed else ""
-    console.print(f"{counted(plan.events, 'event')} -> {campaign.folder}{again}")
+    console.print(f"{counted(plan.events, 'event')} -> {campaign.folder}{again}{_done_before(campaign)}")
     if plan.lumi_mask:
         console.print(f"lumi mask: {describe_mask(plan.lumi_mask)}")
     if note := demo_note(campaign.tagger.model.sha256, (file.url for file in plan.files)):

@@ -110,7 +110,8 @@ def _lines(dry: DryRun) -> Iterator[tuple[str, str]]:
     yield from _inputs(dry)
     yield from _output(dry)
     title = campaign.site.description
-    yield "site", campaign.site.name + (f" ({title})" if title else "")
+    if any(pool.kind != "attach" for pool in campaign.site.pools.values()) or campaign.site.name != "local":
+        yield "site", campaign.site.name + (f" ({title})" if title else "")
     if dry.detached:
         yield "controller", _controller(campaign)
     if dry.estimating:
@@ -183,7 +184,10 @@ def _print_pools(console: Console, dry: DryRun) -> None:
     limits = dry.limits()
     for i, (name, pool) in enumerate(dry.campaign.site.pools.items()):
         image = f", {pool.container.runtime} {pool.container.image}" if pool.container.image else ""
-        console.print(f"{'' if i else 'pools':12}{name}: {pool.kind}, {_engine(pool)}{image}")
+        workers = f"workers of {pool.scheduler}" if pool.kind == "attach" else pool.kind
+        console.print(f"{'' if i else 'pools':12}{name}: {workers}, {_engine(pool)}{image}")
+    if not any(one.workers or one.threads for one in limits):
+        return  # nobody knows of workers that somebody else has started
     console.print()
     jobs = any(one.jobs for one in limits)
     console.print(pool_table(limits) if jobs else worker_table(limits))

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from e2edist.control.state import State
 
-#: Seconds between looks, on a terminal and elsewhere.
-_SCREEN_S, _LINES_S = 5.0, 60.0
+#: Seconds between looks.
+_PAUSE_S = 5.0
 #: A batch system is asked for the queue at most so often.
 _QUEUE_S = 30.0
 #: Looking takes at most this fraction of the time: ledgers may be long, and disks slow.
@@ -32,10 +32,10 @@ def watch(console: Console, folder: Path, read: Callable[[], State], seconds: fl
     read : callable
         Looks at the campaign.
     seconds : float or None
-        Between two looks; None: 5 s on a terminal, 60 s elsewhere.
+        Between two looks; None: 5 s.
     """
     on_screen = console.is_terminal and not console.is_dumb_terminal and not console.quiet
-    pause_s = seconds or (_SCREEN_S if on_screen else _LINES_S)
+    pause_s = seconds or _PAUSE_S
     if not on_screen:
         return _lines(console, read, pause_s)
     with Live(console=console, auto_refresh=False, transient=True) as live:
@@ -48,16 +48,17 @@ def watch(console: Console, folder: Path, read: Callable[[], State], seconds: fl
 
 
 def _lines(console: Console, read: Callable[[], State], pause_s: float) -> State:
-    """Print a line whenever something has changed."""
-    last = ""
+    """Print a line whenever something has changed; rates alone, which always do, are no change."""
+    last: tuple[object, ...] = ()
     while True:
         state, wait_s = _timed(read, pause_s)
         if not state.under_way:
             return state
-        line = one_line(state)
-        if line != last:
-            console.print(f"{time.strftime('%H:%M:%S')} {line}")
-            last = line
+        waits = state.heartbeat.progress.waiting if state.heartbeat else ""
+        facts = (state.state, state.why, state.counts.ended, state.counts.events_done, waits)
+        if facts != last:
+            console.print(f"{time.strftime('%H:%M:%S')} {one_line(state)}")
+            last = facts
         time.sleep(wait_s)
 
 

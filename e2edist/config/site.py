@@ -17,6 +17,7 @@ from .controller import ControllerSpec
 from .dask_table import check_table
 from .inputs import InputSpec
 from .jobs import ContainerSpec, JobSpec
+from .scheduler_address import check_scheduler
 from .site_files import Layer, merged, read_layers, site_path
 from .toml_models import Spec, parse, to_tuples
 
@@ -65,6 +66,11 @@ class PoolSpec(Spec):
     container: ContainerSpec = ContainerSpec()
     #: what the site takes for it
     charge: ChargeSpec = ChargeSpec()
+
+    @field_validator("scheduler")
+    @classmethod
+    def _is_address(cls, address: str) -> str:
+        return check_scheduler(address)
 
     @model_validator(mode="after")
     def _supported(self) -> PoolSpec:

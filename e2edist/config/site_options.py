@@ -12,6 +12,7 @@ from e2edist.errors import ConfigError, unknown_name
 
 from ._batch_systems import takes_account
 from .resolved_site import is_resolved, read_resolved
+from .scheduler_address import check_scheduler, is_encrypted
 from .site import SiteSpec, parse_layers
 from .site_files import Layer, read_layers, site_path
 from .site_settings import read_settings
@@ -75,8 +76,22 @@ def make_site(options: SiteOptions) -> SiteSpec:
         layers = _with_account_and_images(_with_environment(layers, settings), settings, options)
         site = parse_layers([*layers, *settings])
     if options.scheduler or options.tls_folder:
+        _check_attached(options)
         site = site.attached(options.scheduler, options.tls_folder)
     return _with_pools(site, options)
+
+
+def _check_attached(options: SiteOptions) -> None:
+    if not options.scheduler:
+        what = "goes with --scheduler"
+        raise ConfigError("--tls-folder", what, "Name the scheduler whose certificates are in it.")
+    try:
+        check_scheduler(options.scheduler)
+    except ValueError as error:
+        raise ConfigError("--scheduler", str(error)) from error
+    if is_encrypted(options.scheduler) and not options.tls_folder:
+        what = f"{options.scheduler} asks for certificates, and --tls-folder or tls_folder is missing"
+        raise ConfigError("--scheduler", what, "Name the folder with ca.pem, key.pem, cert.pem.")
 
 
 def _with_pools(site: SiteSpec, options: SiteOptions) -> SiteSpec:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Column, Table
@@ -18,7 +17,9 @@ from e2edist.counted import counted
 from e2edist.house_table import make_table, number_columns
 from e2edist.install_hint import verb_command
 
+from .resume_line import last_resume_line
 from .state import State
+from .tunnel import tunnel_command
 
 #: Rows of a table that may be long.
 _SHOWN = 10
@@ -70,7 +71,8 @@ def _facts(folder: Path, state: State) -> Iterator[tuple[str, str]]:
         yield "lost", f"{lost}, {counted(counts.skipped, 'file')} skipped{asked}"
     if state.state == "running" and state.heartbeat:
         yield "rate", rate_line(state.heartbeat.progress)
-        yield from _dashboards(state, state.heartbeat)
+        for address in _addresses(state.heartbeat):
+            yield "dashboard", address
     if state.controller:
         yield "log", state.controller.log
     for i, line in enumerate(state.warnings[:_SHOWN]):
@@ -104,12 +106,8 @@ def rate_line(progress: Progress) -> str:
     return f"{progress.rate_now or 0.0:,.0f} events/s now, {progress.rate:,.0f} mean{eta}"
 
 
-def _dashboards(state: State, beat: HeartbeatRecord) -> Iterator[tuple[str, str]]:
-    for address in dict.fromkeys(pool.dashboard for pool in beat.pools.values() if pool.dashboard):
-        parts = urlsplit(address)
-        yield "dashboard", address
-        if state.holder and not state.holder.here and parts.hostname == "127.0.0.1":
-            yield "", f"by ssh -N -L {parts.port}:127.0.0.1:{parts.port} {state.holder.host}"
+def _addresses(beat: HeartbeatRecord) -> list[str]:
+    return list(dict.fromkeys(pool.dashboard for pool in beat.pools.values() if pool.dashboard))
 
 
 def _pools(beat: HeartbeatRecord) -> Iterator[RenderableType]:
@@ -138,9 +136,18 @@ def _failed(state: State) -> Iterator[RenderableType]:
 
 
 def _next_steps(folder: Path, state: State) -> Iterator[str]:
+    if state.state == "running" and state.heartbeat:
+        host = state.holder.host if state.holder and not state.holder.here else ""
+        for command in filter(None, (tunnel_command(one, host) for one in _addresses(state.heartbeat))):
+            yield f"from your own machine: {command}"
     if state.under_way:
-        yield f"cancel  {verb_command('cancel', str(folder))}"
-    elif state.state in ("planned", "stopped", "failed", "died"):
+        yield f"to stop it: {verb_command('cancel', str(folder))}"
+        return
+    if state.state in ("planned", "stopped", "failed", "died"):
         yield "the same submit does the rest; what is done is kept"
     elif state.counts.failed:
         yield "the same submit tries again what was lost"
+    else:
+        return
+    if line := last_resume_line(folder, detached=state.controller is not None):
+        yield f"next: {line}"

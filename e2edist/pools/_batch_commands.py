@@ -50,9 +50,15 @@ def call(
     except subprocess.TimeoutExpired as error:
         raise ResourceError(words[0], f"did not answer in {CALL_S} s") from error
     if done.returncode not in {0, *also_good}:
-        why = done.stderr.strip() or done.stdout.strip()
+        why = _in_one_line(words[0], done.stderr.strip() or done.stdout.strip())
         raise ResourceError(words[0], f"failed ({done.returncode}): {why}")
     return done.stdout + done.stderr if stderr_too else done.stdout
+
+
+def _in_one_line(command: str, text: str) -> str:
+    """Return what a command said of its failure, without its own name, which stands before that."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "; ".join(line.removeprefix(f"{command}: ").removeprefix("error: ") for line in lines)
 
 
 def log_to(path: Path | str, number: str = "") -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from e2edist.config.scheduler_address import is_encrypted
 from e2edist.config.site import PoolSpec
 from e2edist.errors import ConfigError, ResourceError
 
@@ -37,17 +38,16 @@ def make(name: str, spec: PoolSpec, setup: Setup, environment: PoolEnvironment) 
 
     if not spec.scheduler:
         raise ConfigError(f"pool {name}", "scheduler is missing", 'Write scheduler = "tls://host:port".')
-    secure = spec.scheduler.startswith("tls://")
+    secure = is_encrypted(spec.scheduler)
     if secure and not spec.tls_folder:
-        raise ConfigError(
-            f"pool {name}", "tls_folder is missing", "Name the folder with ca.pem, key.pem, cert.pem."
-        )
+        todo = "Name the folder with ca.pem, key.pem, cert.pem, here or with --tls-folder."
+        raise ConfigError(f"pool {name}", "tls_folder is missing", todo)
     security = read_certificates(Path(spec.tls_folder)) if secure else None
     try:
         with checked_config():
             client = Client(spec.scheduler, timeout=_CONNECT_S, security=security, set_as_default=False)
     except (OSError, TimeoutError) as error:
-        todo = "Check the address, and tls_folder if it is a tls scheduler."
+        todo = "Check the address, and --tls-folder (tls_folder) if it is a tls scheduler."
         raise ResourceError(
             f"pool {name}", f"no scheduler answers at {spec.scheduler} ({error})", todo
         ) from error

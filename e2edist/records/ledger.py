@@ -139,6 +139,19 @@ def read_receipts(folder: Path, fingerprint: str) -> Iterator[Receipt]:
     yield from read_parts(folder, unknown, fingerprint).values()
 
 
+def is_done(folder: Path, fingerprint: str, chunks: Iterable[Chunk]) -> bool:
+    """Return whether the parts of all chunks are there, as they were written; changes nothing.
+
+    Raises
+    ------
+    UnreadableError
+        A part can't be read now.
+    """
+    known = ReceiptFile(CampaignFolder(folder).ledger)
+    known.load(part_sizes(folder), fingerprint)
+    return not changed_parts(folder, known) and not choose_parts(known, {}, chunks)[1]
+
+
 def choose_parts(
     known: Collection[str], found: Mapping[str, Receipt], chunks: Iterable[Chunk]
 ) -> tuple[list[str], list[Chunk]]:

@@ -521,6 +521,13 @@ def test_commands_that_fail_say_what_they_said(monkeypatch):
     with pytest.raises(ResourceError, match=re.escape("failed (1): Batch job submission failed")):
         call(sys.executable, "-c", line)
     assert call(sys.executable, "-c", "print(input())", text="given").strip() == "given"
+    said = "sbatch: error: CPU count can not be satisfied\nsbatch: error: Batch job submission failed: why\n"
+    failed = subprocess.CompletedProcess((), 1, "", said)
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "run", lambda *_, **__: failed)
+        line = "sbatch: failed (1): CPU count can not be satisfied; Batch job submission failed: why"
+        with pytest.raises(ResourceError, match=f"^{re.escape(line)}$"):
+            call("sbatch")
 
     def slow(*words, **options):
         raise subprocess.TimeoutExpired(words, options["timeout"])

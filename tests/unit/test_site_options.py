@@ -1,6 +1,7 @@
 """Which site a command line means: files that extend each other, environment, options, and missing facts."""
 
 import json
+import re
 
 import pytest
 
@@ -190,6 +191,35 @@ def test_only_default_pools_run_unless_others_are_named():
     made = site(pools=("gpu", "cpu"), workers={"gpu": 5}, threads=7)
     assert [(p.workers, p.threads) for p in made.pools.values()] == [(5, 7), (16, 7)]
     assert list(make_site(SiteOptions("perlmutter", scheduler="tcp://h:1")).pools) == ["attach"]
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "folder", "said"),
+    [
+        ("gateway://x", "", "--scheduler: gateway://x: a Dask Gateway can't be attached to"),
+        (
+            "127.0.0.1:18786",
+            "",
+            "--scheduler: 127.0.0.1:18786 is no address of a scheduler: write tcp://host:8786",
+        ),
+        ("tcp://h", "", "--scheduler: tcp://h is no address of a scheduler"),
+        ("tcp://h:port", "", "--scheduler: tcp://h: is no address of a scheduler"),
+        (
+            "tls://h:1",
+            "",
+            "--scheduler: tls://h:1 asks for certificates, and --tls-folder or tls_folder is missing",
+        ),
+        ("", "/certificates", "--tls-folder: goes with --scheduler"),
+    ],
+)
+def test_a_scheduler_that_can_not_be_attached_to_is_refused_at_once(scheduler, folder, said):
+    with pytest.raises(ConfigError, match=f"^{re.escape(said)}"):
+        make_site(SiteOptions("local", scheduler=scheduler, tls_folder=folder))
+
+
+@pytest.mark.parametrize("address", ["tcp://[::1]:8786", "ws://h:1", "inproc://192.168.0.1/1/1"])
+def test_addresses_that_dask_connects_to_are_taken(address):
+    assert make_site(SiteOptions("local", scheduler=address)).pools["attach"].scheduler == address
 
 
 def test_no_workers_on_the_command_line_leave_a_pool_out(tmp_path):

@@ -1,5 +1,6 @@
 """What is said of a campaign's folder, whatever state it is in, and how fast."""
 
+import io
 import json
 import os
 import platform
@@ -8,18 +9,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from e2edist.accounting.folder_counts import count_folder
 from e2edist.accounting.progress import Progress, ProgressTracker
 from e2edist.accounting.telemetry import Telemetry
 from e2edist.campaign.heartbeat import Heartbeat, heartbeat
+from e2edist.cli.watch import watch
 from e2edist.config.site import PoolSpec
 from e2edist.control.controller_record import ControllerRecord, birth, read_controller
 from e2edist.control.state import read_state
+from e2edist.control.tunnel import tunnel_command
 from e2edist.errors import OutputError
 from e2edist.records.chunk import chunk_id
+from e2edist.records.folder import CampaignFolder
 from e2edist.records.lock import find_holder, locked
 from e2edist.status import exit_code, main
 
@@ -276,6 +282,84 @@ def test_what_queued_workers_wait_for_is_told(folder, capsys):
     text = capsys.readouterr().out
     assert "waiting for workers (cpu SLURM: Resources, gpu SLURM: Priority)" in text
     assert "pool gpu: 1 queued (SLURM: Priority)" in text
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "host", "by_ssh", "command"),
+    [
+        ("http://127.0.0.1:8787/status", "", False, ""),
+        ("http://127.0.0.1:8787/status", "", True, "ssh -N -L 8787:127.0.0.1:8787 me@login1"),
+        # Only the node itself reaches its loopback, and a laptop knows the node through the login host alone.
+        ("http://127.0.0.1:8787/status", "cpu1", True, "ssh -N -J me@login1 -L 8787:127.0.0.1:8787 me@cpu1"),
+        ("http://127.0.0.1:8787/status", "cpu1", False, "ssh -N -L 8787:127.0.0.1:8787 me@cpu1"),
+        ("http://10.0.0.7:8787/status", "cpu1", True, "ssh -N -L 8787:10.0.0.7:8787 me@login1"),
+        ("http://10.0.0.7:8787/status", "cpu1", False, ""),
+    ],
+)
+def test_a_tunnel_leads_from_one_s_own_machine_to_where_the_dashboard_listens(
+    dashboard, host, by_ssh, command, monkeypatch
+):
+    monkeypatch.setattr(platform, "node", lambda: "login1")
+    monkeypatch.setenv("USER", "me")
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    if by_ssh:
+        monkeypatch.setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")
+    assert tunnel_command(dashboard, host) == command
+
+
+def test_status_prints_the_tunnel_as_submit_does(folder, monkeypatch, capsys):
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")
+    monkeypatch.setenv("USER", "me")
+    pools = {"cpu": {"kind": "slurm", "wanted": 2, "dashboard": "http://127.0.0.1:8787/status"}}
+    with locked(folder):
+        write_heartbeat(folder, pid=os.getpid(), pools=pools)
+        main([str(folder)])
+    command = f"ssh -N -L 8787:127.0.0.1:8787 me@{platform.node()}"
+    assert f"\nfrom your own machine: {command}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("--input 'my data' --output out --fresh", "--input 'my data' --output out"),
+        ("--site out/site.resolved.json --access out/access", None),
+    ],
+)
+def test_a_campaign_that_was_stopped_is_told_with_the_line_that_resumes_it(folder, command, line, capsys):
+    write_heartbeat(folder, state="stopped")
+    run = {"run": 1, "pools": {}, "command": f"python -m e2edist.submit {command}"}
+    CampaignFolder(folder).usage.write_text(json.dumps(run) + "\n")
+    main([str(folder)])
+    said = capsys.readouterr().out
+    assert "the same submit does the rest" in said
+    found = re.search(r"^next: .*python\S* -m e2edist.submit (.*)$", said, re.MULTILINE)
+    assert (found and found[1]) == line
+
+
+def test_lines_come_with_changes_and_not_with_rates(folder, monkeypatch):
+    """In a pipe: a rate alone is no news, and a change is seen within seconds."""
+    same = {"state": "running", "pid": os.getpid(), "done_by": {"cpu": 1}, "workers": 1}
+    rates = [{"events_per_s": rate, "events_per_s_now": rate} for rate in (5.0, 6.0, 7.0, 8.0)]
+    beats = [same | rate for rate in rates]
+    console, waits = Console(file=io.StringIO(), width=200), []
+
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == 2:
+            write_ledger(folder, done(0, 0, 10))
+
+    def read():
+        write_heartbeat(folder, **(beats.pop(0) if beats else {"state": "stopped"}))
+        return read_state(folder) if beats else replace(read_state(folder), state="stopped")
+
+    monkeypatch.setattr("e2edist.cli.watch.time.sleep", wait)
+    with locked(folder):
+        watch(console, folder, read, None)
+    assert [line[9:] for line in console.file.getvalue().splitlines()] == [
+        "running: 0 of 4 chunks, 0 of 50 events (0.0 %), 5 events/s now, 5 mean",
+        "running: 1 of 4 chunks, 10 of 50 events (20.0 %), 7 events/s now, 7 mean",
+    ]
+    assert max(waits) <= 5
 
 
 def test_the_heartbeat_says_how_it_ended(folder):
