@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from e2edist.config.jobs import ContainerSpec, JobSpec
+from e2edist.config.jobs import BATCH_RUNTIMES, ContainerSpec, JobSpec
 from e2edist.errors import ConfigError
 
 
@@ -65,6 +65,16 @@ def python_command(spec: ContainerSpec, *, gpu: bool) -> str:
         return " ".join([*prefix(spec, gpu=gpu), spec.python or "python3"])
     inside = spec.runtime != "none"
     return spec.python or ("python3" if inside else shlex.quote(sys.executable))
+
+
+def inner_exports(spec: ContainerSpec) -> list[str]:
+    """Return the shell lines that set a container's variables where the batch system starts the image.
+
+    The others have them as options of their commands.
+    """
+    if spec.runtime not in BATCH_RUNTIMES:
+        return []
+    return [f"export {name}={shlex.quote(value)}" for name, value in spec.env.items()]
 
 
 def worker_command(container: ContainerSpec, job: JobSpec, name: str, *, gpu: bool, rank: str = "") -> str:

@@ -11,7 +11,7 @@ from e2edist.config.controller import ControllerSpec
 from e2edist.records.folder import CampaignFolder
 
 from ._batch_commands import log_to
-from ._containers import python_command
+from ._containers import inner_exports, python_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class ControllerJob:
         # From a shell that is itself in a job or a container's prefix: the words come quoted already.
         command = python_command(spec.container, gpu=False)
         exports = [f"export {name}={shlex.quote(value)}" for name, value in sorted(self.environment.items())]
-        lines = [f"cd {shlex.quote(self.cwd)}", *exports, *spec.prologue]
+        lines = [f"cd {shlex.quote(self.cwd)}", *exports, *inner_exports(spec.container), *spec.prologue]
         return "\n".join([*lines, f"exec {command} {shlex.join(self.arguments)}", ""])
 
     def script(self) -> str:

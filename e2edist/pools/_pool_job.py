@@ -14,7 +14,7 @@ from e2edist.process import expand_home
 from e2edist.records.folder import CampaignFolder
 
 from ._certificates import worker_options
-from ._containers import check_job_path
+from ._containers import check_job_path, inner_exports
 from ._dask_scope import configured
 
 #: Stands in previews for the address that only a run knows.
@@ -97,7 +97,7 @@ class PoolJob:
             "worker_command": "e2edist.pools._worker",
             "death_timeout": job.death_timeout_s,
             "local_directory": job.local_directory or None,
-            "job_script_prologue": list(job.prologue),
+            "job_script_prologue": [*inner_exports(self.spec.container), *job.prologue],
             "job_directives_skip": list(job.skip),
             "interface": job.interface,
             "worker_extra_args": [

@@ -128,7 +128,8 @@ def test_submit_files_are_what_htcondor_understands(site, name, spec):
         re.fullmatch(r"\"-c '(.*)'\"", submit.expand("arguments"))[1].replace("''", "'").replace('""', '"')
     )
     line = shlex.split(words)
-    assert line[0] == "exec"
+    before = shlex.split("; ".join([*spec.job.prologue, "exec"]))
+    assert line[: len(before)] == before
     assert line[line.index("--name") + 1] == f"{name}-0.$(date"
     assert "$(" not in submit.expand("error").replace("$(ClusterId)", "")
     gpus = spec.job.gpus

@@ -12,9 +12,10 @@ from packaging.requirements import Requirement
 from pydantic import ValidationError
 
 from e2edist.config.jobs import ContainerSpec, JobSpec
-from e2edist.config.site import PoolSpec, SiteSpec
+from e2edist.config.site import PoolSpec, SiteSpec, load_site
 from e2edist.config.site_facts import require_facts
 from e2edist.errors import ConfigError
+from e2edist.pools import preview
 from e2edist.pools._containers import python_command, worker_command
 from e2edist.pools._image_digest import UNKNOWN, _digest, image_of
 from e2edist.pools.htcondor import image_attributes
@@ -89,6 +90,33 @@ def test_htcondor_starts_its_own_containers():
     assert image_attributes(_spec("htcondor-apptainer")) == {"+ApptainerImage": '"docker:r/e:1"'}
     assert image_attributes(_spec("htcondor-singularity")) == {"MY.SingularityImage": '"docker:r/e:1"'}
     assert image_attributes(_spec("apptainer")) == {}
+
+
+def test_variables_of_containers_that_a_batch_system_starts_are_set_inside(tmp_path):
+    container = {"runtime": "htcondor-apptainer", "image": "/cvmfs/i", "env": {"CERTS": "/a b/$c"}}
+    pool = PoolSpec.model_validate({"kind": "htcondor", "container": container})
+    assert "export CERTS=''/a b/$(DOLLAR)c''; exec python3" in preview("cpu", pool, tmp_path)
+    own = {"container": container | {"runtime": "apptainer"}}
+    assert "export CERTS" not in preview("cpu", PoolSpec.model_validate({"kind": "htcondor"} | own), tmp_path)
+
+
+@pytest.mark.parametrize("site", ["lpc", "lxplus"])
+def test_images_on_cvmfs_find_the_certificates_of_grid_sites_where_they_are(site, tmp_path):
+    for pool in load_site(site).pools.values():
+        (line,) = pool.job.prologue
+        for there in (False, True):
+            here = line.replace("/cvmfs", str(tmp_path))
+            said = subprocess.run(
+                ["/bin/sh", "-ec", f'{here}; echo "${{X509_CERT_DIR-none}}"'],
+                env={},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.strip()
+            folder = tmp_path / "grid.cern.ch" / "etc" / "grid-security" / "certificates"
+            assert said == (str(folder) if there else "none")
+            folder.mkdir(parents=True, exist_ok=True)
+        folder.rmdir()
 
 
 def test_a_runtime_without_an_image_is_refused():
