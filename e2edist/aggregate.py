@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.cli.arguments import add_folder, make_parser, to_path
+from e2edist.cli.arguments import add_folder, campaign_folder, make_parser, to_path
 from e2edist.cli.console import print_result, run_verb
 from e2edist.cli.signals import run_process
 from e2edist.errors import CampaignError, ConfigError, OutputError
@@ -92,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
+    args.folders = args.folders or [campaign_folder(console)]
     if args.discard and not args.verify:
         raise ConfigError("--discard", "goes with --verify", "Add --verify.")
     if not args.file_mib > 0:

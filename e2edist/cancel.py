@@ -11,7 +11,7 @@ from e2edist.cli.console import print_result, run_verb
 if TYPE_CHECKING:
     from rich.console import Console
 
-from e2edist.cli.arguments import add_folder, make_parser
+from e2edist.cli.arguments import add_folder, campaign_folder, make_parser
 from e2edist.cli.signals import run_process
 from e2edist.counted import counted
 
@@ -45,9 +45,10 @@ def _cancel(args: argparse.Namespace, console: Console) -> int:
     from e2edist.control.state import read_state
     from e2edist.control.stop import cancel
 
+    folder = args.folder or campaign_folder(console)
     emit = console.print
-    acted = cancel(args.folder, args.timeout_s, emit)
-    counts = read_state(args.folder, ask_queue=False).counts
+    acted = cancel(folder, args.timeout_s, emit)
+    counts = read_state(folder, ask_queue=False).counts
     if not acted:
         emit("nothing runs")
     done, whole = counts.events_done, counted(counts.events, "event")

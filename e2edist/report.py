@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.cli.arguments import add_folder, make_parser, to_path
+from e2edist.cli.arguments import add_folder, campaign_folder, make_parser, to_path
 from e2edist.cli.console import print_result, run_verb
 from e2edist.cli.signals import run_process
 from e2edist.errors import ConfigError, ResourceError
@@ -67,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(args: argparse.Namespace, console: Console) -> int:
+    args.folders = args.folders or [campaign_folder(console)]
     page = _write(args)
     print_result(console, f"{page}: {_how_to_open(page)}")
     return 0

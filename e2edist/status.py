@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
-from e2edist.cli.arguments import add_folder, make_parser
+from e2edist.cli.arguments import add_folder, campaign_folder, make_parser
 from e2edist.cli.console import print_result, run_verb
 from e2edist.cli.signals import run_process
 
@@ -71,11 +71,13 @@ def _watch_without_seconds(words: list[str]) -> list[str]:
 def _status(args: argparse.Namespace, console: Console) -> int:
     from e2edist.control.state import read_state
 
+    folder = args.folder or campaign_folder(console)
+
     def read() -> State:
         # Collecting finds nothing among the many small things of a large plan, and takes half of the time.
         gc.disable()
         try:
-            state = read_state(args.folder, ask_queue=not args.offline)
+            state = read_state(folder, ask_queue=not args.offline)
         finally:
             gc.enable()
         if args.json:
@@ -94,13 +96,13 @@ def _status(args: argparse.Namespace, console: Console) -> int:
         from e2edist.cli.watch import watch
 
         console.quiet |= args.json
-        state = watch(console, args.folder, read, args.watch)
+        state = watch(console, folder, read, args.watch)
     if not args.json and console.quiet:
         print_result(console, one_line(state))
     elif not args.json:
-        show(console, args.folder, state)
+        show(console, folder, state)
         if state.state == "done" and not exit_code(state):
-            print_next(console, args.folder)
+            print_next(console, folder)
     return exit_code(state)
 
 

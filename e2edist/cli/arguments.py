@@ -14,8 +14,12 @@ from e2edist.urls import named_path
 from .command_line import CommandLine
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from e2edist.config.site_options import SiteOptions
 
+#: Taken from the current folder where nothing else is named.
+WORKFLOW = "campaign.toml"
 #: Options that mean the same in every verb that has them.
 _SHARED: dict[str, dict[str, Any]] = {
     "site": {"metavar": "NAME", "help": "name of a site, or a site's TOML file (default: local)"},
@@ -139,7 +143,30 @@ def _workers(text: str | None) -> int | dict[str, int] | None:
 
 def add_folder(p: argparse.ArgumentParser, *, many: bool = False) -> None:
     """Add the output folder of a campaign as ``folder``, or of one or more of them as ``folders``."""
+    default = f"(default: that of {WORKFLOW} here)"
     if many:
-        p.add_argument("folders", type=to_path, nargs="+", metavar="DIR", help="output folders of campaigns")
+        text = f"output folders of campaigns {default}"
+        p.add_argument("folders", type=to_path, nargs="*", metavar="DIR", help=text)
     else:
-        p.add_argument("folder", type=to_path, metavar="DIR", help="output folder of a campaign")
+        text = f"output folder of a campaign {default}"
+        p.add_argument("folder", type=to_path, nargs="?", metavar="DIR", help=text)
+
+
+def campaign_folder(console: Console) -> Path:
+    """Return the output folder of the workflow file of the current folder, where none is given.
+
+    Raises
+    ------
+    ConfigError
+        There is no such file, or it names no output.
+    """
+    if not Path(WORKFLOW).is_file():
+        raise ConfigError("DIR", f"is missing, and there is no {WORKFLOW} here", "Name the output folder.")
+    from e2edist.config.toml_models import read_toml
+
+    output = read_toml(Path(WORKFLOW)).get("output")
+    if not isinstance(output, str) or not output:
+        raise ConfigError("DIR", f"is missing, and {WORKFLOW} names no output", "Name the output folder.")
+    folder = named_path(output, f"{WORKFLOW}: output")
+    console.print(f"campaign {folder} of {WORKFLOW} in this folder")
+    return folder

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from e2edist.cli.arguments import site_options
+from e2edist.cli.arguments import WORKFLOW, site_options
 from e2edist.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from e2edist.config.campaign import CampaignSpec
     from e2edist.config.site import SiteSpec
 
-#: Taken from the current folder where nothing else is named.
-WORKFLOW = "campaign.toml"
 _CHOICES = f"Name files with --input, a workflow file with --workflow or as {WORKFLOW} here, or give --demo."
 
 

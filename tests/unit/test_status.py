@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 from rich.console import Console
@@ -463,6 +464,23 @@ def test_the_seconds_of_watch_may_be_left_out(words, folder, capsys):
 def test_watch_waits_some_time(seconds, folder, capsys):
     assert main([f"--watch={seconds}", str(folder)]) == 2
     assert "is no time to wait" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["status", "cancel", "aggregate", "report"])
+def test_without_a_folder_that_of_the_workflow_file_is_taken(verb, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder.parent)
+    workflow = folder.parent / "campaign.toml"
+    workflow.write_text('tagger = "eg"\n')
+    run = import_module(f"e2edist.{verb}").main
+    assert run([]) == 2
+    assert "DIR: is missing, and campaign.toml names no output." in capsys.readouterr().err
+    workflow.write_text('output = "out"\n')
+    run([])
+    said = capsys.readouterr()
+    assert f"campaign {folder} of campaign.toml in this folder" in said.out
+    assert "is missing" not in said.err
+    assert run(["other"]) == 2
+    assert f"{folder.parent / 'other'}: " in capsys.readouterr().err
 
 
 def test_quiet_is_the_state_in_one_line(folder, capsys):
