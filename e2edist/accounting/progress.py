@@ -158,9 +158,13 @@ class ProgressTracker:
     def set_pools(
         self, workers: Mapping[str, tuple[int, int, int, int]], waits_for: Mapping[str, str] | None = None
     ) -> None:
-        """Take what is wanted, queued, running and joined of each pool, and what queued workers wait for."""
+        """Take what is wanted, queued, running and joined of each pool, and what queued workers wait for.
+
+        Not once the clock has stopped: they leave then, and people want to know who did the work.
+        """
         with self._lock:
-            self._pools, self._waits_for = dict(workers), dict(waits_for or {})
+            if not self._stopped:
+                self._pools, self._waits_for = dict(workers), dict(waits_for or {})
 
     def snapshot(self) -> Progress:
         """Return the published counts, with rates and remaining time as of now."""

@@ -2,6 +2,8 @@
 
 One JSON object a line in ``usage.jsonl``, appended by the driver when a count changes and every ten
 seconds; later runs of the campaign add to it. A driver that is killed loses ten seconds of it.
+Of a pool it has jobs that run, jobs whose workers are there, thread seconds lost and, of batch jobs, the
+seconds of this run so far that they ran, and that they ran until their workers came.
 """
 
 from __future__ import annotations
@@ -61,23 +63,32 @@ class UsageLog:
         self._append(first | {"pools": {name: dict(facts) for name, facts in pools.items()}})
 
     def record(
-        self, counts: Mapping[str, Mapping[str, Any]], lost_s: Mapping[str, float], *, last: bool = False
+        self,
+        counts: Mapping[str, Mapping[str, Any]],
+        lost_s: Mapping[str, float],
+        job_s: Mapping[str, tuple[float, float]] | None = None,
+        *,
+        last: bool = False,
     ) -> None:
         """Record running and joined jobs of each pool, and thread seconds of attempts that came to nothing.
 
         Parameters
         ----------
+        job_s : mapping of str to (float, float)
+            Pool -> seconds that its jobs ran in this run until now, and those until their workers came, where
+            the pool knows better than its counts tell.
         last : bool
             Of this run: a line of its own, whatever came before.
         """
-        now = time.time()
+        now, known = time.time(), job_s or {}
         what = {
             name: [count["running"], count["joined"], round(lost_s.get(name, 0.0), 3)]
             for name, count in counts.items()
         }
         if last or what != self._last[1] or now - self._last[0] >= _INTERVAL_S:
             self._last = (now, what)
-            self._append({"t": round(now, 3), "jobs": what})
+            jobs = {name: row + [round(one, 3) for one in known.get(name, ())] for name, row in what.items()}
+            self._append({"t": round(now, 3), "jobs": jobs})
 
     def _append(self, content: dict[str, Any]) -> None:
         # A bill is no reason to stop a campaign.
@@ -110,6 +121,7 @@ class _Run:
     pools: dict[str, dict[str, Any]]
     last: tuple[float, dict[str, list[float]]] | None = None
     lost: dict[str, float] = field(default_factory=dict)
+    job_s: dict[str, list[float]] = field(default_factory=dict)
 
 
 def read_usage(folder: Path) -> dict[str, PoolUsage]:
@@ -152,17 +164,21 @@ def submit_command(words: Sequence[str]) -> str:
 
 
 def _add(found: dict[str, PoolUsage], run: _Run, now: float, jobs: dict[str, list[float]]) -> None:
-    """Add the time since the last line of a run: what it said held until now."""
-    if run.last is not None:
-        seconds = min(max(0.0, now - run.last[0]), _LARGEST_GAP_S)
-        for name, (running, joined, _) in run.last[1].items():
-            if name in found:
-                found[name].running_s += running * seconds
-                found[name].starting_s += max(0, running - joined) * seconds
-    for name, (_, _, lost) in jobs.items():
+    """Add the time since the last line of a run: what it said held until now, or what its jobs say."""
+    for name, (_, _, lost, *job_s) in jobs.items():
         if name in found:
             found[name].lost_s += lost - run.lost.get(name, 0.0)
+            before = run.job_s.get(name, [0.0, 0.0])
+            for key, one, other in zip(("running_s", "starting_s"), job_s, before, strict=False):
+                setattr(found[name], key, getattr(found[name], key) + one - other)
         run.lost[name] = lost
+        run.job_s |= {name: job_s} if job_s else {}
+    if run.last is not None:
+        seconds = min(max(0.0, now - run.last[0]), _LARGEST_GAP_S)
+        for name, (running, joined, *_) in run.last[1].items():
+            if name in found and name not in run.job_s:
+                found[name].running_s += running * seconds
+                found[name].starting_s += max(0, running - joined) * seconds
     run.last = (now, jobs)
 
 

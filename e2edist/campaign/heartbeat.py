@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from e2edist.accounting.telemetry import Telemetry
 from e2edist.accounting.usage import UsageLog, pool_facts, submit_command
 from e2edist.errors import E2EError
-from e2edist.pools import is_batch
+from e2edist.pools import JobClock, is_batch
 from e2edist.records.folder import CampaignFolder
 from e2edist.redaction import redact
 
@@ -110,12 +110,18 @@ class Heartbeat:
         self._telemetry.sample()
         progress = self._tracker.snapshot()
         jobs = {name: {"running": pool.running, "joined": pool.joined} for name, pool in pools.items()}
-        self._usage.record(jobs, progress.lost_s, last=self._stop.is_set())
+        self._usage.record(jobs, progress.lost_s, self._job_seconds(), last=self._stop.is_set())
         now = round(time.time(), 3)
         record = HeartbeatRecord(
             **self._origin, state=state, error=error, updated=now, progress=progress, pools=pools
         )
         self._publish(json.dumps(record.facts(), indent=1))
+
+    def _job_seconds(self) -> dict[str, tuple[float, float]]:
+        """Return what the jobs took, as pools of batch jobs know it, when they are closed too."""
+        with self._lock:
+            known = [pool for pool in self._pools.values() if isinstance(pool, JobClock)]
+        return {pool.name: pool.job_seconds() for pool in known}
 
     def _publish(self, text: str) -> None:
         draft = self._path.with_name(f".{self._path.name}.draft")

@@ -26,11 +26,12 @@ from ._kinds import (
     starts_at,
 )
 from ._pool_start import StoppedError
-from .api import BatchSystem, Pool, Setup, TaskOutcome
+from .api import BatchSystem, JobClock, Pool, Setup, TaskOutcome
 
 __all__ = [
     "BatchSystem",
     "ControllerJob",
+    "JobClock",
     "Pool",
     "PoolEnvironment",
     "Setup",

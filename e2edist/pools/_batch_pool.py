@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import secrets
 from contextlib import suppress
 from math import inf
@@ -17,10 +18,13 @@ from . import _jobqueue  # noqa: F401 - in the main thread: it touches signals
 from ._dask_config import table_text
 from ._dask_pool import DaskPool
 from ._environment import PoolEnvironment
-from ._job_supervisor import JobSupervisor, PoolQueue
+from ._job_supervisor import JobSupervisor
 from ._pool_job import PoolJob, resource_of
+from ._pool_queue import PoolQueue
 from ._preemption import PreemptionPlugin, SigtermGuardPlugin, stop_taking_tasks, topic_of
 from ._scheduler_calls import tell_workers
+from ._worker_events import LEFT, SET_UP, LeavingPlugin
+from ._worker_job import job_of
 from .api import BatchSystem, Setup
 
 log = logging.getLogger(__name__)
@@ -36,6 +40,7 @@ class BatchPool(DaskPool):
         for plugin in (PreemptionPlugin, SigtermGuardPlugin):
             client.register_plugin(plugin(name, resource, spec.job.notice_s))
         super().__init__(name, client, setup, resource=resource, stopping=lambda: environment.giving_up)
+        client.register_plugin(LeavingPlugin(self._topic, resource))
         self._environment, self._title = environment, jobs.system.title
         self._dashboard = environment.scheduler(spec).dashboard
         shared = spec.job.workers_per_job
@@ -78,6 +83,17 @@ class BatchPool(DaskPool):
     def counts(self) -> dict[str, int]:
         """Return how many jobs are queued, running, and joined as workers."""
         return self._supervisor.counts()
+
+    def job_seconds(self) -> tuple[float, float]:
+        """Return the seconds that all jobs have run so far, and those of them until their workers came."""
+        return self._supervisor.job_seconds()
+
+    def _on_event(self, event: tuple[float, tuple[str, bytes]]) -> None:
+        key, value = event[1]
+        if key in (SET_UP, LEFT):
+            self._supervisor.hear(*pickle.loads(value))  # noqa: S301 - our own
+        else:
+            super()._on_event(event)
 
     def _on_preemption(self, worker: str) -> None:
         """Note a worker that the batch system wants to end; called by the client's own thread."""
@@ -123,11 +139,6 @@ class BatchPool(DaskPool):
             self._client.cancel(list(self._running.values()))
         self._supervisor.close()
         super().close()
-
-
-def job_of(worker: str) -> str:
-    """Return the name of the job of a worker: workers that share a job are NAME.0, NAME.1 ..."""
-    return worker.split(".", maxsplit=1)[0]
 
 
 def _names_and_unrunnable(resource: str, dask_scheduler: Any = None) -> tuple[list[str], list[str]]:

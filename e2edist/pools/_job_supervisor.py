@@ -4,78 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
-from typing import Protocol
 
 from e2edist.config.jobs import JobSpec
 from e2edist.errors import ResourceError
 
 from ._batch_commands import CALL_S
-from ._pool_job import PoolJob
-from .api import BatchSystem
+from ._pool_queue import PoolQueue
+from ._worker_job import WorkerControl, WorkerEvent, WorkerJob, job_of
 
 log = logging.getLogger(__name__)
 
 #: Cancelled jobs get so long to leave the queue; where there is no time, so long to end what is under way.
 _LEAVE_S, _HURRIED_S = 30, 2
-
-
-@dataclass(frozen=True, slots=True)
-class PoolQueue:
-    """The jobs of one pool in its batch system."""
-
-    system: BatchSystem
-    job: PoolJob
-
-    def submit(self, name: str) -> str:
-        """Submit the job of a worker; return its number."""
-        return self.system.submit(self.job, name)
-
-    def states(self, ids: Iterable[str]) -> dict[str, str]:
-        """Return number -> state of the jobs that are not gone."""
-        return self.system.states(ids)
-
-    def cancel(self, ids: Iterable[str]) -> None:
-        """Cancel jobs; those that are gone do no harm."""
-        self.system.cancel(ids)
-
-    def log_tail(self, number: str) -> str:
-        """Return the last lines that a job wrote."""
-        return self.system.log_tail(self.job, number)
-
-
-class WorkerControl(Protocol):
-    """The workers of the jobs, as the scheduler knows them; workers that share a job go together."""
-
-    def joined(self) -> set[str]:
-        """Return the names of the jobs whose workers are there and set up."""
-
-    def drain(self, names: list[str]) -> list[str]:
-        """Give no more tasks to the workers of some jobs; return the names of these workers."""
-
-    def forget(self, names: list[str]) -> None:
-        """Let go of jobs, or of workers, that are gone, whatever the scheduler believes.
-
-        A node that hangs or is cut off keeps its connection for long.
-        """
-
-    def scale_down(self, names: list[str], number: int) -> list[str]:
-        """End the workers of at most so many of these jobs that have nothing to do; return the jobs."""
-
-
-@dataclass(slots=True)
-class WorkerJob:
-    """A job and its worker."""
-
-    number: str
-    name: str
-    waits_for: str = ""
-    joined: bool = False
-    running_since: float | None = None
-    drained: bool = False
-    scaled_down: bool = False
 
 
 @dataclass(slots=True)
@@ -121,6 +65,10 @@ class JobSupervisor:
     submitted: Callable[[str, str], None] = lambda job, name: None  # noqa: ARG005
     _least: int = 0
     _jobs: list[WorkerJob] = field(default_factory=list)
+    _events: deque[WorkerEvent] = field(default_factory=deque)
+    #: seconds of jobs that are gone: running, and of these without a worker at first
+    _spent: tuple[float, float] = (0.0, 0.0)
+    _closed_at: float | None = None
     _count: int = 0
     _limit: int = 0
     _failures: int = 0
@@ -149,15 +97,45 @@ class JobSupervisor:
     def counts(self) -> dict[str, int]:
         """Return how many jobs are queued, running, and joined as workers."""
         with self._lock:
-            running = [m for m in self._jobs if m.running_since is not None]
-            joined = sum(m.joined for m in running)
-            return {"queued": len(self._jobs) - len(running), "running": len(running), "joined": joined}
+            self._hear()
+            running = sum(job.running_since is not None for job in self._jobs)
+            joined = sum(job.has_workers for job in self._jobs)
+            return {"queued": len(self._jobs) - running, "running": running, "joined": joined}
+
+    def job_seconds(self) -> tuple[float, float]:
+        """Return the seconds that all jobs have run so far, and those of them until their workers came."""
+        with self._lock:
+            self._hear()
+            ended = self._closed_at is not None
+            now = time.monotonic() if self._closed_at is None else self._closed_at
+            each = [self._spent, *(job.seconds(now, ended=ended) for job in self._jobs)]
+            return sum(running for running, _ in each), sum(starting for _, starting in each)
+
+    def hear(self, worker: str, age_s: float | None) -> None:
+        """Take that a worker is set up, in a job that has run so long, or that it has left (None).
+
+        Called by the client's own thread, which nothing may hold up.
+        """
+        self._events.append(WorkerEvent(time.monotonic(), worker, age_s))
+
+    def _hear(self) -> None:
+        """Take what happened to workers meanwhile: some come and go between two looks at the queue."""
+        if not self._events:
+            return
+        jobs = {job.name: job for job in self._jobs}
+        while self._events:
+            event = self._events.popleft()
+            job = jobs.get(job_of(event.worker))
+            if job is not None:
+                job.hear(event)
+                self._failures = 0 if job.joined else self._failures
 
     @property
     def waits_for(self) -> str:
         """What the batch system says that queued jobs wait for, of the first that it says it of."""
         with self._lock:
-            return next((job.waits_for for job in self._jobs if job.waits_for), "")
+            waiting = (job.waits_for for job in self._jobs if job.running_since is None)
+            return next(filter(None, waiting), "")
 
     def _supervise(self) -> None:
         while not self._stop.is_set() and not self.failure_reason:
@@ -172,9 +150,11 @@ class JobSupervisor:
 
     def update(self) -> None:
         """Compare queue and scheduler with what should be; replace, drain, give up."""
+        # Whoever wants to count need not wait for their answers: only this thread changes the jobs.
+        states = self.queue.states(job.number for job in self._jobs)
+        names, now = self.workers.joined(), time.monotonic()
         with self._lock:
-            states = self.queue.states(job.number for job in self._jobs)
-            names, now = self.workers.joined(), time.monotonic()
+            self._hear()
             for job in list(self._jobs):
                 self._check(job, states.get(job.number), names, now)
             for _, workers in (late := [one for one in self._requeued if one[0] < now]):
@@ -182,7 +162,8 @@ class JobSupervisor:
             self._requeued = [one for one in self._requeued if one not in late]
             if self._failures >= self.spec.start_failures:
                 self.queue.cancel(job.number for job in self._jobs)
-                self._jobs.clear()
+                for job in list(self._jobs):
+                    self._remove(job, now)
                 return
             if self.wanted and self.most:
                 self._scale()
@@ -214,17 +195,18 @@ class JobSupervisor:
     def _check(self, job: WorkerJob, state: str | None, names: set[str], now: float) -> None:
         if job.name in self.setup_failures:
             self.queue.cancel([job.number])
-            self._jobs.remove(job)
+            self._remove(job, now)
             self._start_failed(job, f"it can't be set up: {self.setup_failures[job.name]}")
             return
         queued = state is not None and state.startswith("queued")
         job.waits_for = (state or "").partition(": ")[2] if queued else ""
         if job.name in names and not job.joined:
-            job.joined, self._failures = True, 0
+            job.see_worker(now, self.spec.poll_s)
+            self._failures = 0
         if state is None or state.startswith("held"):
             if state is not None:
                 self.queue.cancel([job.number])
-            self._jobs.remove(job)
+            self._remove(job, now)
             if job.scaled_down:
                 return
             if not job.joined:
@@ -233,15 +215,21 @@ class JobSupervisor:
             log.warning("pool %s: job %s of %s is %s", self.prefix, job.number, job.name, state or "gone")
             self.workers.forget([job.name])
         elif state == "running":
-            if job.running_since is None:
-                job.running_since = now
+            job.see_running(now, self.spec.poll_s)
             self._check_walltime(job, now)
-        elif queued and job.running_since is not None:
-            # Requeued: its walltime begins anew, and it can fail to start anew.
-            job.running_since, job.drained, job.joined = None, False, False
+        elif queued and job.running_since is None:
+            job.waited_until = now
+        elif queued and (job.seen_running or not job.has_workers):
+            # Else the queue says late what its worker said already.
+            job.requeue(now)
             log.warning("pool %s: job %s of %s was requeued", self.prefix, job.number, job.name)
             # The worker of its former life has its notice to finish what it runs, and is heard out.
             self._requeued.append((now + self.spec.notice_s, self.workers.drain([job.name])))
+
+    def _remove(self, job: WorkerJob, now: float) -> None:
+        self._jobs.remove(job)
+        running, starting = job.seconds(now, ended=True)
+        self._spent = self._spent[0] + running, self._spent[1] + starting
 
     def _check_walltime(self, job: WorkerJob, now: float) -> None:
         """Let a worker finish what it has when the next chunk could outlive its job."""
@@ -266,7 +254,7 @@ class JobSupervisor:
         name = "-".join(part for part in (self.prefix, self.run, str(self._count)) if part)
         self._count += 1
         job = self.queue.submit(name)
-        self._jobs.append(WorkerJob(job, name))
+        self._jobs.append(WorkerJob(job, name, time.monotonic()))
         self.submitted(job, name)
         log.info("pool %s: submitted job %s for %s", self.prefix, job, name)
 
@@ -275,6 +263,12 @@ class JobSupervisor:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(_HURRIED_S if self.at_once else CALL_S)
+        try:
+            self._cancel_all()
+        finally:
+            self._closed_at = time.monotonic()
+
+    def _cancel_all(self) -> None:
         ids, cancelled, why = [job.number for job in self._jobs], False, "they do not leave it"
         deadline = time.monotonic() + _LEAVE_S
         while ids and time.monotonic() < deadline:

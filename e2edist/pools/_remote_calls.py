@@ -14,6 +14,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 from ._dask_config import VARIABLE
 from ._dask_logs import silence_dask_logs
 from ._lost_tasks import find_tasks
+from ._worker_events import set_up_event
 from .api import Setup
 
 #: Event of a worker that can't be set up, in place of a key.
@@ -50,6 +51,8 @@ class SetupPlugin(WorkerPlugin):
             said = pickle.dumps((str(worker.name), f"{type(error).__name__}: {error}"))
             worker.log_event(self._topic, (SETUP_FAILED, said))
             raise
+        if self._resource in worker.state.total_resources:
+            worker.log_event(self._topic, set_up_event(worker))
 
 
 async def forget_plugin(name: str, dask_scheduler: Any = None) -> None:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from e2edist.config.controller import ControllerSpec
 
@@ -25,6 +25,7 @@ from ._pool_job import PoolJob, as_clock, jobqueue_script
 __all__ = [
     "BatchSystem",
     "ControllerJob",
+    "JobClock",
     "Pool",
     "PoolJob",
     "Setup",
@@ -108,6 +109,20 @@ class Pool(Protocol):
 
     def close(self) -> None:
         """Stop all workers, whatever they are doing."""
+
+
+@runtime_checkable
+class JobClock(Protocol):
+    """A pool that knows better than its counts tell, now and then, for how long its jobs have run."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    def job_seconds(self) -> tuple[float, float]:
+        """Return the seconds that all jobs have run so far, and those of them until their workers came.
+
+        Once it is closed too.
+        """
 
 
 class BatchSystem(ABC):

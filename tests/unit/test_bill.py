@@ -58,6 +58,16 @@ def test_runs_add_up_and_what_nobody_saw_between_them_is_free(tmp_path):
     assert (usage.running_s, usage.starting_s, usage.lost_s) == (100.0, 0.0, 5.0)
 
 
+def test_what_jobs_took_as_their_pool_knows_it_comes_before_counts(tmp_path):
+    lines = [at(0, 0, 0), at(2, 1, 1), at(12, 0, 0), at(14, 0, 0)]
+    for line, job_s in zip(lines, ([0, 0], [13, 9], [21, 9], [20.5, 9]), strict=True):
+        line["jobs"]["gpu"] += job_s
+    write(tmp_path, HEAD, *lines)
+    write(tmp_path, HEAD | {"run": "s"}, at(9000, 1, 1, run="s"), at(9050, 1, 1, run="s"))  # one that did not
+    usage = read_usage(tmp_path)["gpu"]
+    assert (usage.running_s, usage.starting_s) == (70.5, 9.0)
+
+
 def test_a_gap_inside_a_run_counts_for_two_minutes_at_most(tmp_path):
     write(tmp_path, HEAD, at(0, 1, 1), at(9000, 1, 1), at(8990, 1, 1))
     assert read_usage(tmp_path)["gpu"].running_s == usage._LARGEST_GAP_S
@@ -127,6 +137,17 @@ def test_a_journal_has_a_line_for_each_change_and_one_now_and_then(tmp_path, mon
     lines = [json.loads(line) for line in (tmp_path / "usage.jsonl").read_text().splitlines()]
     assert [line["t"] - 1000 for line in lines[1:]] == [0, 4, 20]
     assert read_usage(tmp_path)["gpu"].running_s == 4 * 1 + 16 * 2
+
+
+def test_a_journal_holds_what_jobs_took_where_that_is_known(tmp_path):
+    usage_log = UsageLog(tmp_path, {"gpu": FACTS})
+    count = {"queued": 0, "running": 1, "joined": 1}
+    usage_log.record({"gpu": count}, {}, {"gpu": (3.00004, 1.0)})
+    usage_log.record({"gpu": count}, {}, {"gpu": (4.0, 1.0)})  # not by itself a reason for a line
+    usage_log.record({"gpu": count}, {}, {"gpu": (5.0, 1.0)}, last=True)
+    lines = [json.loads(line) for line in (tmp_path / "usage.jsonl").read_text().splitlines()]
+    assert [line["jobs"]["gpu"] for line in lines[1:]] == [[1, 1, 0.0, 3.0, 1.0], [1, 1, 0.0, 5.0, 1.0]]
+    assert read_usage(tmp_path)["gpu"].running_s == 5.0
 
 
 def test_a_shared_node_is_a_part_of_one_and_local_workers_are_one_together():

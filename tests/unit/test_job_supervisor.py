@@ -220,6 +220,137 @@ def test_a_worker_that_joins_clears_the_record(stage):
     assert supervisor.failure_reason == ""
 
 
+def test_workers_that_come_and_go_between_two_looks_are_no_jobs_that_can_not_start(stage, clock):
+    make, batch, _, _ = stage
+    supervisor = make(1, start_failures=2)
+    for i in range(4):
+        supervisor.update()
+        clock.now += 3
+        supervisor.hear(f"gpu-{i}.0", 2.0)
+        clock.now += 4
+        supervisor.hear(f"gpu-{i}.0", None)
+        clock.now += 3
+        batch.jobs.clear()
+    supervisor.update()
+    assert len(batch.submitted) == 5
+    assert supervisor.failure_reason == ""
+
+
+def test_one_worker_that_came_between_two_looks_clears_the_record(stage):
+    make, batch, _, _ = stage
+    supervisor = make(1, start_failures=2)
+    for i in range(4):
+        supervisor.update()
+        if i % 2:
+            supervisor.hear(f"gpu-{i}", 0.0)
+        batch.jobs.clear()
+    supervisor.update()
+    assert supervisor.failure_reason == ""
+    for _ in range(2):
+        batch.jobs.clear()
+        supervisor.update()
+    assert "2 jobs in a row" in supervisor.failure_reason
+
+
+def test_a_worker_counts_at_once_and_until_it_leaves(stage):
+    make, _, _, _ = stage
+    supervisor = make(2)
+    supervisor.update()
+    supervisor.hear("gpu-0.0", 5.0)
+    supervisor.hear("another-0", 5.0)  # of nobody here
+    assert supervisor.counts() == {"queued": 1, "running": 1, "joined": 1}
+    supervisor.hear("gpu-0.0", None)
+    assert supervisor.counts() == {"queued": 1, "running": 1, "joined": 0}
+
+
+def test_a_job_of_several_workers_has_joined_with_the_first_and_left_with_the_last(stage):
+    make, _, _, _ = stage
+    supervisor = make(1)
+    supervisor.update()
+    for worker, age_s, joined in (
+        ("gpu-0.0.0", 1.0, 1),
+        ("gpu-0.0.1", 1.0, 1),
+        ("gpu-0.0.0", None, 1),
+        ("gpu-0.0.1", None, 0),
+        ("gpu-0.0.1", 9.0, 1),  # its nanny has started it anew
+    ):
+        supervisor.hear(worker, age_s)
+        assert supervisor.counts()["joined"] == joined
+
+
+def test_a_queue_that_is_late_does_not_take_a_worker_away(stage, clock):
+    make, batch, names, drained = stage
+    supervisor = make(1)
+    supervisor.update()
+    clock.now += 5
+    names.add("gpu-0")
+    supervisor.hear("gpu-0", 2.0)
+    for state in ("queued", "running"):
+        batch.jobs["1"] = state
+        supervisor.update()
+        assert supervisor.counts() == {"queued": 0, "running": 1, "joined": 1}
+    assert drained == []
+    clock.now += 5
+    batch.jobs["1"] = "queued"  # and now it means it
+    supervisor.update()
+    assert drained == ["gpu-0"]
+    assert supervisor.counts() == {"queued": 1, "running": 0, "joined": 0}
+
+
+@pytest.mark.parametrize("looks", [True, False], ids=["seen", "between two looks"])
+def test_a_job_takes_what_its_workers_say_and_each_of_its_lives_counts(stage, clock, looks):
+    make, batch, _, _ = stage
+    supervisor = make(1, poll_s=10)
+    supervisor.update()
+    clock.now += 30
+    supervisor.update()
+    clock.now += 7
+    supervisor.hear("gpu-0.0", 4.0)  # since 1033
+    clock.now += 6
+    assert supervisor.job_seconds() == (10.0, 4.0)
+    supervisor.hear("gpu-0.0", None)
+    clock.now += 2
+    if looks:
+        batch.jobs["1"] = "queued"
+        supervisor.update()
+        assert supervisor.job_seconds() == (10.0, 4.0)
+    clock.now += 20
+    supervisor.hear("gpu-0.1", 3.0)
+    clock.now += 1
+    supervisor.hear("gpu-0.1", None)
+    clock.now += 5
+    batch.jobs.clear()
+    supervisor.update()
+    assert supervisor.job_seconds() == (14.0, 7.0)
+    clock.now += 50
+    supervisor.close()
+    assert supervisor.job_seconds() == (14.0, 7.0)
+
+
+def test_without_a_worker_s_word_a_job_began_and_ended_as_the_queue_says(stage, clock):
+    make, batch, _, _ = stage
+    supervisor = make(1, poll_s=10)
+    supervisor.update()
+    clock.now += 10
+    batch.jobs["1"] = "running"
+    supervisor.update()
+    clock.now += 20
+    assert supervisor.job_seconds() == (25.0, 25.0)
+    supervisor.wanted = 0
+    supervisor.close()
+    clock.now += 20
+    assert supervisor.job_seconds() == (25.0, 25.0)
+
+
+def test_a_clock_that_is_wrong_starts_no_job_before_the_queue_had_it_waiting(stage, clock):
+    make, _, _, _ = stage
+    supervisor = make(1)
+    supervisor.update()
+    clock.now += 5
+    supervisor.hear("gpu-0.0", 4000.0)
+    assert supervisor.job_seconds() == (5.0, 5.0)
+
+
 def test_held_jobs_are_removed_and_their_reason_is_told(stage):
     make, batch, _, _ = stage
     supervisor = make(1, start_failures=2)

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import time
 
 import pytest
 from receipts import CHUNK, make_receipt
@@ -11,6 +12,7 @@ from rich.console import Console
 from e2edist.accounting import progress as progress_module
 from e2edist.accounting.progress import Progress, ProgressTracker
 from e2edist.accounting.telemetry import Telemetry
+from e2edist.campaign import heartbeat as heartbeat_module
 from e2edist.campaign.heartbeat import Heartbeat, heartbeat
 from e2edist.campaign.heartbeat_record import HeartbeatRecord
 from e2edist.cli.progress import emit_progress, show_progress
@@ -93,6 +95,38 @@ def test_closing_the_pools_does_not_lower_the_rate(clock, tracker):
     clock[0] += 60
     assert published(tracker, events_done=1000) == (100.0, 100.0, 90)
     assert tracker.snapshot().elapsed_s == 10.0
+
+
+def test_the_workers_that_did_it_are_told_to_the_end(clock, tracker):
+    tracker.set_pools({"cpu": (2, 0, 2, 2)})
+    tracker.stop_clock()
+    tracker.set_pools({"cpu": (2, 0, 0, 0)})  # the pools close
+    assert tracker.snapshot().pools == {"cpu": (2, 0, 2, 2)}
+
+
+class _Pool:
+    name, dashboard, failure_reason = "cpu", "", ""
+
+    def counts(self):
+        return {"queued": 0, "running": 2, "joined": 2}
+
+    def job_seconds(self):
+        return 12.0, 3.0
+
+
+def test_workers_that_come_are_written_down_at_once_and_what_jobs_took_in_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(heartbeat_module, "INTERVAL_S", 60.0)
+    tracker = ProgressTracker(Progress(4, 100))
+    beat = Heartbeat(tmp_path, {"cpu": PoolSpec(workers=2)}, Telemetry("eg -> out", "EGTagger", tracker))
+    with heartbeat(beat):
+        beat.add_pool(_Pool())
+        tracker.counts.workers = 2
+        deadline = time.monotonic() + 30
+        while tracker.snapshot().pools["cpu"] != (2, 0, 2, 2):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    last = json.loads((tmp_path / "usage.jsonl").read_text().splitlines()[-1])
+    assert last["jobs"] == {"cpu": [2, 2, 0.0, 12.0, 3.0]}
 
 
 def test_nothing_is_left_when_all_events_are_done(clock, tracker, tmp_path):
