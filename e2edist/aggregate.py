@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from e2edist.cli.arguments import add_folder, campaign_folder, make_parser, to_path
 from e2edist.cli.console import print_result, run_verb
 from e2edist.cli.signals import run_process
+from e2edist.counted import counted
 from e2edist.errors import CampaignError, ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -134,16 +135,17 @@ def _write(args: argparse.Namespace, console: Console) -> int:
 def _print_totals(totals: AggregationResult, console: Console) -> None:
     total = totals.total
     events = totals.events
-    about = f" (and about {events['skipped']:,} in skipped files)" if events["skipped"] else ""
-    lost = f", {events['lost']:,} lost" if events["lost"] else ""
+    about = " (and an unknown number in skipped files)" if events["skipped"] else ""
+    lost = f", {'about ' if events['skipped'] else ''}{events['lost']:,} lost" if events["lost"] else ""
     masked = total.events_in_mask
     in_mask = "" if masked is None else f", {masked:,} of them in the lumi mask"
-    console.print(
-        f"{total.chunks:,} good parts, {total.objects:,} rows, "
+    print_result(
+        console,
+        f"{counted(total.chunks, 'good part')}, {total.objects:,} rows, "
         f"{events['done']:,} of {events['planned']:,} events{in_mask}{about}{lost}",
     )
-    files = f"{len(totals.files):,} files below {totals.folder}/table, sorted by uuid, entry, kind, object"
-    print_result(console, files)
+    files = f"{counted(len(totals.files), 'file')} below {totals.folder}/table"
+    print_result(console, f"{files}, sorted by uuid, entry, kind, object")
     for line in (
         f"and timing.parquet, bad.parquet, summary.json in {totals.folder}",
         *_lumi_lines(totals),
@@ -180,7 +182,7 @@ def _verify(folder: Path, console: Console, limit: float, *, discard: bool) -> N
         if discard:
             _remove(wrong)
     skipped = skipped_events(plan)
-    _print_verification(found, plan, skipped, console)
+    _print_verification(found, plan, console)
     if discard and wrong:
         console.print("removed what is damaged or foreign: submit again")
     if not found.good:
@@ -199,16 +201,13 @@ def _remove(paths: Iterable[Path]) -> None:
             ) from error
 
 
-def _print_verification(found: Verification, plan: Plan, skipped: int, console: Console) -> None:
-    events = plan.events + skipped
-    about = " (estimated)" if skipped else ""
-    print_result(
-        console,
-        f"{found.parts:,} good parts, {found.rows:,} rows, {found.events:,} of {events:,} events{about}",
-    )
-    if found.given_up or skipped:
-        files = f", and {len(plan.skipped)} files were skipped" if skipped else ""
-        console.print(f"{found.given_up:,} events were given up{files}: see bad.parquet")
+def _print_verification(found: Verification, plan: Plan, console: Console) -> None:
+    files = counted(len(plan.skipped), "file")
+    about = f" (and an unknown number in {files} that could not be opened)" if plan.skipped else ""
+    parts = f"{counted(found.parts, 'good part')}, {found.rows:,} rows"
+    print_result(console, f"{parts}, {found.events:,} of {plan.events:,} events{about}")
+    if found.given_up:
+        console.print(f"{found.given_up:,} events were given up: see bad.parquet")
     for line in found.faults(_SHOWN):
         console.print(line)
 

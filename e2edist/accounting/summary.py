@@ -115,6 +115,8 @@ def summarise(receipts: Iterable[Receipt]) -> Summary:
 
 
 def _mask_warnings(total: Summary) -> list[str]:
+    if total.events == 0 and total.chunks:
+        return ["the input files that were read hold no events, so there are no rows"]
     if total.events_in_mask != 0 or total.events == 0:
         return []
     return [

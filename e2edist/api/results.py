@@ -23,7 +23,7 @@ from e2edist.errors import OutputError, ResourceError, unknown_name
 from e2edist.install_hint import pip_install
 from e2edist.records.folder import AggregatedFolder, CampaignFolder
 from e2edist.records.ledger import choose_parts, read_receipts
-from e2edist.records.losses import read_losses, skipped_events
+from e2edist.records.losses import read_losses
 from e2edist.records.part_columns import PART_COLUMNS
 from e2edist.records.parts import read_columns
 from e2edist.records.plan import require_plan
@@ -48,7 +48,7 @@ class Results:
     state : str
         As ``status`` says it: done, running, stopped, failed ...; aggregated for what ``aggregate`` wrote.
     events, events_done, objects : int
-        Events that were planned, that are done, and the rows of their candidates.
+        Events that were planned, in files that could be opened; that are done; rows of their candidates.
     status : dict of str to int
         Objects by status.
     tagger : dict
@@ -247,7 +247,7 @@ def _open_campaign(path: Path) -> Results:
     return Results(
         folder=path,
         state=state.state,
-        events=plan.events + skipped_events(plan),
+        events=plan.events,
         events_done=total.events,
         tagger=plan.tagger,
         summary=total.facts(),
@@ -277,11 +277,11 @@ def _open_aggregated(path: Path) -> Results:
     return Results(
         folder=path,
         state="aggregated",
-        events=events["planned"] + events["skipped"],
+        events=events["planned"],
         events_done=events["done"],
         tagger=tagger,
         summary=summary,
-        complete=events["done"] + events["lost"] >= events["planned"] + events["skipped"],
+        complete=events["done"] + events["lost"] >= events["planned"],
         dataset=dataset,
         datasets=_datasets(path, summary),
     )

@@ -21,7 +21,7 @@ from e2edist.cli.signals import INTERRUPTED
 from e2edist.cli.tables import print_bad, print_bill, print_quality, print_stages
 from e2edist.counted import counted
 from e2edist.demo.networks import DEMO_SCORES, demo_note
-from e2edist.records.losses import check_losses, skipped_events
+from e2edist.records.losses import check_losses
 from e2edist.storage.read_inputs import RENEW
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def _outcome(campaign: Campaign, result: RunResult, total: Summary) -> Outcome:
     left = 0 if result.complete else max(0, campaign.plan.events - total.events)
     note = DEMO_SCORES if demo_note(campaign.tagger.model.sha256, urls) else ""
     run = (result.events, result.seconds)
-    return Outcome(campaign.folder, total, lost, result.bad_fraction, left, *run, note)
+    skipped = len(campaign.plan.skipped)
+    return Outcome(campaign.folder, total, lost, result.bad_fraction, left, *run, note, skipped)
 
 
 @contextmanager
@@ -129,8 +130,7 @@ def _skipped_title(plan: Plan) -> str:
     skipped = len(plan.skipped)
     whole = counted(len(plan.files) + skipped, "input file")
     files = counted(skipped, f"of {whole} was skipped", f"of {whole} were skipped")
-    events = f"about {counted(skipped_events(plan), 'event')}, see bad.parquet"
-    return f"warning: {files}, as --skip-bad-files asks ({events})"
+    return f"warning: {files}, as --skip-bad-files asks (see bad.parquet)"
 
 
 def _check_losses(campaign: Campaign, result: RunResult) -> None:

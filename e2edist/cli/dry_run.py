@@ -18,6 +18,7 @@ from e2edist.counted import counted
 from e2edist.demo.networks import demo_note, is_demo_network
 from e2edist.install_hint import verb_command
 from e2edist.pools import is_batch, preview
+from e2edist.records.failure import without_place
 from e2edist.redaction import redact_word
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _inputs(dry: DryRun) -> Iterator[tuple[str, str]]:
     if plan.lumi_mask:
         yield "lumi mask", describe_mask(plan.lumi_mask)
     for url, why in plan.skipped[:_SHOWN]:
-        yield "skipped", f"{url}: {why}"
+        yield "skipped", f"{url}: {without_place(why, url)}"
     if len(plan.skipped) > _SHOWN:
         yield "", f"... and {len(plan.skipped) - _SHOWN:,} more"
     yield "work", f"{counted(plan.events, 'event')} in {counted(len(plan.chunks()), 'chunk')}"
@@ -232,7 +233,7 @@ def _facts(dry: DryRun) -> dict[str, Any]:
         "files": files,
         "datasets": [one.name for one in plan.datasets],
         "lumi_mask": mask_digest(plan.lumi_mask) if plan.lumi_mask else None,
-        "skipped": [{"url": url, "reason": why} for url, why in plan.skipped],
+        "skipped": [{"url": url, "reason": without_place(why, url)} for url, why in plan.skipped],
         "events": plan.events,
         "chunks": len(plan.chunks()),
         "folder": str(campaign.folder),

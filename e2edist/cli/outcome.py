@@ -40,6 +40,8 @@ class Outcome:
         Events that this run did, and its time from the first worker on.
     note : str
         What is to be said of the scores (`e2edist.demo.networks.demo_note`).
+    skipped : int
+        Input files that could not be used.
     """
 
     folder: Path
@@ -50,12 +52,13 @@ class Outcome:
     events: int
     seconds: float
     note: str = ""
+    skipped: int = 0
 
 
 def print_outcome(console: Console, outcome: Outcome) -> None:
     """Print the result, numbers below each other; one line of it with ``--quiet``."""
     if console.quiet:
-        print_result(console, _one_line(outcome))
+        print_result(console, _one_line(outcome), *_no_rows(outcome.total))
         return
     rows = _rows(outcome)
     names = max(len(name) for name, *_ in rows)
@@ -108,7 +111,13 @@ def _rows(outcome: Outcome) -> list[tuple[str, str, str]]:
 def _one_line(outcome: Outcome) -> str:
     total, good = outcome.total, outcome.total.status.get("ok", 0)
     counts = f"{counted(total.events, 'event')}, {good:,} of {counted(total.objects, 'object')} with scores"
-    return f"{counts}, {counted(outcome.lost, 'event')} lost -> {outcome.folder}"
+    skipped = f", {counted(outcome.skipped, 'input file')} skipped" if outcome.skipped else ""
+    return f"{counts}, {counted(outcome.lost, 'event')} lost{skipped} -> {outcome.folder}"
+
+
+def _no_rows(total: Summary) -> list[str]:
+    """Return why there are no rows at all, which nobody should miss."""
+    return [] if total.objects else [f"warning: {line}" for line in total.warnings]
 
 
 def _reading(folder: Path) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Column
 
+from e2edist.control.lost_files import lost_files
 from e2edist.house_table import make_table, number_columns
 
 if TYPE_CHECKING:
@@ -89,15 +90,9 @@ def print_bad(console: Console, rows: list[dict[str, Any]], title: str) -> None:
     """Show what was lost, the costliest first; nothing if nothing was."""
     if not rows:
         return
-    # File and reason are folded, not cut: what matters may stand at their ends.
-    file, reason = Column("file", overflow="fold"), Column("reason", overflow="fold")
-    table = make_table(file, *number_columns("entries", "events", "attempts"), reason, title=title)
-    for row in sorted(rows, key=lambda r: -r["events"])[:_SHOWN]:
-        entries = f"{row['start']}-{row['stop']}" if row.get("stop") is not None else "all"
-        table.add_row(row["url"], entries, f"{row['events']:,}", str(row["attempts"]), row["reason"])
-    if len(rows) > _SHOWN:
-        table.add_row(f"... and {len(rows) - _SHOWN} more", "", "", "", "see bad.parquet")
-    _print_table(console, table)
+    for line in lost_files(rows, title):
+        console.print(line)
+    console.print("")
 
 
 def print_datasets(console: Console, sums: Mapping[str, dict[str, Any]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from e2edist.counted import counted
 from e2edist.house_table import make_table, number_columns
 from e2edist.install_hint import verb_command
 
+from .lost_files import lost_files
 from .resume_line import last_resume_line
 from .state import State
 from .tunnel import tunnel_command
@@ -124,15 +126,7 @@ def _pools(beat: HeartbeatRecord) -> Iterator[RenderableType]:
 
 def _failed(state: State) -> Iterator[RenderableType]:
     failed = state.counts.failed
-    if not failed:
-        return
-    file, reason = Column("file", overflow="fold"), Column("reason", overflow="fold")
-    table = make_table(file, *number_columns("entries", "attempts"), reason, title="lost")
-    for item in sorted(failed, key=lambda f: -f.events)[:_SHOWN]:
-        table.add_row(item.url, f"{item.start}-{item.stop}", str(item.attempts), item.reason)
-    if len(failed) > _SHOWN:
-        table.add_row(f"... and {len(failed) - _SHOWN} more", "", "", "")
-    yield table
+    yield from lost_files((asdict(item) | {"events": item.events} for item in failed), "lost")
 
 
 def _next_steps(folder: Path, state: State) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from e2edist.redaction import public, redact
 
 from .chunk import Chunk
 
+#: Entries of a tree, as they stand behind a file's name.
+_ENTRIES = r"(:[^\s:]+)?( entries \d+-\d+)?: "
 #: Attempts that a failure names.
 _MOST_NAMED = 8
 
@@ -44,7 +47,7 @@ class Failure:
     def __post_init__(self) -> None:
         # Older ones may hold addresses in full; the message of a bug may quote one.
         object.__setattr__(self, "url", public(self.url))
-        object.__setattr__(self, "reason", redact(self.reason))
+        object.__setattr__(self, "reason", without_place(redact(self.reason), self.url))
         object.__setattr__(self, "tried", tuple(map(redact, self.tried)))
 
     @classmethod
@@ -57,3 +60,16 @@ class Failure:
     def events(self) -> int:
         """Number of entries."""
         return self.stop - self.start
+
+
+def without_place(reason: str, url: str) -> str:
+    """Return an error's text without the file, tree and entries before it: those stand beside it.
+
+    The entries of a chunk are more than those of it that are given up, too.
+
+    >>> without_place("EntriesError: /a.root:Events entries 0-220: is damaged", "/a.root")
+    'EntriesError: is damaged'
+    >>> without_place("/a.root: is cut short", "/a.root")
+    'is cut short'
+    """
+    return re.sub(rf"^(\w+: )?{re.escape(url)}{_ENTRIES}", r"\1", reason)

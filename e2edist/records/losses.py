@@ -11,6 +11,7 @@ import pyarrow as pa
 from e2edist.errors import CampaignError, OutputError
 from e2edist.urls import public, redact
 
+from .failure import without_place
 from .folder import CampaignFolder
 from .ledger import Ledger
 from .parts import read_columns, write_table
@@ -57,7 +58,10 @@ def skipped_rows(plan: Plan) -> list[dict[str, Any]]:
     cost = {"events": round(each), "fraction": each / everything}
     no_entries = {"uuid": None, "tree": None, "start": None, "stop": None}
     attempts = {"attempts": 1, "tried": []}
-    return [{"url": url} | no_entries | cost | {"reason": why} | attempts for url, why in plan.skipped]
+    return [
+        {"url": url} | no_entries | cost | {"reason": without_place(why, url)} | attempts
+        for url, why in plan.skipped
+    ]
 
 
 def loss_rows(plan: Plan, ledger: Ledger) -> list[dict[str, Any]]:

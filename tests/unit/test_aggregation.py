@@ -18,6 +18,7 @@ from receipts import make_receipt
 
 from e2edist.aggregate import main
 from e2edist.aggregation import aggregated_files, friend, sorted_table
+from e2edist.api.results import open_results
 from e2edist.imaging.seeds import STATUSES
 from e2edist.input_file import FileInfo
 from e2edist.records.folder import CampaignFolder
@@ -505,6 +506,21 @@ def test_tables_of_datasets_leave_that_column_to_the_names_of_folders(two, tmp_p
     found = ds.dataset(out / "table", partitioning="hive").to_table()
     assert set(found["dataset"].to_pylist()) == {"qcd", "top"}
     assert set(found["file"].to_pylist()) == {f"/data/{name}.root" for name in "abc"}
+
+
+@pytest.mark.parametrize("words", [(), ("-q",), ("--verify",), ("--verify", "-q")])
+def test_counts_are_of_files_that_could_be_opened_quietly_too(tmp_path, capsys, words):
+    plan = replace(make_plan("a"), skipped=(("/data/z.root", "cut"),), skip_bad_files=True)
+    finish(tmp_path / "out", plan)
+    assert main([str(tmp_path / "out"), *words]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "40 of 40 events (and an unknown number in " in text
+    found = open_results(tmp_path / "out")
+    assert (found.state, found.events, found.events_done, found.complete) == ("done", 40, 40, True)
+    if "--verify" not in words:
+        assert "1 file below" in text
+        found = open_results(tmp_path / "out" / "aggregated")
+        assert (found.events, found.events_done, found.complete) == (40, 40, True)
 
 
 def test_files_that_were_skipped_on_request_are_no_loss(tmp_path):

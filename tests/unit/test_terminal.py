@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from e2edist.cli.tables import print_bad, print_bill, print_stages
 from e2edist.config.charge import ChargeSpec
 from e2edist.config.site import PoolSpec
 from e2edist.house_table import make_table, number_columns
+from e2edist.records.failure import Failure, without_place
 from e2edist.records.receipt_file import log_line
 
 
@@ -180,6 +182,36 @@ def test_a_folder_below_the_current_one_is_named_from_there(tmp_path, monkeypatc
 def test_quiet_is_one_line():
     text = printed((print_outcome, outcome()), (print_next, Path("/out")), quiet=True)
     assert text == "8,000 events, 11,043 of 17,954 objects with scores, 0 events lost -> /data/o ut\n"
+    text = printed((print_outcome, outcome(skipped=1)), quiet=True)
+    assert text.endswith("0 events lost, 1 input file skipped -> /data/o ut\n")
+
+
+def test_quiet_says_why_there_are_no_rows():
+    for warning in ("none of the 9 events is in the lumi mask", "the input files hold no events"):
+        total = Summary(chunks=1, events=9, warnings=[warning])
+        text = printed((print_outcome, outcome(total=total)), quiet=True)
+        assert text.endswith(f"-> /data/o ut\nwarning: {warning}\n")
+
+
+def test_what_is_lost_names_its_file_once_and_no_number_that_nobody_knows():
+    url = "/data/a.root"
+    failure = Failure(
+        "i", url, "u", "Events", 100, 200, f"EntriesError: {url}:Events entries 100-220: bad", 2
+    )
+    given_up = asdict(failure) | {"events": failure.events}
+    skipped = {"url": "/b.root", "stop": None, "events": 220, "attempts": 1, "reason": "is cut short"}
+    lines = printed((print_bad, [given_up, skipped], "failed: 1 % of all events")).splitlines()
+    assert lines == [
+        "failed: 1 % of all events",
+        "  /b.root: unknown number of events",
+        "    is cut short",
+        "  /data/a.root entries 100-200 (100 events, 2 attempts)",
+        "    EntriesError: bad",
+        "",
+    ]
+    assert without_place("/b.root: is cut short: 3 bytes", "/b.root") == "is cut short: 3 bytes"
+    other = "InputError: /c.root: is not there"
+    assert without_place(other, "/b.root") == other
 
 
 def test_numbers_of_tables_are_aligned_right_and_reasons_whole():
