@@ -242,6 +242,7 @@ def test_a_notebook_runs_and_interrupts_campaigns_beside_its_event_loop(kernel, 
     assert reply["status"] == "ok", reply
     streams, drawn = shown(messages)
     assert "pool cpu: dashboard http://127.0.0.1:" in streams
+    assert "  this campaign's page http://127.0.0.1:" in streams
     assert drawn[-1].startswith("<campaign done: 600 of 600 events, ")
     assert any("<progress value=" in text for text in shown(messages, "text/html")[1])
     reply, messages = kernel("e2edist.open_results('out')")

@@ -69,6 +69,20 @@ def test_commands_that_install_are_those_of_a_checkout_or_of_a_package(monkeypat
     assert install_hint.pip_install("cpu,validate") == "pip install 'e2edist[cpu,validate]'"
 
 
+def test_making_an_environment_says_once_that_it_takes_a_while(tmp_path):
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nexit 0\n")  # in place of pip, which would fetch packages
+    python.chmod(0o755)
+    code, folder = '. "$0"; make_venv "$1" cpu', tmp_path / "venv"
+    command = ["bash", "-euc", code, ROOT / "workflows" / "venv.sh", folder]
+    first, again = (
+        subprocess.run(command, capture_output=True, text=True, check=True).stderr for _ in range(2)
+    )
+    assert first == f"installing e2edist[cpu] into {folder} (a few minutes)\n"
+    assert again == ""
+
+
 def program(path):
     path.parent.mkdir(parents=True)
     path.symlink_to(sys.executable)

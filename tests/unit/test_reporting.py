@@ -19,6 +19,7 @@ from e2edist.records.losses import write_losses
 from e2edist.records.parts import write_part
 from e2edist.records.plan import Plan
 from e2edist.report import _how_to_open, main
+from e2edist.reporting import page
 from e2edist.reporting.campaign_stats import efficiency, most_concurrent, read_stats, roofline, throughput
 from e2edist.reporting.cmssw_table import campaign_columns, read_cmssw, table_rows, write_cmssw
 from e2edist.reporting.figures import by_tagger
@@ -486,3 +487,10 @@ def test_scaling_and_bill_are_drawn_and_the_page_says_what_was_measured(folder, 
     assert "#bill" in [link["href"] for link in Page(page).of("a")]
     assert {path.suffix for path in (folder / "report").glob("scalability.*")} == {".png", ".pdf"}
     assert "Nothing here is measured." in describe_points(read_scaling(simulated))
+
+
+def test_a_page_is_titled_by_tagger_and_folder_and_once_where_they_have_one_name(folder):
+    one = read_stats(folder, "eg")
+    assert one.tagger == "eg"
+    assert page._title([one]) == "eg"
+    assert page._title([one, read_stats(folder, "other")]) == "eg: eg, other"
