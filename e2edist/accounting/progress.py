@@ -35,7 +35,9 @@ class Progress:
         All.
     done, failed : int
         Chunks that are done, and that were given up.
-    events_done, in_flight, workers : int
+    events_done, in_flight : int
+    threads : int
+        Of the workers that are there: so many chunks can run at a time.
     lost_s : dict of str to float
         Pool -> seconds of threads in attempts that failed.
     done_by : dict of str to int
@@ -64,7 +66,7 @@ class Progress:
     failed: int = 0
     events_done: int = 0
     in_flight: int = 0
-    workers: int = 0
+    threads: int = 0
     lost_s: dict[str, float] = field(default_factory=dict)
     done_by: dict[str, int] = field(default_factory=dict)
     rate: float | None = None
@@ -87,11 +89,11 @@ class Progress:
     @property
     def waiting(self) -> str:
         """What there is no rate without, and why, for people; empty once a chunk of this run has ended."""
-        if not self.workers and self.rate is None:
+        if not self.threads and self.rate is None:
             one = len(self.pools) == 1
             why = ", ".join(text if one else f"{name} {text}" for name, text in self.waits_for.items())
             return f"waiting for workers ({why})" if why else "waiting for workers"
-        starting = self.workers and not self.done_by and not self.failed and self.done < self.chunks
+        starting = self.threads and not self.done_by and not self.failed and self.done < self.chunks
         return "first chunks: workers load code and model" if starting else ""
 
     def count(self, ledger: Ledger) -> None:
@@ -110,7 +112,8 @@ class Progress:
 
     def facts(self) -> dict[str, Any]:
         """Return what ``progress.json`` and ``--json`` lines hold."""
-        return {name: value for name, value in asdict(self).items() if name not in _INTERNAL}
+        own = {name: value for name, value in asdict(self).items() if name not in _INTERNAL}
+        return own | {"workers": sum(joined for *_, joined in self.pools.values())}
 
 
 class ProgressTracker:
@@ -140,7 +143,7 @@ class ProgressTracker:
         counts = self.counts
         with self._lock:
             now = self._now()
-            if self._first is None and counts.workers:
+            if self._first is None and counts.threads:
                 self._first = (now, counts.events_done)
                 self._recent.clear()
             self._recent.append((now, counts.events_done))

@@ -118,7 +118,7 @@ class Telemetry:
             events = {name: pool.events for name, pool in self.pools.items()}
             model = {name: pool.model_s for name, pool in self.pools.items()}
             workers = {name: counts[1:] for name, counts in progress.pools.items()}
-            self.points.append(Point(now, events, model, workers, progress.workers))
+            self.points.append(Point(now, events, model, workers, progress.threads))
             if len(self.points) > _POINTS:
                 self.points = deque(list(self.points)[::2])
                 self._step_s *= 2

@@ -156,7 +156,7 @@ def _run(
     work: Work, chunks: list[Chunk], threads: int, show: tuple[bool | OnProgress, str]
 ) -> Iterator[pa.Table]:
     """Yield the tables of chunks; `show` is how and under what title progress is shown."""
-    counts = Progress(len(chunks), sum(chunk.events for chunk in chunks), workers=threads)
+    counts = Progress(len(chunks), sum(chunk.events for chunk in chunks), threads=threads)
     with python_errors(), show_progress(*show) as on_progress:
         tracker = ProgressTracker(counts, on_progress)
         tracker.publish()

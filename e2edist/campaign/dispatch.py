@@ -49,7 +49,7 @@ class Dispatcher:
                 pending.pop()
                 continue
             self._cut_portion(state)
-            threads, run_alone = self._progress.workers, self._results.was_tried
+            threads, run_alone = self._progress.threads, self._results.was_tried
             bundle = bundle_chunks(pending, state.throughput, seconds, threads, run_alone)
             state.submit(bundle, seconds, self._limits.chunk_s)
 
@@ -61,12 +61,12 @@ class Dispatcher:
                     state.submit([chunk], self._bundle_s(), self._limits.chunk_s, alone=True)
 
     def _bundle_s(self) -> float:
-        return max(self._limits.bundle_s, self._progress.workers / _TASKS_PER_S)
+        return max(self._limits.bundle_s, self._progress.threads / _TASKS_PER_S)
 
     def _cut_portion(self, state: PoolState) -> None:
         """Leave of the first pending chunk as much as this pool should get now; the rest is next."""
         pending = self._work.pending
-        chunk, share = pending.next, pending.events / max(1, self._progress.workers)
+        chunk, share = pending.next, pending.events / max(1, self._progress.threads)
         limits = (max(self._limits.portion_s[0], self._bundle_s()), self._limits.portion_s[1])
         events = portion(chunk.events, state.throughput.rate, share, limits) if chunk.events else 0
         if events == chunk.events or self._results.was_tried(chunk):

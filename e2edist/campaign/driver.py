@@ -100,9 +100,9 @@ class Driver:
             state.slots = state.pool.slots()
             state.pool.update_demand(self._results.longest_s, self._remaining())
             state.stop_overdue(self._limits.chunk_s)
-        had_workers, workers = self._progress.workers, sum(state.slots for state in self._pools)
-        self._progress.workers, self._progress.in_flight = workers, count_in_flight(self._pools)
-        if workers and not had_workers:
+        had_threads, threads = self._progress.threads, sum(state.slots for state in self._pools)
+        self._progress.threads, self._progress.in_flight = threads, count_in_flight(self._pools)
+        if threads and not had_threads:
             self._tracker.publish()  # rates count from here
         self._check_stall()
 
@@ -110,7 +110,7 @@ class Driver:
         now = time.monotonic()
         # Waiting in a batch system's queue is no stall, however long it takes.
         queued = any(state.pool.counts()["queued"] for state in self._pools if not state.slots)
-        if self._progress.workers or queued:
+        if self._progress.threads or queued:
             self._workers_seen = now
         elif all(state.pool.failure_reason for state in self._pools):
             reasons = [f"pool {state.pool.name}: {state.pool.failure_reason}" for state in self._pools]

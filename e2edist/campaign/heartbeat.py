@@ -87,9 +87,9 @@ class Heartbeat:
     def _repeat(self) -> None:
         written, known = time.monotonic(), 0
         while not self._stop.wait(_LOOK_S):
-            workers = self._tracker.counts.workers
-            if workers != known or time.monotonic() - written >= INTERVAL_S:
-                written, known = time.monotonic(), workers
+            threads = self._tracker.counts.threads
+            if threads != known or time.monotonic() - written >= INTERVAL_S:
+                written, known = time.monotonic(), threads
                 self._write(self._state, "")
 
     def _log_changes(self, workers: dict[str, tuple[int, int, int, int]]) -> None:

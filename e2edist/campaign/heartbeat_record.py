@@ -84,6 +84,7 @@ class HeartbeatRecord:
             name: PoolRecord(**_known(PoolRecord, one)) for name, one in content.get("pools", {}).items()
         }
         counts = {"chunks": 0, "events": 0} | _known(Progress, content)
+        counts["threads"] = content.get("threads", content.get("workers", 0))  # as they were called once
         counts |= {"rate": content.get("events_per_s"), "rate_now": content.get("events_per_s_now")}
         counts |= {"pools": {name: pool.workers for name, pool in pools.items()}}
         counts |= {"waits_for": {name: pool.waits_for for name, pool in pools.items() if pool.waits_for}}

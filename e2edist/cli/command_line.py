@@ -66,11 +66,8 @@ class CommandLine(argparse.ArgumentParser):
             if action.option_strings and action.required:
                 words.append(f"{action.option_strings[-1]} {value}")
             elif not action.option_strings:
-                words.append(
-                    {"?": f"[{value}]", "+": f"{value} ...", "*": f"[{value} ...]"}.get(
-                        str(action.nargs), str(value)
-                    )
-                )
+                shown = {"?": f"[{value}]", "+": f"{value} ...", "*": f"[{value} ...]"}
+                words.append(shown.get(str(action.nargs), str(value)))
         self.usage = " ".join(["%(prog)s", "[OPTION ...]", *words])
         self._action_groups.sort(key=lambda group: group is self.common)  # last: everybody knows them
         return super().format_help()

@@ -54,20 +54,20 @@ def test_there_is_no_rate_before_a_worker_is_there(clock, tracker):
 def test_rates_leave_earlier_runs_and_the_wait_for_workers_out_and_the_rest_takes_the_mean(clock, tracker):
     published(tracker, events_done=3000)
     clock[0] += 500
-    published(tracker, workers=1)
+    published(tracker, threads=1)
     clock[0] += 20
     assert published(tracker, events_done=4000) == (50.0, pytest.approx(50.0), 120)
     clock[0] += 20
     assert published(tracker, events_done=7000) == (100.0, pytest.approx(100.0), 30)
     # A worker that leaves does not restart the measurement.
     clock[0] += 40
-    assert published(tracker, workers=0) == (50.0, pytest.approx(50.0), 60)
+    assert published(tracker, threads=0) == (50.0, pytest.approx(50.0), 60)
     end = tracker.snapshot()
     assert (end.start_s, end.elapsed_s) == (500.0, 80.0)
 
 
 def test_the_current_rate_is_that_of_the_last_minute(clock, tracker):
-    published(tracker, workers=1)
+    published(tracker, threads=1)
     for number, step in [(100, 10), (12, 500)]:
         for _ in range(number):
             published(tracker)
@@ -79,7 +79,7 @@ def test_the_current_rate_is_that_of_the_last_minute(clock, tracker):
 
 
 def test_rates_are_of_the_moment_at_which_they_are_read(clock, tracker):
-    published(tracker, workers=1)
+    published(tracker, threads=1)
     clock[0] += 10
     published(tracker, events_done=1000)
     assert tracker.snapshot().rate == 100.0
@@ -89,7 +89,7 @@ def test_rates_are_of_the_moment_at_which_they_are_read(clock, tracker):
 
 
 def test_closing_the_pools_does_not_lower_the_rate(clock, tracker):
-    published(tracker, workers=1)
+    published(tracker, threads=1)
     clock[0] += 10
     tracker.stop_clock()
     clock[0] += 60
@@ -130,7 +130,7 @@ def test_workers_that_come_are_written_down_at_once_and_what_jobs_took_in_the_en
 
 
 def test_nothing_is_left_when_all_events_are_done(clock, tracker, tmp_path):
-    published(tracker, workers=1)
+    published(tracker, threads=1)
     clock[0] += 10
     assert published(tracker, done=100, events_done=10_000) == (1000.0, 1000.0, 0)
     with heartbeat(Heartbeat(tmp_path, {}, Telemetry("eg -> out", "EGTagger", tracker))):
@@ -177,7 +177,7 @@ def test_terminal_events_page_metrics_file_and_status_give_the_same_numbers_at_t
         beat = Heartbeat(tmp_path, specs, telemetry)
         beat.add_pool(OnePool())
         with shown(telemetry), heartbeat(beat):
-            tracker.counts.workers = 3
+            tracker.counts.threads = 6  # of three workers
             tracker.publish()
             clock[0] += 120
             for number in range(30):
@@ -202,6 +202,7 @@ def test_terminal_events_page_metrics_file_and_status_give_the_same_numbers_at_t
         keys = ("chunks", "done", "failed", "events", "events_done", "rate", "rate_now", "eta_s")
         expected = [chunks, done, failed, all_events, events_done, rate, now, eta]
         assert [facts[key] for key in keys] == expected
+        assert (facts["workers"], facts["threads"]) == (3, 6)
     assert (file["events_per_s"], file["events_per_s_now"]) == (rate, now)
     assert events[-1]["pools"] == {"gpu": (4, 2, 3, 3)}
     assert file["pools"]["gpu"].items() >= {"wanted": 4, "queued": 2, "running": 3, "joined": 3}.items()
@@ -215,7 +216,8 @@ def test_terminal_events_page_metrics_file_and_status_give_the_same_numbers_at_t
 
 def test_the_keys_of_file_and_events_stay_as_programs_know_them(tracker, tmp_path):
     counts = {
-        *("chunks", "events", "done", "failed", "events_done", "in_flight", "workers", "lost_s", "done_by"),
+        *("chunks", "events", "done", "failed", "events_done", "in_flight", "lost_s", "done_by"),
+        *("workers", "threads"),
         *("rate", "rate_now", "eta_s", "pools", "stopping", "finished_late", "cut_off", "warnings"),
     }
     assert tracker.snapshot().facts().keys() == counts

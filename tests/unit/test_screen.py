@@ -15,7 +15,7 @@ from e2edist.cli.progress import show_progress
 console = make_console()
 numbers = dict(rate=12345.6, rate_now=20000.4, eta_s=36001, pools={POOLS}, done_by={{"gpu": 1}})
 with show_progress(console, "eg") as show:
-    show(Progress(123456, 10**9, done=60000, failed=3, workers=9, **numbers))
+    show(Progress(123456, 10**9, done=60000, failed=3, threads=9, **numbers))
     time.sleep(0.3)
     console.print("pool gpu: a line in between")
     time.sleep(float(sys.argv[1]))

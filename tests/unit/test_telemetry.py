@@ -38,7 +38,7 @@ def one():
 
 def test_rate_and_busy_fraction_of_the_curves_are_those_of_the_points(clock, one):
     for i in range(5):
-        sample(one, workers=2)
+        sample(one, threads=2)
         one.done(receipt("gpu", 100 * i))
         clock[0] += 2.0
     sample(one, done=5, events_done=500)

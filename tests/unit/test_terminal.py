@@ -39,8 +39,8 @@ from e2edist.records.receipt_file import log_line
             Progress(8, 800, pools={"cpu": (2, 2, 0, 0)}, waits_for={"cpu": "SLURM: Resources"}),
             "waiting for workers (SLURM: Resources)",
         ),
-        (Progress(8, 800, workers=2, rate=0.0), "first chunks: workers load code and model"),
-        (Progress(8, 800, workers=2, rate=3.0, eta_s=9, done_by={"cpu": 1}), "3 events/s, ETA 0:00:09"),
+        (Progress(8, 800, threads=2, rate=0.0), "first chunks: workers load code and model"),
+        (Progress(8, 800, threads=2, rate=3.0, eta_s=9, done_by={"cpu": 1}), "3 events/s, ETA 0:00:09"),
     ],
 )
 def test_the_line_says_what_is_known(progress, text):
@@ -48,7 +48,7 @@ def test_the_line_says_what_is_known(progress, text):
 
 
 def test_the_line_has_rates_forecast_and_pools():
-    progress = Progress(8, 800, failed=1, workers=2, rate=1234.4, rate_now=2000.0, eta_s=61)
+    progress = Progress(8, 800, failed=1, threads=2, rate=1234.4, rate_now=2000.0, eta_s=61)
     progress.pools = {"gpu": (4, 2, 2, 1), "cpu": (1, 0, 1, 1)}
     assert describe(progress) == "1,234 events/s, ETA 0:01:01"
     assert details(progress) == "now 2,000/s, gpu 1/4 +2 queued, cpu 1/1, 1 failed"
