@@ -141,8 +141,8 @@ def _print_totals(totals: AggregationResult, console: Console) -> None:
     in_mask = "" if masked is None else f", {masked:,} of them in the lumi mask"
     print_result(
         console,
-        f"{counted(total.chunks, 'good part')}, {total.objects:,} rows, "
-        f"{events['done']:,} of {events['planned']:,} events{in_mask}{about}{lost}",
+        f"{counted(total.chunks, 'good part')}, {counted(total.objects, 'row')}, "
+        f"{events['done']:,} of {counted(events['planned'], 'event')}{in_mask}{about}{lost}",
     )
     files = f"{counted(len(totals.files), 'file')} below {totals.folder}/table"
     print_result(console, f"{files}, sorted by uuid, entry, kind, object")
@@ -164,7 +164,8 @@ def _lumi_lines(totals: AggregationResult) -> list[str]:
 
     path = AggregatedFolder(totals.folder).lumis
     if totals.lumis_unknown:
-        return [f"no {path.name}: run and lumi of {totals.lumis_unknown:,} events are not known"]
+        events = counted(totals.lumis_unknown, "event is", "events are")
+        return [f"no {path.name}: run and lumi of {events} not known"]
     return [f"and {path.name}, for brilcalc"] if path.exists() else []
 
 
@@ -204,10 +205,11 @@ def _remove(paths: Iterable[Path]) -> None:
 def _print_verification(found: Verification, plan: Plan, console: Console) -> None:
     files = counted(len(plan.skipped), "file")
     about = f" (and an unknown number in {files} that could not be opened)" if plan.skipped else ""
-    parts = f"{counted(found.parts, 'good part')}, {found.rows:,} rows"
-    print_result(console, f"{parts}, {found.events:,} of {plan.events:,} events{about}")
+    parts = f"{counted(found.parts, 'good part')}, {counted(found.rows, 'row')}"
+    print_result(console, f"{parts}, {found.events:,} of {counted(plan.events, 'event')}{about}")
     if found.given_up:
-        console.print(f"{found.given_up:,} events were given up: see bad.parquet")
+        given_up = counted(found.given_up, "event was", "events were")
+        console.print(f"{given_up} given up: see bad.parquet")
     for line in found.faults(_SHOWN):
         console.print(line)
 

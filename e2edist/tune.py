@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from e2edist.cli.arguments import add_shared, add_site_options, make_parser, site_options
 from e2edist.cli.console import print_result, run_verb
 from e2edist.cli.signals import run_process
+from e2edist.counted import counted
 from e2edist.errors import CampaignError, ConfigError
 from e2edist.process import usable_cores
 
@@ -157,11 +158,13 @@ def _report(search: Search, best: Measurement, site: SiteSpec, tagger: TaggerSpe
     path = write_profile(profile)
     if search.spread > BUSY_SPREAD:
         console.print(
-            f"measurements of one setting differed by {search.spread:.0%}: the machine is busy, tune again"
+            f"measurements of one setting differed by {100 * search.spread:.0f} %: "
+            "the machine is busy, tune again"
         )
     if best.speed and best.speed.objects < _FEW * profile.settings.batch:
         console.print(
-            f"only {best.speed.objects} objects to measure with: name --input files with more of them"
+            f"only {counted(best.speed.objects, 'object')} to measure with: "
+            "name --input files with more of them"
         )
     kept = read_profile(path)
     if not profile.complete:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
+from e2edist.counted import counted
 from e2edist.errors import CampaignError, InputError, OutputError
 from e2edist.imaging.crops import Crops
 from e2edist.imaging.event_batch import Array
@@ -190,10 +191,10 @@ def warnings(
                 f"{name}: {histogram['nan']:,} NaN and {histogram['inf']:,} infinite of {histogram['n']:,}"
             )
         if _constant(histogram):
-            messages.append(f"{name}: always {histogram['min']:g}, in {histogram['n']:,} objects")
+            messages.append(f"{name}: always {histogram['min']:g}, in {counted(histogram['n'], 'object')}")
     always = constant_names(quality)
     odd = [name for name in constant or () if name.startswith("score ") and name not in always]
-    messages += [f"{name}: constant in {constant[name]} parts" for name in odd if constant]
+    messages += [f"{name}: constant in {counted(constant[name], 'part')}" for name in odd if constant]
     worst = sorted((drifts or {}).items(), key=lambda item: -item[1])
     return messages + [f"{name}: {_drifted(x)}" for name, x in worst if x > DRIFT]
 

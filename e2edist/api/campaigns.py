@@ -23,6 +23,7 @@ from e2edist.cli.signals import Signals
 from e2edist.config.campaign import CampaignSpec, load_campaign
 from e2edist.config.site_facts import require_facts
 from e2edist.config.site_options import SiteOptions, make_site
+from e2edist.counted import counted
 from e2edist.errors import CampaignError, ConfigError, unknown_name
 from e2edist.process import raise_file_limit
 
@@ -134,8 +135,8 @@ class CampaignResult:
 
     def __repr__(self) -> str:
         lost = f", {100 * self.lost_fraction:.3g} % lost" if self.lost_fraction else ""
-        events = f"{self.events_done:,} of {self.events:,} events"
-        return f"<campaign {self.state}: {events}, {self.objects:,} objects{lost} -> {self.folder}>"
+        events = f"{self.events_done:,} of {counted(self.events, 'event')}"
+        return f"<campaign {self.state}: {events}, {counted(self.objects, 'object')}{lost} -> {self.folder}>"
 
 
 @python_errors()
@@ -198,7 +199,7 @@ def run_campaign(  # noqa: PLR0913 - the keywords are what people choose from
     raise_file_limit()
     with stoppable(stop) as signals:
         campaign = set_up_campaign(spec, where, show)
-        show(f"{campaign.plan.events:,} events -> {campaign.folder}")
+        show(f"{counted(campaign.plan.events, 'event')} -> {campaign.folder}")
         result = _run(campaign, progress, signals, show)
         found = _close(campaign, result, check=check)
     for text in found.warnings:

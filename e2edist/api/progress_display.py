@@ -12,6 +12,7 @@ from typing import Any
 from e2edist.accounting.progress import Progress
 from e2edist.cli import progress as cli_progress
 from e2edist.cli.console import make_console
+from e2edist.counted import counted
 
 OnProgress = Callable[[Progress], None]
 #: A cell is drawn again after so long.
@@ -55,7 +56,7 @@ def _cell(title: str) -> OnProgress:
 
 
 def _bar(title: str, progress: Progress) -> dict[str, str]:
-    counts = f"{progress.events_done:,} of {progress.events:,} events"
+    counts = f"{progress.events_done:,} of {counted(progress.events, 'event')}"
     more = cli_progress.details(progress)
     text = ", ".join(part for part in (counts, cli_progress.describe(progress), more) if part)
     most = max(1, progress.chunks)

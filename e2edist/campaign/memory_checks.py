@@ -6,6 +6,7 @@ import os
 
 from e2edist.config.site import PoolSpec, threads_of
 from e2edist.config.tagger import TaggerSpec
+from e2edist.counted import counted
 from e2edist.engines import EngineOptions
 from e2edist.errors import ResourceError
 from e2edist.records.plan import Plan
@@ -37,8 +38,8 @@ def check_batch(tagger: TaggerSpec, pool: str, spec: PoolSpec, options: EngineOp
     batch, threads, have = options.batch or tagger.batch, threads_of(spec), _memory_of(spec)
     image = len(tagger.channels) * tagger.crop.size**2 * 4 * _MAPS * threads
     if batch * image > have:
-        sizes = f"{batch * image / _GIB:.1f} GiB in {threads} threads, it has {have / _GIB:.1f}"
-        what = f"a batch of {batch} images needs {sizes}"
+        sizes = f"{batch * image / _GIB:.1f} GiB in {counted(threads, 'thread')}, it has {have / _GIB:.1f}"
+        what = f"a batch of {counted(batch, 'image')} needs {sizes}"
         raise ResourceError(f"pool {pool}", what, f"Set --batch {max(1, int(have / image))} or less.")
 
 
@@ -63,8 +64,8 @@ def check_chunks(clusters: Plan, plan: Plan, pools: dict[str, PoolSpec]) -> None
         need = largest * plan.event_bytes * _COPIES * threads
         if need > have:
             fits = _fitting(clusters, int(have / (plan.event_bytes * _COPIES * threads)))
-            sizes = f"{need / _GIB:.1f} GiB in {threads} threads, it has {have / _GIB:.1f}"
-            what = f"chunks of {largest} events need {sizes}"
+            sizes = f"{need / _GIB:.1f} GiB in {counted(threads, 'thread')}, it has {have / _GIB:.1f}"
+            what = f"chunks of {counted(largest, 'event')} need {sizes}"
             todo = (
                 f"Set --chunk-events {fits} or less" if fits else "Its clusters are that large: more memory"
             )

@@ -14,6 +14,7 @@ from typing import Any
 from e2edist.accounting.progress import Progress, ProgressTracker
 from e2edist.accounting.summary import write_timing
 from e2edist.accounting.telemetry import Telemetry
+from e2edist.counted import counted
 from e2edist.errors import CampaignError, E2EError
 from e2edist.pools import Pool, check_host, configured, controller_grace_s, show
 from e2edist.records.folder import CampaignFolder
@@ -201,7 +202,8 @@ def _end(campaign: Campaign, ledger: Ledger, tracker: ProgressTracker, *, comple
     progress.in_flight, progress.stopping = 0, progress.stopping and not complete
     tracker.publish()
     if lost:
-        what = f"{len(lost)} parts are gone or damaged since they were written, as {lost[0].id}.parquet"
+        gone = counted(len(lost), "part is", "parts are")
+        what = f"{gone} gone or damaged since written, as {lost[0].id}.parquet"
         raise CampaignError(str(campaign.folder), what, "The same command makes them again.")
     return complete
 

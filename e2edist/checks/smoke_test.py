@@ -16,6 +16,7 @@ from e2edist.campaign.heartbeat_record import read_heartbeat
 from e2edist.campaign.run import RunResult, run_campaign
 from e2edist.config.campaign import CampaignSpec
 from e2edist.config.site import SiteSpec
+from e2edist.counted import counted
 from e2edist.demo import LABELS, make_events
 from e2edist.errors import E2EError
 
@@ -123,7 +124,7 @@ def _finished(topic: str, result: RunResult, watch: _Watch) -> Finding:
     receipt = next(iter(result.ledger.done.values()))
     engine = receipt.engine
     device = engine.get("device", "") or engine.get("provider", "")
-    text = f"{result.events} events on {receipt.host} ({device}) in {result.seconds:.1f} s"
+    text = f"{counted(result.events, 'event')} on {receipt.host} ({device}) in {result.seconds:.1f} s"
     text += f", first worker after {watch.joined_s:.1f} s" if watch.joined_s is not None else ""
     theirs, mine = receipt.versions["python"], ours()["python"]
     if theirs.split(".")[:2] != mine.split(".")[:2]:

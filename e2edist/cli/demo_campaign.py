@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from e2edist.counted import counted
 from e2edist.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ def smallest_pool(options: SiteOptions, console: Console) -> SiteSpec:
     pools = site.pools if options.workers is not None else {n: _one_job(p) for n, p in site.pools.items()}
     name = min(pools, key=lambda pool: _cost(pools[pool]))
     workers = pools[name].workers or 1
-    count = f"{workers} worker" if workers == 1 else f"{workers} workers"
-    console.print(f"demo on pool {name} of site {site.name}, {count}")
+    console.print(f"demo on pool {name} of site {site.name}, {counted(workers, 'worker')}")
     return site.model_copy(update={"pools": {name: pools[name]}})
 
 
@@ -85,7 +85,7 @@ def demo_keys(args: argparse.Namespace, site: SiteSpec, console: Console) -> dic
     else:
         if not folder.is_dir():
             check_host_of(site, detached=args.detach)  # first, as making them takes a while
-            console.print(f"making {events} demo events in {folder}")
+            console.print(f"making {counted(events, 'demo event')} in {folder}")
         files = ensure_events(folder, tagger, events, seed=2)
     output = args.output or str(Path(DEMO_FOLDER) / tagger)
     return {"tagger": tagger, "inputs": [str(file) for file in files], "output": output}

@@ -16,6 +16,10 @@ _STYLES = {
     "next:": "bold green",
     "stopped:": "bold yellow",
     "stopping:": "bold yellow",
+    "FAIL": "bold red",
+    "refused:": "bold red",
+    "against": "",
+    "validation": "",
 }
 #: Those of commands, which are to be copied.
 _COMMANDS = ("next:",)

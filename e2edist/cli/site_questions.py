@@ -13,6 +13,7 @@ from e2edist.checks.site_answers import known_accounts, known_images
 from e2edist.config._batch_systems import takes_account
 from e2edist.config.site_facts import is_placeholder
 from e2edist.config.site_files import merged
+from e2edist.counted import counted
 from e2edist.errors import ConfigError, unknown_name
 from e2edist.pools import is_batch
 from e2edist.process import expand_home
@@ -146,7 +147,7 @@ def _ask_pools(site: SiteSpec, known: Known, asker: Asker) -> tuple[str, ...]:
 
 def _describe(pool: PoolSpec) -> str:
     walltime = f", {pool.job.walltime_min / 60:.3g} h" if is_batch(pool.kind) else ""
-    workers = f"{pool.workers or 1} worker{'s' if pool.workers > 1 else ''} of {pool.threads or 1} threads"
+    workers = f"{counted(pool.workers or 1, 'worker')} of {counted(pool.threads or 1, 'thread')}"
     return f"{pool.kind}, {workers}, {pool.provider}{walltime}"
 
 

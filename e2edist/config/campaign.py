@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
+from e2edist.counted import counted
 from e2edist.errors import ConfigError
 from e2edist.urls import HTTP, XROOTD, given_path, named_path, public, scheme
 
@@ -162,8 +163,9 @@ def take_group(urls: list[str], group: str) -> list[str]:
     number, groups = map(int, group.split("/"))
     found = sorted(urls, key=public)[number - 1 :: groups] if number <= groups else []
     if not found:
-        todo = f"Groups are numbered from 1/{groups} to {groups}/{groups}, of at most {len(urls)} files."
-        raise ConfigError("group", f"{group} of {len(urls)} files is empty", todo)
+        files = counted(len(urls), "file")
+        todo = f"Groups are numbered from 1/{groups} to {groups}/{groups}, of at most {files}."
+        raise ConfigError("group", f"{group} of {files} is empty", todo)
     return found
 
 

@@ -50,10 +50,10 @@ def one_line(state: State) -> str:
     """Return state, counts and rates in one line."""
     counts = state.counts
     share = f" ({100 * counts.events_done / counts.events:.1f} %)" if counts.events else ""
-    events = f"{counts.events_done:,} of {counts.events:,} events{share}"
+    events = f"{counts.events_done:,} of {counted(counts.events, 'event')}{share}"
     lost = f", {counts.events_failed:,} lost" if counts.failed else ""
     rate = f", {rate_line(state.heartbeat.progress)}" if state.state == "running" and state.heartbeat else ""
-    return f"{state.state}: {counts.ended:,} of {counts.chunks:,} chunks, {events}{lost}{rate}"
+    return f"{state.state}: {counts.ended:,} of {counted(counts.chunks, 'chunk')}, {events}{lost}{rate}"
 
 
 def _facts(folder: Path, state: State) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from e2edist.config.tagger import TaggerSpec
+from e2edist.counted import counted
 from e2edist.demo import LABELS, make_events
 from e2edist.errors import InputError
 from e2edist.formats import open_events
@@ -98,10 +99,10 @@ def from_files(
         if len(keys) >= count:
             break
     if not keys:
-        what = f"no accepted object in {len(urls)} files"
+        what = f"no accepted object in {counted(len(urls), 'file')}"
         raise InputError(urls[0] if urls else "", what, "Name files with objects that the tagger accepts.")
     crops = take(join_crops(pieces), range(min(count, len(keys))))
-    return from_crops(tagger, crops, np.concatenate(labels)[:count], f"{len(urls)} files", keys[:count])
+    return from_crops(tagger, crops, np.concatenate(labels)[:count], counted(len(urls), "file"), keys[:count])
 
 
 def _accepted(

@@ -13,6 +13,7 @@ import numpy as np
 
 from e2edist.config.model_files import model_files
 from e2edist.config.tagger import TaggerSpec
+from e2edist.counted import counted
 from e2edist.engines import EngineOptions, check_stability, make_engine, runtime
 from e2edist.errors import DeviceError, InputError, ModelError
 from e2edist.imaging.event_batch import Array
@@ -215,7 +216,9 @@ def _against(objects: ReferenceObjects | None, reference: Reference | None) -> t
         targets.append((reference.objects, ", ".join(str(value) for value in reference.facts.values())))
     if objects is not None:
         targets.append((objects, "ONNX Runtime, CPU, unoptimised, one image a call"))
-    return tuple(f"{len(found)} objects ({found.origin}), scores: {scores}" for found, scores in targets)
+    return tuple(
+        f"{counted(len(found), 'object')} ({found.origin}), scores: {scores}" for found, scores in targets
+    )
 
 
 def _result(variant: Variant, targets: Sequence[Target], tagger: TaggerSpec) -> VariantResult:

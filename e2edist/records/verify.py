@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from e2edist.counted import counted
 from e2edist.errors import OutputError
 
 from .chunk import Chunk, file_key, is_chunk_id, ranges_by_file
@@ -77,8 +78,8 @@ class Verification:
     def counts(self) -> str:
         """How much is wrong, in words."""
         unreadable = f", {len(self.unreadable)} can't be read now" if self.unreadable else ""
-        wrong = f"{len(self.damaged)} parts damaged{unreadable}, {len(self.foreign)} foreign"
-        return f"{len(self.missing)} ranges missing, {wrong}"
+        wrong = f"{counted(len(self.damaged), 'part')} damaged{unreadable}, {len(self.foreign)} foreign"
+        return f"{counted(len(self.missing), 'range')} missing, {wrong}"
 
     def todo(self, discard: str) -> str:
         """Return what to do about it; `discard` is the command that removes bad parts, or empty."""

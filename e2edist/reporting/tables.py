@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from e2edist.config.lumi_mask import describe_mask
+from e2edist.counted import counted
 from e2edist.demo.networks import is_demo_network
 
 from .campaign_stats import CampaignStats
@@ -38,7 +39,7 @@ def headlines(campaign: CampaignStats, scores: TaggerScores | None) -> list[Head
     """Return the five numbers that matter most of a campaign."""
     total = campaign.total
     planned = campaign.events_planned
-    threads = f"{_many(campaign.threads, 'thread')} at work"
+    threads = f"{counted(campaign.threads, 'thread')} at work"
     share = f"{100 * campaign.lost / planned:.3g} % of those planned" if planned else ""
     return [
         Headline(f"{total.events:,}", "events", f"of {planned:,} planned{_in_mask(campaign)}"),
@@ -124,8 +125,11 @@ def origin_rows(campaign: CampaignStats) -> list[tuple[str, list[Fact]]]:
         "tagger": [Fact(", ".join(str(tagger[key]) for key in ("name", "module") if tagger.get(key)))],
         "model": [Fact(f"{network} {_short(sha256)}", sha256)],
         "classes": [Fact(", ".join(f"{i} {name}" for i, name in enumerate(campaign.classes)))],
-        "inputs": [Fact(f"{_many(len(plan.files), 'file')}, {plan.events:,} events"), *_files(campaign)],
-        "datasets": [Fact(f"{one.name}: {_many(len(one.files), 'file')}") for one in plan.datasets],
+        "inputs": [
+            Fact(f"{counted(len(plan.files), 'file')}, {counted(plan.events, 'event')}"),
+            *_files(campaign),
+        ],
+        "datasets": [Fact(f"{one.name}: {counted(len(one.files), 'file')}") for one in plan.datasets],
         "lumi mask": [Fact(describe_mask(plan.lumi_mask))] if plan.lumi_mask else [],
         "commands": [Fact(command) for command in dict.fromkeys(campaign.commands)],
         "plan": [Fact(f"fingerprint {_short(plan.fingerprint)}", plan.fingerprint)],
@@ -133,20 +137,19 @@ def origin_rows(campaign: CampaignStats) -> list[tuple[str, list[Fact]]]:
     for name, counter in campaign.provenance.items():
         several = len(counter) > 1
         facts[name] = [
-            Fact(f"{text} ({n:,} parts)" if several else text) for text, n in counter.most_common(_SHOWN)
+            Fact(f"{text} ({counted(n, 'part')})" if several else text)
+            for text, n in counter.most_common(_SHOWN)
         ]
     return [(name, some) for name, some in facts.items() if some and some[0].text]
 
 
 def _files(campaign: CampaignStats) -> list[Fact]:
     files = campaign.plan.files
-    shown = [Fact(f"{file.url}, {file.entries:,} events", f"uuid {file.uuid}") for file in files[:_SHOWN]]
+    shown = [
+        Fact(f"{file.url}, {counted(file.entries, 'event')}", f"uuid {file.uuid}") for file in files[:_SHOWN]
+    ]
     more = len(files) - len(shown)
     return [*shown, *([Fact(f"and {more:,} more, see plan.json")] if more else [])]
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _short(checksum: str) -> str:

@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import NullFormatter
 
+from e2edist.counted import counted
 from e2edist.records.receipt import EVENTSETUP
 
 from .campaign_stats import CampaignStats, DeviceStats, efficiency, roofline, throughput
@@ -132,7 +133,7 @@ def time_notes(campaigns: Sequence[CampaignStats]) -> list[str]:
         if len(workers) == 1:
             ((name, busy),) = workers.items()
             host, _, pid = name.rpartition(" ")
-            threads = f"{campaign.threads} thread{'s' if campaign.threads > 1 else ''}"
+            threads = counted(campaign.threads, "thread")
             found.append(
                 f"{campaign.name}: one worker (process {pid} on {host}, {threads} at work), busy {busy:.0%} "
                 "of the time between its first and its last chunk."

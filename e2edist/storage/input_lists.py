@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from e2edist.counted import counted
 from e2edist.errors import ConfigError, E2EError, InputError
 from e2edist.process import expand_home
 from e2edist.urls import absolute, identity, local_path, public, scheme
@@ -127,7 +128,9 @@ def _expand_list(
         raise InputError(where, f"names another list, {inner[0]}", "Name files, globs or folders.")
     kept = one_replica_each(listed)
     if len(kept) < len(listed):
-        say(f"{where}: {len(listed) - len(kept)} further replicas of its {len(kept)} files are left out")
+        files = counted(len(kept), "file")
+        words = (f"further replica of its {files} is", f"further replicas of its {files} are")
+        say(f"{where}: {counted(len(listed) - len(kept), *words)} left out")
     if any(one.cut for one in kept):
         say(f"{where}: its steps leave out entries; all entries of its files are read")
     found = []
@@ -162,7 +165,7 @@ def _expand_name(pattern: str, options: InputOptions, say: Say) -> list[str]:
 
 def _list_server(pattern: str, options: InputOptions, say: Say) -> list[str]:
     found = list_remote(pattern, options)
-    say(f"{public(pattern)}: {len(found):,} files")
+    say(f"{public(pattern)}: {counted(len(found), 'file')}")
     return found
 
 
@@ -185,7 +188,7 @@ def _search(folder: Path, say: Say) -> list[str]:
     if found:
         folders = len({file.parent for file in found})
         within = f" in {folders:,} folders" if folders > 1 else ""
-        say(f"{folder}: {len(found):,} files{within}")
+        say(f"{folder}: {counted(len(found), 'file')}{within}")
     return [str(file) for file in found]
 
 

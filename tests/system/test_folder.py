@@ -47,7 +47,7 @@ def test_a_lost_plan_is_no_campaign_until_fresh(finished, events, model, capsys)
     [
         (("--tree", "Nope"), "belongs to another plan"),
         (("--format", "edm"), "belongs to another plan"),
-        (("--batch", 10**8), "a batch of 100000000 images needs"),
+        (("--batch", 10**8), "a batch of 100,000,000 images needs"),
         (("--max-drift", 0.1), "max_drift needs a reference"),
         (("--threads", 10**7), "GiB in 10000000 threads"),
     ],

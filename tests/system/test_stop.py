@@ -152,7 +152,7 @@ def test_a_part_that_is_gone_at_the_very_end_is_exit_code_1_and_the_same_command
         time.sleep(0.005)
     code, said = lab.end(process)
     assert code == 1
-    assert f"1 parts are gone or damaged since they were written, as {victim.name}" in said
+    assert f"1 part is gone or damaged since written, as {victim.name}" in said
     assert json.loads(CampaignFolder(lab.out).heartbeat.read_text())["state"] == "failed"
     lab.completes(clean, fork=True)
 

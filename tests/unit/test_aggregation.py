@@ -213,7 +213,7 @@ def test_campaigns_of_two_taggers_are_refused_with_what_differs(tmp_path, capsys
 def test_nothing_is_written_where_a_campaign_is_not_whole(two, tmp_path, capsys):
     _parts(two)[3].unlink()
     assert main([*map(str, two), "--output", str(tmp_path / "all")]) == 1
-    assert "1 ranges missing" in capsys.readouterr().err
+    assert "1 range missing" in capsys.readouterr().err
     assert not (tmp_path / "all").exists()
 
 

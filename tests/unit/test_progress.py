@@ -214,6 +214,36 @@ def test_terminal_events_page_metrics_file_and_status_give_the_same_numbers_at_t
     assert numbers(rate_line(HeartbeatRecord.of(file).progress)) == [now, rate, eta]
 
 
+def test_the_first_worker_is_told_at_once(tmp_path):
+    tracker = ProgressTracker(Progress(100, 10_000))
+    pool = OnePool()
+    pool.counts = lambda: {"queued": 0, "running": tracker.counts.workers, "joined": tracker.counts.workers}
+    beat = Heartbeat(tmp_path, {"gpu": PoolSpec(workers=3)}, Telemetry("run", "EGTagger", tracker))
+    beat.add_pool(pool)
+    with heartbeat(beat):
+        tracker.counts.workers = 3
+        end = time.monotonic() + 1.5  # before the next heartbeat is due
+        while tracker.snapshot().pools.get("gpu") != (3, 0, 3, 3):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("counts", "line"),
+    [
+        ({}, "waiting for workers"),
+        ({"workers": 1, "rate": 0.0, "rate_now": 0.0}, "first chunks: workers load code and model"),
+        ({"workers": 1, "rate": 0.0, "failed": 1}, "no events yet"),
+        (
+            {"workers": 1, "rate": 9.0, "done_by": {"cpu": 1}, "eta_s": 5},
+            "0 events/s now, 9 mean, ETA 0:00:05",
+        ),
+    ],
+)
+def test_status_gives_no_rate_that_is_not_known(counts, line):
+    assert rate_line(Progress(8, 800, **counts)) == line
+
+
 def test_the_keys_of_file_and_events_stay_as_programs_know_them(tracker, tmp_path):
     counts = {
         *("chunks", "events", "done", "failed", "events_done", "in_flight", "lost_s", "done_by"),

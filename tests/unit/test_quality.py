@@ -87,7 +87,7 @@ def test_warnings_name_what_is_wrong():
     assert dq.warnings(stuck) == ["score s: always 0.25, in 30 objects"]
     both = dq.add_quality(good, stuck)
     assert dq.warnings(both, Counter(dq.constant_names(good) + dq.constant_names(stuck))) == [
-        "score s: constant in 1 parts"
+        "score s: constant in 1 part"
     ]
     assert dq.warnings(good, {}, {"score s": 0.31, "input x, sum": 0.05}) == [
         "score s: drifted from the reference, PSI 0.31"

@@ -134,7 +134,7 @@ def test_the_verb_says_what_is_wrong_and_discards_it_on_request(tmp_path, plan, 
     assert main([str(tmp_path), "--verify"]) == 0
     said = capsys.readouterr()
     assert f"damaged {whole[0]}" in said.out
-    assert "1 ranges missing, 1 parts damaged, 0 foreign" in said.err
+    assert "1 range missing, 1 part damaged, 0 foreign" in said.err
 
 
 def test_a_part_that_can_not_be_opened_is_neither_damaged_nor_missing_nor_removed(
