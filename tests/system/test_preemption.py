@@ -78,8 +78,13 @@ def make(tmp_path):
     """Open a pool of one worker with so many seconds of notice; gives it with its process."""
     pools = []
 
-    def call(notice_s, setup=_no_setup):
-        job = {"poll_s": 0.2, "notice_s": notice_s, "interface": "lo", "local_directory": str(tmp_path)}
+    def call(notice_s, setup=_no_setup, **more):
+        job = {
+            "poll_s": 0.2,
+            "notice_s": notice_s,
+            "interface": "lo",
+            "local_directory": str(tmp_path),
+        } | more
         spec = PoolSpec.model_validate({"kind": "slurm", "workers": 1, "threads": 1, "job": job})
         place = PoolEnvironment(tmp_path)
         pool = open_batch_pool(Processes(), "cpu", spec, Setup(setup, ()), place)
@@ -178,3 +183,16 @@ def test_workers_that_can_not_be_set_up_stop_their_pool(make):
     pool, _ = make(notice_s=1, setup=_bad_setup)
     assert "3 jobs in a row ended before their worker joined" in pool.failure_reason
     assert "no such thing here" in pool.failure_reason
+
+
+def test_a_worker_that_comes_and_goes_between_two_looks_at_the_queue_has_come(make):
+    pool, process = make(notice_s=1, poll_s=600, start_failures=1)
+    until(lambda: pool.counts() == {"queued": 0, "running": 1, "joined": 1})
+    running, starting = pool.job_seconds()
+    assert running >= starting > 0  # its processes need some time
+    end_group(process.pid)
+    process.wait(TIMEOUT_S)
+    until(lambda: pool.counts() == {"queued": 0, "running": 1, "joined": 0})
+    pool._supervisor.update()
+    assert pool.failure_reason == ""
+    assert next(reversed(Processes.started.values())) is not process  # another one has its place
