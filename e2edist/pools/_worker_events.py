@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -13,8 +15,9 @@ from distributed import SchedulerPlugin
 
 #: Events on a pool's topic, in place of a task's key: a worker is set up, or has left.
 SET_UP, LEFT = "worker set up", "worker left"
-#: Seconds since 1970 at which a job started, where SLURM says so: its containers start later.
-_START = "SLURM_JOB_START_TIME"
+#: Where SLURM and HTCondor say at how many seconds since 1970 a job started: its files and its container may
+#: come before its processes.
+_SLURM, _HTCONDOR = "SLURM_JOB_START_TIME", "_CONDOR_JOB_AD"
 
 
 def set_up_event(worker: Any) -> tuple[str, bytes]:
@@ -29,7 +32,10 @@ def _job_age_s() -> float:
     with suppress(psutil.Error, OSError):
         starts.append(psutil.Process(os.getppid()).create_time())
     with suppress(KeyError, ValueError):
-        starts.append(float(os.environ[_START]))
+        starts.append(float(os.environ[_SLURM]))
+    with suppress(KeyError, OSError):
+        ad = Path(os.environ[_HTCONDOR]).read_text(encoding="utf-8", errors="replace")
+        starts += map(float, re.findall(r"^JobCurrentStartDate = (\d+)$", ad, re.MULTILINE))
     return max(0.0, now - min(starts))
 
 

@@ -1,5 +1,6 @@
 """The supervisor of a pool's jobs, step by step, over a batch system that does what the test says."""
 
+import pickle
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from e2edist.config.jobs import JobSpec
 from e2edist.errors import ResourceError
-from e2edist.pools import _job_supervisor
+from e2edist.pools import _job_supervisor, _worker_events
 from e2edist.pools._batch_commands import call
 from e2edist.pools._job_supervisor import JobSupervisor
 
@@ -349,6 +350,31 @@ def test_a_clock_that_is_wrong_starts_no_job_before_the_queue_had_it_waiting(sta
     clock.now += 5
     supervisor.hear("gpu-0.0", 4000.0)
     assert supervisor.job_seconds() == (5.0, 5.0)
+
+
+def test_a_job_is_as_old_as_its_batch_system_says(monkeypatch, tmp_path):
+    nanny = SimpleNamespace(create_time=lambda: time.time() - 3)
+    monkeypatch.setattr(_worker_events.psutil, "Process", lambda number: nanny)
+    for name in ("SLURM_JOB_START_TIME", "_CONDOR_JOB_AD"):
+        monkeypatch.delenv(name, raising=False)
+    assert _age() == pytest.approx(3, abs=2)
+    monkeypatch.setenv("SLURM_JOB_START_TIME", str(time.time() - 50))
+    assert _age() == pytest.approx(50, abs=5)
+    ad = tmp_path / ".job.ad"
+    start = f"JobCurrentStartDate = {time.time() - 100:.0f}"
+    ad.write_text(f'Cmd = "JobCurrentStartDate = 1"\n{start}\nJobStatus = 2\n')
+    monkeypatch.setenv("_CONDOR_JOB_AD", str(ad))
+    assert _age() == pytest.approx(100, abs=5)
+    monkeypatch.setenv("_CONDOR_JOB_AD", str(tmp_path / "gone"))
+    monkeypatch.setenv("SLURM_JOB_START_TIME", "soon")
+    assert _age() == pytest.approx(3, abs=2)
+
+
+def _age():
+    what, said = _worker_events.set_up_event(SimpleNamespace(name="gpu-0"))
+    name, age_s = pickle.loads(said)
+    assert (what, name) == (_worker_events.SET_UP, "gpu-0")
+    return age_s
 
 
 def test_held_jobs_are_removed_and_their_reason_is_told(stage):
