@@ -57,9 +57,8 @@ def desk(events, tmp_path, monkeypatch):
     shutil.copy(min(events.glob("*.root")), "cut.root")
     os.truncate("cut.root", Path("cut.root").stat().st_size - 1000)
     with uproot.recreate("nano.root") as file:
-        file.mktree(
-            "Events", {"nElectron": "int32", "Electron_pt": "var * float32", "Electron_eta": "var * float32"}
-        )
+        branches = dict.fromkeys(("run", "event", "nElectron", "nJet"), "int32")
+        file.mktree("Events", branches | {"Electron_pt": "var * float32"})
     write_model(tmp_path / "wrong.onnx", channels=3)
     for name, text in SITES.items():
         (tmp_path / f"{name}.toml").write_text(f'name = "{name}"\n{text}', encoding="utf-8")
@@ -94,6 +93,12 @@ def test_submit_says(title, desk, said):
 
 def unsplit(desk, said, request):
     file = request.getfixturevalue("data") / "edm" / "given_unsplit.root"
+    return said(submit, f"--input {file} --output out")[1]
+
+
+def old_release(desk, said, request):
+    file = desk / "mini.root"
+    shutil.copy(request.getfixturevalue("data") / "cms" / "mini_72x_mc.root", file)
     return said(submit, f"--input {file} --output out")[1]
 
 
@@ -174,6 +179,7 @@ def commands(desk, request, **texts):
 
 
 OTHERS = {
+    "MiniAOD and AOD of old releases": old_release,
     "Unsplit products": unsplit,
     "A package for root:// is missing": no_package,
     "Expired proxy or token": expired,
