@@ -102,8 +102,9 @@ def _lines(dry: DryRun) -> Iterator[tuple[str, str]]:
     campaign = dry.campaign
     tagger, spec = campaign.tagger, campaign.spec
     demo = is_demo_network(tagger.model.sha256)
-    note = demo_note(tagger.model.sha256, campaign.plan.addresses())
-    yield "tagger", f"{tagger.name}, {note or ('demo network' if demo else tagger.model.path)}"
+    yield "tagger", f"{tagger.name}, {'demo network' if demo else tagger.model.path}"
+    if note := demo_note(tagger.model.sha256, campaign.plan.addresses()):
+        yield "", note.removeprefix("demo network: ")  # which the line above says
     if campaign.validation != "none":
         yield "validation", campaign.validation
     elif not demo:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 
 import numpy as np
@@ -79,6 +80,9 @@ def test_an_earlier_campaign_is_a_reference_for_the_objects_of_its_files(
     done = verb("validate", model, *options, campaign)
     assert (done.returncode, done.stderr) == (0, "")
     assert "against 30 objects (2 files), scores: out" in done.stdout
+    # Tables look as all others do, and checksums are whole.
+    assert re.search(r"^sha256 +[0-9a-f]{64}$", done.stdout, re.M)
+    assert not set(done.stdout) & set("…┃│")
     (part, *_) = sorted((campaign / "predictions").glob("*.parquet"))
     assert verb("validate", model, *options, part).returncode == 0
     other = verb("validate", *options, campaign)  # the packaged model gives other scores
