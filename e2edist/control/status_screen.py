@@ -60,8 +60,10 @@ def _facts(folder: Path, state: State) -> Iterator[tuple[str, str]]:
     counts = state.counts
     yield "campaign", f"{folder} (tagger {counts.tagger}, {counted(counts.files, 'file')})"
     yield "state", " ".join(_state(state))
-    parts = f" ({counted(counts.parts, 'part')})" if counts.parts != counts.ended - len(counts.failed) else ""
-    yield "chunks", f"{counts.ended:,} of {counts.chunks:,} ended{parts}"
+    # What failed was cut out of its chunk: submit counts the pieces, as one done and one failed.
+    pieces = counts.parts + len(counts.failed)
+    cut = f", in {pieces:,} pieces: {counts.parts:,} done, {len(counts.failed):,} failed"
+    yield "chunks", f"{counts.ended:,} of {counts.chunks:,} ended{cut if pieces != counts.ended else ''}"
     share = f", {100 * counts.events_done / counts.events:.1f} %" if counts.events else ""
     yield (
         "events",

@@ -120,7 +120,7 @@ def test_workers_that_come_are_written_down_at_once_and_what_jobs_took_in_the_en
     beat = Heartbeat(tmp_path, {"cpu": PoolSpec(workers=2)}, Telemetry("eg -> out", "EGTagger", tracker))
     with heartbeat(beat):
         beat.add_pool(_Pool())
-        tracker.counts.workers = 2
+        tracker.counts.threads = 2
         deadline = time.monotonic() + 30
         while tracker.snapshot().pools["cpu"] != (2, 0, 2, 2):
             assert time.monotonic() < deadline
@@ -217,11 +217,11 @@ def test_terminal_events_page_metrics_file_and_status_give_the_same_numbers_at_t
 def test_the_first_worker_is_told_at_once(tmp_path):
     tracker = ProgressTracker(Progress(100, 10_000))
     pool = OnePool()
-    pool.counts = lambda: {"queued": 0, "running": tracker.counts.workers, "joined": tracker.counts.workers}
+    pool.counts = lambda: {"queued": 0, "running": tracker.counts.threads, "joined": tracker.counts.threads}
     beat = Heartbeat(tmp_path, {"gpu": PoolSpec(workers=3)}, Telemetry("run", "EGTagger", tracker))
     beat.add_pool(pool)
     with heartbeat(beat):
-        tracker.counts.workers = 3
+        tracker.counts.threads = 3
         end = time.monotonic() + 1.5  # before the next heartbeat is due
         while tracker.snapshot().pools.get("gpu") != (3, 0, 3, 3):
             assert time.monotonic() < end
@@ -232,10 +232,10 @@ def test_the_first_worker_is_told_at_once(tmp_path):
     ("counts", "line"),
     [
         ({}, "waiting for workers"),
-        ({"workers": 1, "rate": 0.0, "rate_now": 0.0}, "first chunks: workers load code and model"),
-        ({"workers": 1, "rate": 0.0, "failed": 1}, "no events yet"),
+        ({"threads": 1, "rate": 0.0, "rate_now": 0.0}, "first chunks: workers load code and model"),
+        ({"threads": 1, "rate": 0.0, "failed": 1}, "no events yet"),
         (
-            {"workers": 1, "rate": 9.0, "done_by": {"cpu": 1}, "eta_s": 5},
+            {"threads": 1, "rate": 9.0, "done_by": {"cpu": 1}, "eta_s": 5},
             "0 events/s now, 9 mean, ETA 0:00:05",
         ),
     ],
