@@ -540,3 +540,13 @@ def test_the_log_says_when_workers_come_and_go(folder, caplog):
         "pool cpu: of 2 workers 2 queued, 0 running, 0 joined",
         "pool cpu: of 2 workers 0 queued, 2 running, 2 joined",
     ]
+
+
+def test_pieces_of_a_cut_chunk_are_counted_as_submit_counts_them(tmp_path, capsys):
+    folder = tmp_path / "out"
+    write_plan(folder, (0, 100, 220))
+    write_ledger(folder, done(0, 0, 100), done(0, 200, 220), failed(0, 100, 200))
+    main([str(folder)])
+    text = capsys.readouterr().out
+    assert "2 of 2 ended, in 3 pieces: 2 done, 1 failed" in text
+    assert "/data/0.root entries 100-200 (100 events, 3 attempts)" in text
