@@ -80,7 +80,7 @@ def test_files_extend_files_by_paths_from_where_they_lie(home, tmp_path, monkeyp
     monkeypatch.chdir("/")
     made = site(last)
     pool = made.pools["cpu"]
-    assert (pool.workers, pool.threads, pool.memory_gib, pool.job.account) == (9, 3, 16, "g")
+    assert (pool.workers, pool.threads, pool.memory_gib, pool.job.account) == (9, 3, 6, "g")
     assert (made.name, site("mine").name) == ("last", "mine")
 
 
@@ -115,7 +115,9 @@ def test_faults_name_the_file_that_has_them(home, text, said):
 
 def test_a_file_may_add_a_pool(home):
     written(home / "mine.toml", 'extends = "slurm"\n[pools.big]\nkind = "slurm"\nmemory_gib = 90\n')
-    assert list(site("mine").pools) == ["cpu", "big"]
+    assert list(site("mine").pools) == ["cpu"]  # the site's default, which the file does not change
+    assert list(site("mine", pools=("all",)).pools) == ["cpu", "big"]
+    assert list(site("mine", pools=("big",)).pools) == ["big"]
 
 
 def test_keys_of_dask_are_merged_however_they_are_written(home):
