@@ -120,6 +120,13 @@ def test_a_file_may_add_a_pool(home):
     assert list(site("mine", pools=("big",)).pools) == ["big"]
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in site_folder().glob("*.toml")))
+def test_a_pool_that_is_added_to_a_shipped_site_does_not_run_unasked(home, name):
+    before = list(load_site(name).default_pools)
+    written(home / "mine.toml", f'extends = "{name}"\n[pools.fast]\nkind = "local"\n')
+    assert list(load_site("mine").default_pools) == before != []
+
+
 def test_keys_of_dask_are_merged_however_they_are_written(home):
     first = '[dask]\n"distributed.comm.timeouts.connect" = "1s"\n"distributed.comm.timeouts.tcp" = "2s"\n'
     written(home / "base.toml", f"{first}[pools.cpu]\n")
