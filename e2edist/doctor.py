@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,15 +80,17 @@ def _next(args: argparse.Namespace, code: int) -> str:
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
-    from e2edist.checks.site_checks import check_site
+    from e2edist.checks.site_checks import Asked, check_site
     from e2edist.checks.smoke_test import Demo, run_smoke_tests
     from e2edist.cli.arguments import site_options
     from e2edist.config.site_facts import find_fact_faults
-    from e2edist.config.site_options import make_site
+    from e2edist.config.site_options import make_site, make_sources
 
     options = site_options(args)
     site = make_site(options)
-    yield from check_site(site, options.site, args.output, args.input)
+    sources = make_sources(options)
+    asked = Asked(options.site, args.output, tuple(args.input))
+    yield from check_site(site, replace(asked, advise=sources.advise) if sources is not None else asked)
     if not args.no_run and not find_fact_faults(site):  # else no job would start
         demo = Demo(args.tagger, args.model, tuple(args.input), args.output, args.timeout_s)
         yield from run_smoke_tests(site, demo)

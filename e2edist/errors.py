@@ -12,6 +12,7 @@
     │   └── DeviceError           the requested GPU provider is not available on this host
     ├── OutputError               an output folder that can't be written or belongs to another plan
     ├── ResourceError             what is asked for does not fit; names the number that would
+    │   └── RefusedJobError       a batch system does not take a job; names the keys to change
     ├── ProgrammingError          a bug in this program or in a plug-in; says nothing about the data
     └── CampaignError             exit code 1: some chunks failed, the rest is safe on disk
 
@@ -123,6 +124,21 @@ class OutputError(E2EError):
 
 class ResourceError(E2EError):
     """What is asked for does not fit into memory or disk."""
+
+
+class RefusedJobError(ResourceError):
+    """A batch system does not take a job.
+
+    `keys` are those of the site file that may be to blame, as ``pools.cpu.job.account``.
+    """
+
+    keys: tuple[str, ...] = ()
+
+    def with_advice(self, todo: str) -> RefusedJobError:
+        """Return the same error with other advice."""
+        found = RefusedJobError(self.where, self.what, todo)
+        found.keys, found.__cause__ = self.keys, self.__cause__
+        return found
 
 
 class ProgrammingError(E2EError):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from e2edist.cli.arguments import add_site_changes, make_parser, site_options, to_path
 from e2edist.cli.console import make_console, print_result, run_verb
 from e2edist.cli.signals import run_process
+from e2edist.errors import ConfigError
 from e2edist.install_hint import verb_command
 
 if TYPE_CHECKING:
@@ -43,6 +44,11 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("site", nargs="?", metavar="SITE", help="site that comes with e2edist, as perlmutter")
     add_site_changes(p)
+    p.add_argument(
+        "--queue",
+        metavar="NAME",
+        help="partition or queue of the jobs of these pools, and of the controller's",
+    )
     p.add_argument("--yes", action="store_true", help="ask nothing: take options, environment, and defaults")
     p.add_argument(
         "--file",
@@ -79,27 +85,51 @@ def _init(args: argparse.Namespace, console: Console) -> int:
         console = make_console(stderr=True)
     file = SiteFile.find(args.site, args.file)
     asker = Asker(console, asks=sys.stdin.isatty() and not args.yes)
-    content = _answers(args, file, asker)
-    site, text = file.check(content), file.text(content)
+    try:
+        text, code = _settle(args, file, asker, console)
+    except KeyboardInterrupt:
+        console.print("\nnothing written")
+        raise
     if args.show:
         sys.stdout.write(text)
         return 0
-    file.refuse_other(text, show=console.print, agree=lambda: args.force or asker.agree("Replace it"))
-    code = 0 if args.no_check else _check(args, site, file.path, console)
     changed = file.write(text)
     print_result(console, f"{'wrote' if changed else 'nothing changed in'} {file.path}")
     _print_next(console, file.name, code, ran=args.run)
     return _FAILED if code == _FAILED else 0
 
 
-def _answers(args: argparse.Namespace, file: SiteFile, asker: Asker) -> dict[str, Any]:
+def _settle(args: argparse.Namespace, file: SiteFile, asker: Asker, console: Console) -> tuple[str, int]:
+    """Ask until all is well, or nobody wants to answer again; return the file's text, and the code."""
+    old = file.old
+    while True:
+        content = _answers(args, file, asker, old)
+        try:
+            site = file.check(content)
+        except ConfigError as error:
+            if not asker.asks:
+                raise
+            console.print(f"  {error}")
+            old = content
+            continue
+        text = file.text(content)
+        if args.show:
+            return text, 0
+        file.refuse_other(text, show=console.print, agree=lambda: args.force or asker.agree("Replace it"))
+        code = 0 if args.no_check else _check(args, site, file, content, console)
+        if code != _FAILED or not asker.agree("Answer again"):
+            return text, code
+        old = content
+
+
+def _answers(args: argparse.Namespace, file: SiteFile, asker: Asker, old: dict[str, Any]) -> dict[str, Any]:
     """Return the keys of the file: what is there already, answers, and ``--set``."""
     from e2edist.cli.site_questions import Known, ask_site, read_images
     from e2edist.config.site_files import merged
     from e2edist.config.site_options import ALL_POOLS
 
     options = site_options(args)
-    base, old = file.base, file.old
+    base, given_keys = file.base, file.settings(options.settings)
     image = str(old.get("image") or os.environ.get("E2EDIST_IMAGE", ""))
     inside = {name: pool.get("container", {}).get("image") for name, pool in old.get("pools", {}).items()}
     images = {name: text for name, text in ({"": image} | inside).items() if text}
@@ -107,26 +137,36 @@ def _answers(args: argparse.Namespace, file: SiteFile, asker: Asker) -> dict[str
     named = tuple(base.pools) if options.pools == (ALL_POOLS,) else options.pools
     pools = named or tuple(old.get("default_pools", ()))
     given = {"account": args.account is not None, "images": args.images, "pools": options.pools}
+    tables = merged(old, given_keys).get("pools", {})
+    queues = {name: str(table.get("job", {}).get("queue", "")) for name, table in tables.items()}
     known = Known(
         args.account or str(old.get("account", "")),
         images,
         pools,
         frozenset(name for name, words in given.items() if words),
+        {name: queue for name, queue in queues.items() if queue},
+        args.queue or "",
     )
     title = base.description or base.name
     asker.tell(f"{title}: Enter takes what stands in brackets, Ctrl-C writes nothing.\n")
     content = merged(old, ask_site(base, known, asker))
-    return merged(content, file.settings(options.settings))
+    return merged(content, given_keys)
 
 
-def _check(args: argparse.Namespace, site: SiteSpec, path: Path, console: Console) -> int:
+def _check(
+    args: argparse.Namespace, site: SiteSpec, file: SiteFile, content: dict[str, Any], console: Console
+) -> int:
     """Check a site as doctor does; return the exit code of what was found."""
-    from e2edist.checks.site_checks import check_site
+    from e2edist.checks.site_checks import Asked, check_site
     from e2edist.checks.smoke_test import Demo, run_smoke_tests
     from e2edist.cli.findings import exit_code, print_findings
+    from e2edist.config.site_files import Layer
+    from e2edist.config.site_sources import SiteSources
 
     def findings() -> Iterator[Finding]:
-        yield from check_site(site, str(path), Path())
+        path = str(file.path)
+        sources = SiteSources([*file.layers, Layer(path, content)], path)
+        yield from check_site(site, Asked(path, Path(), advise=sources.advise))
         if args.run:
             yield from run_smoke_tests(site, Demo("eg", None, (), Path(), _PATIENCE_S))
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from e2edist.cli.arguments import with_advice
 from e2edist.cli.console import known_error, loud, print_error, print_result, run_verb
 from e2edist.cli.signals import INTERRUPTED, Signals, catch_signals, run_process
 from e2edist.cli.submit_options import parser
@@ -60,7 +61,7 @@ def _submit_and_report(args: argparse.Namespace, words: list[str], console: Cons
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as caught:
-        known = known_error(caught)
+        known = with_advice(known_error(caught), args)
         code, error = print_error(known), str(known)
     if code == INTERRUPTED:
         _print_resume(words, console, emit)

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from e2edist.config.controller import PROCESS
 from e2edist.config.site import SiteSpec
 from e2edist.errors import E2EError
-from e2edist.pools import BatchSystem, batch_system, is_batch, make_controller, preview
+from e2edist.pools import (
+    BatchSystem,
+    PoolJob,
+    batch_system,
+    controller_keys,
+    is_batch,
+    keys_to_blame,
+    make_controller,
+    preview,
+    site_keys,
+)
 
 from . import CommandResult, Finding, run_command
 
+#: Returns how to change some keys of a site, as ``pools.cpu.threads``, as a sentence.
+Advise = Callable[[Iterable[str]], str]
 
-def check_batch(site: SiteSpec, folder: Path, *, jobs: bool = True) -> Iterator[Finding]:
+
+def name_keys(keys: Iterable[str]) -> str:
+    """Return that some keys are to be changed, where nobody knows who says what they are."""
+    return f"Change {' or '.join(keys)}."
+
+
+def check_batch(
+    site: SiteSpec, folder: Path, *, jobs: bool = True, advise: Advise = name_keys
+) -> Iterator[Finding]:
     """Look at the batch systems of all pools and of the controller.
 
     Parameters
@@ -23,6 +43,8 @@ def check_batch(site: SiteSpec, folder: Path, *, jobs: bool = True) -> Iterator[
         Of the campaign.
     jobs : bool
         Whether to have the jobs judged too; without account or image that says nothing new.
+    advise : callable
+        Returns how to change some keys.
     """
     pools = {name: pool for name, pool in site.pools.items() if is_batch(pool.kind)}
     kinds, working = {pool.kind for pool in pools.values()}, set()
@@ -35,9 +57,9 @@ def check_batch(site: SiteSpec, folder: Path, *, jobs: bool = True) -> Iterator[
         return
     for name, pool in pools.items():
         if pool.kind in working:
-            yield _job(name, site, folder)
+            yield _job(name, site, folder, advise)
     if site.controller.kind in working:
-        yield _controller(site, folder)
+        yield _controller(site, folder, advise)
 
 
 def _commands(kind: str) -> Finding:
@@ -54,21 +76,29 @@ def _commands(kind: str) -> Finding:
     return Finding(level, kind, f"answers in {result.seconds:.1f} s", todo)  # type: ignore[arg-type]
 
 
-def _controller(site: SiteSpec, folder: Path) -> Finding:
+def _controller(site: SiteSpec, folder: Path, advise: Advise) -> Finding:
     """Give the controller's job to the batch system for judging only."""
-    topic, system = "controller's job", batch_system(site.controller.kind)
+    spec = site.controller
+    topic, system = "controller's job", batch_system(spec.kind)
+    asked = _asked("core", spec.cores, spec.memory_gib, spec.walltime_min)
     if not system.dry_run:
-        return _unjudged(topic, system)
-    controller = make_controller(site.controller, folder, ("--version",), {})
+        return _unjudged(topic, asked, system)
+    controller = make_controller(spec, folder, ("--version",), {})
     result = run_command(system.dry_run, system.controller_probe(controller))
     if result.code == 0:
-        return Finding("ok", topic, system.accepted(result.last))
-    todo = "Set queue, account and directives in [controller]."
-    return Finding("fail", topic, f"refused: {_reason(system, result)}", todo)
+        return Finding("ok", topic, f"{asked}; {system.accepted(result.last)}")
+    todo = advise(controller_keys(keys_to_blame(system, result.out)))
+    return Finding("fail", topic, f"{asked}; refused: {_reason(system, result)}", todo)
 
 
-def _unjudged(topic: str, system: BatchSystem) -> Finding:
-    return Finding("ok", topic, f"{system.title} does not judge a job before it is submitted")
+def _unjudged(topic: str, asked: str, system: BatchSystem) -> Finding:
+    return Finding("ok", topic, f"{asked}; {system.title} does not judge a job before it is submitted")
+
+
+def _asked(unit: str, number: int, memory_gib: float, walltime_min: int, account: str | None = None) -> str:
+    """Return what a job asks for, for people."""
+    size = f"{number} {unit}{'' if number == 1 else 's'}, {memory_gib:g} GiB, {walltime_min} min"
+    return size if account is None else f"{size}, {f'account {account}' if account else 'no account given'}"
 
 
 def _reason(system: BatchSystem, result: CommandResult) -> str:
@@ -76,20 +106,25 @@ def _reason(system: BatchSystem, result: CommandResult) -> str:
     return system.refused(lines) if lines else result.last
 
 
-def _job(name: str, site: SiteSpec, folder: Path) -> Finding:
+def _job(name: str, site: SiteSpec, folder: Path, advise: Advise) -> Finding:
     """Give a pool's job to the batch system for judging only."""
     pool = site.pools[name]
-    topic, account, system = f"job of {name}", pool.job.account, batch_system(pool.kind)
+    topic, system = f"job of {name}", batch_system(pool.kind)
     try:
         script = preview(name, pool, folder, site.dask)
+        job = PoolJob(name, pool, folder)
     except E2EError as error:
         return Finding("fail", topic, str(error), "Correct the site file.")
+    account = None if "account" in system.unsupported else pool.job.account
+    asked = _asked("thread", job.threads, job.memory_gib, pool.job.walltime_min, account)
+    if system.dry_run:
+        result = run_command(system.dry_run, script)
+        if result.code:
+            todo = advise(site_keys(name, keys_to_blame(system, result.out)))
+            return Finding("fail", topic, f"{asked}; refused: {_reason(system, result)}", todo)
+    found = system.objection(job)
+    if found.text:
+        return Finding("warn", topic, f"{asked}; {found.text}", advise(site_keys(name, found.keys)))
     if not system.dry_run:
-        return _unjudged(topic, system)
-    result = run_command(system.dry_run, script)
-    told = f"account {account}" if account else "no account given"
-    if result.code == 0:
-        return Finding("ok", topic, f"{told}; {system.accepted(result.last)}")
-    unnamed = not account and "account" in result.out.lower()
-    todo = f"Set {'account' if unnamed else 'queue, account and directives'} in [pools.{name}.job]."
-    return Finding("fail", topic, f"{told}; refused: {_reason(system, result)}", todo)
+        return _unjudged(topic, asked, system)
+    return Finding("ok", topic, f"{asked}; {system.accepted(result.last)}")

@@ -46,6 +46,16 @@ def _slurm_accounts() -> list[str]:
     return found
 
 
+def known_partitions() -> tuple[list[str], str]:
+    """Return SLURM's partitions, and the default one; empty where there is none, or nobody says."""
+    if shutil.which("sinfo") is None:
+        return [], ""
+    result = run_command(("sinfo", "--noheader", "--format=%P"))
+    names = list(dict.fromkeys(result.out.split())) if result.code == 0 else []
+    default = next((name.rstrip("*") for name in names if name.endswith("*")), "")
+    return [name.rstrip("*") for name in names], default
+
+
 def known_images(runtimes: Iterable[str]) -> list[str]:
     """Return images of this program that the container runtimes of a site have here."""
     found: list[str] = []

@@ -15,10 +15,11 @@ from e2edist.campaign.campaign import plan_campaign
 from e2edist.campaign.heartbeat_record import read_heartbeat
 from e2edist.campaign.run import RunResult, run_campaign
 from e2edist.config.campaign import CampaignSpec
-from e2edist.config.site import SiteSpec
+from e2edist.config.site import PoolSpec, SiteSpec
 from e2edist.counted import counted
 from e2edist.demo import LABELS, make_events
 from e2edist.errors import E2EError
+from e2edist.pools import batch_system, is_batch
 
 from . import Finding
 from .container_images import ours
@@ -117,7 +118,7 @@ def _trial(name: str, site: SiteSpec, spec: CampaignSpec, timeout_s: float) -> F
         return _finished(topic, result, watch)
     if result.bad:
         return Finding("fail", topic, f"its chunk failed: {result.bad[0]['reason']}", "See the reason.")
-    return _unfinished(topic, name, spec, watch, timeout_s)
+    return _unfinished(name, site.pools[name], spec, watch, timeout_s)
 
 
 def _finished(topic: str, result: RunResult, watch: _Watch) -> Finding:
@@ -140,8 +141,8 @@ def _finished(topic: str, result: RunResult, watch: _Watch) -> Finding:
     return Finding("ok", topic, text)
 
 
-def _unfinished(topic: str, name: str, spec: CampaignSpec, watch: _Watch, timeout_s: float) -> Finding:
-    limit = f"after {timeout_s:.0f} s"
+def _unfinished(name: str, pool: PoolSpec, spec: CampaignSpec, watch: _Watch, timeout_s: float) -> Finding:
+    topic, limit = f"demo on {name}", f"after {timeout_s:.0f} s"
     if watch.joined_s is not None:
         text = f"a worker came, its chunk was not done {limit}"
         return Finding("fail", topic, text, "Raise --timeout-s, or look at the pool's logs.")
@@ -149,5 +150,14 @@ def _unfinished(topic: str, name: str, spec: CampaignSpec, watch: _Watch, timeou
     if beat is not None and beat.pools[name].running:
         todo = "Workers don't reach the scheduler: set interface, worker_args and ports as the site allows."
         return Finding("fail", topic, f"its job runs, but no worker had come {limit}", todo)
-    todo = "Raise --timeout-s, or name a queue that starts sooner."
-    return Finding("warn", topic, f"its job was still queued {limit}", todo)
+    return Finding("warn", topic, f"its job was still queued {limit}", _sooner(pool.kind))
+
+
+def _sooner(kind: str) -> str:
+    """Return what to do about a job that waits."""
+    if not is_batch(kind):
+        return "Raise --timeout-s."
+    system = batch_system(kind)
+    other = "" if "queue" in system.unsupported else ", or name a queue that starts sooner"
+    why = f" {system.why_queued} says why it waits." if system.why_queued else ""
+    return f"Raise --timeout-s{other}.{why}"

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from e2edist.errors import ConfigError, E2EError
+from e2edist.errors import ConfigError, E2EError, RefusedJobError
 from e2edist.install_hint import verb_command
 from e2edist.urls import named_path
 
@@ -118,6 +118,16 @@ def site_options(args: argparse.Namespace, default: str = "local") -> SiteOption
         scheduler=getattr(args, "scheduler", None) or "",
         tls_folder=getattr(args, "tls_folder", None) or "",
     )
+
+
+def with_advice(error: E2EError, args: argparse.Namespace) -> E2EError:
+    """Return an error with what to change where, if it is about a job of the site of a command line."""
+    if not isinstance(error, RefusedJobError):
+        return error
+    from e2edist.config.site_options import make_sources
+
+    sources = make_sources(site_options(args))
+    return error.with_advice(sources.advise(error.keys)) if sources is not None else error
 
 
 def to_pools(text: str) -> tuple[str, ...]:

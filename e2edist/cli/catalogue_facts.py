@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,8 @@ def site_facts(name: str) -> Facts:
         "description": site.description,
         "file": str(site_path(name)),
         "needs": needs or "nothing of yours",
+        "account": site.account,
+        "image": site.image,
         "default pools": ", ".join(site.default_pools) or "all",
         "pools": [_pool(name, pool) for name, pool in site.pools.items()],
         "controller": f"{site.controller.kind} (submit --detach)",
@@ -130,8 +133,17 @@ def _pool(name: str, pool: PoolSpec) -> dict[str, str]:
         "threads": str(pool.threads or (1 if jobs else "auto")),
         "GiB": f"{pool.memory_gib:g}" if pool.memory_gib else "-",
         "runs on": pool.provider,
+        "queue": (job.queue or _directed_queue(job.directives) or "default") if jobs else "-",
         "min": f"{job.walltime_min:g}" if jobs else "-",
     }
+
+
+def _directed_queue(directives: tuple[str, ...]) -> str:
+    """Return the partition, quality of service or queue that a directive names."""
+    for line in directives:
+        if found := re.match(r"(?:--partition[= ]|-p |--qos[= ]|-q )\s*(\S+)", line):
+            return found[1]
+    return ""
 
 
 def _layer(name: str) -> Facts:

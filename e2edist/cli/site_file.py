@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from e2edist import __version__
-from e2edist.config.site import SiteSpec, parse_layers
+from e2edist.config.site import PoolSpec, SiteSpec, parse_layers
 from e2edist.config.site_facts import find_fact_faults
 from e2edist.config.site_files import Layer, read_layers, site_folder, user_site_folder
 from e2edist.config.site_settings import read_settings
@@ -98,7 +98,7 @@ class SiteFile:
         site = parse_layers([*self.layers, Layer(str(self.path), content)])
         taken = content.get("pools", {})
         example = {
-            name: {"workers": pool.workers, "job": {"walltime_min": pool.job.walltime_min}}
+            name: _sizes(pool) | {"job": {"walltime_min": pool.job.walltime_min}}
             if pool.kind not in ("local", "attach")
             else {"workers": pool.workers, "threads": pool.threads}
             for name, pool in site.only(site.default_pools or site.pools).pools.items()
@@ -106,8 +106,9 @@ class SiteFile:
         }
         title = self.base.description or self.site
         comments = [
-            f"{title}, with what is yours: written by e2edist.init {self.site}, version {__version__}.",
-            f'All else is as in the site "{self.site}"; "python -m e2edist.show {self.site}" shows it.',
+            f"{title}, with what is yours.",
+            f"Written by e2edist.init {self.site}, version {__version__}.",
+            f'All else is as in site "{self.site}": python -m e2edist.show {self.site}',
         ]
         return site_text(self.site, content, comments, {"pools": example} if example else {})
 
@@ -146,3 +147,9 @@ class SiteFile:
             todo = "Name another file with --file."
             raise OutputError(str(self.path), f"can't be written ({error.strerror})", todo) from error
         return True
+
+
+def _sizes(pool: PoolSpec) -> dict[str, Any]:
+    """Return what people change first, so that jobs fit into nodes."""
+    memory = {"memory_gib": pool.memory_gib} if pool.memory_gib else {}
+    return {"workers": pool.workers, "threads": pool.threads} | memory

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from e2edist.checks.host import nearest
-from e2edist.checks.site_answers import known_accounts, known_images
+from e2edist.checks.site_answers import known_accounts, known_images, known_partitions
 from e2edist.config._batch_systems import takes_account
+from e2edist.config.controller import PROCESS
 from e2edist.config.site_facts import is_placeholder
 from e2edist.config.site_files import merged
 from e2edist.counted import counted
@@ -47,12 +48,18 @@ class Known:
         To use by default; empty: not answered.
     options : frozenset of str
         Which of these were answered on the command line, and are not asked.
+    queues : mapping of str to str
+        Pool -> partition or queue that a file or an option says.
+    queue : str
+        Of all pools, and of the controller.
     """
 
     account: str
     images: dict[str, str]
     pools: tuple[str, ...]
     options: frozenset[str] = frozenset()
+    queues: dict[str, str] = field(default_factory=dict)
+    queue: str = ""
 
 
 class Asker:
@@ -75,7 +82,7 @@ class Asker:
 
     def agree(self, what: str) -> bool:
         """Return whether somebody says yes."""
-        return self.asks and self.ask(f"{what} (y/n)", "n").lower() in ("y", "yes")
+        return self.asks and self.ask(f"{what} (y/n)", "n", fault=_no_answer).lower() in ("y", "yes")
 
     def ask(
         self, what: str, default: str, option: str = "", fault: Callable[[str], str] = lambda _: ""
@@ -108,6 +115,10 @@ class Asker:
         return default
 
 
+def _no_answer(text: str) -> str:
+    return "" if text.lower() in ("y", "yes", "n", "no") else "Answer y or n."
+
+
 def ask_site(site: SiteSpec, known: Known, asker: Asker) -> dict[str, Any]:
     """Return the keys of a site file with all that was answered.
 
@@ -120,10 +131,12 @@ def ask_site(site: SiteSpec, known: Known, asker: Asker) -> dict[str, Any]:
     pools = {name: site.pools[name] for name in names}
     content: dict[str, Any] = {"default_pools": list(names)} if len(site.pools) > 1 else {}
     content |= _ask_account(site, known, asker)
+    content = merged(content, ask_queues(site, pools, known, asker))
     content = merged(content, _ask_images(pools, known, asker))
     content = merged(content, _ask_logs(pools, asker))
     if asker.missing:
-        what = f"needs {' and '.join(option.split()[0].removeprefix('--') for option in asker.missing)}"
+        facts = [option.split()[0].removeprefix("--") for option in asker.missing]
+        what = f"needs {' and '.join(facts)}"
         todo = f"Give {' '.join(asker.missing)}, or answer on a terminal (without --yes)."
         raise ConfigError(f"site {site.name}", what, todo)
     return content
@@ -166,10 +179,51 @@ def _ask_account(site: SiteSpec, known: Known, asker: Asker) -> dict[str, Any]:
         return {}
     if len(found) > 1:
         asker.tell(f"Accounts of yours: {', '.join(found)}")
-    default = known.account or (found[0] if needed and found else "")
+    default = known.account or (found[0] if found and (needed or asker.asks) else "")
     option = "--account NAME" if needed else ""
-    account = asker.ask("Account or project that is charged", default, option, _fault_of("account"))
-    return {"account": account} if account else {}
+    while True:
+        account = asker.ask("Account or project that is charged", default, option, _fault_of("account"))
+        strange = asker.asks and found and account and account not in found
+        if not strange or asker.agree(f"{account} is none that SLURM lists for you. Take it"):
+            return {"account": account} if account else {}
+
+
+def ask_queues(site: SiteSpec, pools: dict[str, PoolSpec], known: Known, asker: Asker) -> dict[str, Any]:
+    """Ask for the partition of pools that name none, where SLURM has several, or no default one."""
+    if known.queue:
+        return _with_queue(site, pools, known.queue)
+    open_ = [
+        name
+        for name, pool in pools.items()
+        if pool.kind == "slurm" and not (pool.job.queue or pool.job.directives or name in known.queues)
+    ]
+    found, default = known_partitions() if open_ else ([], "")
+    if not found or (default and (len(found) == 1 or not asker.asks)):
+        return {}
+    asker.tell(f"Partitions here: {', '.join(found)}" + (f"; by default {default}" if default else ""))
+
+    def fault(text: str) -> str:
+        return "" if text in found else str(unknown_name("partition", text, found))
+
+    content: dict[str, Any] = {}
+    for name in open_:
+        option = "" if default else "--queue NAME"
+        likely = default or (found[0] if len(found) == 1 else "")
+        queue = asker.ask(f"Partition for the jobs of pool {name}", likely, option, fault)
+        if queue and queue != default:
+            content = merged(content, {"pools": {name: {"job": {"queue": queue}}}})
+            if not default and site.controller.kind == "slurm" and not site.controller.queue:
+                content = merged({"controller": {"queue": queue}}, content)
+    return content
+
+
+def _with_queue(site: SiteSpec, pools: dict[str, PoolSpec], queue: str) -> dict[str, Any]:
+    """Return the keys for a partition or queue of all jobs; a batch system that has none refuses it."""
+    jobs = {name: {"job": {"queue": queue}} for name, pool in pools.items() if is_batch(pool.kind)}
+    if not jobs:
+        raise ConfigError("--queue", f"site {site.name} submits no jobs", "Leave it out.")
+    controller = {"controller": {"queue": queue}} if site.controller.kind != PROCESS else {}
+    return {"pools": jobs} | controller
 
 
 def _fault_of(fact: str) -> Callable[[str], str]:

@@ -98,5 +98,10 @@ class JobSpec(Spec):
     @model_validator(mode="after")
     def _launched(self) -> JobSpec:
         if self.workers_per_job > 1 and not self.launcher:
-            raise ValueError(f"launcher: missing for {self.workers_per_job} workers in a job")
+            number = self.workers_per_job
+            todo = (
+                f'for SLURM write launcher = "srun --ntasks={number}" and directives = ["--ntasks={number}", "--mem=..."]; '
+                "with other batch systems leave workers_per_job at 1"
+            )
+            raise ValueError(f"launcher: missing for {number} workers in a job: {todo}")
         return self

@@ -16,6 +16,7 @@ from .scheduler_address import check_scheduler, is_encrypted
 from .site import SiteSpec, parse_layers
 from .site_files import Layer, read_layers, site_path
 from .site_settings import read_settings
+from .site_sources import SiteSources, sources_of
 
 _ACCOUNT, _IMAGE = "E2EDIST_ACCOUNT", "E2EDIST_IMAGE"
 #: In place of names of pools.
@@ -67,14 +68,7 @@ def make_site(options: SiteOptions) -> SiteSpec:
     ConfigError, UnknownNameError
         One of them has a fault, which is named; or there is no such site or pool.
     """
-    if is_resolved(options.site):
-        site = read_resolved(options.site)
-    else:
-        layers = read_layers(site_path(options.site))
-        settings = [Layer("--set", read_settings(layers, options.settings))] if options.settings else []
-        # A setting counts more than an account for all, but says too which pools are jobs or in containers.
-        layers = _with_account_and_images(_with_environment(layers, settings), settings, options)
-        site = parse_layers([*layers, *settings])
+    site = read_resolved(options.site) if is_resolved(options.site) else parse_layers(_layers(options))
     if options.scheduler or options.tls_folder:
         _check_attached(options)
         site = site.attached(options.scheduler, options.tls_folder)
@@ -92,6 +86,22 @@ def _check_attached(options: SiteOptions) -> None:
     if is_encrypted(options.scheduler) and not options.tls_folder:
         what = f"{options.scheduler} asks for certificates, and --tls-folder or tls_folder is missing"
         raise ConfigError("--scheduler", what, "Name the folder with ca.pem, key.pem, cert.pem.")
+
+
+def make_sources(options: SiteOptions) -> SiteSources | None:
+    """Return who says what of the site of `make_site`; None of one that was resolved for a controller."""
+    if is_resolved(options.site):
+        return None
+    keys = {"threads": options.threads is not None}
+    return sources_of(options.site, _layers(options), [key for key, given in keys.items() if given])
+
+
+def _layers(options: SiteOptions) -> list[Layer]:
+    layers = read_layers(site_path(options.site))
+    settings = [Layer("--set", read_settings(layers, options.settings))] if options.settings else []
+    # A setting counts more than an account for all, but says too which pools are jobs or in containers.
+    layers = _with_account_and_images(_with_environment(layers, settings), settings, options)
+    return [*layers, *settings]
 
 
 def _with_pools(site: SiteSpec, options: SiteOptions) -> SiteSpec:

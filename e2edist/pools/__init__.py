@@ -20,12 +20,15 @@ from ._kinds import (
     batch_system,
     controller_grace_s,
     is_batch,
+    keys_to_blame,
     make_controller,
     open_pool,
     preview,
     starts_at,
 )
+from ._pool_job import PoolJob
 from ._pool_start import StoppedError
+from ._refusals import controller_keys, site_keys
 from .api import BatchSystem, JobClock, Pool, Setup, TaskOutcome
 
 __all__ = [
@@ -34,6 +37,7 @@ __all__ = [
     "JobClock",
     "Pool",
     "PoolEnvironment",
+    "PoolJob",
     "Setup",
     "StoppedError",
     "TaskOutcome",
@@ -42,17 +46,20 @@ __all__ = [
     "check_host",
     "configured",
     "controller_grace_s",
+    "controller_keys",
     "default_address",
     "image_of",
     "interface_address",
     "interface_names",
     "is_batch",
     "is_draining",
+    "keys_to_blame",
     "make_controller",
     "open_pool",
     "preview",
     "python_command",
     "show",
+    "site_keys",
     "starts_at",
 ]
 

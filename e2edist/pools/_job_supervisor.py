@@ -249,6 +249,9 @@ class JobSupervisor:
             why = state or "they end by themselves"
             what = f"{self._failures} jobs in a row ended before their worker joined ({why})"
             self.failure_reason = f"{what}:\n{tail}"
+            if keys := self.queue.keys_to_change(why):
+                what = f"its jobs can never start ({why.removeprefix('held: ')})"
+                self.failure_reason = f"{what}; change {' or '.join(keys)}"
 
     def _submit(self) -> None:
         name = "-".join(part for part in (self.prefix, self.run, str(self._count)) if part)

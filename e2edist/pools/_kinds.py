@@ -21,6 +21,7 @@ from ._dask_config import table_text
 from ._dask_scope import configured
 from ._environment import PoolEnvironment
 from ._pool_job import PoolJob
+from ._refusals import find_keys
 from .api import BatchSystem, Pool, Setup
 
 #: Variables that a batch system may not hand on, and without which another e2edist might start.
@@ -39,6 +40,12 @@ def batch_system(kind: str) -> BatchSystem:
     if system is None:
         raise unknown_name("batch system", kind, batch_systems())
     return system
+
+
+def keys_to_blame(system: BatchSystem, said: str) -> tuple[str, ...]:
+    """Return which keys of a job may be to blame for what a batch system said of it."""
+    keys = find_keys(system.signs, said) or system.suspects
+    return tuple(key for key in keys if key not in system.unsupported)
 
 
 def is_batch(kind: str) -> bool:

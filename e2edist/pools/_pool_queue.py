@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ._pool_job import PoolJob
+from ._refusals import find_keys, site_keys
 from .api import BatchSystem
 
 
@@ -31,3 +32,7 @@ class PoolQueue:
     def log_tail(self, number: str) -> str:
         """Return the last lines that a job wrote."""
         return self.system.log_tail(self.job, number)
+
+    def keys_to_change(self, state: str) -> tuple[str, ...]:
+        """Return the keys of the site for which a job in this state never starts, if that is known."""
+        return site_keys(self.job.pool, find_keys(self.system.signs, state))

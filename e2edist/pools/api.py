@@ -21,11 +21,13 @@ from ._certificates import certificate_files
 from ._containers import check_job_path, python_command, worker_command
 from ._controller import ControllerJob
 from ._pool_job import PoolJob, as_clock, jobqueue_script
+from ._refusals import Objection, blaming
 
 __all__ = [
     "BatchSystem",
     "ControllerJob",
     "JobClock",
+    "Objection",
     "Pool",
     "PoolJob",
     "Setup",
@@ -149,6 +151,13 @@ class BatchSystem(ABC):
     grows: ClassVar[bool] = True
     #: keys of the tables ``job`` and ``controller`` that mean nothing to it, and why or what to do instead
     unsupported: ClassVar[Mapping[str, str]] = {}
+    #: what it says of jobs that it does not take, or never starts, and the keys that are to blame, of a pool
+    #: or of its table ``job``; the first one that fits counts
+    signs: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    #: keys to look at where none of these fits
+    suspects: ClassVar[tuple[str, ...]] = ("queue", "account", "directives")
+    #: says why a job waits; empty where there is no such command
+    why_queued: ClassVar[str] = ""
 
     @abstractmethod
     def job_script(self, job: PoolJob, name: str) -> str:
@@ -196,7 +205,8 @@ class BatchSystem(ABC):
 
     def submit_controller(self, controller: ControllerJob) -> str:
         """Submit a controller; return the job's number."""
-        return self.submit_text(self.controller_script(controller))
+        with blaming(self.signs):
+            return self.submit_text(self.controller_script(controller))
 
     def controller_grace_s(self, spec: ControllerSpec) -> float:  # noqa: ARG002
         """Return the seconds that a controller is left from the signal on that ends it."""
@@ -205,6 +215,10 @@ class BatchSystem(ABC):
     def starts_at(self, job: PoolJob) -> str:  # noqa: ARG002
         """Return when a job submitted now would start, for people; empty where there is no forecast."""
         return ""
+
+    def objection(self, job: PoolJob) -> Objection:  # noqa: ARG002
+        """Return why a job would wait for ever though `dry_run` takes it, where that is known."""
+        return Objection()
 
     def accepted(self, last_line: str) -> str:  # noqa: ARG002
         """Return what to tell people of a job that `dry_run` found good, from the last line it printed."""
@@ -217,7 +231,8 @@ class BatchSystem(ABC):
     def submit(self, job: PoolJob, name: str) -> str:
         """Submit the job of the worker `name`; return the job's number."""
         job.logs.mkdir(parents=True, exist_ok=True)
-        return self.submit_text(self.job_script(job, name), job.spec.job.submit_args)
+        with blaming(self.signs, job.pool):
+            return self.submit_text(self.job_script(job, name), job.spec.job.submit_args)
 
     def log_tail(self, job: PoolJob, number: str) -> str:
         """Return the last lines that a job wrote."""

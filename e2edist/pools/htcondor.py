@@ -15,6 +15,7 @@ from e2edist.errors import ConfigError, ResourceError
 from .api import (
     BatchSystem,
     ControllerJob,
+    Objection,
     PoolJob,
     call,
     certificate_files,
@@ -46,7 +47,10 @@ class HTCondor(BatchSystem):
         "account": 'write attributes, as { accounting_group = "NAME" }',
         "launcher": "let each job hold one worker",
         "directives": "write job.attributes",
+        "queue": "HTCondor has none; a group is written as attributes",
     }
+    suspects = ("attributes", "submit_args")
+    why_queued = "condor_q -better-analyze"
 
     def job_script(self, job: PoolJob, name: str) -> str:
         """Return the submit file of a worker.
@@ -114,6 +118,22 @@ class HTCondor(BatchSystem):
         if alive:
             call("condor_rm", *alive)
 
+    def objection(self, job: PoolJob) -> Objection:
+        """Return that no slot is large enough, where the pool says how large they are."""
+        shown = ("SlotType", "TotalSlotMemory", "TotalSlotCpus")
+        try:
+            said = call("condor_status", "-autoformat", *shown)
+        except ResourceError:
+            return Objection()
+        rows = [line.split() for line in said.splitlines()]
+        # A dynamic slot is a part of another one.
+        slots = [
+            (int(r[1]) / 1024, int(r[2]))
+            for r in rows
+            if len(r) == len(shown) and r[0] != "Dynamic" and r[1].isdigit() and r[2].isdigit()
+        ]
+        return _too_large(job.memory_gib, job.threads, slots)
+
     def log_names(self, job: PoolJob, number: str) -> tuple[str, ...]:
         """Return stderr, stdout and HTCondor's own log of the job."""
         log = f"{job.title}-{number.split('.', maxsplit=1)[0]}"
@@ -122,6 +142,21 @@ class HTCondor(BatchSystem):
     def controller_grace_s(self, spec: ControllerSpec) -> float:  # noqa: ARG002
         """Return what its submit file asks for."""
         return float(_VACATE_S)
+
+
+def _too_large(memory_gib: float, threads: int, slots: list[tuple[float, int]]) -> Objection:
+    """Return that none of `slots` (GiB, cores) fits, and what to change, if there are any."""
+    if not slots or any(memory_gib <= gib and threads <= cores for gib, cores in slots):
+        return Objection()
+    most, widest = max(gib for gib, _ in slots), max(cores for _, cores in slots)
+    if memory_gib > most:
+        text = f"no slot has that much memory, the largest has {most:.2f} GiB: it would never start"
+        return Objection(text, ("memory_gib", "threads") if threads > widest else ("memory_gib",))
+    if threads > widest:
+        text = f"no slot has so many cores, the largest has {widest}: it would never start"
+        return Objection(text, ("threads",))
+    text = "no slot has that much memory and so many cores at once: it would never start"
+    return Objection(text, ("threads", "memory_gib"))
 
 
 def literal(text: str) -> str:

@@ -5,12 +5,23 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
+from math import inf
 from typing import ClassVar
 
 from e2edist.config.controller import ControllerSpec
 from e2edist.config.jobs import ContainerSpec
+from e2edist.errors import ResourceError
 
-from .api import BatchSystem, ControllerJob, PoolJob, as_clock, call, jobqueue_script, worker_command
+from .api import (
+    BatchSystem,
+    ControllerJob,
+    Objection,
+    PoolJob,
+    as_clock,
+    call,
+    jobqueue_script,
+    worker_command,
+)
 
 _QUEUED = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"}
 _RUNNING = {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"}
@@ -34,6 +45,24 @@ class Slurm(BatchSystem):
         "shared_disk": "SLURM's nodes need a disk that submit sees too",
         "attributes": "write job.directives",
     }
+
+    signs: ClassVar = {
+        "invalid account": ("account", "queue"),
+        "invalid partition": ("queue",),
+        "partition not specified": ("queue",),
+        "no partition": ("queue",),
+        "PartitionTimeLimit": ("walltime_min", "queue"),
+        "time limit is invalid": ("walltime_min",),
+        "time limit specification": ("walltime_min",),
+        "InvalidQOS": ("directives",),
+        "invalid qos": ("directives",),
+        "memory specification": ("memory_gib", "queue"),
+        "cpu count": ("threads", "queue"),
+        "more processors requested": ("threads", "queue"),
+        "node configuration is not available": ("threads", "memory_gib", "queue"),
+        "BadConstraints": ("threads", "memory_gib", "directives"),
+    }
+    why_queued = "squeue --me --start"
 
     def job_script(self, job: PoolJob, name: str) -> str:
         """Return the job script of a worker."""
@@ -127,9 +156,41 @@ class Slurm(BatchSystem):
         found = re.search(r"to start at (\S+)", said)
         return found[1] if found else ""
 
+    def objection(self, job: PoolJob) -> Objection:
+        """Return that a partition's time limit is shorter: --test-only forecasts a start even then."""
+        queue, minutes = job.spec.job.queue, job.spec.job.walltime_min
+        try:
+            lines = call("sinfo", "--noheader", "--format=%P|%l").splitlines()
+        except ResourceError:
+            return Objection()
+        rows = [line.strip().split("|") for line in lines if "|" in line]
+        limits = [
+            _minutes(limit)
+            for name, limit in rows
+            if (name.rstrip("*") if queue else name[-1:]) == (queue or "*")
+        ]
+        if not limits or minutes <= limits[0]:
+            return Objection()
+        where = f"partition {queue}" if queue else "the default partition"
+        text = f"{minutes} min are more than {where} allows, {limits[0]:g} min: it would never start"
+        return Objection(text, ("walltime_min", "queue"))
+
     def accepted(self, last_line: str) -> str:
         """Return when and where the job would start, which sbatch says."""
         return last_line.removeprefix("sbatch: ")
+
+
+def _minutes(clock: str) -> float:
+    """Return a time limit, as 1-12:00:00, 2:00:00 or 30:00, in minutes; inf for anything else.
+
+    >>> _minutes("1-12:00:00"), _minutes("30:00"), _minutes("infinite")
+    (2160.0, 30.0, inf)
+    """
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", clock)
+    if found is None:
+        return inf
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return 1440 * days + 60 * hours + minutes + seconds / 60
 
 
 def _image(spec: ContainerSpec) -> list[str]:

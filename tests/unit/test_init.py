@@ -63,7 +63,7 @@ def test_the_lines_that_are_commented_out_are_a_site_file_too(home):
     init("perlmutter", *GIVEN, "--no-check")
     lines = (home / "perlmutter.toml").read_text().splitlines()
     (home / "perlmutter.toml").write_text(
-        "\n".join([*lines[:2], *(line.removeprefix("# ") for line in lines[2:])])
+        "\n".join([*lines[:3], *(line.removeprefix("# ") for line in lines[3:])])
     )
     assert make_site(SiteOptions("perlmutter")).pools["gpu"].job.walltime_min == 120
 

@@ -14,6 +14,8 @@ from e2edist.errors import ResourceError
 from e2edist.pools import _job_supervisor, _worker_events
 from e2edist.pools._batch_commands import call
 from e2edist.pools._job_supervisor import JobSupervisor
+from e2edist.pools._pool_queue import PoolQueue
+from e2edist.pools.slurm import Slurm
 
 
 class Scripted:
@@ -47,6 +49,9 @@ class Scripted:
             self.cancelled.append(job)
             if not self.sticky:
                 self.jobs.pop(job, None)
+
+    def keys_to_change(self, state):
+        return PoolQueue(Slurm(), SimpleNamespace(pool="gpu")).keys_to_change(state)
 
     def log_tail(self, job):
         return f"last lines of {job}"
@@ -389,6 +394,16 @@ def test_held_jobs_are_removed_and_their_reason_is_told(stage):
     supervisor.update()
     what = "2 jobs in a row ended before their worker joined (held: no such image)"
     assert supervisor.failure_reason.startswith(what)
+
+
+def test_a_job_that_can_never_start_names_the_keys_to_change(stage):
+    make, batch, _, _ = stage
+    supervisor = make(1, start_failures=1)
+    supervisor.update()
+    batch.jobs["1"] = "held: PartitionTimeLimit"
+    supervisor.update()
+    keys = "pools.gpu.job.walltime_min or pools.gpu.job.queue"
+    assert supervisor.failure_reason == f"its jobs can never start (PartitionTimeLimit); change {keys}"
 
 
 def test_a_held_job_that_can_not_be_removed_now_is_removed_later(stage, monkeypatch):
