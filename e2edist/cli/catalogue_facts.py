@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from e2edist import plugins
-from e2edist.config.site import PoolSpec, load_site
+from e2edist.config._batch_systems import takes_account
+from e2edist.config.site import PoolSpec, SiteSpec, load_site
 from e2edist.config.site_facts import find_fact_faults
 from e2edist.config.site_files import site_path
 from e2edist.config.tagger import TaggerSpec, load_tagger
@@ -114,8 +115,8 @@ def site_facts(name: str) -> Facts:
         "description": site.description,
         "file": str(site_path(name)),
         "needs": needs or "nothing of yours",
-        "account": site.account,
-        "image": site.image,
+        "account": "" if "account" in site.needs else _account(site),
+        "image": "" if "image" in site.needs else site.image,
         "default pools": ", ".join(site.default_pools) or "all",
         "pools": [_pool(name, pool) for name, pool in site.pools.items()],
         "controller": f"{site.controller.kind} (submit --detach)",
@@ -136,6 +137,12 @@ def _pool(name: str, pool: PoolSpec) -> dict[str, str]:
         "queue": (job.queue or _directed_queue(job.directives) or "default") if jobs else "-",
         "min": f"{job.walltime_min:g}" if jobs else "-",
     }
+
+
+def _account(site: SiteSpec) -> str:
+    """Return who is charged, of a site whose jobs can name somebody."""
+    charged = any(takes_account(pool.kind) for pool in site.pools.values())
+    return site.account or ("your default one" if charged else "")
 
 
 def _directed_queue(directives: tuple[str, ...]) -> str:

@@ -151,5 +151,6 @@ class SiteFile:
 
 def _sizes(pool: PoolSpec) -> dict[str, Any]:
     """Return what people change first, so that jobs fit into nodes."""
-    memory = {"memory_gib": pool.memory_gib} if pool.memory_gib else {}
+    gib = pool.memory_gib
+    memory = {"memory_gib": int(gib) if gib.is_integer() else gib} if gib else {}
     return {"workers": pool.workers, "threads": pool.threads} | memory

@@ -99,8 +99,9 @@ class JobSpec(Spec):
     def _launched(self) -> JobSpec:
         if self.workers_per_job > 1 and not self.launcher:
             number = self.workers_per_job
+            tasks = f"--ntasks={number}"
             todo = (
-                f'for SLURM write launcher = "srun --ntasks={number}" and directives = ["--ntasks={number}", "--mem=..."]; '
+                f'for SLURM write launcher = "srun {tasks}" and directives = ["{tasks}", "--mem=..."]; '
                 "with other batch systems leave workers_per_job at 1"
             )
             raise ValueError(f"launcher: missing for {number} workers in a job: {todo}")
