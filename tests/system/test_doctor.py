@@ -134,8 +134,9 @@ def test_a_missing_account_is_named_with_its_key(doctor):
     assert result.returncode == 2
     level, text = lines(result)["job of cpu"]
     assert level == "fail"
-    assert text.startswith("no account given; refused: sbatch: error: Invalid account")
-    assert "-> Set account in [pools.cpu.job]." in result.stdout
+    assert text.startswith("1 thread, 2 GiB, 60 min, no account given; refused: sbatch: error: Invalid account")
+    todo = "-> Set account or pools.cpu.job.queue (as by --account NAME, or in site.toml)."
+    assert todo in result.stdout
 
 
 def test_a_site_without_account_and_image_says_what_to_write_and_starts_nothing(doctor, tmp_path):
@@ -158,7 +159,9 @@ def test_a_site_without_account_and_image_says_what_to_write_and_starts_nothing(
 def test_a_job_that_would_be_taken_says_when(doctor):
     estimate = "cat >/dev/null; echo 'sbatch: Job 9 to start at 2026-11-23T10:00:00 on cpu1' >&2"
     result = doctor(SLURM + 'account = "m1"\n', "--no-run", commands=fake_slurm(estimate))
-    assert lines(result)["job of cpu"] == ("ok", "account m1; Job 9 to start at 2026-11-23T10:00:00 on cpu1")
+    asked = "1 thread, 2 GiB, 60 min, account m1"
+    text = f"{asked}; Job 9 to start at 2026-11-23T10:00:00 on cpu1"
+    assert lines(result)["job of cpu"] == ("ok", text)
 
 
 def test_an_unknown_interface_is_named_with_those_there_are():
