@@ -134,7 +134,9 @@ def test_a_missing_account_is_named_with_its_key(doctor):
     assert result.returncode == 2
     level, text = lines(result)["job of cpu"]
     assert level == "fail"
-    assert text.startswith("1 thread, 2 GiB, 60 min, no account given; refused: sbatch: error: Invalid account")
+    assert text.startswith(
+        "1 thread, 2 GiB, 60 min, no account given; refused: sbatch: error: Invalid account"
+    )
     todo = "-> Set account or pools.cpu.job.queue (as by --account NAME, or in site.toml)."
     assert todo in result.stdout
 
