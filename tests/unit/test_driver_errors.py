@@ -243,7 +243,7 @@ def test_entries_that_can_not_be_read_are_given_up_and_their_neighbours_are_not(
     _, ledger, _, _ = drive(work, make_chunks(4))
     (failure,) = ledger.failed.values()
     assert (failure.start, failure.stop) == (9, 10)
-    assert "EntriesError: a.root: basket is damaged" in failure.reason
+    assert "EntriesError: basket is damaged" in failure.reason
     assert entries(ledger) == [entry for entry in range(32) if entry != 9]
 
 
