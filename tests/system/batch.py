@@ -333,7 +333,7 @@ class BatchLab(Lab):
     def joined(self):
         """Return how many worker threads the driver sees."""
         try:
-            return json.loads((self.out / "progress.json").read_text(encoding="utf-8"))["workers"]
+            return json.loads((self.out / "progress.json").read_text(encoding="utf-8"))["threads"]
         except (FileNotFoundError, KeyError):
             return 0
 
