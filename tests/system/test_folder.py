@@ -49,7 +49,7 @@ def test_a_lost_plan_is_no_campaign_until_fresh(finished, events, model, capsys)
         (("--format", "edm"), "belongs to another plan"),
         (("--batch", 10**8), "a batch of 100,000,000 images needs"),
         (("--max-drift", 0.1), "max_drift needs a reference"),
-        (("--threads", 10**7), "GiB in 10000000 threads"),
+        (("--threads", 10**7), "GiB in 10,000,000 threads"),
     ],
 )
 def test_options_that_can_not_be_followed_are_refused(finished, events, model, capsys, options, said):
