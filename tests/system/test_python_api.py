@@ -1,3 +1,5 @@
+import re
+
 """Campaigns from Python: in scripts without a main guard, in threads, and in the kernel of a notebook."""
 
 import signal
@@ -236,7 +238,8 @@ def test_a_notebook_runs_and_interrupts_campaigns_beside_its_event_loop(kernel, 
 
     reply, messages = kernel(f"{line} chunk_events=1)", press)
     assert reply["ename"] == "KeyboardInterrupt"
-    assert "stopping: letting running chunks finish; interrupt again to stop now" in shown(messages)[0]
+    plain = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", shown(messages)[0]).split())
+    assert "stopping: letting running chunks finish; interrupt again to stop now" in plain
     assert e2edist.open_results(tmp_path / "out").state == "stopped"
     reply, messages = kernel(f"{line} chunk_events=1)")
     assert reply["status"] == "ok", reply
