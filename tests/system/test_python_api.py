@@ -1,7 +1,6 @@
-import re
-
 """Campaigns from Python: in scripts without a main guard, in threads, and in the kernel of a notebook."""
 
+import re
 import signal
 import subprocess
 import sys
