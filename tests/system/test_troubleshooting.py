@@ -142,7 +142,7 @@ def no_worker(desk, said, request):
         desk,
         request,
         sbatch="touch alive; echo 7",
-        squeue="[ ! -e alive ] || echo '7|RUNNING|None'",
+        squeue="[ ! -e alive ] || echo '7|RUNNING|N/A|None'",
         scancel="rm -f alive",
     )
     site = '[pools.cpu]\nkind = "slurm"\nthreads = 1\n[pools.cpu.job]\ninterface = "lo"\npoll_s = 0.2\n'
