@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from e2edist.accounting.telemetry import Telemetry, TelemetrySnapshot, running
+from e2edist.records.receipt import EVENTSETUP
 
 # Bokeh's own types know no property that is set after an object was made.
 layouts: Any = import_module("bokeh.layouts")
@@ -49,11 +50,16 @@ def curves(snapshot: TelemetrySnapshot) -> dict[str, dict[str, list[Any]]]:
 
 
 def stages(snapshot: TelemetrySnapshot) -> dict[str, dict[str, list[Any]]]:
-    """Return stage -> pools, left and right ends of their bars in ms per event and thread."""
+    """Return stage -> pools, left and right ends of their bars in ms per event and thread.
+
+    Without setting up, which is once per worker: it would hide all else while a campaign is young.
+    """
     bars: dict[str, dict[str, list[Any]]] = {}
     for pool, total in snapshot.pools.items():
         left = 0.0
         for name, seconds in total.stage_s.items():
+            if name == EVENTSETUP:
+                continue
             right = left + seconds * 1e3 / max(1, total.events)
             bar = bars.setdefault(name, {"pool": [], "left": [], "right": []})
             for key, value in (("pool", pool), ("left", left), ("right", right)):

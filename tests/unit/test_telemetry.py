@@ -10,7 +10,8 @@ from e2edist.pools._dashboard_page import _Metrics, curves, headline, shown, sta
 
 
 def receipt(pool, start, seconds=2.0):
-    stages = {"source": (500.0 * seconds, 1.0, 100), "EGTagger": (500.0 * seconds, 1.0, 50)}
+    stages = {"eventsetup": (9e3, 1.0, 0)}
+    stages |= {"source": (500.0 * seconds, 1.0, 100), "EGTagger": (500.0 * seconds, 1.0, 50)}
     chunk = CHUNK.part(start, start + 100)
     return make_receipt(chunk, pool=pool, host="node1", rows=50, stages=stages)
 
@@ -54,6 +55,7 @@ def test_the_bars_of_a_pool_stand_end_to_end_in_ms_per_event(one):
     for pool, seconds in (("gpu", 1.0), ("cpu", 4.0)):
         one.done(receipt(pool, 0, seconds))
     bars = stages(one.snapshot())
+    assert list(bars) == ["source", "EGTagger"]  # setting up is no part of an event's time
     assert bars["source"] == {"pool": ["gpu", "cpu"], "left": [0.0, 0.0], "right": [5.0, 20.0]}
     assert bars["EGTagger"] == {"pool": ["gpu", "cpu"], "left": [5.0, 20.0], "right": [10.0, 40.0]}
 
