@@ -157,8 +157,6 @@ def _inputs(dry: DryRun) -> Iterator[tuple[str, str]]:
     if len(plan.skipped) > _SHOWN:
         yield "", f"... and {len(plan.skipped) - _SHOWN:,} more"
     yield "work", f"{counted(plan.events, 'event')} in {counted(len(plan.chunks()), 'chunk')}"
-    if plan.lumi_mask:
-        yield "lumi mask", describe_mask(plan.lumi_mask)
 
 
 def _output(dry: DryRun) -> Iterator[tuple[str, str]]:

@@ -1,12 +1,15 @@
 """What a campaign would take at most, and what a dry run tells machines."""
 
 import io
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from small_campaign import plan_of
 
 from e2edist.accounting.upper_limit import upper_limits
 from e2edist.cli.console import make_console
-from e2edist.cli.dry_run import _bytes
+from e2edist.cli.dry_run import DryRun, _bytes, _inputs
 from e2edist.cli.pool_tables import pool_table, print_sum, short_walltime
 from e2edist.cli.tables import cost_cells, cost_columns
 from e2edist.config.site import SiteSpec
@@ -84,6 +87,12 @@ def test_a_walltime_is_short(minutes, text):
 )
 def test_bytes_have_three_digits(size, text):
     assert _bytes(size) == text
+
+
+def test_a_lumi_mask_is_named_once():
+    plan = replace(plan_of(0, 10), lumi_mask='{"7": [[1, 2]]}')
+    lines = list(_inputs(DryRun(SimpleNamespace(plan=plan), ())))
+    assert [text.partition(",")[0] for name, text in lines if name == "lumi mask"] == ["run 7"]
 
 
 def test_the_unit_of_a_charge_stands_in_the_header_where_all_have_the_same():
