@@ -53,12 +53,12 @@ def close(campaign: Campaign, result: RunResult, console: Console, emit: Emit) -
     bill = make_bill(campaign.folder, total.pools)
     print_stages(console, total)
     print_bill(console, [row for row in bill if row.charged])
-    lost = _lost(campaign, result)
+    lost, skipped = _lost_and_skipped(campaign, result)
     print_bad(console, lost, f"failed: {100 * result.bad_fraction:.4g} % of all events")
-    print_bad(console, [row for row in result.bad if row not in lost], _skipped_title(campaign.plan))
+    print_bad(console, skipped, _skipped_title(campaign.plan))
     print_quality(console, total.warnings)
     if total.events or result.complete:
-        print_outcome(console, _outcome(campaign, result, total))
+        print_outcome(console, _outcome(campaign, result, total, sum(row["events"] for row in lost)))
     facts = {"events": total.events, **total.facts(), "bad_fraction": result.bad_fraction}
     facts |= {"complete": result.complete, "folder": str(campaign.folder), "bill": bill_facts(bill)}
     emit({"what": "result"} | facts)
@@ -72,9 +72,8 @@ def close(campaign: Campaign, result: RunResult, console: Console, emit: Emit) -
     return 0
 
 
-def _outcome(campaign: Campaign, result: RunResult, total: Summary) -> Outcome:
+def _outcome(campaign: Campaign, result: RunResult, total: Summary, lost: int) -> Outcome:
     urls = [file.url for file in campaign.plan.files]
-    lost = sum(row["events"] for row in _lost(campaign, result))
     left = 0 if result.complete else max(0, campaign.plan.events - total.events)
     note = DEMO_SCORES if demo_note(campaign.tagger.model.sha256, urls) else ""
     run = (result.events, result.seconds)
@@ -120,10 +119,13 @@ def _kept(done: int, campaign: Campaign, more: str = "") -> str:
     return f"stopped: {kept if done else 'no event is done yet'}{more}: the same command does the rest"
 
 
-def _lost(campaign: Campaign, result: RunResult) -> list[dict[str, Any]]:
-    """Return the rows of ``bad.parquet`` but those of files that were skipped on request."""
-    asked = campaign.plan.skip_bad_files
-    return [row for row in result.bad if row["uuid"] is not None or not asked]
+def _lost_and_skipped(campaign: Campaign, result: RunResult) -> tuple[list[dict[str, Any]], ...]:
+    """Return the rows of ``bad.parquet`` that are losses, and those of files that were skipped on request."""
+    lost, skipped = list[dict[str, Any]](), list[dict[str, Any]]()
+    for row in result.bad:
+        asked = row["uuid"] is None and campaign.plan.skip_bad_files
+        (skipped if asked else lost).append(row)
+    return lost, skipped
 
 
 def _skipped_title(plan: Plan) -> str:
