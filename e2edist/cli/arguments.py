@@ -132,10 +132,15 @@ def with_advice(error: E2EError, args: argparse.Namespace) -> E2EError:
 
 def to_pools(text: str) -> tuple[str, ...]:
     """Return the names in the text of ``--pools``."""
-    names = tuple(filter(None, re.split(r"[\s,]+", text)))
+    names = split_names(text)
     if not names:
         raise ConfigError("--pools", "names no pool", "Write gpu,cpu, or all; or leave it out.")
     return names
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Return the names in a text, apart by commas or blanks; none for an empty one."""
+    return tuple(filter(None, re.split(r"[\s,]+", text)))
 
 
 def _workers(text: str | None) -> int | dict[str, int] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from e2edist.checks.host import nearest
 from e2edist.checks.site_answers import known_accounts, known_images, known_partitions
+from e2edist.cli.arguments import split_names
 from e2edist.config._batch_systems import takes_account
 from e2edist.config.controller import PROCESS
 from e2edist.config.site_facts import is_placeholder
@@ -144,7 +145,7 @@ def ask_site(site: SiteSpec, known: Known, asker: Asker) -> dict[str, Any]:
 
 def _ask_pools(site: SiteSpec, known: Known, asker: Asker) -> tuple[str, ...]:
     def fault(text: str) -> str:
-        wrong = [name for name in _names(text) if name not in site.pools]
+        wrong = [name for name in split_names(text) if name not in site.pools]
         return str(unknown_name("pool", wrong[0], site.pools)) if wrong else ""
 
     if known.pools and (wrong := fault(",".join(known.pools))):
@@ -155,17 +156,14 @@ def _ask_pools(site: SiteSpec, known: Known, asker: Asker) -> tuple[str, ...]:
     asker.tell("Pools of this site:")
     for name, pool in site.pools.items():
         asker.tell(f"  {name:12} {_describe(pool)}")
-    return _names(asker.ask("Pools that a campaign uses by default", ",".join(default), "--pools", fault))
+    what = "Pools that a campaign uses by default"
+    return split_names(asker.ask(what, ",".join(default), "--pools", fault))
 
 
 def _describe(pool: PoolSpec) -> str:
     walltime = f", {pool.job.walltime_min / 60:.3g} h" if is_batch(pool.kind) else ""
     workers = f"{counted(pool.workers or 1, 'worker')} of {counted(pool.threads or 1, 'thread')}"
     return f"{pool.kind}, {workers}, {pool.provider}{walltime}"
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, re.split(r"[\s,]+", text)))
 
 
 def _ask_account(site: SiteSpec, known: Known, asker: Asker) -> dict[str, Any]:
