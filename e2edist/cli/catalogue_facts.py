@@ -19,6 +19,7 @@ from e2edist.demo.networks import is_demo_network
 from e2edist.imaging.layers import LAYERS
 from e2edist.imaging.seeds import SEED_METHODS
 from e2edist.install_hint import verb_command
+from e2edist.pools import is_batch
 
 from .catalogue import PLUGINS, Entry
 
@@ -126,7 +127,7 @@ def site_facts(name: str) -> Facts:
 def _pool(name: str, pool: PoolSpec) -> dict[str, str]:
     job = pool.job
     most = f" to {pool.workers_most}" if pool.workers_most else ""
-    jobs = pool.kind not in ("local", "attach")
+    jobs = is_batch(pool.kind)
     return {
         "pool": name,
         "kind": pool.kind,

@@ -17,6 +17,7 @@ from e2edist.config.site_text import site_text
 from e2edist.config.text_files import read_text
 from e2edist.config.toml_models import read_toml
 from e2edist.errors import ConfigError, OutputError, unknown_name
+from e2edist.pools import is_batch
 from e2edist.storage.publish import publish
 
 
@@ -99,7 +100,7 @@ class SiteFile:
         taken = content.get("pools", {})
         example = {
             name: _sizes(pool) | {"job": {"walltime_min": pool.job.walltime_min}}
-            if pool.kind not in ("local", "attach")
+            if is_batch(pool.kind)
             else {"workers": pool.workers, "threads": pool.threads}
             for name, pool in site.only(site.default_pools or site.pools).pools.items()
             if name not in taken
