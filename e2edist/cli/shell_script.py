@@ -11,7 +11,8 @@ from typing import Any
 import shtab
 
 from e2edist.config.site import load_site
-from e2edist.config.site_files import site_folder
+from e2edist.config.site_files import shipped_sites
+from e2edist.config.site_options import ALL_POOLS
 from e2edist.config.tagger import packaged
 from e2edist.errors import E2EError
 
@@ -29,8 +30,6 @@ _NAMES = {
     "--pools": "pools",
     "name": "all",
 }
-#: All pools of a site, in place of their names.
-_ALL_POOLS = "all"
 #: Names that are in files of the user's own are looked up by the shell, so that no Python starts.
 _OWN_SITES = """\
 _e2edist_own_sites() {
@@ -62,11 +61,10 @@ def shell_script(shell: str, verbs: Mapping[str, str]) -> str:
 
 
 def _all_names() -> dict[str, list[str]]:
-    ours = sorted(path.stem for path in site_folder().glob("*.toml"))
     everything = {entry.name for make in KINDS.values() for entry in make()}
     return {
         "taggers": sorted(packaged()),
-        "sites": ours,
+        "sites": sorted(shipped_sites()),
         "pools": [],  # by site: `_pools_functions`
         "all": sorted(everything),
     }
@@ -119,7 +117,7 @@ def _functions(shell: str, names: Mapping[str, list[str]]) -> Iterable[str]:
 
 def _pools_function(shell: str, sites: Iterable[str]) -> str:
     """Return the shell function that completes the pools of the site that the line names; else of none."""
-    listed = {site: " ".join(map(quote, [*_pools(site), _ALL_POOLS])) for site in sites}
+    listed = {site: " ".join(map(quote, [*_pools(site), ALL_POOLS])) for site in sites}
     if shell == "fish":
         cases = "\n".join(
             f"            case {site}\n                set found {x}" for site, x in listed.items()

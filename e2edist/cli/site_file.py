@@ -11,7 +11,7 @@ from typing import Any
 from e2edist import __version__
 from e2edist.config.site import PoolSpec, SiteSpec, parse_layers
 from e2edist.config.site_facts import find_fact_faults
-from e2edist.config.site_files import Layer, read_layers, site_folder, user_site_folder
+from e2edist.config.site_files import Layer, read_layers, shipped_sites, user_site_folder
 from e2edist.config.site_settings import read_settings
 from e2edist.config.site_text import site_text
 from e2edist.config.text_files import read_text
@@ -54,7 +54,7 @@ class SiteFile:
         UnknownNameError, ConfigError
             There is no such site, nobody knows the home folder, or a file that is there has faults.
         """
-        known = {file.stem: file for file in site_folder().glob("*.toml")}
+        known = shipped_sites()
         if site not in known:
             raise unknown_name("site", site, known)
         own = user_site_folder()

@@ -48,7 +48,12 @@ def user_site_folder() -> Path | None:
 def known_sites() -> dict[str, Path]:
     """Return the file of each name that ``--site`` takes: the user's own come before ours."""
     own = user_site_folder()
-    return _named(site_folder()) | (_named(own) if own is not None else {})
+    return shipped_sites() | (_named(own) if own is not None else {})
+
+
+def shipped_sites() -> dict[str, Path]:
+    """Return the file of each site that comes with the package or its checkout."""
+    return _named(site_folder())
 
 
 def site_path(name: str) -> Path:
@@ -124,7 +129,7 @@ def _extended(base: Any, path: Path) -> Path:
             todo = "Paths are taken from where the file lies."
             raise ConfigError(str(path), f"extends: there is no file {found}", todo)
         return found
-    ours = _named(site_folder())
+    ours = shipped_sites()
     if base not in ours:
         todo = f"{advise_nearest(base, ours)}; or the path of a file, which ends in {_ENDING}."
         raise ConfigError(str(path), f"extends: there is no site {base!r}", todo)
