@@ -31,6 +31,7 @@ from .redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Self
 
 #: Python's message when the system refuses a further thread, and what helps.
 NO_THREAD = "can't start new thread"
@@ -64,13 +65,17 @@ class E2EError(Exception):
         if retryable:
             self.retryable = True
 
-    def advising(self, more: str) -> E2EError:
-        """Return the same error with one more sentence of advice."""
+    def with_advice(self, todo: str) -> Self:
+        """Return the same error with other advice."""
         found = copy(self)
-        found.todo = f"{self.todo.rstrip('.')}. {more}" if self.todo else more
+        found.todo = redact(todo)
         found.args = (found.where, found.what, found.todo)
         found.__cause__ = self.__cause__
         return found
+
+    def advising(self, more: str) -> Self:
+        """Return the same error with one more sentence of advice."""
+        return self.with_advice(f"{self.todo.rstrip('.')}. {more}" if self.todo else more)
 
     def __str__(self) -> str:
         head = f"{self.where}: {self.what}" if self.where else self.what
@@ -133,12 +138,6 @@ class RefusedJobError(ResourceError):
     """
 
     keys: tuple[str, ...] = ()
-
-    def with_advice(self, todo: str) -> RefusedJobError:
-        """Return the same error with other advice."""
-        found = RefusedJobError(self.where, self.what, todo)
-        found.keys, found.__cause__ = self.keys, self.__cause__
-        return found
 
 
 class ProgrammingError(E2EError):

@@ -1,5 +1,6 @@
 """Jobs that a batch system refuses or never starts: what is to blame, and where it is said."""
 
+import pickle
 from types import SimpleNamespace
 
 import pytest
@@ -74,6 +75,14 @@ def test_a_refusal_becomes_an_error_with_keys():
     with pytest.raises(ResourceError, match="did not answer") as caught, blaming(Slurm.signs, "cpu"):
         raise ResourceError("sbatch", "did not answer in 60 s")
     assert type(caught.value) is ResourceError
+
+
+def test_other_advice_leaves_the_rest_of_an_error_as_it_is():
+    error, cause = RefusedJobError("sbatch", "failed", "Try x."), ValueError("why")
+    error.keys, error.__cause__ = ("pools.cpu.threads",), cause
+    for found, todo in ((error.with_advice("Try y."), "Try y."), (error.advising("Or y."), "Try x. Or y.")):
+        assert (type(found), found.keys, found.__cause__) == (RefusedJobError, error.keys, cause)
+        assert str(found) == str(pickle.loads(pickle.dumps(found))) == f"sbatch: failed. {todo}"
 
 
 def test_a_slot_that_is_not_there_is_told():
