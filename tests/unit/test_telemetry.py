@@ -9,8 +9,8 @@ from e2edist.accounting.telemetry import Telemetry, running
 from e2edist.pools._dashboard_page import _Metrics, curves, headline, shown, stages
 
 
-def receipt(pool, start, seconds=2.0):
-    stages = {"eventsetup": (9e3, 1.0, 0)}
+def receipt(pool, start, seconds=2.0, setup_s=0.0):
+    stages = {"eventsetup": (1e3 * setup_s, 1.0, 0)}
     stages |= {"source": (500.0 * seconds, 1.0, 100), "EGTagger": (500.0 * seconds, 1.0, 50)}
     chunk = CHUNK.part(start, start + 100)
     return make_receipt(chunk, pool=pool, host="node1", rows=50, stages=stages)
@@ -53,7 +53,7 @@ def test_rate_and_busy_fraction_of_the_curves_are_those_of_the_points(clock, one
 
 def test_the_bars_of_a_pool_stand_end_to_end_in_ms_per_event(one):
     for pool, seconds in (("gpu", 1.0), ("cpu", 4.0)):
-        one.done(receipt(pool, 0, seconds))
+        one.done(receipt(pool, 0, seconds, setup_s=9.0))
     bars = stages(one.snapshot())
     assert list(bars) == ["source", "EGTagger"]  # setting up is no part of an event's time
     assert bars["source"] == {"pool": ["gpu", "cpu"], "left": [0.0, 0.0], "right": [5.0, 20.0]}
