@@ -1,4 +1,4 @@
-"""Of which dataset and file rows are: two columns of the aggregated tables, and sums by dataset."""
+"""Of which dataset and file rows are, and sums by dataset."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from e2edist.records.part_columns import AGGREGATED_COLUMNS
+from e2edist.records.file_columns import names_of_files
 from e2edist.storage.publish import publish
 
 from .finished_campaigns import FinishedCampaign
@@ -24,7 +21,7 @@ class FileNames:
     Attributes
     ----------
     files : mapping of str to (str, str)
-        uuid -> dataset, empty where the inputs name none, and address.
+        As `names_of_files`, of all campaigns.
     metadata : mapping of str to dict
         Dataset -> what filesets say of it.
     conflicts : tuple of str
@@ -42,25 +39,13 @@ class FileNames:
         metadata: dict[str, dict[str, Any]] = {}
         conflicts: dict[str, None] = {}
         for one in campaigns:
-            names = {uuid: dataset.name for dataset in one.plan.datasets for uuid in dataset.files}
-            files |= {file.uuid: (names.get(file.uuid, ""), file.url) for file in one.plan.files}
+            files |= names_of_files(one.plan)
             for dataset in one.plan.datasets:
                 known = metadata.setdefault(dataset.name, {})
                 for key, value in dataset.metadata.items():
                     if known.setdefault(key, value) != value:
                         conflicts[f"{dataset.name}.{key}"] = None
         return cls(files, dict(sorted(metadata.items())), tuple(conflicts))
-
-    def add_to(self, rows: pa.Table, uuid: str, *, but: Sequence[str] = ()) -> pa.Table:
-        """Return rows of one file with `AGGREGATED_COLUMNS` before them, without those of `but`."""
-        values = dict(zip(AGGREGATED_COLUMNS, self.files[uuid], strict=True))
-        index = np.zeros(len(rows), np.int32)
-        new = {
-            name: pa.DictionaryArray.from_arrays(index, pa.array([value], pa.string()))
-            for name, value in values.items()
-            if name not in but
-        }
-        return pa.table([*new.values(), *rows.columns], names=[*new, *rows.column_names])
 
     def sums(self, campaigns: Sequence[FinishedCampaign]) -> dict[str, dict[str, Any]]:
         """Return dataset -> its files, events, those done, rows, metadata; "" has the files of none."""

@@ -19,7 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from e2edist.errors import OutputError
+from e2edist.records.file_columns import with_file_columns
 from e2edist.records.folder import AggregatedFolder
+from e2edist.records.part_columns import AGGREGATED_COLUMNS
 from e2edist.records.parts import RECEIPT, parquet_file, parquet_writer, read_footer, read_part
 from e2edist.records.row_keys import KEY, in_order
 from e2edist.records.verify import Part
@@ -34,8 +36,8 @@ _NAME = "part-{:05d}.parquet"
 #: Rows that are written at a time.
 _ROW_GROUP = 500_000
 _ORDER = ("uuid", *KEY)
-#: Adds columns to the rows of a file, by its uuid.
-Name = Callable[[pa.Table, str], pa.Table]
+#: Adds columns to rows.
+Name = Callable[[pa.Table], pa.Table]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,8 @@ def compact(
             facts = origin | {"dataset": dataset.name, "datasets": names.metadata} | output_file.facts()
             if _read_facts(path) != facts:
                 # Readers make the column of the folder's name.
-                but = ("dataset",) if dataset.name else ()
-                _write(path, output_file, facts, partial(names.add_to, but=but))
+                wanted = ("file",) if dataset.name else AGGREGATED_COLUMNS
+                _write(path, output_file, facts, partial(with_file_columns, files=names.files, wanted=wanted))
             paths.append(path)
     _remove_others(whole, paths)
     return paths
@@ -135,7 +137,7 @@ def _read_facts(path: Path) -> dict[str, Any] | None:
 
 def _write(path: Path, output_file: OutputFile, facts: dict[str, Any], name: Name) -> None:
     with parquet_file(output_file.parts[0].path) as first:
-        schema = name(first.schema_arrow.remove_metadata().empty_table(), output_file.parts[0].uuid).schema
+        schema = name(first.schema_arrow.remove_metadata().empty_table()).schema
     order = [pq.SortingColumn(schema.get_field_index(name)) for name in _ORDER]
     options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True, "sorting_columns": order}
     with publish(path) as draft, parquet_writer(draft, schema, **options) as writer:
@@ -149,7 +151,7 @@ def _row_groups(parts: Sequence[Part], name: Name) -> Iterator[pa.Table]:
     some: list[pa.Table] = []
     rows = 0
     for part in parts:
-        some.append(name(read_sorted(part), part.uuid))
+        some.append(name(read_sorted(part)))
         rows += some[-1].num_rows
         if rows >= _ROW_GROUP:
             table = pa.concat_tables(some).unify_dictionaries()

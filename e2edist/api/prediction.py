@@ -17,10 +17,10 @@ from e2edist.errors import ConfigError
 from e2edist.parity.validation_record import require_validation
 from e2edist.process import usable_cores
 from e2edist.records.chunk import Chunk
+from e2edist.records.file_columns import names_of_files, with_file_columns
 from e2edist.worker.clock import Clock
 from e2edist.worker.run_chunk import TaskContext, score_chunk
 
-from .file_columns import names_of_files, with_file_columns
 from .in_process import Files, InputRange, Tagger, make_context, open_tagger
 from .progress_display import OnProgress, show_progress
 from .python_errors import python_errors

@@ -21,15 +21,15 @@ from e2edist.accounting.summary import summarise
 from e2edist.control.state import read_state
 from e2edist.errors import OutputError, ResourceError, unknown_name
 from e2edist.install_hint import pip_install
+from e2edist.records.file_columns import names_of_files, with_file_columns
 from e2edist.records.folder import AggregatedFolder, CampaignFolder
 from e2edist.records.ledger import choose_parts, read_receipts
 from e2edist.records.losses import read_losses
-from e2edist.records.part_columns import PART_COLUMNS
+from e2edist.records.part_columns import AGGREGATED_COLUMNS, PART_COLUMNS
 from e2edist.records.parts import read_columns
 from e2edist.records.plan import require_plan
 from e2edist.urls import named_path
 
-from .file_columns import COLUMNS, names_of_files, with_file_columns
 from .python_errors import python_errors
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Results:
         if columns:
             return columns
         names = self.dataset.schema.names
-        return [name for name in names[names.index("status") + 1 :] if name not in COLUMNS]
+        return [name for name in names[names.index("status") + 1 :] if name not in AGGREGATED_COLUMNS]
 
     @python_errors()
     def table(
@@ -120,8 +120,8 @@ class Results:
             There is no such column, status or dataset.
         """
         stored = self.dataset.schema.names
-        first = [name for name in COLUMNS if self._files or name in stored]
-        known = [*first, *(name for name in stored if name not in COLUMNS)]
+        first = [name for name in AGGREGATED_COLUMNS if self._files or name in stored]
+        known = [*first, *(name for name in stored if name not in AGGREGATED_COLUMNS)]
         columns = known if columns is None else [columns] if isinstance(columns, str) else list(columns)
         for kind, names, all_names in (
             ("column", columns, known),
@@ -136,8 +136,8 @@ class Results:
     def _read(self, columns: list[str], wanted: pc.Expression | None) -> pa.Table:
         if not self._files:
             return self.dataset.to_table(columns=columns, filter=wanted)
-        added = [name for name in COLUMNS if name in columns]
-        stored = [name for name in columns if name not in COLUMNS]
+        added = [name for name in AGGREGATED_COLUMNS if name in columns]
+        stored = [name for name in columns if name not in AGGREGATED_COLUMNS]
         if added and "uuid" not in stored:
             stored.append("uuid")
         rows = self.dataset.to_table(columns=stored, filter=wanted)

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from e2edist.records.plan import Plan
-
-#: As in the tables of ``aggregate``.
-COLUMNS = ("dataset", "file")
+from .part_columns import AGGREGATED_COLUMNS, PART_COLUMNS
+from .plan import Plan
 
 
 def names_of_files(plan: Plan) -> dict[str, tuple[str, str]]:
@@ -21,14 +19,22 @@ def names_of_files(plan: Plan) -> dict[str, tuple[str, str]]:
 
 
 def with_file_columns(
-    rows: pa.Table, files: Mapping[str, tuple[str, str]], wanted: Iterable[str] = COLUMNS
+    rows: pa.Table, files: Mapping[str, tuple[str, str]], wanted: Iterable[str] = AGGREGATED_COLUMNS
 ) -> pa.Table:
-    """Return rows, which have a column `uuid`, with the `wanted` ones of `COLUMNS` before them."""
-    uuid: Any = rows["uuid"].unify_dictionaries().combine_chunks()
+    """Return rows with the `wanted` ones of `AGGREGATED_COLUMNS` before them.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        With a column `uuid`.
+    files : mapping of str to (str, str)
+        `names_of_files` of the plan, or of several.
+    """
+    uuid: Any = rows["uuid"].dictionary_encode().unify_dictionaries().combine_chunks()
     if isinstance(uuid, pa.ChunkedArray):  # of no rows
-        uuid = pa.array([], rows["uuid"].type)
+        uuid = pa.array([], PART_COLUMNS["uuid"].type)
     found = {}
-    for place, name in enumerate(COLUMNS):
+    for place, name in enumerate(AGGREGATED_COLUMNS):
         if name in wanted:
             values = [files[one][place] for one in uuid.dictionary.to_pylist()]
             # Each name once in the dictionary: pandas takes no other.
