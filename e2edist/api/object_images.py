@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import ConfigError, ResourceError, advise_nearest
-from e2edist.imaging.crops import Crops, Normalisation, dense
+from e2edist.imaging.crops import Crops, Normalisation, dense, join
 from e2edist.imaging.event_batch import Array
 from e2edist.worker.images import make_images as images_of
 from e2edist.worker.rows import make_table
@@ -160,14 +159,7 @@ def _cut(wanted: InputRange, tagger: TaggerSpec) -> tuple[Crops, pa.Table]:
         images = images_of(batch, tagger)
         crops.append(images.crops)
         tables.append(make_table(chunk.uuid, batch, images, {}, {}))
-    return _joined(crops), pa.concat_tables(tables).unify_dictionaries()
-
-
-def _joined(crops: Sequence[Crops]) -> Crops:
-    sizes = [np.diff(one.offsets) for one in crops]
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(sizes))]).astype(np.int64)
-    pixel, value = (np.concatenate([getattr(one, name) for one in crops]) for name in ("pixel", "value"))
-    return replace(crops[0], offsets=offsets, pixel=pixel, value=value)
+    return join(crops), pa.concat_tables(tables).unify_dictionaries()
 
 
 def _pixels(crops: Crops, rule: Normalisation | None, layout: str) -> Any:

@@ -193,6 +193,16 @@ def take(crops: Crops, objects: Sequence[int], channels: Sequence[int] | None = 
     return Crops(offsets, pixel.astype(np.int32), crops.value[entry], len(order), crops.size)
 
 
+def join(pieces: Sequence[Crops]) -> Crops:
+    """Return several lists of crops of one shape as one."""
+    offsets = [np.zeros(1, np.int64)]
+    for piece in pieces:
+        offsets.append(piece.offsets[1:] + offsets[-1][-1])
+    pixel = np.concatenate([piece.pixel for piece in pieces])
+    value = np.concatenate([piece.value for piece in pieces])
+    return Crops(np.concatenate(offsets), pixel, value, pieces[0].channels, pieces[0].size)
+
+
 @kernel
 def _scatter(
     ranges: tuple[Array, Array, Array],

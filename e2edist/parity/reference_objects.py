@@ -18,7 +18,7 @@ from e2edist.counted import counted
 from e2edist.demo import LABELS, make_events
 from e2edist.errors import InputError
 from e2edist.formats import open_events
-from e2edist.imaging.crops import Crops, dense, take
+from e2edist.imaging.crops import Crops, dense, join, take
 from e2edist.imaging.event_batch import OBJECT_KINDS, Array
 from e2edist.storage.input_lists import expand_inputs
 from e2edist.worker.images import make_images
@@ -101,7 +101,7 @@ def from_files(
     if not keys:
         what = f"no accepted object in {counted(len(urls), 'file')}"
         raise InputError(urls[0] if urls else "", what, "Name files with objects that the tagger accepts.")
-    crops = take(join_crops(pieces), range(min(count, len(keys))))
+    crops = take(join(pieces), range(min(count, len(keys))))
     return from_crops(tagger, crops, np.concatenate(labels)[:count], counted(len(urls), "file"), keys[:count])
 
 
@@ -158,13 +158,3 @@ def crops_of(images: Array, *, channels_last: bool) -> Crops:
     offsets = np.searchsorted(plane, np.arange(len(flat) + 1)).astype(np.int64)
     pixel = (plane % channels * size**2 + place).astype(np.int32)
     return Crops(offsets, pixel, flat[plane, place].astype(np.float32), channels, size)
-
-
-def join_crops(pieces: Sequence[Crops]) -> Crops:
-    """Return several lists of crops of one shape as one."""
-    offsets = [np.zeros(1, np.int64)]
-    for piece in pieces:
-        offsets.append(piece.offsets[1:] + offsets[-1][-1])
-    pixel = np.concatenate([piece.pixel for piece in pieces])
-    value = np.concatenate([piece.value for piece in pieces])
-    return Crops(np.concatenate(offsets), pixel, value, pieces[0].channels, pieces[0].size)
