@@ -30,9 +30,11 @@ from typing import TYPE_CHECKING
 from .redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Self
 
+#: Errors that are shown of many.
+_SHOWN = 10
 #: Python's message when the system refuses a further thread, and what helps.
 NO_THREAD = "can't start new thread"
 MORE_THREADS = "Raise the limits of threads and memory (ulimit -u, -v): the same command does the rest."
@@ -206,6 +208,24 @@ def described(error: BaseException) -> str:
     except Exception:  # the text of an exception may be a bug itself
         text = "no text"
     return f"{type(error).__name__}: {text if len(text) <= 200 else f'{text[:200]} ...'}"
+
+
+def combined(errors: Sequence[E2EError], count: int, noun: str, way_on: str = "") -> E2EError:
+    """Return one error that names all of `errors`, which some of `count` inputs have.
+
+    Parameters
+    ----------
+    noun : str
+        What the inputs are called, in the plural.
+    way_on : str
+        Option to go on without them, if there is one.
+    """
+    if len(errors) == 1:
+        return errors[0].advising(f"To go on without: {way_on}.") if way_on else errors[0]
+    without = f" (to go on without: {way_on})" if way_on else ""
+    lines = "".join(f"\n  {error}" for error in errors[:_SHOWN])
+    more = f"\n  ... and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
+    return InputError("", f"{len(errors)} of {count} {noun} can't be used{without}:{lines}{more}")
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:

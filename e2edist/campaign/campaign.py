@@ -11,7 +11,7 @@ from e2edist.config.lumi_mask import canonical_mask, read_lumi_mask
 from e2edist.config.site import SiteSpec, threads_of
 from e2edist.config.tagger import TaggerSpec, load_tagger
 from e2edist.config.text_files import decode_text
-from e2edist.errors import E2EError, InputError, OutputError
+from e2edist.errors import OutputError
 from e2edist.records.folder import CampaignFolder
 from e2edist.records.folder_checks import check_usable
 from e2edist.records.plan import Plan, read_plan
@@ -23,7 +23,6 @@ from e2edist.urls import local_path, public
 from .memory_checks import check_chunks
 from .model_checks import check_model
 from .planning import (
-    GOOD_FILES,
     ReadOptions,
     default_chunk_events,
     make_plan,
@@ -99,9 +98,9 @@ def plan_campaign(
         Whatever the user must fix: inputs, tagger, model, folder, memory.
     """
     tagger, folder = load_tagger(spec.tagger, spec.model), Path(spec.output).absolute()
-    lumi_mask = read_mask(spec.lumi_mask, input_options(site)) if access is None else ""
-    accepted = check_model(tagger, site.pools, spec)
     options = input_options(site)
+    lumi_mask = read_mask(spec.lumi_mask, options) if access is None else ""
+    accepted = check_model(tagger, site.pools, spec)
     listed = {}
     if access is None:
         found = expand_inputs(spec.inputs, options, datasets=spec.datasets, say=say)
@@ -125,7 +124,7 @@ def plan_campaign(
         return Campaign(spec, site, tagger, plan, folder, resumed=True, validation=accepted)
     if spec.mode == "resume":
         raise OutputError(str(folder), "has no plan to resume", "Leave out --resume to start one.")
-    plan = _new_plan(spec, site, tagger, [listed[url] for url in urls], lumi_mask)
+    plan = _new_plan(spec, site, tagger, {url: listed[url] for url in urls}, lumi_mask)
     plan = replace(plan, group=name_group(list(listed), spec.group))
     for line in notes_on_plan(plan, listed, spec.chunk_events):
         say(line)
@@ -133,22 +132,20 @@ def plan_campaign(
 
 
 def _new_plan(
-    spec: CampaignSpec, site: SiteSpec, tagger: TaggerSpec, listed: list[ListedInput], lumi_mask: str
+    spec: CampaignSpec, site: SiteSpec, tagger: TaggerSpec, listed: Mapping[str, ListedInput], lumi_mask: str
 ) -> Plan:
-    trees = spec.tree or {one.url: one.tree for one in listed}
-    try:
-        clusters = make_plan(
-            tagger,
-            [one.url for one in listed],
-            ReadOptions(spec.format, trees, lumi_mask),
-            max_bad_fraction=None if spec.skip_bad_files else spec.max_bad_fraction,
-            inputs=input_options(site),
-        )
-    except InputError as error:
-        raise _naming_the_way_on(error) from error.__cause__
+    trees = spec.tree or {url: one.tree for url, one in listed.items()}
+    clusters = make_plan(
+        tagger,
+        [*listed],
+        ReadOptions(spec.format, trees, lumi_mask),
+        max_bad_fraction=None if spec.skip_bad_files else spec.max_bad_fraction,
+        inputs=input_options(site),
+        way_on="--skip-bad-files",
+    )
     clusters = replace(
         clusters,
-        datasets=planned_datasets(clusters, {one.url: one for one in listed}),
+        datasets=planned_datasets(clusters, listed),
         skip_bad_files=spec.skip_bad_files and bool(clusters.skipped),
     )
     threads = sum((pool.workers or 1) * threads_of(pool) for pool in site.pools.values())
@@ -166,17 +163,6 @@ def read_mask(name: str | None, options: InputOptions) -> str:
         return read_lumi_mask(path)
     where = public(name)
     return canonical_mask(decode_text(read_whole(name, options), where), where)
-
-
-def _naming_the_way_on(error: E2EError) -> E2EError:
-    """Return an error about files with how to go on without them, where others are good."""
-    if not vars(error).get(GOOD_FILES):
-        return error
-    if "\n" not in error.what:
-        return error.advising("To go on without: --skip-bad-files.")
-    # A list of files: the way on stands before it.
-    what = error.what.replace(" can't be used:", " can't be used (to go on without: --skip-bad-files):", 1)
-    return InputError(error.where, what, error.todo)
 
 
 def input_options(site: SiteSpec) -> InputOptions:

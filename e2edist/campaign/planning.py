@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from e2edist.config.tagger import TaggerSpec
-from e2edist.errors import E2EError, InputError, ProgrammingError
+from e2edist.errors import E2EError, InputError, ProgrammingError, combined
 from e2edist.formats import FileInfo, open_events
 from e2edist.plugins import as_bug, is_bug
 from e2edist.records.plan import Plan, PlannedDataset
@@ -19,16 +19,12 @@ from e2edist.storage.read_inputs import InputOptions, is_local, is_refused, read
 from e2edist.urls import host, public
 
 T = TypeVar("T")
-#: Attribute of an error about unusable files: how many others are good.
-GOOD_FILES = "good_files"
 #: Opening files waits for disks and networks, not for cores.
 _OPENERS = 16
 #: Pauses before servers that did not answer are asked again.
 _OUTAGE_PAUSES_S = (1.0, 5.0)
 #: A pool thread should get at least this many chunks, so that all end at about the same time.
 _CHUNKS_PER_THREAD = 4
-#: Errors of so many files are shown.
-_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +56,7 @@ def make_plan(
     *,
     max_bad_fraction: float | None = 0.0,
     inputs: InputOptions = InputOptions(),  # noqa: B008 - frozen
+    way_on: str = "",
 ) -> Plan:
     """Open all files in parallel, check that the tagger's branches are there, and plan a chunk a cluster.
 
@@ -70,6 +67,8 @@ def make_plan(
         left.
     inputs : InputOptions
         Where else to look for remote files.
+    way_on : str
+        What to say of unusable files that can be left out, where others are good: the option for that.
 
     Raises
     ------
@@ -83,9 +82,7 @@ def make_plan(
     allowed = len(urls) - 1 if max_bad_fraction is None else max_bad_fraction * len(urls)
     faults = list(errors.values())
     if len(errors) > allowed or any(isinstance(error, ProgrammingError) for error in faults):
-        error = combine_errors(faults, len(urls))
-        vars(error)[GOOD_FILES] = len(urls) - len(errors)
-        raise error
+        raise combine_errors(faults, len(urls), way_on if len(errors) < len(urls) else "")
     found = [item for item in inspected if not isinstance(item, E2EError)]
     _refuse_copies([info for info, _ in found])
     files = tuple(info for info, _ in found)
@@ -208,14 +205,10 @@ def inspect_all(urls: Sequence[str], look: Callable[[str], T]) -> list[T]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def combine_errors(errors: list[E2EError], files: int) -> E2EError:
-    """Return one error that names all inputs that can't be used."""
+def combine_errors(errors: list[E2EError], files: int, way_on: str = "") -> E2EError:
+    """Return one error that names all files that can't be used, or the first bug: no fault of theirs."""
     bugs = [error for error in errors if isinstance(error, ProgrammingError)]
-    if bugs or len(errors) == 1:
-        return (bugs or errors)[0]
-    lines = [f"\n  {error}" for error in errors[:_SHOWN]]
-    more = f"\n  ... and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
-    return InputError("", f"{len(errors)} of {files} input files can't be used:{''.join(lines)}{more}")
+    return bugs[0] if bugs else combined(errors, files, "input files", way_on)
 
 
 def _refuse_copies(files: list[FileInfo]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from e2edist.counted import counted
-from e2edist.errors import ConfigError, E2EError, InputError
+from e2edist.errors import ConfigError, E2EError, InputError, combined
 from e2edist.process import expand_home
 from e2edist.urls import absolute, identity, local_path, public, scheme
 
@@ -24,8 +24,6 @@ Say = Callable[[str], None]
 #: The name of what comes by a pipe.
 _STDIN = "-"
 _TODO = "Name ROOT files, folders, globs, lists or addresses."
-#: Faults that are shown.
-_SHOWN = 10
 
 
 def _be_silent(_: str) -> None:
@@ -72,17 +70,9 @@ def expand_inputs(
         except E2EError as error:
             errors.append(error)
     if errors:
-        raise _combined(errors, len(given))
+        raise combined(errors, len(given), "inputs")
     _refuse_twice(found)
     return found
-
-
-def _combined(errors: list[E2EError], given: int) -> E2EError:
-    if len(errors) == 1:
-        return errors[0]
-    lines = "".join(f"\n  {error}" for error in errors[:_SHOWN])
-    more = f"\n  ... and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
-    return InputError("", f"{len(errors)} of {given} inputs can't be used:{lines}{more}")
 
 
 def _refuse_twice(found: list[ListedInput]) -> None:
