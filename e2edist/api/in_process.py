@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from e2edist.campaign.campaign import read_mask
 from e2edist.campaign.planning import ReadOptions, make_plan, planned_datasets
@@ -121,8 +120,3 @@ def make_context(
     return TaskContext(
         tagger, plan.fingerprint, "", "python", engine, lumi_mask=plan.lumi_mask, access=plan.access
     )
-
-
-def as_path(folder: str | os.PathLike[str]) -> Path:
-    """Return the absolute path of a folder, ``~`` replaced."""
-    return named_path(os.fspath(folder), "folder")

@@ -291,6 +291,6 @@ def _datasets(path: Path, summary: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of datasets in the tables of ``aggregate``: from filesets, or by ``--dataset``."""
     if summary.get("datasets"):
         return tuple(summary["datasets"])
-    sums = path / "datasets.json"
+    sums = AggregatedFolder(path).datasets
     found = json.loads(sums.read_text(encoding="utf-8")) if sums.is_file() else {}
     return tuple(name for name in found if name)
