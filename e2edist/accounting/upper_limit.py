@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from e2edist.config._batch_systems import find_batch_system
+
 from .usage import pool_facts
 
 if TYPE_CHECKING:
@@ -57,21 +59,15 @@ class UpperLimit:
     unit: str
 
 
-def upper_limits(pools: Mapping[str, PoolSpec], batch: Mapping[str, bool]) -> list[UpperLimit]:
-    """Return what each pool can take at most.
-
-    Parameters
-    ----------
-    batch : mapping of str to bool
-        Pool -> whether its workers are batch jobs.
-    """
-    return [_limit(name, spec, jobs=batch[name]) for name, spec in pools.items()]
+def upper_limits(pools: Mapping[str, PoolSpec]) -> list[UpperLimit]:
+    """Return what each pool can take at most."""
+    return [_limit(name, spec) for name, spec in pools.items()]
 
 
-def _limit(name: str, spec: PoolSpec, *, jobs: bool) -> UpperLimit:
-    facts, shared = pool_facts(spec, jobs=jobs), spec.job.workers_per_job
+def _limit(name: str, spec: PoolSpec) -> UpperLimit:
+    facts, shared = pool_facts(spec), spec.job.workers_per_job
     threads = facts["threads"]
-    if not jobs:
+    if find_batch_system(spec.kind) is None:
         nothing = (None, 0.0, None, None, None, None, facts["unit"])
         here = spec.kind == "local"  # nobody knows of workers that somebody else has started
         workers, threads = (spec.workers or 1, threads) if here else (spec.workers, spec.threads)

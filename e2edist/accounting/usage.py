@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from e2edist.config._batch_systems import find_batch_system
 from e2edist.config.site import threads_of
 from e2edist.records.folder import CampaignFolder
 from e2edist.redaction import redact_word
@@ -31,15 +32,9 @@ _INTERVAL_S = 10.0
 _LARGEST_GAP_S = 120.0
 
 
-def pool_facts(spec: PoolSpec, *, jobs: bool) -> dict[str, Any]:
-    """Return what a bill needs of a pool.
-
-    Parameters
-    ----------
-    jobs : bool
-        Whether its workers are batch jobs; else all of them together count as one.
-    """
-    charge, workers = spec.charge, spec.workers or 1
+def pool_facts(spec: PoolSpec) -> dict[str, Any]:
+    """Return what a bill needs of a pool; workers that are no batch jobs count as one together."""
+    charge, workers, jobs = spec.charge, spec.workers or 1, find_batch_system(spec.kind) is not None
     return {
         "kind": spec.kind,
         "threads": (spec.threads or 1) if jobs else threads_of(spec),

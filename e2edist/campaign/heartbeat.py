@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from e2edist.accounting.telemetry import Telemetry
 from e2edist.accounting.usage import UsageLog, pool_facts, submit_command
 from e2edist.errors import E2EError
-from e2edist.pools import JobClock, is_batch
+from e2edist.pools import JobClock
 from e2edist.records.folder import CampaignFolder
 from e2edist.redaction import redact
 
@@ -48,7 +48,7 @@ class Heartbeat:
         self._records: dict[str, PoolRecord] = {}
         self._logged: dict[str, tuple[int, int, int, int]] = {}
         self._state = "running"
-        facts = {name: pool_facts(spec, jobs=is_batch(spec.kind)) for name, spec in specs.items()}
+        facts = {name: pool_facts(spec) for name, spec in specs.items()}
         self._usage = UsageLog(folder, facts, submit_command(sys.orig_argv))
         self._thread = Thread(target=self._repeat, name="e2edist-heartbeat", daemon=True)
         self._origin: dict[str, Any] = {

@@ -17,7 +17,7 @@ from e2edist.control.detach import preview_controller
 from e2edist.counted import counted
 from e2edist.demo.networks import demo_note, is_demo_network
 from e2edist.install_hint import verb_command
-from e2edist.pools import is_batch, preview
+from e2edist.pools import preview
 from e2edist.records.failure import without_place
 from e2edist.redaction import redact_word
 
@@ -53,8 +53,7 @@ class DryRun:
 
     def limits(self) -> list[UpperLimit]:
         """Return what each pool can take at most."""
-        pools = self.campaign.site.pools
-        return upper_limits(pools, {name: is_batch(pool.kind) for name, pool in pools.items()})
+        return upper_limits(self.campaign.site.pools)
 
     def jobs(self) -> dict[str, str]:
         """Return what each batch system would be given: ``pool NAME``, ``the controller`` -> job script."""
@@ -71,8 +70,7 @@ class DryRun:
 
     def sample(self) -> dict[str, int]:
         """Return pool -> chunks that ``--estimate`` would run at least."""
-        pools = self.campaign.site.pools.items()
-        return enough_chunks({name: pool_facts(pool, jobs=is_batch(pool.kind)) for name, pool in pools})
+        return enough_chunks({name: pool_facts(pool) for name, pool in self.campaign.site.pools.items()})
 
     def command(self) -> str:
         """Return the command line that does it."""

@@ -63,7 +63,7 @@ def run_sample(
     stop : Event
         Set when there is enough to estimate from; whoever else sets it ends the sample.
     """
-    facts = {name: pool_facts(spec, jobs=is_batch(spec.kind)) for name, spec in campaign.site.pools.items()}
+    facts = {name: pool_facts(spec) for name, spec in campaign.site.pools.items()}
     (on_progress, on_pool_ready), before = callbacks, time.time()
     sampler = Sampler(stop, enough_chunks(facts), LIMIT_S)
 

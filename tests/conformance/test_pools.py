@@ -238,7 +238,7 @@ from e2edist.checks.batch_systems import check_batch
 from e2edist.control.controller_record import ControllerRecord
 from e2edist.control.stop import _sweep_jobs
 from e2edist.control.detach import preview_controller
-from e2edist.pools import controller_grace_s, is_batch
+from e2edist.pools import controller_grace_s
 from e2edist.records.submitted_jobs import SubmittedJob, record_job
 
 content = {"name": "x", "controller": {"kind": "pbs2"}}
@@ -246,7 +246,7 @@ pool = {"kind": "pbs2", "workers": 1, "workers_most": 4}
 site = parse(SiteSpec, content | {"pools": {"cpu": pool}}, "site.toml")
 assert controller_grace_s(site.controller) == 300
 assert "#PBS -N e2e-ctrl-out" in preview_controller(site.controller, Path("/a/out"), [])
-assert pool_facts(site.pools["cpu"], jobs=is_batch("pbs2"))["nodes"] == 1
+assert pool_facts(site.pools["cpu"])["nodes"] == 1
 assert ControllerRecord("pbs2", "7.s", "h", "t", 0, 0.0, "log").name == "PBS 2 job 7.s"
 found = {one.topic: one.text for one in check_batch(site, Path("/a/out"))}
 assert found["pbs2"].startswith("answers in"), found

@@ -152,10 +152,10 @@ def test_a_journal_holds_what_jobs_took_where_that_is_known(tmp_path):
 
 def test_a_shared_node_is_a_part_of_one_and_local_workers_are_one_together():
     pools = load_site("perlmutter").pools
-    assert pool_facts(pools["gpu"], jobs=True)["nodes"] == 1.0
-    shared = pool_facts(pools["gpu_shared"], jobs=True)
+    assert pool_facts(pools["gpu"])["nodes"] == 1.0
+    shared = pool_facts(pools["gpu_shared"])
     assert (shared["nodes"], shared["gpus"], shared["workers"]) == (0.25, 1, 1)
-    local = pool_facts(PoolSpec(workers=4, threads=2), jobs=False)
+    local = pool_facts(PoolSpec(workers=4, threads=2))
     assert (local["nodes"], local["workers"], local["threads"]) == (0.25, 1, 2)
 
 

@@ -30,8 +30,7 @@ def site_of(**pools):
 
 
 def limits(**pools):
-    site = site_of(**pools)
-    return upper_limits(site.pools, {name: pool.kind == "slurm" for name, pool in site.pools.items()})
+    return upper_limits(site_of(**pools).pools)
 
 
 def test_jobs_take_their_walltime_on_the_nodes_that_are_charged():

@@ -236,7 +236,7 @@ def test_workers_of_this_host_are_billed_only_where_somebody_has_set_a_charge(tm
         "jobs": PoolSpec(kind="slurm"),
     }
     for name, spec in specs.items():
-        facts = pool_facts(spec, jobs=spec.kind != "local")
+        facts = pool_facts(spec)
         with (tmp_path / "usage.jsonl").open("a") as stream:
             stream.write(json.dumps({"run": name, "pools": {name: facts}}) + "\n")
     assert {row.pool: row.charged for row in make_bill(tmp_path, {})} == {
