@@ -112,7 +112,7 @@ def _settle(args: argparse.Namespace, file: SiteFile, asker: Asker, console: Con
             console.print(f"  {error}")
             old = content
             continue
-        text = file.text(content)
+        text = file.text(content, site)
         if args.show:
             return text, 0
         file.refuse_other(text, show=console.print, agree=lambda: args.force or asker.agree("Replace it"))

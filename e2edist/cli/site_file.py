@@ -94,15 +94,20 @@ class SiteFile:
             raise ConfigError(f"site {self.site}", f"{fault.what} ({', '.join(fault.pools)})", flags)
         return site
 
-    def text(self, content: dict[str, Any]) -> str:
-        """Return the whole file: what was answered, then what people may want to change, as a comment."""
-        site = parse_layers([*self.layers, Layer(str(self.path), content)])
+    def text(self, content: dict[str, Any], site: SiteSpec) -> str:
+        """Return the whole file: what was answered, then what people may want to change, as a comment.
+
+        Parameters
+        ----------
+        site : SiteSpec
+            What `check` returns for `content`.
+        """
         taken = content.get("pools", {})
         example = {
             name: _sizes(pool) | {"job": {"walltime_min": pool.job.walltime_min}}
             if is_batch(pool.kind)
             else {"workers": pool.workers, "threads": pool.threads}
-            for name, pool in site.only(site.default_pools or site.pools).pools.items()
+            for name, pool in site.pools.items()
             if name not in taken
         }
         title = self.base.description or self.site
