@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from e2edist.config._batch_systems import takes_account
 from e2edist.config.controller import PROCESS
 from e2edist.config.site_facts import is_placeholder
 from e2edist.config.site_files import merged
+from e2edist.config.site_options import split_image
 from e2edist.counted import counted
 from e2edist.errors import ConfigError, unknown_name
 from e2edist.pools import is_batch
@@ -33,7 +33,6 @@ _EXAMPLES = {
     "htcondor-apptainer": "/cvmfs/unpacked.cern.ch/...",
     "htcondor-singularity": "/cvmfs/unpacked.cern.ch/...",
 }
-_IMAGE_FLAG = re.compile(r"([A-Za-z0-9_-]+)=(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,12 +284,11 @@ def read_images(texts: Iterable[str], site: SiteSpec) -> dict[str, str]:
     Raises
     ------
     ConfigError
-        There is no such pool.
+        There is no such pool, or no image is named.
     """
     found = {}
     for text in texts:
-        match = _IMAGE_FLAG.fullmatch(text)
-        name, image = match.groups() if match else ("", text)
+        name, image = split_image(text, "--image")
         if name and name not in site.pools:
             raise ConfigError("--image", f"{text}: {unknown_name('pool', name, site.pools)}")
         found[name] = image

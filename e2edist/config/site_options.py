@@ -175,12 +175,24 @@ def _account(site: SiteSpec, account: str, where: str) -> dict[str, Any]:
     return {"account": account, "pools": pools, "controller": controller} if pools or controller else {}
 
 
-def _image(site: SiteSpec, text: str, where: str) -> dict[str, Any]:
-    """Return the keys for an image in all containers, or in that of one pool; empty where there is none."""
+def split_image(text: str, where: str) -> tuple[str, str]:
+    """Return pool and image of ``POOL=IMAGE``, or of ``IMAGE``, which is for all pools: "".
+
+    Raises
+    ------
+    ConfigError
+        There is no image in it.
+    """
     found = _POOL_IMAGE.fullmatch(text)
     name, image = found.groups() if found else ("", text)
     if not image:
         raise ConfigError(where, f"{text!r} names no image", "Write IMAGE, or POOL=IMAGE.")
+    return name, image
+
+
+def _image(site: SiteSpec, text: str, where: str) -> dict[str, Any]:
+    """Return the keys for an image in all containers, or in that of one pool; empty where there is none."""
+    name, image = split_image(text, where)
     table = {"container": {"image": image}}
     if name == "controller" and name not in site.pools:
         return {"controller": table} if site.controller.container.runtime != "none" else {}

@@ -87,6 +87,7 @@ def test_settings_and_images_of_single_pools_are_tables(home):
         (("perlmuter", *GIVEN), "there is no site 'perlmuter'"),
         (("perlmutter", *GIVEN, "--pools", "gpus"), "--pools: there is no pool 'gpus'"),
         (("perlmutter", *GIVEN, "--image", "x=y:1"), "there is no pool 'x'"),
+        (("perlmutter", *GIVEN, "--image", "gpu="), "--image: 'gpu=' names no image"),
         (("perlmutter", *GIVEN, "--account", "YOUR_ACCOUNT"), "no real one"),
         (("perlmutter", *GIVEN, "--set", "pools.gpu.job.walltime=1"), "walltime"),
         (("perlmutter", *GIVEN, "--file", "site.txt"), "Let it end in .toml"),
