@@ -55,10 +55,8 @@ def _named_campaign(args: argparse.Namespace, console: Console) -> CampaignSpec 
     named = [way for way, value in ways.items() if value is not None]
     if args.demo:
         if named:
-            other = "--input" if args.workflow is None else "--workflow"
-            raise ConfigError(
-                "--demo", f"has its own events, and {other} names others", "Leave one of them out."
-            )
+            what = f"has its own events, and {named[0]} names others"
+            raise ConfigError("--demo", what, "Leave one of them out.")
         return None
     if not named:
         if not Path(WORKFLOW).is_file():

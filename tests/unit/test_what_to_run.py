@@ -116,6 +116,7 @@ def test_a_dry_run_of_a_demo_leaves_nothing(folder):
     ("words", "said"),
     [
         (("--input", "a.root"), "--demo: has its own events, and --input names others"),
+        (("--dataset", "a=b.root"), "--demo: has its own events, and --dataset names others"),
         (("--workflow", "w.toml"), "--demo: has its own events, and --workflow names others"),
         (("--tagger", "mine"), "--demo: has no events for tagger mine. Name ROOT files with --input"),
         (("--site", "lpc", "--image", "/cvmfs/a"), "lie on a disk that workers of pool cpu don't see"),
