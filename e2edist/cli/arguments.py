@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from e2edist.errors import ConfigError, E2EError, RefusedJobError
-from e2edist.install_hint import verb_command
 from e2edist.urls import named_path
 
 from .command_line import CommandLine
@@ -46,8 +45,9 @@ def make_parser(verb: str, description: str, epilog: str, *examples: str) -> Com
     examples : str
         What may follow the verb, a line each.
     """
-    lines = "\n".join(f"    {verb_command(verb)} {line}" for line in examples)
-    p = CommandLine(verb, description, f"{epilog}\n\nExamples:\n\n{lines}" if examples else epilog)
+    p = CommandLine(verb, description, epilog)
+    lines = "\n".join(f"    {p.prog} {line}" for line in examples)
+    p.epilog = f"{epilog}\n\nExamples:\n\n{lines}" if examples else epilog
     volume = p.common.add_mutually_exclusive_group()
     volume.add_argument("-q", "--quiet", action="store_true", help="print errors and the result only")
     volume.add_argument("-v", "--verbose", action="store_true", help="print log lines too, as of submit.log")
