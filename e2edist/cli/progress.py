@@ -57,8 +57,11 @@ def _span(seconds: float | None) -> str:
 
 def details(progress: Progress) -> str:
     """Return the rate of late, the workers of each pool, and what was given up."""
-    found = [f"now {progress.rate_now:,.0f}/s"] if progress.rate_now else []
-    return ", ".join([*found, *pool_counts(progress), *_failed(progress)])
+    return ", ".join([*_now(progress), *pool_counts(progress), *_failed(progress)])
+
+
+def _now(progress: Progress) -> list[str]:
+    return [f"now {progress.rate_now:,.0f}/s"] if progress.rate_now else []
 
 
 def _failed(progress: Progress) -> list[str]:
@@ -117,8 +120,7 @@ class _Screen:
 
 def second_line(progress: Progress, width: int) -> str:
     """Return rates, losses and pools; less of them where `width` columns do not hold all."""
-    rate = _rate(progress)
-    now = [f"now {progress.rate_now:,.0f}/s"] if progress.rate_now else []
+    rate, now = _rate(progress), _now(progress)
     if message := _special(progress):
         rate, now = [message], []
     failed, together = _failed(progress), pool_counts(progress, together=True)
