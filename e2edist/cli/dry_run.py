@@ -85,7 +85,6 @@ def show(dry: DryRun, console: Console, emit: Callable[[dict[str, Any]], None] |
     if emit is not None:
         emit({"what": "plan"} | _facts(dry))
         return
-    console.quiet = False  # it is the result
     # Lines that are never wrapped, so that paths in them can be copied.
     for name, text in _lines(dry):
         console.print(f"{name:12}{text}")
