@@ -13,5 +13,4 @@ from . import Finding
 def check_facts(site: SiteSpec, name: str) -> Iterator[Finding]:
     """Look whether a site, which was named `name`, has what only the user knows."""
     for fault in find_fact_faults(site, detached=True):
-        text = f"{fault.what} ({', '.join(fault.pools)})"
-        yield Finding("fail", fault.fact, text, write_facts([fault], name))
+        yield Finding("fail", fault.fact, fault.text, write_facts([fault], name))

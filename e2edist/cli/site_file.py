@@ -90,8 +90,7 @@ class SiteFile:
         site = parse_layers([*self.layers, Layer(str(self.path), content)])
         site = site.only(site.default_pools or site.pools)
         for fault in find_fact_faults(site, detached=True):
-            flags = f"Give --{fault.fact} with yours."
-            raise ConfigError(f"site {self.site}", f"{fault.what} ({', '.join(fault.pools)})", flags)
+            raise ConfigError(f"site {self.site}", fault.text, f"Give --{fault.fact} with yours.")
         return site
 
     def text(self, content: dict[str, Any], site: SiteSpec) -> str:

@@ -37,6 +37,11 @@ class FactFault:
     what: str
     pools: tuple[str, ...]
 
+    @property
+    def text(self) -> str:
+        """What is wrong with it, and where."""
+        return f"{self.what} ({', '.join(self.pools)})"
+
 
 def find_fact_faults(site: SiteSpec, *, detached: bool = False) -> list[FactFault]:
     """Return which facts the pools of a site lack, or have as they stand in an example.
@@ -78,7 +83,7 @@ def require_facts(site: SiteSpec, name: str, *, detached: bool = False) -> None:
     """
     faults = find_fact_faults(site, detached=detached)
     if faults:
-        what = " and ".join(f"{fault.what} ({', '.join(fault.pools)})" for fault in faults)
+        what = " and ".join(fault.text for fault in faults)
         raise ConfigError(f"site {site.name}", what, write_facts(faults, name))
 
 
