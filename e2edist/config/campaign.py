@@ -15,6 +15,8 @@ from e2edist.urls import HTTP, XROOTD, given_path, named_path, public, scheme
 from ._types import Fraction
 from .toml_models import Spec, parse, read_toml
 
+#: Keys that are one path each.
+_PATHS = ("output", "model", "reference", "lumi_mask")
 #: What a dataset may be called in a campaign file and on the command line.
 DATASET_NAME = r"^[A-Za-z0-9_.+/-]+$"
 
@@ -110,19 +112,14 @@ def load_campaign(workflow: str | None, given: dict[str, Any]) -> CampaignSpec:
     if workflow is not None:
         path = given_path(workflow, "--workflow")
         content = read_toml(path)
-        for key in ("inputs", "output", "model", "reference", "lumi_mask"):
-            content.update(_relative_to(path.parent, key, content.get(key)))
-        datasets = content.get("datasets")
-        if isinstance(datasets, dict):
-            placed = (_relative_to(path.parent, name, value) for name, value in datasets.items())
-            content["datasets"] = {name: value for one in placed for name, value in one.items()}
-        for key in ("tagger", "site"):  # a name, or a path
-            if str(content.get(key, "")).endswith(".toml"):
-                content.update(_relative_to(path.parent, key, content[key]))
+        paths = ["inputs", "datasets", *_PATHS]
+        # Each is a name, or a path.
+        paths += [key for key in ("tagger", "site") if str(content.get(key, "")).endswith(".toml")]
+        content |= {key: _placed(path.parent, content[key]) for key in paths if key in content}
     if given.get("inputs") is not None or given.get("datasets") is not None:
         content = {key: value for key, value in content.items() if key not in ("inputs", "datasets")}
     content.update({key: value for key, value in given.items() if value is not None})
-    for key in ("output", "model", "reference", "lumi_mask"):
+    for key in _PATHS:
         if isinstance(content.get(key), str) and content[key] and not _is_fetched(key, content[key]):
             where = f"--{key.replace('_', '-')}" if given.get(key) else key
             content[key] = str(named_path(content[key], where))
@@ -134,17 +131,15 @@ def _is_fetched(key: str, text: str) -> bool:
     return key == "lumi_mask" and scheme(text) in (*HTTP, *XROOTD)
 
 
-def _relative_to(folder: Path, key: str, value: Any) -> dict[str, Any]:
-    """Return `key` with relative paths taken from `folder`; urls and absolute paths stay."""
-
-    def place(text: Any) -> Any:
-        if not isinstance(text, str) or not text or scheme(text):
-            return text
-        return str(folder / text) + "/" * text.endswith("/")  # which makes a folder of a /store name
-
-    if value is None:
-        return {}
-    return {key: [place(item) for item in value] if isinstance(value, list) else place(value)}
+def _placed(folder: Path, value: Any) -> Any:
+    """Return a path, or lists and tables of them, as taken from `folder`; urls and absolute paths stay."""
+    if isinstance(value, dict):
+        return {name: _placed(folder, one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_placed(folder, one) for one in value]
+    if not isinstance(value, str) or not value or scheme(value):
+        return value
+    return str(folder / value) + "/" * value.endswith("/")  # which makes a folder of a /store name
 
 
 def take_group(urls: list[str], group: str) -> list[str]:
