@@ -104,7 +104,7 @@ def _columns(tagger: TaggerSpec) -> str | list[str]:
 
 def site_facts(name: str) -> Facts:
     """Return what a site has, and what it needs."""
-    site = load_site(name).with_shared_facts()
+    site = load_site(name)
     have = {"account": site.account, "image": site.image}
     faults = {
         fault.fact: f"{', '.join(fault.pools)} {'have' if len(fault.pools) > 1 else 'has'} none yet "
