@@ -23,7 +23,6 @@ All of them survive pickling, because they travel from workers to the driver.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from copy import copy
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -69,8 +68,9 @@ class E2EError(Exception):
 
     def with_advice(self, todo: str) -> Self:
         """Return the same error with other advice."""
-        found = copy(self)
-        found.todo = redact(todo)
+        # Not copy.copy: with tblib, which distributed installs, a copy shares the __dict__ of its original.
+        found = type(self).__new__(type(self))
+        found.__dict__.update(self.__dict__, todo=redact(todo))
         found.args = (found.where, found.what, found.todo)
         found.__cause__ = self.__cause__
         return found

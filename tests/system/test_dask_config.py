@@ -249,7 +249,7 @@ def test_a_job_takes_no_configuration_from_its_node_nor_from_whoever_submitted_i
 
 NOTEBOOK = """
 import os
-import dask, dask.config
+import dask, IMPORTED
 dask.config.set({"distributed.scheduler.idle-timeout": "3s", "pool": open(os.devnull)})
 before = dask.config.merge(dask.config.config)
 from e2edist.pools import configured
@@ -257,14 +257,22 @@ with configured({"distributed": {"comm": {"retry": {"count": 7}}}}), configured(
     for key in ("distributed.scheduler.idle-timeout", "distributed.comm.retry.count"):
         print(dask.config.get(key))
     print(sorted(name for name in os.environ if name.startswith(("DASK_", "E2EDIST_DASK"))))
-for key in ("distributed.scheduler.idle-timeout", "pool"):  # distributed, imported since, adds its own
+for key in ("KEY", "pool"):
     assert dask.config.get(key) == dask.config.get(key, config=before)
 print(dask.config.get("distributed.scheduler.idle-timeout"), os.environ["DASK_TEMPORARY_DIRECTORY"])
 """
 
 
-def test_a_process_of_somebody_else_gets_its_own_configuration_back(tmp_path):
-    done = call(("-c", NOTEBOOK), tmp_path, {"DASK_TEMPORARY_DIRECTORY": "/user"})
+@pytest.mark.parametrize(
+    ("imported", "key"),
+    [
+        ("distributed", "distributed.scheduler"),
+        ("dask.config", "distributed.scheduler.idle-timeout"),  # distributed, imported since, adds its own
+    ],
+)
+def test_a_process_of_somebody_else_gets_its_own_configuration_back(tmp_path, imported, key):
+    code = NOTEBOOK.replace("IMPORTED", imported).replace("KEY", key)
+    done = call(("-c", code), tmp_path, {"DASK_TEMPORARY_DIRECTORY": "/user"})
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["None", "7", "['E2EDIST_DASK']", "3s /user"]
 

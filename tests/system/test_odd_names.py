@@ -3,6 +3,9 @@
 import re
 import shutil
 
+import duckdb
+import pandas
+import pyarrow.dataset
 import pytest
 from runs import run, table, verb
 
@@ -48,7 +51,13 @@ def test_what_a_campaign_says_of_reading_its_results_can_be_copied(odd, tmp_path
     assert said.returncode == 0, said.stderr
     (words,) = re.findall(r"^read +(.*)$", said.stdout, re.MULTILINE)
     monkeypatch.chdir(tmp_path)
-    assert len(eval(words, {"e2edist": e2edist})) == len(table(tmp_path / ODD))
+    rows = len(table(tmp_path / ODD))
+    assert len(eval(words, {"e2edist": e2edist})) == rows
+    folder = f"{tmp_path}/{ODD}/predictions"
+    assert len(pyarrow.dataset.dataset(folder).to_table()) == rows
+    assert len(pandas.read_parquet(folder)) == rows
+    quoted = re.sub(r"[*?[]", r"[\g<0>]", folder).replace("'", "''")  # DuckDB takes a name for a pattern
+    assert len(duckdb.sql(f"FROM '{quoted}/*.parquet'").fetchall()) == rows
 
 
 @pytest.mark.slow

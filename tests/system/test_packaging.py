@@ -112,7 +112,7 @@ def test_an_installed_wheel_runs_in_an_empty_folder_with_its_own_files(installed
     assert _run(installed / "e2edist", "--version", cwd=tmp_path).split()[-1] == __version__
     found = json.loads(_run(installed / "python", "-c", _LOOK, cwd=tmp_path, **bare))
     assert found["place"].startswith(str(installed.parent))
-    assert found["install"].endswith("pip install 'e2edist[cpu]'")
+    assert found["install"] == f"{installed / 'python'} -m pip install 'e2edist[cpu]'"
     assert set(found["sites"]) == {path.stem for path in (ROOT / "site-configs").glob("*.toml")}
     assert set(found["taggers"]) == {path.stem for path in (ROOT / "e2edist" / "taggers").glob("*.toml")}
     for name, path in found["sites"].items():

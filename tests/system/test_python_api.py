@@ -11,7 +11,8 @@ import psutil
 import pytest
 from distributed import Client, LocalCluster
 from jupyter_client import KernelManager
-from runs import KEY, TIMEOUT_S, environment, parts, plain, table
+from lab import until
+from runs import KEY, TIMEOUT_S, drafts, environment, parts, plain, table
 
 import e2edist
 from e2edist.records.parts import checksum
@@ -60,13 +61,6 @@ def workers():
     return [child for child in found if any("spawn_main" in word for word in child.cmdline())]
 
 
-def until(true, seconds=TIMEOUT_S):
-    deadline = time.monotonic() + seconds
-    while not (found := true()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
-
-
 def test_a_script_without_a_main_guard_runs_twice_and_leaves_all_as_it_was(events, model, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     process = call(("script.py", events, model), tmp_path)
@@ -107,14 +101,14 @@ def test_a_script_on_stdin_that_gets_a_signal_stops_in_order_and_goes_on_later(
     process.stdin.write(text)
     process.stdin.close()
     process.stdin = None
-    assert until(lambda: parts(tmp_path / "out"))
+    until(lambda: parts(tmp_path / "out"))
     process.send_signal(number)
     out, err = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == -number
     assert out == ""
     if number == signal.SIGINT:
         assert "KeyboardInterrupt" in err
-    assert not [path for path in (tmp_path / "out").rglob("*") if ".draft" in path.name]
+    assert drafts(tmp_path / "out") == []
     done = len(parts(tmp_path / "out"))
     results = e2edist.open_results(tmp_path / "out")
     assert (results.state, results.complete) == ("stopped", False)
@@ -143,7 +137,7 @@ def test_a_campaign_in_a_thread_stops_by_its_event_and_goes_on(events, model, tm
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     done = e2edist.run_campaign(events, tmp_path, "eg", progress=False, **options)
     assert (done.state, done.events_done) == ("done", 600)
-    assert until(lambda: not workers(), 20)
+    until(lambda: not workers(), 20)
 
 
 def test_a_campaign_attaches_to_the_cluster_of_a_notebook(events, model, tmp_path):

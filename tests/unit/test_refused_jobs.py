@@ -4,6 +4,7 @@ import pickle
 from types import SimpleNamespace
 
 import pytest
+from tblib import pickling_support
 
 from e2edist.cli.site_questions import Asker, Known, ask_site
 from e2edist.config.site import load_site
@@ -78,6 +79,7 @@ def test_a_refusal_becomes_an_error_with_keys():
 
 
 def test_other_advice_leaves_the_rest_of_an_error_as_it_is():
+    pickling_support.install(RefusedJobError)  # as distributed does: copy.copy then shares what it copies
     error, cause = RefusedJobError("sbatch", "failed", "Try x."), ValueError("why")
     error.keys, error.__cause__ = ("pools.cpu.threads",), cause
     for found, todo in ((error.with_advice("Try y."), "Try y."), (error.advising("Or y."), "Try x. Or y.")):
