@@ -82,13 +82,7 @@ class BatchPool(DaskPool):
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs are queued, running, and joined as workers."""
-        found = self._supervisor.counts()
-        # The supervisor looks every now and then; who has threads for us is there already.
-        jobs = -(-self._worker_slots.workers // self._supervisor.spec.workers_per_job)
-        known = found["queued"] + found["running"]
-        joined = max(found["joined"], min(jobs, known))
-        running = max(found["running"], joined)
-        return {"queued": known - running, "running": running, "joined": joined}
+        return self._supervisor.counts()
 
     def job_seconds(self) -> tuple[float, float]:
         """Return the seconds that all jobs have run so far, and those of them until their workers came."""

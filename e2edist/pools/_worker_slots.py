@@ -20,11 +20,6 @@ class WorkerSlots:
         self._worker_of: dict[str, str] = {}
         self._free: deque[str] = deque()
 
-    @property
-    def workers(self) -> int:
-        """How many there are."""
-        return len(self._threads)
-
     def update(self, threads: Mapping[str, int]) -> None:
         """Note which workers are there, by address, and their threads."""
         self._threads = dict(threads)

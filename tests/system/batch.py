@@ -166,7 +166,13 @@ class Slurm(Cluster):
         self.call("sbatch", *words, text="#!/bin/sh\nsleep 4\n")
 
     def clear(self):
+        """Remove all jobs; a node that SLURM drained, as a job took too long to end, serves the next test."""
         self.call("scancel", "--me", check=False)
+        rows = [line.split("|") for line in self.call("sinfo", "-hN", "-o", "%N|%T|%E").splitlines()]
+        bad = {node: reason for node, state, reason in rows if state.startswith(("drain", "down", "inval"))}
+        for node, reason in bad.items():
+            print(f"resumes {node}: {reason}")
+            self.call("scontrol", "update", f"nodename={node}", "state=resume", check=False)
 
 
 class HTCondor(Cluster):
@@ -405,6 +411,7 @@ def htcondor():
 def system(request):
     """Each batch system in turn, or those of an indirect parametrize; it has no jobs before and after."""
     one = request.getfixturevalue(request.param)
+    one.clear()
     yield one
     one.clear()
 
