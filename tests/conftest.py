@@ -16,9 +16,10 @@ SHARED = {"image_jobs": "image", "apptainer_image": "image"} | {
 }
 
 
-# Under nohup a process ignores SIGHUP, and so would all that tests start and hang up on.
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# Under nohup a process ignores SIGHUP, in a shell's background SIGINT, and so would all that tests start.
+for number, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 # Commands are printed as in an active environment, in tests and in what they start.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 # What the user's own campaigns run with is no part of a test.
