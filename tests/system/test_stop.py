@@ -55,6 +55,7 @@ def test_a_chunk_that_runs_at_a_signal_is_finished_counted_and_told(lab, clean, 
     events = sum(receipt["events"] for receipt in receipts(lab.out))
     kept = rf"stopped: {events} of 192 events are done and kept( \(\d chunks? finished after the signal\))?"
     assert re.search(f"{kept}: the same command does the rest", said), said
+    assert "cut off" not in said
     beat = json.loads(CampaignFolder(lab.out).heartbeat.read_text())
     assert (beat["state"], beat["events_done"]) == ("stopped", events)
     log = (lab.out / "submit.log").read_text()

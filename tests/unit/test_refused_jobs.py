@@ -1,5 +1,6 @@
 """Jobs that a batch system refuses or never starts: what is to blame, and where it is said."""
 
+import copyreg
 import pickle
 from types import SimpleNamespace
 
@@ -78,8 +79,11 @@ def test_a_refusal_becomes_an_error_with_keys():
     assert type(caught.value) is ResourceError
 
 
-def test_other_advice_leaves_the_rest_of_an_error_as_it_is():
-    pickling_support.install(RefusedJobError)  # as distributed does: copy.copy then shares what it copies
+@pytest.mark.parametrize("tblib", [False, True])
+def test_other_advice_leaves_the_rest_of_an_error_as_it_is(monkeypatch, tblib):
+    monkeypatch.delitem(copyreg.dispatch_table, RefusedJobError, raising=False)
+    if tblib:  # distributed installs it: copy.copy then shares what it copies, and pickling is its own
+        monkeypatch.setitem(copyreg.dispatch_table, RefusedJobError, pickling_support.pickle_exception)
     error, cause = RefusedJobError("sbatch", "failed", "Try x."), ValueError("why")
     error.keys, error.__cause__ = ("pools.cpu.threads",), cause
     for found, todo in ((error.with_advice("Try y."), "Try y."), (error.advising("Or y."), "Try x. Or y.")):
