@@ -208,7 +208,7 @@ class TaggerSpec(Spec):
         """Return the tables and columns that a format must read for this tagger."""
         needed: dict[str, frozenset[str]] = {}
         for layer in (self.seed.definition.layer, *(LAYERS[channel.layer] for channel in self.channels)):
-            for table, names in self.fill_options.needed(layer.columns).items():
+            for table, names in layer.needed(self.fill_options).items():
                 needed[table] = needed.get(table, frozenset()) | names
         return needed | {kind: frozenset(OBJECT_COLUMNS) for kind in self.objects.kinds}
 

@@ -98,11 +98,12 @@ class BranchMap:
     Attributes
     ----------
     tables : tuple of TableReader
-        One for each table of the request.
+        One for each table of the request, of hits and tracks or of pixels.
     event_ids : EventIds, optional
         None where no number of an event can be read.
     notes : tuple of str
-        What of run, luminosity block and event this tree does not have in readable form, and why.
+        What receipts have to say of this tree: what of run, luminosity block and event it does not have in
+        readable form, and why; what its tables approximate.
     """
 
     tables: tuple[TableReader, ...]
@@ -188,12 +189,16 @@ class Request:
         there, the format's own.
     errors : BranchErrors
         Takes what is not found; a format continues after an error, so that all are reported at once.
+    layers : frozenset of str
+        Layers whose pixels are asked for in case that a format has them as they are, or coarse ones: it then
+        gives tables named `pixel_table` of them in place of tables of hits and tracks.
     """
 
     tree: Any
     columns: Columns
     collections: Mapping[str, tuple[str, ...]]
     errors: BranchErrors
+    layers: frozenset[str] = frozenset()
 
     @property
     def branches(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from e2edist.errors import (
     guarded,
     unknown_name,
 )
-from e2edist.imaging.event_batch import TABLES, EventBatch, Ragged
+from e2edist.imaging.event_batch import TABLES, EventBatch, Ragged, dtypes_of, layer_of
 from e2edist.imaging.select_events import select
 from e2edist.input_file import FileInfo, InputFile
 
@@ -194,7 +194,8 @@ def open_events(
     file : InputFile or str
         A url or path; or what `inspect` returned: the file must still be that one.
     columns : mapping of str to frozenset of str
-        Table -> columns, names as in `TABLES`. Object columns that may be missing are filled up.
+        Table -> columns, names as in `TABLES`, and `pixel_table` of layers: which a format gives, hits or
+        pixels, is its own. Object columns that may be missing are filled up.
     collections : mapping of str to tuple of str, optional
         Table (or "vertices") -> labels in order of preference, as a tagger file has them.
     format, tree : str, optional
@@ -226,7 +227,9 @@ def _map_branches(
 ) -> BranchMap:
     """Return the branches for `columns`, or raise one error that names every one that fails."""
     errors = BranchErrors(f"{opened.info.url}:{opened.info.tree}")
-    request = Request(opened.tree, columns, collections, errors)
+    layers = frozenset(filter(None, map(layer_of, columns)))
+    tables = {name: wanted for name, wanted in columns.items() if not layer_of(name)}
+    request = Request(opened.tree, tables, collections, errors, layers)
     found = opened.format.map_branches(request)
     if errors.messages and (cause := without_hits(request.branches)):
         errors.add_cause(cause, USE_INSTEAD)
@@ -236,10 +239,10 @@ def _map_branches(
 
 def _check_request(columns: Columns, collections: Mapping[str, tuple[str, ...]]) -> None:
     for name, wanted in columns.items():
-        if name not in TABLES:
+        if name not in TABLES and not layer_of(name):
             raise unknown_name("table", name, TABLES)
-        for column in sorted(wanted - TABLES[name].keys()):
-            raise unknown_name(f"column of {name}", column, TABLES[name])
+        for column in sorted(wanted - dtypes_of(name).keys()):
+            raise unknown_name(f"column of {name}", column, dtypes_of(name))
     for name in collections:
         if name not in TABLES and name != "vertices":
             raise unknown_name("collection", name, [*TABLES, "vertices"])

@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e2edist.errors import EntriesError
-from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TABLES, Array, Ragged
+from e2edist.imaging.event_batch import (
+    OBJECT_COLUMNS,
+    OBJECT_KINDS,
+    PIXEL_COLUMNS,
+    TABLES,
+    Array,
+    Ragged,
+)
+from e2edist.imaging.layers import GRIDS
 
 from ._branch_map import TableReader
 from ._check_branch import NumberKind, check_branch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from e2edist.imaging.layers import Layer
 
     from ._branch_map import Branch, JaggedColumn, Request
 
@@ -130,6 +140,31 @@ def build_table(name: str, columns: Mapping[str, JaggedColumn], wanted: frozense
         missing = OBJECT_COLUMNS[column].missing
         out[column] = np.full(len(lists.data), np.nan if missing is None else missing, dtype=types[column])
     return Ragged(lists.offsets, out)
+
+
+def build_pixels(layer: Layer, offsets: Array, row: Array, col: Array, value: Array) -> Ragged:
+    """Return the pixel table of a layer from numbers of any type; pixels of row -1 or value 0 are left out.
+
+    Parameters
+    ----------
+    layer : Layer
+        An entry of `LAYERS`, or `HBHE_DEPTH1`.
+    offsets : int64, shape (events + 1,)
+    row, col, value : shape (pixels,)
+        Places on the layer's grid.
+
+    Raises
+    ------
+    EntriesError
+        A pixel is outside the grid.
+    """
+    rows, columns = GRIDS[layer.grid]
+    keep = (row >= 0) & (value != 0)
+    if np.any(keep & ((row >= rows) | (col < 0) | (col >= columns))):
+        raise EntriesError("", f"pixels of {layer.name} are outside its {rows}x{columns} grid")
+    kept = np.concatenate([[0], np.cumsum(keep, dtype=np.int64)])[offsets]
+    values = {"row": row, "col": col, "value": value}
+    return Ragged(kept, {name: values[name][keep].astype(dtype) for name, dtype in PIXEL_COLUMNS.items()})
 
 
 def join_rows(tables: Sequence[Ragged]) -> Ragged:

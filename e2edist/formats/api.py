@@ -13,6 +13,9 @@ a disk that fails, and memory limits are the same for all formats and not its co
 nothing: it finds and checks branches (`find_columns`, `check_branch`), and gives a `TableReader` for each
 table of the request (`table_reader`, or one of its own whose `build` makes the table from arrays).
 
+A format without hits (ready-made images, towers) gives, in place of the tables of hits and tracks, tables
+named ``pixel_table(layer)`` for each of ``request.layers`` (`build_pixels` makes them).
+
 What can't be found goes to ``request.errors``, so that all faults of a file are reported at once. A format's
 own code raises an `EntriesError` where entries hold impossible values (``EntriesError("", what)``: the file
 and range are filled in); any other exception is a bug of the format, and a campaign that meets only such
@@ -22,7 +25,14 @@ exceptions stops.
 from __future__ import annotations
 
 from e2edist.errors import BranchError, EntriesError, InputError
-from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TABLES, EventBatch, Ragged
+from e2edist.imaging.event_batch import (
+    OBJECT_COLUMNS,
+    OBJECT_KINDS,
+    TABLES,
+    EventBatch,
+    Ragged,
+    pixel_table,
+)
 from e2edist.input_file import FileInfo
 
 from ._branch_map import (
@@ -36,7 +46,7 @@ from ._branch_map import (
     TableReader,
 )
 from ._check_branch import NumberKind, check_branch, raw_bytes
-from ._tables import build_table, find_columns, join_rows, table_reader, to_dtype
+from ._tables import build_pixels, build_table, find_columns, join_rows, table_reader, to_dtype
 
 __all__ = [
     "OBJECT_COLUMNS",
@@ -57,10 +67,12 @@ __all__ = [
     "Ragged",
     "Request",
     "TableReader",
+    "build_pixels",
     "build_table",
     "check_branch",
     "find_columns",
     "join_rows",
+    "pixel_table",
     "raw_bytes",
     "table_reader",
     "to_dtype",

@@ -75,6 +75,28 @@ TABLES: dict[str, dict[str, str]] = {
     **{kind: {name: column.dtype for name, column in OBJECT_COLUMNS.items()} for kind in OBJECT_KINDS},
     **{layer: {"eta": "f4", "phi": "f4"} for layer in TRACKER_LAYERS},
 }
+#: Column -> dtype of the tables of ready-made or coarse images (`pixel_table`).
+PIXEL_COLUMNS = {"row": "i2", "col": "i2", "value": "f4"}
+_PIXELS = "pixels:"
+
+
+def pixel_table(layer: str) -> str:
+    """Return what the table is called with which a format without hits gives a layer's pixels as they are.
+
+    Its rows are pixels on the layer's own grid in any order; pixels that occur twice are added, zeros are not
+    there.
+    """
+    return _PIXELS + layer
+
+
+def layer_of(table: str) -> str:
+    """Return the layer whose pixels a table has; empty for other tables."""
+    return table.removeprefix(_PIXELS) if table.startswith(_PIXELS) else ""
+
+
+def dtypes_of(table: str) -> Mapping[str, str]:
+    """Return column -> dtype of a table; KeyError if there is none of that name."""
+    return PIXEL_COLUMNS if layer_of(table) else TABLES[table]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +145,7 @@ class EventBatch:
     run, lumi, event : uint32, uint32, uint64, shape (events,), or None
         Event numbers where the file has them in readable form.
     notes : tuple of str
-        What of the file is left out, and why, as event numbers that can't be decoded.
+        What of the file is left out or approximate, and why, as event numbers that can't be decoded.
     in_mask : bool, shape (events,), or None
         Which events are in the lumi mask that it was read with; the others have no rows in any table.
     """

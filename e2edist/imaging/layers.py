@@ -8,13 +8,13 @@ event (`Hits`), each pixel once, duplicates added in float32 in the order of the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ._numba import kernel
 from .detid import depth1_towers, eb_pixels, ee_plane_pixels, ee_stitched_pixels, hbhe_pixels
-from .event_batch import TRACKER_LAYERS, Array, Columns, EventBatch
+from .event_batch import PIXEL_COLUMNS, TRACKER_LAYERS, Array, Columns, EventBatch, Ragged, pixel_table
 from .geometry import (
     EB_FIRST_ROW,
     EB_SHAPE,
@@ -29,6 +29,8 @@ from .geometry import (
 IMAGING_VERSION = 1
 #: Tracks count in the d0 and dz layers below this |dz| in cm.
 DZ_MAX = np.float32(0.1)
+#: Grid -> its rows and columns.
+GRIDS = {"EB": EB_SHAPE, "ECAL": ECAL_SHAPE, "HBHE": HBHE_SHAPE, "EE": EE_SHAPE, "towers": HBHE_SHAPE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +89,15 @@ class Layer:
     columns : mapping of str to frozenset of str
         Tables and columns of an `EventBatch` that it is made from.
     make : callable
-        ``make(batch, options) -> Hits``.
+        ``make(batch, options) -> Hits``, from tables of hits or tracks.
     unit : str
         Of its pixels.
     signed : bool
         Whether pixels have both signs, and zero is in the middle of a picture's colours.
     meaning : str
         Its definition in one line; docs/images.md has the whole.
+    name : str
+        As taggers write it.
     """
 
     grid: str
@@ -102,6 +106,16 @@ class Layer:
     unit: str
     signed: bool = False
     meaning: str = ""
+    name: str = ""
+
+    def needed(self, options: FillOptions) -> Columns:
+        """Return the tables and columns that a format must give: hits, or where it has none, pixels."""
+        return {**options.needed(self.columns), pixel_table(self.name): frozenset(PIXEL_COLUMNS)}
+
+    def fill(self, batch: EventBatch, options: FillOptions) -> Hits:
+        """Return the sparse frames of all events of `batch`, from ready-made pixels where it has them."""
+        pixels = batch.tables.get(pixel_table(self.name))
+        return self.make(batch, options) if pixels is None else _ready_made(pixels, self, options)
 
 
 @kernel
@@ -136,6 +150,15 @@ def _hits(offsets: Array, row: Array, col: Array, value: Array, shape: tuple[int
     slot = np.full(shape, -1, np.int32)
     ends, rows, cols, sums = _merge(offsets, row, col, np.asarray(value, np.float32), slot)
     return Hits(ends, rows, cols, sums, shape)
+
+
+def _ready_made(pixels: Ragged, layer: Layer, options: FillOptions) -> Hits:
+    hits = _hits(pixels.offsets, pixels["row"], pixels["col"], pixels["value"], GRIDS[layer.grid])
+    if layer.name != "ECAL_energy" or options.endcap_factor == 1:
+        return hits
+    endcap = (hits.row < EB_FIRST_ROW) | (hits.row >= EB_FIRST_ROW + EB_SHAPE[0])
+    factor = np.where(endcap, np.float32(options.endcap_factor), np.float32(1))
+    return replace(hits, value=hits.value * factor)
 
 
 @kernel
@@ -305,10 +328,13 @@ LAYERS: dict[str, Layer] = {
     ),
 }
 LAYERS.update({name: _tracker_layer(name) for name in TRACKER_LAYERS})
+LAYERS = {name: replace(layer, name=name) for name, layer in LAYERS.items()}
 #: What jet seeds are looked for in; not on the grid of any image.
-HBHE_DEPTH1 = Layer("towers", LAYERS["HBHE_energy"].columns, lambda b, _: hbhe_depth1(b), "GeV")
+HBHE_DEPTH1 = Layer(
+    "towers", LAYERS["HBHE_energy"].columns, lambda b, _: hbhe_depth1(b), "GeV", name="HBHE_depth1"
+)
 
 
 def fill(batch: EventBatch, name: str, options: FillOptions) -> Hits:
     """Return the sparse frames of layer `name` for all events of `batch`."""
-    return LAYERS[name].make(batch, options)
+    return LAYERS[name].fill(batch, options)

@@ -9,7 +9,15 @@ import numpy as np
 from e2edist.config.tagger import TaggerSpec
 from e2edist.imaging import layers
 from e2edist.imaging.crops import Crops, Window, cut
-from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, Array, Columns, EventBatch, Ragged
+from e2edist.imaging.event_batch import (
+    OBJECT_KINDS,
+    TABLES,
+    Array,
+    Columns,
+    EventBatch,
+    Ragged,
+    layer_of,
+)
 from e2edist.imaging.layers import Hits
 from e2edist.imaging.objects import Objects, collect
 from e2edist.imaging.seeds import OK, Seeds, cut_objects
@@ -79,7 +87,7 @@ def make_frames(batch: EventBatch, candidates: Candidates, tagger: TaggerSpec) -
     }
     seed = tagger.seed.definition.layer
     same = [hits for name, hits in frames.items() if layers.LAYERS[name] is seed]
-    return frames | {_SEED: same[0] if same else seed.make(batch, tagger.fill_options)}
+    return frames | {_SEED: same[0] if same else seed.fill(batch, tagger.fill_options)}
 
 
 def cut_images(candidates: Candidates, frames: dict[str, Hits], tagger: TaggerSpec) -> Images:
@@ -104,9 +112,10 @@ def _find_seeds(candidates: Candidates, frames: dict[str, Hits], tagger: TaggerS
 
 
 def empty_batch(columns: Columns) -> EventBatch:
-    """Return a batch of one event without anything in it: compiles the kernels and costs no read."""
+    """Return a batch of one event without any hit in it: compiles the kernels and costs no read."""
     tables = {
         table: Ragged(np.zeros(2, np.int64), {name: np.zeros(0, TABLES[table][name]) for name in names})
         for table, names in columns.items()
+        if not layer_of(table)
     }
     return EventBatch(0, 1, tables)

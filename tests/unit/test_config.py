@@ -341,9 +341,11 @@ def test_a_missing_model_says_who_names_it(tmp_path):
 def test_a_tagger_reads_only_the_columns_that_its_layers_and_seeds_need():
     assert tagger(TAGGER | {"model": {"path": "m"}}).columns() == {
         "EB": {"detid", "energy"},
+        "pixels:EB_energy": {"row", "col", "value"},
         "photon": {"pt", "eta", "phi", "label"},
         "electron": {"pt", "eta", "phi", "label"},
     }
     qg = parse(TaggerSpec, read_toml(packaged()["qg"]), "qg")
-    assert qg.columns().keys() == {"EB", "EE", "HBHE", "tracks", "jet"}
+    pixels = {"pixels:ECAL_energy", "pixels:ECAL_tracksPt", "pixels:HBHE_energy", "pixels:HBHE_depth1"}
+    assert qg.columns().keys() == {"EB", "EE", "HBHE", "tracks", "jet"} | pixels
     assert "quality" in qg.columns()["tracks"]
