@@ -180,7 +180,7 @@ def branches_page():
         for shown, name in numbered(hits.LABELS).items()
     ]
     text += table(("table", "prefixes", "columns"), rows)
-    numbers = ", ".join(f"{key} from `{name}`" for key, (name, _) in hits.EVENT_IDS.items())
+    numbers = ", ".join(f"{key} from `{name}`" for key, name in hits.EVENT_IDS.items())
     return f"{text}\n`A+B`: the rows of A, then those of B, in each event. Event numbers: {numbers}.\n"
 
 

@@ -46,6 +46,7 @@ from ._branch_map import (
     TableReader,
 )
 from ._check_branch import NumberKind, check_branch, raw_bytes
+from ._plain_event_ids import plain_event_ids
 from ._tables import build_pixels, build_table, find_columns, join_rows, table_reader, to_dtype
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "find_columns",
     "join_rows",
     "pixel_table",
+    "plain_event_ids",
     "raw_bytes",
     "table_reader",
     "to_dtype",

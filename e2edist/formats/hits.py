@@ -10,25 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TABLES, TRACKER_LAYERS
 
-from .api import (
-    BranchErrors,
-    BranchMap,
-    EntriesError,
-    EventIds,
-    Request,
-    TableReader,
-    check_branch,
-    find_columns,
-    table_reader,
-    to_dtype,
-)
+from .api import BranchMap, Request, TableReader, find_columns, plain_event_ids, table_reader
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-
-    from e2edist.imaging.event_batch import Array
-
-    from .api import JaggedColumn
 
 TREES = ("Events",)
 LABELS: dict[str, tuple[str, ...]] = {
@@ -43,8 +28,8 @@ LABELS: dict[str, tuple[str, ...]] = {
 }
 #: Column of a table without objects -> names it may have after the prefix, best first.
 SYNONYMS = {"pt": ("pt", "et"), "d0": ("dxy", "d0")}
-#: Number of an event -> its branch and dtype.
-EVENT_IDS = {"run": ("run", "u4"), "lumi": ("luminosityBlock", "u4"), "event": ("event", "u8")}
+#: Number of an event -> its branch.
+EVENT_IDS = {"run": "run", "lumi": "luminosityBlock", "event": "event"}
 _NO_QUALITY = (
     "The tagger asks for high-purity tracks and this ntuple has no track quality; if it holds selected "
     "tracks only, track_quality = 0 in the tagger file accepts all of them"
@@ -67,7 +52,7 @@ def map_branches(request: Request) -> BranchMap:
     """Find the branches for all columns of `request`; what is missing goes to ``request.errors``."""
     branches = request.branches
     found = [_table(request, branches, name, wanted) for name, wanted in request.columns.items()]
-    event_ids, notes = _event_ids(branches, request)
+    event_ids, notes = plain_event_ids(request, EVENT_IDS)
     return BranchMap(tuple(table for table in found if table), event_ids, notes)
 
 
@@ -96,29 +81,3 @@ def _table(
     if table == "tracks" and "quality" in wanted - parts[0].keys():
         request.errors.add_hint(_NO_QUALITY)
     return table_reader(table, wanted, *parts)
-
-
-def _event_ids(branches: Mapping[str, Any], request: Request) -> tuple[EventIds | None, tuple[str, ...]]:
-    """Return how to read run, lumi and event, and which of them can't be read, and why."""
-    errors = BranchErrors(request.errors.where)  # of its own: event numbers are optional
-    found = {
-        key: check_branch(branches[name], key, "integer", errors, scalar=True)
-        for key, (name, _) in EVENT_IDS.items()
-        if name in branches
-    }
-    absent = [f"{key}: no branch {name}" for key, (name, _) in EVENT_IDS.items() if name not in branches]
-    readable = {key: branch for key, branch in found.items() if branch}
-
-    def decode(lists: Mapping[str, JaggedColumn]) -> dict[str, Array | None]:
-        return {key: _number(lists[b.name].data, EVENT_IDS[key][1], b.name) for key, b in readable.items()}
-
-    event_ids = EventIds(tuple(readable.values()), decode) if readable else None
-    return event_ids, (*absent, *errors.messages)
-
-
-def _number(values: Array, dtype: str, what: str) -> Array | None:
-    """Return event numbers, nothing where one of them does not fit: a run of -1 says that there is none."""
-    try:
-        return to_dtype(values, dtype, what)
-    except EntriesError:
-        return None
