@@ -37,6 +37,11 @@ def set_up_campaign(
     if spec.reference:
         read_quality(Path(spec.reference))  # refused before any work is done
     campaign = plan_campaign(spec, _tuned(site, spec, say), access, say)
+    if not campaign.tagger.outputs:
+        say(
+            "note: the columns of scores are named after the outputs of "
+            f"{Path(campaign.tagger.model.path).name}; [[outputs]] of a tagger file gives them other names"
+        )
     message = require_validation(campaign.tagger, accept=spec.accept_failed_validation)
     # What planning found of the model itself comes first.
     message = f"{campaign.validation} (validate: {message})" if campaign.validation else message

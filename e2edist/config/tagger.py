@@ -24,6 +24,7 @@ from e2edist.urls import given_path
 
 from ._types import Finite, Fraction, NonNegative
 from .model_files import model_files
+from .model_names import names_for
 from .seed import SeedSpec
 from .toml_models import Spec, parse, read_toml
 
@@ -243,7 +244,8 @@ def load_tagger(name: str, model: str | None = None) -> TaggerSpec:
     name : str
         Name of a packaged tagger, or path of a TOML file.
     model : str, optional
-        ONNX file to use in place of the tagger's own.
+        ONNX file to use in place of the tagger's own. What it calls its input and outputs counts with a
+        packaged tagger; a TOML file must name them as they are, or leave them open.
 
     Raises
     ------
@@ -269,4 +271,21 @@ def load_tagger(name: str, model: str | None = None) -> TaggerSpec:
     # The file itself, so that a link that is turned meanwhile changes nothing; weights are beside the link.
     place = files.path if files.external else file.resolve()
     resolved = spec.model.model_copy(update={"path": str(place), "sha256": found})
-    return spec.model_copy(update={"model": resolved})
+    spec = spec.model_copy(update={"model": resolved})
+    return _take_names(spec, place) if model is not None and not name.endswith(".toml") else spec
+
+
+def _take_names(tagger: TaggerSpec, model: Path) -> TaggerSpec:
+    """Return a tagger of the package with the names of another `model` than its own.
+
+    Outputs that are not as many, or as wide, as the tagger's become columns that are named after them. A
+    model that has the tagger's own names changes nothing.
+    """
+    wanted = [(output.name, len(output.columns)) for output in tagger.outputs]
+    found = names_for(model, tagger.model.input, wanted)
+    if found is None:
+        return tagger
+    spec = tagger.model.model_copy(update={"input": found[0]})
+    pairs = zip(tagger.outputs, found[1], strict=False)  # none if they don't fit
+    outputs = tuple(output.model_copy(update={"name": name}) for output, name in pairs)
+    return tagger.model_copy(update={"model": spec, "outputs": outputs})

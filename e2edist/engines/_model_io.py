@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,21 +77,22 @@ class ModelIO:
             raise ModelError(self._path, f"has {len(inputs)} inputs: {names}", todo)
         if wanted not in inputs:
             what = f"has no input {wanted!r}; its inputs: {names}"
-            raise ModelError(self._path, what, "Set model.input in the tagger file.")
+            todo = f'Set model.input = "{next(iter(inputs))}" in the tagger file, or leave it out.'
+            raise ModelError(self._path, what, todo)
         found = inputs[wanted]
         if found.type not in FLOATS:
             what = f"input {wanted} takes {found.type}, not a tensor of floats"
             raise ModelError(self._path, what, "Export it so that it takes floats.")
         need = image_shape(tagger)
-        fits = len(found.shape) == 4 and all(
-            not isinstance(has, int) or has == must for has, must in zip(found.shape[1:], need, strict=True)
-        )
-        if not fits:
+        if not _fits(found.shape, need):
             made = ", ".join(map(str, need))
             what = f"input {wanted} has shape {found.shape}, the tagger makes [batch, {made}]"
-            raise ModelError(
-                self._path, what, "Check channels, crop.size and model.layout of the tagger file."
-            )
+            todo = "Check channels, crop.size and model.layout of the tagger file."
+            other = "NHWC" if tagger.model.layout == "NCHW" else "NCHW"
+            turned = tagger.model.model_copy(update={"layout": other})
+            if _fits(found.shape, image_shape(tagger.model_copy(update={"model": turned}))):
+                todo = f'Set model.layout = "{other}" in a tagger file of yours.'
+            raise ModelError(self._path, what, todo)
         return wanted, FLOATS[found.type], found.shape[0] if isinstance(found.shape[0], int) else 0
 
     def _find_outputs(self, wanted: tuple[OutputSpec, ...]) -> list[OutputSpec | str]:
@@ -103,9 +105,8 @@ class ModelIO:
             name = output.name or (have[0] if len(have) == 1 else "")
             if name not in have:
                 what = f"has no output {name!r}" if name else "has several outputs"
-                raise ModelError(
-                    self._path, f"{what}; its outputs: {', '.join(have)}", "Name it under [[outputs]]."
-                )
+                todo = f'Name it under [[outputs]], as name = "{have[0]}".'
+                raise ModelError(self._path, f"{what}; its outputs: {', '.join(have)}", todo)
             found.append(output.model_copy(update={"name": name}))
         return found
 
@@ -129,8 +130,16 @@ class ModelIO:
         if len(output.columns) != width:
             named = len(output.columns)
             what = f"output {output.name} gives {width} numbers per image, the tagger names {named}"
-            raise ModelError(self._path, what, "Correct outputs.columns of the tagger file.")
+            todo = f"Correct outputs.columns of the tagger file: {width} names."
+            raise ModelError(self._path, f"{what} ({', '.join(output.columns)})", todo)
         return list(output.columns)
+
+
+def _fits(shape: Sequence[Any], need: Sequence[int]) -> bool:
+    """Return whether an input of this shape takes images of the shape `need`."""
+    return len(shape) == 4 and all(
+        not isinstance(has, int) or has == must for has, must in zip(shape[1:], need, strict=True)
+    )
 
 
 def _column_dtype(output: OutputSpec | str, values: Array) -> str:

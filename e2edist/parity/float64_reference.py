@@ -38,7 +38,9 @@ def float64_scores(tagger: TaggerSpec, objects: ReferenceObjects) -> Reference:
     try:
         model = in_double(onnx.load(path))
         evaluator = ReferenceEvaluator(model)
-        name, have = model.graph.input[0].name, [item.name for item in model.graph.output]
+        weights = {tensor.name for tensor in model.graph.initializer}
+        name = next(item.name for item in model.graph.input if item.name not in weights)
+        have = [item.name for item in model.graph.output]
         names = [output.name or have[0] for output in tagger.outputs] or have
         images = objects.images.astype(np.float64)
         rows = [

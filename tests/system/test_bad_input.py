@@ -12,6 +12,7 @@ from models import JETS, write_model, write_tagger
 from runs import environment, receipts, run, snapshot, table
 
 from e2edist import submit
+from e2edist.config.tagger import packaged
 
 #: Address space of the process that looks at odd files: a branch there asks for 8 GiB.
 MEMORY = 2 << 30
@@ -121,13 +122,40 @@ MODELS = {
     "size": ({"size": 31}, "31", "[batch, 1, 32, 32]"),
     "layout": ({"layout": "NHWC"}, "[batch, 1, 32, 32]", "layout"),
     "rank": ({"twist": "rank2"}, "1024", "[batch, 1, 32, 32]"),
-    "input": ({"input_name": "images"}, "no input 'modelInput'", "images"),
     "inputs": ({"twist": "two_inputs"}, "extra"),
-    "output": ({"outputs": {"score": 1}}, "no output 'modelOutput'", "score"),
-    "columns": ({"outputs": {"modelOutput": 2}}, "2 numbers", "outputs.columns"),
     "type": ({"dtype": "uint8"}, "tensor(uint8)"),
     "rows": ({"twist": "meaned"}, "no row per image"),
 }
+
+
+#: What a tagger file of the user says; a packaged tagger takes these models as they are.
+OWN_NAMES = {
+    "input": ({"input_name": "images"}, "no input 'modelInput'", "images"),
+    "output": ({"outputs": {"score": 1}}, "no output 'modelOutput'", "score"),
+    "columns": ({"outputs": {"modelOutput": 2}}, "2 numbers", "outputs.columns"),
+}
+
+
+@pytest.mark.parametrize("fault", OWN_NAMES)
+def test_models_with_other_names_than_the_users_tagger_file(fault, events, tmp_path, refused):
+    options, *words = OWN_NAMES[fault]
+    model = write_model(tmp_path / "model.onnx", **options)
+    mine = shutil.copy(packaged()["eg"], tmp_path / "mine.toml")
+    refused(("--input", events, "--tagger", mine, "--model", model, "--output", "out"), model, *words)
+
+
+def test_a_model_with_other_names_resumes_and_is_another_plan_than_its_twin(
+    events, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    one = write_model(tmp_path / "one.onnx", input_name="images", outputs={"score": 1})
+    two = write_model(tmp_path / "two.onnx", input_name="pixels", outputs={"score": 1})
+    line = ["--input", str(events), "--output", "out", "--workers", "1", "--threads", "1"]
+    assert submit.main([*line, "--model", str(one)]) == 0
+    assert "electron" in table(tmp_path / "out").column_names
+    assert submit.main([*line, "--model", str(one)]) == 0
+    assert submit.main([*line, "--model", str(two)]) == 2
+    assert "another plan: its tagger differs in model" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fault", MODELS)
@@ -227,6 +255,7 @@ _LOOK = f"""
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
 from e2edist import submit
+from e2edist.config.tagger import packaged
 for path in sys.argv[2:]:
     print(path, file=sys.stderr)
     code = submit.main(["--input", path, "--model", sys.argv[1], "--output", "out", "--dry-run"])
