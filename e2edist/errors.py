@@ -85,7 +85,20 @@ class E2EError(Exception):
 
 
 class InputError(E2EError):
-    """A ROOT file can't be used."""
+    """A ROOT file can't be used.
+
+    `faults` are what is wrong, where that is more than one thing; `what` has all of them.
+    """
+
+    faults: tuple[str, ...] = ()
+
+    @classmethod
+    def of_faults(cls, where: str, faults: Sequence[str], todo: str) -> Self:
+        """Return one error for some faults of a file."""
+        error = cls(where, "; ".join(faults), todo)
+        if len(faults) > 1:
+            error.faults = tuple(redact(fault) for fault in faults)
+        return error
 
 
 class BranchError(InputError):

@@ -10,7 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2edist.errors import MORE_THREADS, NO_THREAD, ConfigError, E2EError, ProgrammingError, ResourceError
+from e2edist.errors import (
+    MORE_THREADS,
+    NO_THREAD,
+    ConfigError,
+    E2EError,
+    InputError,
+    ProgrammingError,
+    ResourceError,
+)
 from e2edist.redaction import redact
 
 if TYPE_CHECKING:
@@ -103,8 +111,14 @@ def print_result(console: Console, *lines: str | Text) -> None:
 
 
 def print_error(error: E2EError) -> int:
-    """Print an error as one line, a bug's traceback before it if that is asked for; return the exit code."""
+    """Print an error, a bug's traceback before it if that is asked for; return the exit code.
+
+    It is one line, or one for each fault of a file with those that say where and what to do.
+    """
     line = f"e2edist: {error}"
+    if isinstance(error, InputError) and error.faults:
+        faults = "".join(f"\n- {fault}" for fault in error.faults)
+        line = f"e2edist: {error.where} can't be used:{faults}\n{error.todo}"
     trace = error.traceback if isinstance(error, ProgrammingError) else ""
     if trace and os.environ.get(TRACEBACK):
         sys.stderr.write(trace)

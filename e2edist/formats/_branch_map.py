@@ -142,9 +142,13 @@ class BranchErrors:
 
     def add_all_missing(self, wanted: Mapping[str, Sequence[str]], known: Iterable[str]) -> None:
         """Note as one fault that there is no branch for some columns, each with the names it may have."""
-        names = ", ".join(" or ".join(some) for some in wanted.values())
-        near = _near_names([name for some in wanted.values() for name in some], known)
-        self.messages.append(f"no branch for {', '.join(wanted)} (wanted {names}{near})")
+        names = [name for some in wanted.values() for name in some]
+        # What all names begin with, as that of a product, is said once.
+        begin = commonprefix(names).rpartition(".")[0]  # noqa: RUF071 - these are no paths
+        below = f" below {begin}" if begin else ""
+        said = ", ".join(" or ".join(some) for some in wanted.values()) + _near_names(names, known)
+        text = said.replace(f"{begin}.", "") if begin else said
+        self.messages.append(f"no branch for {', '.join(wanted)}{below} (wanted {text})")
 
     def add_cause(self, cause: str, hint: str) -> None:
         """Note what explains the other faults, once."""
@@ -167,11 +171,11 @@ class BranchErrors:
         faults = [*self.causes, *self.messages[:1]] if self.causes else self.messages
         if self.unsplit:
             products = ", ".join(dict.fromkeys(self.unsplit))
-            what = "; ".join([f"unsplit EDM product {products}", *faults])
             hints = self.hints if self.causes else [_SPLIT_IT, *self.hints]
-            raise UnsplitError(self.where, what, ". ".join(hints))
+            faults = [f"unsplit EDM product {products}", *faults]
+            raise UnsplitError.of_faults(self.where, faults, ". ".join(hints))
         if faults:
-            raise BranchError(self.where, "; ".join(faults), ". ".join(self.hints or [_OTHER_FILE]))
+            raise BranchError.of_faults(self.where, faults, ". ".join(self.hints or [_OTHER_FILE]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +228,22 @@ def _near_names(wanted: Sequence[str], known: Iterable[str]) -> str:
     names = sorted(known)
     if len(names) <= 6:
         return f"; there are {', '.join(names)}" if names else "; there is none of that kind"
-    # Characters in common, as the name of a product, say nothing of nearness.
-    begin = len(commonprefix([*wanted, *names]))  # noqa: RUF071 - these are no paths
-    ends = [name[begin:] for name in names]
-    near = [end for name in wanted for end in get_close_matches(name[begin:], ends, n=3, cutoff=_NEAR)]
-    shown = ", ".join(names[0][:begin] + end for end in list(dict.fromkeys(near))[:4])
-    return f"; nearest: {shown}" if shown else ""
+    begin = commonprefix([*wanted, *names])  # noqa: RUF071 - these are no paths
+    near = dict.fromkeys(one for name in wanted for one in _near(name, names, begin))
+    return f"; nearest: {', '.join(list(near)[:4])}" if near else ""
+
+
+def _near(wanted: str, names: Sequence[str], begin: str) -> list[str]:
+    """Return what may be `wanted` under another name; all of them start with `begin`, which says nothing."""
+    # The same thing elsewhere: obj.pt_ is ...p4Polar_.fCoordinates.fPt, whatever the letters in common are.
+    same = [name for name in names if _plain(name) == _plain(wanted)]
+    if same:
+        return [min(same, key=lambda name: (name.count("."), len(name)))]
+    ends = [name.removeprefix(begin) for name in names]
+    return [begin + end for end in get_close_matches(wanted.removeprefix(begin), ends, n=3, cutoff=_NEAR)]
+
+
+def _plain(name: str) -> str:
+    """Return what a member of a class is about: pt of pt_, fPt and m_pt."""
+    last = name.rpartition(".")[2].strip("_").removeprefix("m_")
+    return (last[1:] if last[:1] == "f" and last[1:2].isupper() else last).lower()

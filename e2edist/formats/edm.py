@@ -77,9 +77,6 @@ SUBBRANCHES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "vertices": {x.lower(): (f"obj.position_.fCoordinates.f{x}",) for x in "XYZ"},
 }
-#: Below the product, what files of CMSSW 7_3 and older have where newer ones have ``obj.m_state``.
-_OLD_FORM = ("obj.pt_", "obj.eta_", "obj.phi_")
-_NEWER = "Take the same events made with CMSSW 7_4 or newer and written split, or turn them into a hit ntuple"
 #: What a tagger file can give other labels for.
 _CHOSEN = (*OBJECT_KINDS, "tracks")
 #: Products that are listed.
@@ -153,11 +150,13 @@ def _find(request: Request, products: list[Product], kind: str) -> Product | Non
             return None
         if same:
             return same[0]
-    there = ", ".join(p.tag for p in typed[:_SHOWN]) + (", ..." if len(typed) > _SHOWN else "")
-    tried = f"no product of type {' or '.join(TYPES[kind])} has a label of {', '.join(labels)}"
-    errors.add_unusable(kind, f"{tried} (there {f'are {there}' if typed else 'is none of that type'})")
-    if typed and kind in _CHOSEN:
-        errors.add_hint(_OTHER_LABEL)
+    if typed:
+        there = ", ".join(p.tag for p in typed[:_SHOWN]) + (", ..." if len(typed) > _SHOWN else "")
+        errors.add_unusable(kind, f"none has a label of {', '.join(labels)} (there are {there})")
+        if kind in _CHOSEN:
+            errors.add_hint(_OTHER_LABEL)
+    else:
+        errors.add_unusable(kind, f"there is no product of type {' or '.join(TYPES[kind])}")
     return None
 
 
@@ -167,11 +166,6 @@ def _parts_of(request: Request, product: Product, kind: str, wanted: frozenset[s
     prefix = product.branch.name.removesuffix(".")
     if not any(name.startswith(f"{prefix}.obj.") for name in below):
         request.errors.unsplit.append(product.branch.name)
-        return {}
-    if kind in OBJECT_KINDS and all(f"{prefix}.{leaf}" in below for leaf in _OLD_FORM):
-        tier = "MiniAOD" if product.type.startswith("pat") else "AOD"
-        cause = f"this is {tier} of CMSSW 7_3 or older, which e2edist can't read yet"
-        request.errors.add_cause(f"{cause} (kinematics are {', '.join(_OLD_FORM)})", _NEWER)
         return {}
     names = {column: [f"{prefix}.{one}" for one in some] for column, some in SUBBRANCHES[kind].items()}
     return find_columns(request, kind, wanted, names, below)

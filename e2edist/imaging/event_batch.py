@@ -46,13 +46,17 @@ class ObjectColumn:
         return np.asarray((values == self.missing) | (values != values))  # noqa: PLR0124 - NaN
 
 
-_P4 = "obj.m_state.p4Polar_.fCoordinates.f"
+def _edm(name: str) -> tuple[str, ...]:
+    """Return the names of a kinematic value below a candidate's product: since CMSSW 7_4, and until 7_3."""
+    return f"obj.m_state.p4Polar_.fCoordinates.f{name.title()}", f"obj.{name}_"
+
+
 #: The columns of photons, electrons and jets: formats read them, `objects.collect` carries them, parts have
 #: them.
 OBJECT_COLUMNS: dict[str, ObjectColumn] = {
-    "pt": ObjectColumn("f4", "transverse momentum in GeV", {"hits": ("pt", "et"), "edm": (f"{_P4}Pt",)}),
-    "eta": ObjectColumn("f4", "pseudorapidity", {"edm": (f"{_P4}Eta",)}),
-    "phi": ObjectColumn("f4", "azimuth in radians", {"edm": (f"{_P4}Phi",)}),
+    "pt": ObjectColumn("f4", "transverse momentum in GeV", {"hits": ("pt", "et"), "edm": _edm("pt")}),
+    "eta": ObjectColumn("f4", "pseudorapidity", {"edm": _edm("eta")}),
+    "phi": ObjectColumn("f4", "azimuth in radians", {"edm": _edm("phi")}),
     "label": ObjectColumn("i4", "truth, null where unknown", missing=-1),
 }
 OBJECT_KINDS = ("photon", "electron", "jet")

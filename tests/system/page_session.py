@@ -43,10 +43,10 @@ _FINDINGS = re.compile(r"(^(ok|warn|fail) .*\n( -> .*\n)?)+^(all )?\d+ (of \d+ )
 #: A row of a table of times: a name, and numbers of which some have a point.
 _TIMES = re.compile(r"^[\w ]+?( [\d.,]+)+$")
 
-#: Heading of docs/troubleshooting.md -> the sentence below it.
+#: Heading of docs/troubleshooting.md -> the sentence or lines below it.
 SENTENCES = dict(
     re.findall(
-        r"^### (.+)\n\n```text\n(.+)\n```$",
+        r"^### (.+)\n\n```text\n(.+(?:\n.+)*?)\n```$",
         (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8"),
         re.MULTILINE,
     )

@@ -96,10 +96,10 @@ def unsplit(desk, said, request):
     return said(submit, f"--input {file} --output out")[1]
 
 
-def old_release(desk, said, request):
+def no_product(desk, said, request):
     file = desk / "mini.root"
     shutil.copy(request.getfixturevalue("data") / "cms" / "mini_72x_mc.root", file)
-    return said(submit, f"--input {file} --output out")[1]
+    return said(submit, f"--tagger qg --input {file} --output out")[1]
 
 
 def no_package(desk, said, request):
@@ -179,7 +179,7 @@ def commands(desk, request, **texts):
 
 
 OTHERS = {
-    "MiniAOD and AOD of old releases": old_release,
+    "No such product": no_product,
     "Unsplit products": unsplit,
     "A package for root:// is missing": no_package,
     "Expired proxy or token": expired,

@@ -1,0 +1,102 @@
+"""CMS event data of all eras: files that CMSSW wrote, labels, and what is said where they do not fit."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from environments import python_with
+
+from e2edist import formats, submit
+from e2edist.errors import BranchError
+from e2edist.formats.api import BranchErrors
+
+HITS = frozenset({"detid", "energy"})
+P4 = frozenset({"pt", "eta", "phi"})
+KINDS = ("photon", "electron", "jet")
+POLAR = "obj.m_state.p4Polar_.fCoordinates.f"
+#: File -> kind -> the first part of the leaves of its kinematics.
+SPLIT = {
+    "mini_72x_mc": {
+        "photon": "patPhotons_slimmedPhotons__PAT.obj.",
+        "electron": "patElectrons_slimmedElectrons__PAT.obj.",
+        "jet": "patJets_slimmedJets__PAT.obj.",
+    },
+    "mini_74x_data": {
+        "photon": f"patPhotons_slimmedPhotons__RECO.{POLAR}",
+        "electron": f"patElectrons_slimmedElectrons__RECO.{POLAR}",
+        "jet": f"patJets_slimmedJets__RECO.{POLAR}",
+    },
+    "aod_2010_data": {
+        "photon": "recoPhotons_photons__RECO.obj.",
+        "electron": "recoGsfElectrons_gsfElectrons__RECO.obj.",
+        "jet": "recoPFJets_ak5PFJets__RECO.obj.",
+    },
+}
+
+
+def read(path, columns, **options):
+    with formats.open_events(str(path), columns, **options) as reader:
+        return reader.read(0, reader.info.entries)
+
+
+def leaf_of(start, column):
+    return f"{start}{column.title()}" if start.endswith("f") else f"{start}{column}_"
+
+
+@pytest.mark.parametrize(("file", "rows"), [("mini_72x_mc", 11), ("mini_74x_data", 1), ("aod_2010_data", 0)])
+def test_kinematics_of_either_form_are_read(data, file, rows):
+    batch = read(data / f"cms/{file}.root", dict.fromkeys(KINDS, P4))
+    assert batch["photon"].rows == rows
+    assert batch["jet"].rows > 0
+    for kind in KINDS:
+        assert (batch[kind]["pt"] > 0).all()
+        assert (abs(batch[kind]["phi"]) <= np.float32(np.pi)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", SPLIT)
+def test_kinematics_are_those_that_root_reads(data, file):
+    path, kinds = data / f"cms/{file}.root", SPLIT[file]
+    leaves = [leaf_of(start, column) for start in kinds.values() for column in P4]
+    line = [python_with("root"), Path(__file__).parents[1] / "root_leaves.py", path, *leaves]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    batch = read(path, dict.fromkeys(KINDS, P4))
+    for kind, start in kinds.items():
+        for column in P4:
+            assert batch[kind][column].tolist() == said[leaf_of(start, column)], (kind, column)
+
+
+def test_eg_runs_on_miniaod_of_7_2(data, tmp_path, capsys):
+    arguments = ["--tagger", "eg", "--input", str(data / "cms/mini_72x_mc.root"), "--output", str(tmp_path)]
+    assert submit.main([*arguments, "--dry-run"]) == 0
+    assert "10 events in 1 chunk" in capsys.readouterr().out
+
+
+def test_the_near_name_of_a_member_is_the_same_thing_elsewhere():
+    one = "patPhotons_slimmedPhotons__PAT.obj."
+    known = [f"{one}vertex_.fCoordinates.f{x}" for x in "XYZ"] + [f"{one}status_{i}" for i in range(9)]
+    known += [f"{one}core_.pt_", f"{one}pt_", f"{one}beta_"]
+    faults = BranchErrors("f.root:Events")
+    wanted = {f"photon.{x.lower()}": [f"{one}m_state.p4Polar_.fCoordinates.f{x}"] for x in ("Pt", "Phi")}
+    faults.add_all_missing(wanted, known)
+    assert faults.messages == [
+        f"no branch for photon.pt, photon.phi below {one}m_state.p4Polar_.fCoordinates "
+        f"(wanted fPt, fPhi; nearest: {one}pt_)"
+    ]
+
+
+def test_each_fault_of_a_file_is_a_line(data, tmp_path, capsys):
+    file = data / "cms/mini_72x_mc.root"
+    arguments = ["--tagger", "qg", "--input", str(file), "--output", str(tmp_path / "out")]
+    assert submit.main(arguments) == 2
+    head, *faults, todo = capsys.readouterr().err.splitlines()
+    assert head == f"e2edist: {file}:Events can't be used:"
+    assert [fault.partition(":")[0] for fault in faults] == ["- HBHE", "- tracks"]
+    assert all(len(fault) <= 80 for fault in faults)
+    assert "tagger file" in todo
+    with pytest.raises(BranchError, match=r"HBHE: there is no product .*; tracks: there is no product"):
+        read(file, {"HBHE": HITS, "tracks": P4})
