@@ -25,6 +25,24 @@ def raw_bytes() -> Any:
     return uproot.AsJagged(uproot.AsDtype("u1"))
 
 
+def float_rows(source: Any, width: int) -> Branch | None:
+    """Return the branch of lists of `width` float32 a row, to be read as one flat list; None if it is not."""
+    try:
+        interpretation = source.interpretation
+    except Exception:  # as below: of a damaged or exotic branch, which then is none
+        return None
+    content = getattr(interpretation, "content", None)
+    if (
+        source.num_entries != source.tree.num_entries
+        or not isinstance(interpretation, uproot.AsJagged)
+        or not isinstance(content, uproot.AsDtype)
+        or content.from_dtype != np.dtype((">f4", (width,)))
+    ):
+        return None
+    flat = uproot.AsJagged(uproot.AsDtype(">f4"), interpretation.header_bytes)
+    return Branch(source.name, False, flat, source, np.dtype(">f4"), interpretation.header_bytes)
+
+
 def check_branch(
     source: Any, column: str, kind: NumberKind, errors: BranchErrors, *, scalar: bool = False
 ) -> Branch | None:

@@ -8,18 +8,21 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 #: What to use in their place.
-USE_INSTEAD = "Take AOD, AODSIM or MiniAOD (ECAL) of the same events, written split, or a hit ntuple"
+USE_INSTEAD = (
+    "Take AOD, AODSIM or MiniAOD (ECAL) of the same events, written split, a hit ntuple, or for coarse "
+    "images PFNano, which is NanoAOD with candidates"
+)
 #: Counters of NanoAOD; skims keep some of them.
 _NANO_COUNTERS = frozenset({"nElectron", "nMuon", "nJet", "nPhoton", "nTau", "nFatJet", "nGenPart", "nSV"})
+#: What makes them files with something to make images of: hits under any name, candidates.
+_DETECTOR = ("_detid", "PFCands_pt", "PFCand_pt")
 
 
 def without_hits(names: Collection[str]) -> str:
     """Return why a tree with branches `names` holds no images, as a clause; empty if nobody knows."""
     known = frozenset(names)
-    if any(name.endswith("_detid") for name in known):  # somebody has added hits, under names of their own
+    if any(name.endswith(_DETECTOR) for name in known):
         return ""
     if {"run", "event"} <= known and len(_NANO_COUNTERS & known) > 1:
-        return "NanoAOD holds no calorimeter hits, so there is nothing to make images of"
-    if {"Event", "Event_size"} <= known and not known.isdisjoint({"Tower", "Track", "EFlowTrack", "Jet"}):
-        return "Delphes output holds towers and no calorimeter hits, so there is nothing to make images of"
+        return "NanoAOD holds no hits, and this one no candidates, so there is nothing to make images of"
     return ""

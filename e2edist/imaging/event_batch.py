@@ -54,9 +54,11 @@ def _edm(name: str) -> tuple[str, ...]:
 #: The columns of photons, electrons and jets: formats read them, `objects.collect` carries them, parts have
 #: them.
 OBJECT_COLUMNS: dict[str, ObjectColumn] = {
-    "pt": ObjectColumn("f4", "transverse momentum in GeV", {"hits": ("pt", "et"), "edm": _edm("pt")}),
-    "eta": ObjectColumn("f4", "pseudorapidity", {"edm": _edm("eta")}),
-    "phi": ObjectColumn("f4", "azimuth in radians", {"edm": _edm("phi")}),
+    "pt": ObjectColumn(
+        "f4", "transverse momentum in GeV", {"hits": ("pt", "et"), "edm": _edm("pt"), "delphes": ("PT",)}
+    ),
+    "eta": ObjectColumn("f4", "pseudorapidity", {"edm": _edm("eta"), "delphes": ("Eta",)}),
+    "phi": ObjectColumn("f4", "azimuth in radians", {"edm": _edm("phi"), "delphes": ("Phi",)}),
     "label": ObjectColumn("i4", "truth, null where unknown", missing=-1),
 }
 OBJECT_KINDS = ("photon", "electron", "jet")
