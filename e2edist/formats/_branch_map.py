@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from e2edist.imaging.event_batch import Array, Columns, Ragged
 
+    Fold = Callable[["JaggedColumn", int], "JaggedColumn"]
+
 _SPLIT_IT = (
     "Write it split (in CMSSW: process.out.splitLevel = cms.untracked.int32(99)), or turn it into a hit "
     "ntuple: only CMSSW reads unsplit products"
@@ -50,6 +52,10 @@ class Branch:
         Of the numbers on disk; None where only uproot knows.
     header_bytes : int
         Bytes before the numbers of each entry, as a std::vector has them.
+    fold : function, optional
+        ``fold(column, first) -> column``: what is kept of some entries, the first of which has the number
+        `first` in the tree. The branch is then read a few entries at a time, so that dense images of a whole
+        range are never in memory; `TableReader.build` gets what was kept.
     """
 
     name: str
@@ -58,6 +64,7 @@ class Branch:
     source: Any = field(default=None, compare=False, repr=False)
     dtype: np.dtype[Any] | None = field(default=None, compare=False)
     header_bytes: int = field(default=0, compare=False)
+    fold: Fold | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

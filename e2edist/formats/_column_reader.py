@@ -14,9 +14,13 @@ from ._branch_map import Branch, JaggedColumn
 from ._check_branch import uproot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from ._branch_map import Fold
 
 DAMAGED = "The file is damaged or of a kind that uproot can't read: copy or make it again, or leave it out"
+#: A branch that is folded is read in pieces of whole baskets of about so many uncompressed bytes.
+_PIECE_BYTES = 8 << 20
 
 
 class _OutOfReachError(Exception):
@@ -53,9 +57,30 @@ class ColumnReader:
             with guarded(where, "can't be read", DAMAGED, EntriesError):
                 return self._read(branches or self._branches, start, stop)
         except EntriesError as error:
-            raise self._explained(error, start, stop) from error.__cause__
+            # What a format says of the entries that it folds has no place yet.
+            placed = EntriesError(
+                error.where or where, error.what, error.todo or DAMAGED, retryable=error.retryable
+            )
+            raise self._explained(placed, start, stop) from error.__cause__
 
     def _read(self, branches: Sequence[Branch], start: int, stop: int) -> dict[str, JaggedColumn]:
+        found = self._whole([branch for branch in branches if branch.fold is None], start, stop)
+        folded = {b.name: self._folded(b, b.fold, start, stop) for b in branches if b.fold is not None}
+        return found | folded
+
+    def _folded(self, branch: Branch, fold: Fold, start: int, stop: int) -> JaggedColumn:
+        """Return what is kept of a branch, of which no more than a piece is in memory."""
+        parts = [
+            fold(self._whole([branch], low, high)[branch.name], low)
+            for low, high in _pieces(branch.source, start, stop)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        offsets = np.zeros(stop - start + 1, np.int64)
+        np.cumsum(np.concatenate([np.diff(part.offsets) for part in parts]), out=offsets[1:])
+        return JaggedColumn(offsets, np.concatenate([part.data for part in parts]))
+
+    def _whole(self, branches: Sequence[Branch], start: int, stop: int) -> dict[str, JaggedColumn]:
         found: dict[str, JaggedColumn] = {}
         if stop > start:
             plain = [baskets for branch in branches if (baskets := self._plain(branch))]
@@ -124,6 +149,19 @@ class ColumnReader:
         except EntriesError:
             return False
         return True
+
+
+def _pieces(source: Any, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Yield the range of entries ``start:stop`` in pieces that end where baskets do, at least one."""
+    most = _PIECE_BYTES * int(source.num_entries) // max(int(source.member("fTotBytes")), 1)
+    edges = {edge for edge in map(int, source.entry_offsets) if start < edge < stop}
+    first = last = start
+    for edge in (*sorted(edges), stop):
+        if edge - first > most and last > first:
+            yield first, last
+            first = last
+        last = edge
+    yield first, last
 
 
 def read_by_uproot(tree: Any, branches: Sequence[Branch], start: int, stop: int) -> dict[str, JaggedColumn]:

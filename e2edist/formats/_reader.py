@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from e2edist.imaging.event_batch import Array, Columns
     from e2edist.imaging.lumi_mask import LumiMask
 
-    from ._branch_map import JaggedColumn
+    from ._branch_map import Branch, JaggedColumn
 
 _GIB = 1024**3
 #: A read may take this much without question; beyond it must be in proportion to what is on disk.
 _FREE_BYTES = 2 * _GIB
+#: Bytes that are kept of a folded branch for each of its compressed ones: a pixel has 8, and is copied once.
+_FOLDED = 4
 
 
 class Reader:
@@ -60,7 +62,7 @@ class Reader:
         )
         self._branches = branches
         with guarded(f"{self.info.url}:{self.info.tree}", "the sizes of branches can't be read", DAMAGED):
-            self._bytes = sum(int(branch.source.member("fTotBytes")) for branch in branches)
+            self._bytes = sum(map(_bytes_in_memory, branches))
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +75,7 @@ class Reader:
         self._opened.close()
 
     def bytes_per_event(self) -> float:
-        """Return the uncompressed bytes of the branches that are read, per event; 0 without events."""
+        """Return the bytes of the branches that are read, as they are kept, per event; 0 without events."""
         if self.info.entries == 0:
             return 0.0
         return self._bytes / self.info.entries
@@ -177,6 +179,16 @@ class Reader:
         if needed > _FREE_BYTES and needed > MAX_RATIO * self.info.size:
             what = f"would need {needed / _GIB:.1f} GiB from a file of {self.info.size} bytes"
             raise ResourceError(where, what, "The file is most likely damaged: leave it out")
+
+
+def _bytes_in_memory(branch: Branch) -> int:
+    """Return the bytes of all entries: uncompressed, or of a folded branch about those that are kept.
+
+    What is kept of images are pixels that are not zero, which are most of the compressed bytes too.
+    """
+    if branch.fold is None:
+        return int(branch.source.member("fTotBytes"))
+    return _FOLDED * int(branch.source.member("fZipBytes"))
 
 
 def open_events(
