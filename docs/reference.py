@@ -27,7 +27,7 @@ from e2edist.__main__ import VERBS
 from e2edist.accounting import summary
 from e2edist.campaign.retry_policy import Action
 from e2edist.control.state import State
-from e2edist.formats import edm, hits
+from e2edist.formats import edm, hits, rhtree
 from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
 from e2edist.imaging.layers import LAYERS
 from e2edist.imaging.seeds import SEED_METHODS, STATUSES
@@ -181,7 +181,39 @@ def branches_page():
     ]
     text += table(("table", "prefixes", "columns"), rows)
     numbers = ", ".join(f"{key} from `{name}`" for key, name in hits.EVENT_IDS.items())
-    return f"{text}\n`A+B`: the rows of A, then those of B, in each event. Event numbers: {numbers}.\n"
+    text += f"\n`A+B`: the rows of A, then those of B, in each event. Event numbers: {numbers}.\n\n"
+    return text + images_read()
+
+
+def images_read():
+    """Return what the format with ready-made images reads."""
+    text = "## rhtree\n\n"
+    rows = [
+        (f"`{shown}`", ", ".join(f"`{source.name}`" for source in rhtree.IMAGES[name]))
+        for shown, name in numbered(rhtree.IMAGES).items()
+    ]
+    first = rhtree.LABELS["tracks"][0]
+    rows += [
+        (f"`{name}`", ", ".join(f"`{one}`" for one in rhtree.track_branches(name, first)))
+        for name in rhtree.QUANTITIES
+    ]
+    text += table(("layer", "branches"), rows)
+    labels = ", ".join(f"`{label}`" for label in rhtree.LABELS["tracks"])
+    text += (
+        f"\nTrack layers have the end of their label: {labels}. `EB_energy` can come from `SC_energy`.\n\n"
+    )
+    rows = [
+        (
+            f"`{kind}`",
+            ", ".join(f"`{label}`" for label in labels),
+            ", ".join(f"`{name}`" for name in rhtree.SEEDS.get(kind, ())),
+        )
+        for kind, labels in rhtree.LABELS.items()
+        if kind != "tracks"
+    ]
+    text += table(("objects", "labels", "seeds"), rows)
+    numbers = ", ".join(f"{key} from `{name}`" for key, name in rhtree.EVENT_IDS.items())
+    return f"{text}\nEvent numbers: {numbers}.\n"
 
 
 def plugins_page():

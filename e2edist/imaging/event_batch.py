@@ -81,6 +81,12 @@ TABLES: dict[str, dict[str, str]] = {
     **{kind: {name: column.dtype for name, column in OBJECT_COLUMNS.items()} for kind in OBJECT_KINDS},
     **{layer: {"eta": "f4", "phi": "f4"} for layer in TRACKER_LAYERS},
 }
+#: Column -> dtype that a format adds to the table of objects where the file says where to cut their images
+#: out: the pixel on the EB grid of photons and electrons, on the stitched ECAL grid of jets; -1 where the
+#: file says that there is none.
+SEED_COLUMNS = {"seed_row": "i2", "seed_col": "i2"}
+#: Stands in `seed_row` of objects of files that say nothing.
+NOT_GIVEN = -2
 #: Column -> dtype of the tables of ready-made or coarse images (`pixel_table`).
 PIXEL_COLUMNS = {"row": "i2", "col": "i2", "value": "f4"}
 _PIXELS = "pixels:"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .event_batch import OBJECT_COLUMNS, OBJECT_KINDS, Array, EventBatch
+from .event_batch import NOT_GIVEN, OBJECT_COLUMNS, OBJECT_KINDS, SEED_COLUMNS, Array, EventBatch, Ragged
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Objects:
     index : int32, shape (objects,)
         Place in the collection of its kind and event.
     columns : mapping of str to array, shape (objects,)
-        The columns of `OBJECT_COLUMNS`; ``objects["pt"]`` is one of them.
+        The columns of `OBJECT_COLUMNS`, ``objects["pt"]`` is one of them, and `SEED_COLUMNS`.
     """
 
     event: Array
@@ -48,4 +48,10 @@ def collect(batch: EventBatch, kinds: Sequence[str]) -> Objects:
     kind = np.repeat([OBJECT_KINDS.index(kind) for kind in kinds], [table.rows for table in tables])
     order = np.argsort(event, kind="stable")
     columns = {name: np.concatenate([table[name] for table in tables])[order] for name in OBJECT_COLUMNS}
+    for name in SEED_COLUMNS:
+        columns[name] = np.concatenate([_seeds(table, name) for table in tables])[order]
     return Objects(event[order], kind[order].astype(np.int8), index[order].astype(np.int32), columns)
+
+
+def _seeds(table: Ragged, column: str) -> Array:
+    return table.columns.get(column, np.full(table.rows, NOT_GIVEN, SEED_COLUMNS[column]))

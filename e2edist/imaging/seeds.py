@@ -137,10 +137,12 @@ def eb_hottest(
     """
     status, size = status.copy(), (window_rows, window_cols)
     row, col = _seed_eb((energy.row, energy.col, energy.value), energy.offsets, objects, status, size)
-    if edge == "drop":
-        outside = (row < EDGE_ROWS[0]) | (row > EDGE_ROWS[1])
-        status[(status == OK) & outside] = EDGE
+    status[(status == OK) & _beyond_edge(row, edge)] = EDGE
     return Seeds(status, row, col)
+
+
+def _beyond_edge(row: Array, edge: str) -> Array:
+    return (row < EDGE_ROWS[0]) | (row > EDGE_ROWS[1]) if edge == "drop" else np.zeros(len(row), np.bool_)
 
 
 @kernel
@@ -211,6 +213,34 @@ def hcal_tower(depth1: Hits, objects: Directions, status: Array, *, no_hit: str)
     return Seeds(status, row, col)
 
 
+def given_crystals(status: Array, row: Array, col: Array, *, edge: str, **_: object) -> Seeds:
+    """Take the barrel crystals that the file says as the centres of crops.
+
+    Parameters
+    ----------
+    status : int8, shape (objects,)
+        From `cut_objects`; not changed.
+    row, col : int16, shape (objects,)
+        Pixel on the EB grid, -1 where the file says that there is none.
+    edge : "pad" or "drop"
+        As in `eb_hottest`.
+    """
+    return _given(status, row, col, _beyond_edge(row, edge), EDGE)
+
+
+def given_towers(status: Array, row: Array, col: Array, **_: object) -> Seeds:
+    """Take the HCAL towers that the file says, as pixels on the stitched grid, as the centres of crops."""
+    beyond = (row // 5 < 28 - SEED_IETA_MAX) | (row // 5 >= 28 + SEED_IETA_MAX)
+    return _given(status, row, col, beyond, SEED_ETA)
+
+
+def _given(status: Array, row: Array, col: Array, beyond: Array, reason: int) -> Seeds:
+    status = np.where(status == OK, np.where(row < 0, NO_HIT, np.where(beyond, reason, OK)), status)
+    found = (status == OK) | (status == reason)
+    places = (np.where(found, place, -1).astype(np.int16) for place in (row, col))
+    return Seeds(status.astype(np.int8), *places)
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A parameter of a seed method, a key of ``[seed]`` in tagger files.
@@ -257,6 +287,9 @@ class SeedMethod:
         Whether an object at ``|eta| == eta_max`` is kept.
     parameters : mapping of str to Parameter
         Its keys of ``[seed]``; methods that share a key share the `Parameter`.
+    take_given : callable, optional
+        ``take_given(status, row, col, **parameters) -> Seeds``: its rules for centres that the file says
+        (`SEED_COLUMNS`), which are then not looked for. Without it, they are.
     """
 
     meaning: str
@@ -267,6 +300,7 @@ class SeedMethod:
     eta_limit: float
     closed: bool = False
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    take_given: Callable[..., Seeds] | None = None
 
 
 #: Every seed method that a tagger may name.
@@ -284,6 +318,7 @@ SEED_METHODS: dict[str, SeedMethod] = {
             "window_cols": Parameter(13, "columns of the search window, odd", least=1, most=359, odd=True),
             "edge": Parameter("pad", "crops beyond rows 0-169: zero-padded, or rejected", ("pad", "drop")),
         },
+        take_given=given_crystals,
     ),
     "hcal_tower": SeedMethod(
         "hottest depth-1 tower",
@@ -295,5 +330,6 @@ SEED_METHODS: dict[str, SeedMethod] = {
         parameters={
             "no_hit": Parameter("axis", "without a hit: on the jet's axis, or rejected", ("axis", "reject")),
         },
+        take_given=given_towers,
     ),
 }

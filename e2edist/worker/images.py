@@ -10,6 +10,7 @@ from e2edist.config.tagger import TaggerSpec
 from e2edist.imaging import layers
 from e2edist.imaging.crops import Crops, Window, cut
 from e2edist.imaging.event_batch import (
+    NOT_GIVEN,
     OBJECT_KINDS,
     TABLES,
     Array,
@@ -20,7 +21,7 @@ from e2edist.imaging.event_batch import (
 )
 from e2edist.imaging.layers import Hits
 from e2edist.imaging.objects import Objects, collect
-from e2edist.imaging.seeds import OK, Seeds, cut_objects
+from e2edist.imaging.seeds import NAN, OK, Seeds, cut_objects
 from e2edist.imaging.select_events import select
 
 #: Key of the frames that seeds are looked for in.
@@ -70,7 +71,13 @@ def find_candidates(batch: EventBatch, tagger: TaggerSpec) -> Candidates:
     """Return all objects of `batch` and what the kinematic cuts say of them."""
     objects = collect(batch, tagger.objects.kinds)
     cuts = (tagger.objects.pt_min, tagger.objects.eta_max, tagger.seed.definition.closed)
-    return Candidates(objects, cut_objects(objects["pt"], objects["eta"], objects["phi"], *cuts))
+    # The file may say where an object is and not its momentum: what is not known is not cut on.
+    placed = objects["seed_row"] >= 0
+    unknown = {"pt": np.finfo("f4").max, "eta": np.float32(0), "phi": np.float32(0)}
+    pt, eta, phi = (
+        np.where(placed & np.isnan(objects[name]), value, objects[name]) for name, value in unknown.items()
+    )
+    return Candidates(objects, cut_objects(pt, eta, phi, *cuts))
 
 
 def make_frames(batch: EventBatch, candidates: Candidates, tagger: TaggerSpec) -> dict[str, Hits]:
@@ -106,9 +113,18 @@ def make_images(batch: EventBatch, tagger: TaggerSpec) -> Images:
 
 
 def _find_seeds(candidates: Candidates, frames: dict[str, Hits], tagger: TaggerSpec) -> Seeds:
-    objects, seed = candidates.objects, tagger.seed
+    objects, method, parameters = candidates.objects, tagger.seed.definition, tagger.seed.parameters
     directions = (objects.event, objects["eta"], objects["phi"])
-    return seed.definition.find(frames[_SEED], directions, candidates.status, **seed.parameters)
+    on_grid = (objects.kind == OBJECT_KINDS.index("jet")) == (tagger.crop.frame == "ECAL")
+    given = on_grid & (objects["seed_row"] != NOT_GIVEN)
+    if method.take_given is None or not given.any():
+        return method.find(frames[_SEED], directions, candidates.status, **parameters)
+    said = method.take_given(candidates.status, objects["seed_row"], objects["seed_col"], **parameters)
+    # Objects of any other status than ok are not looked for.
+    status = np.where(given, np.int8(NAN), candidates.status)
+    looked = method.find(frames[_SEED], directions, status, **parameters)
+    pairs = ((said.status, looked.status), (said.row, looked.row), (said.col, looked.col))
+    return Seeds(*(np.where(given, one, other) for one, other in pairs))
 
 
 def empty_batch(columns: Columns) -> EventBatch:

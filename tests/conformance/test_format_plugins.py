@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import uproot
 from ntuples import GROUP, HITS, install_example, write_group, write_hits
+from rhtree_files import write_random
 
 from e2edist.errors import BranchError, InputError
 from e2edist.formats import _file, inspect, open_events, read_events
@@ -24,7 +25,7 @@ from e2edist.plugins import find, load
 EXAMPLE = "group_ntuple"
 EVENTS = 60
 #: Format -> function that writes a file of so many events; edm has real ones, which can't be written here.
-SAMPLES = {"hits": write_hits, EXAMPLE: write_group}
+SAMPLES = {"hits": write_hits, "rhtree": write_random, EXAMPLE: write_group}
 #: Format -> tables that its sample has; others are asked for all tables that they give.
 COLUMNS = {
     "hits": {table: frozenset(columns) for table, columns in HITS.items()},
