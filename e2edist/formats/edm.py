@@ -1,13 +1,13 @@
 """CMS event data (AOD, MiniAOD, RECO written split): products by type and label, whatever process made them.
 
 A label is written as in CMSSW, ``label``, ``label:instance`` or ``label:instance:PROCESS``. Lists of labels
-are tried in order; the first that the file has wins.
+are tried in order; the first that the file has wins. ``A+B`` is the rows of A, then those of B, in each
+event.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ import numpy as np
 from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TRACKER_LAYERS
 
 from ._event_ids import event_ids_of
+from ._packed_tracks import OPTIONAL, PACKED_NAMES, packed_inputs, packed_reader
+from ._products import Product, products_of
 from ._track_columns import TRACK_INPUTS, VERTEX_INPUTS, first_of_each, track_column
 from .api import (
     Branch,
@@ -27,12 +29,13 @@ from .api import (
     TableReader,
     build_table,
     find_columns,
+    join_rows,
     raw_bytes,
     table_reader,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from e2edist.imaging.event_batch import Array, Ragged
 
@@ -40,19 +43,27 @@ TREES = ("Events",)
 LABELS: dict[str, tuple[str, ...]] = {
     "EB": ("reducedEcalRecHitsEB", "reducedEgamma:reducedEBRecHits", "ecalRecHit:EcalRecHitsEB"),
     "EE": ("reducedEcalRecHitsEE", "reducedEgamma:reducedEERecHits", "ecalRecHit:EcalRecHitsEE"),
-    "HBHE": ("reducedHcalRecHits:hbhereco", "reducedEgamma:reducedHBHEHits", "hbhereco"),
+    "HBHE": ("reducedHcalRecHits:hbhereco", "reducedEgamma:reducedHBHEHits", "hbhereco", "hbheprereco"),
+    # Packed candidates only approximate tracks: a tagger file must name them.
     "tracks": ("generalTracks",),
-    "vertices": ("offlinePrimaryVertices", "offlineSlimmedPrimaryVertices"),
+    "vertices": (
+        "offlinePrimaryVertices",
+        "offlinePrimaryVerticesWithBS",
+        "offlineSlimmedPrimaryVertices",
+        "offlineSlimmedPrimaryVerticesWithBS",
+    ),
     "photon": ("gedPhotons", "photons", "slimmedPhotons"),
     "electron": ("gedGsfElectrons", "gsfElectrons", "slimmedElectrons"),
-    "jet": ("ak4PFJetsCHS", "ak4PFJets", "ak5PFJets", "slimmedJets"),
+    "jet": ("ak4PFJetsCHS", "ak4PFJets", "ak5PFJets", "slimmedJets", "slimmedJetsPuppi"),
 }
+#: The type of packed candidates, and the vertices that they refer to.
+_PACKED, _PACKED_VERTICES = "patPackedCandidates", ("offlineSlimmedPrimaryVertices",)
 #: Friendly type names that a table can be made from; keeps value maps and the like of the same label out.
 TYPES: dict[str, tuple[str, ...]] = {
     "EB": ("EcalRecHitsSorted",),
     "EE": ("EcalRecHitsSorted",),
     "HBHE": ("HBHERecHitsSorted",),
-    "tracks": ("recoTracks",),
+    "tracks": ("recoTracks", _PACKED),
     "vertices": ("recoVertexs",),
     "photon": ("recoPhotons", "patPhotons"),
     "electron": ("recoGsfElectrons", "patElectrons"),
@@ -76,28 +87,17 @@ SUBBRANCHES: dict[str, dict[str, tuple[str, ...]]] = {
         "quality": ("obj.quality_",),
     },
     "vertices": {x.lower(): (f"obj.position_.fCoordinates.f{x}",) for x in "XYZ"},
+    "packed": PACKED_NAMES,
 }
 #: What a tagger file can give other labels for.
 _CHOSEN = (*OBJECT_KINDS, "tracks")
 #: Products that are listed.
 _SHOWN = 6
 _OTHER_LABEL = "If the file has it under another label, write that under collections in the tagger file"
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """A top-level branch: ``type_label_instance_process.``, none of which may hold an underscore."""
-
-    type: str
-    label: str
-    instance: str
-    process: str
-    branch: Any
-
-    @property
-    def tag(self) -> str:
-        """The product as an InputTag of CMSSW."""
-        return f"{self.label}:{self.instance}:{self.process}"
+_TAKE_PACKED = (
+    'MiniAOD has tracks of its candidates only: tracks = ["packedPFCandidates+lostTracks"] under '
+    "collections in the tagger file takes them, with less precision"
+)
 
 
 def detect(names: Collection[str]) -> bool:
@@ -110,7 +110,7 @@ def detect(names: Collection[str]) -> bool:
 
 def map_branches(request: Request) -> BranchMap:
     """Find the branches for all columns of `request`; what is missing goes to ``request.errors``."""
-    products = _products(request.tree)
+    products = products_of(request.tree)
     tables = []
     for name, wanted in request.columns.items():
         if name in TRACKER_LAYERS:
@@ -122,42 +122,58 @@ def map_branches(request: Request) -> BranchMap:
         if table:
             tables.append(table)
     event_ids, notes = _event_ids(request.tree)
-    return BranchMap(tuple(tables), event_ids, notes)
+    return BranchMap(tuple(tables), event_ids, (*notes, *_approximations(tables)))
 
 
-def _products(tree: Any) -> list[Product]:
-    found = []
-    for branch in tree.branches:
-        parts = branch.name.removesuffix(".").split("_")
-        if len(parts) == 4:
-            kind, label, instance, process = parts
-            found.append(Product(kind, label, instance, process, branch))
-    return found
+def _approximations(tables: list[TableReader]) -> Iterator[str]:
+    """Yield what MiniAOD, which is known by its products, has otherwise than AOD."""
+
+    def of(begin: str) -> str:
+        return ", ".join(t.table for t in tables if any(re.match(begin, b.name) for b in t.branches))
+
+    if names := of(r"\w+_reducedEgamma_"):
+        yield f"{names}: MiniAOD has hits round photons and electrons only"
+    if of(_PACKED):
+        yield "tracks: made of packed candidates, with 16 bits a number"
 
 
-def _find(request: Request, products: list[Product], kind: str) -> Product | None:
-    """Return the product of the first label that the file has, or note the fault."""
-    errors = request.errors
-    labels = request.collections.get(kind, LABELS[kind])
+def _find(
+    request: Request, products: list[Product], kind: str, labels: Sequence[str] = ()
+) -> tuple[Product, ...]:
+    """Return the products of the first label that the file has, which is more than one for A+B; else none.
+
+    What is wrong is noted as a fault.
+    """
+    labels = labels or request.collections.get(kind, LABELS[kind])
     typed = [p for p in products if any(fnmatchcase(p.type, t) for t in TYPES[kind])]
     for label in labels:
-        name, instance, process = (*label.split(":"), "", "")[:3]
-        same = [p for p in typed if (p.label, p.instance) == (name, instance) and process in ("", p.process)]
-        if len(same) > 1:
-            tags = ", ".join(p.tag for p in same)
+        fitting = {part: [p for p in typed if p.fits(part)] for part in label.split("+")}
+        if any(fitting.values()):
+            return _each_once(request, kind, fitting)
+    errors = request.errors
+    if not typed:
+        errors.add_unusable(kind, f"there is no product of type {TYPES[kind][0]}")
+        return ()
+    there = ", ".join(p.tag for p in typed[:_SHOWN]) + (", ..." if len(typed) > _SHOWN else "")
+    errors.add_unusable(kind, f"none has a label of {', '.join(labels)} (there are {there})")
+    if all(p.type == _PACKED for p in typed):
+        errors.add_hint(_TAKE_PACKED)
+    elif kind in _CHOSEN:
+        errors.add_hint(_OTHER_LABEL)
+    return ()
+
+
+def _each_once(request: Request, kind: str, fitting: Mapping[str, list[Product]]) -> tuple[Product, ...]:
+    """Return the one product of each label, none if a label has none or several, which is noted."""
+    bad = {label: some for label, some in fitting.items() if len(some) != 1}
+    for label, some in bad.items():
+        if some:
             hint = f"Write the one that is meant under collections, {kind}"
-            errors.add_unusable(kind, f"label {label!r} fits {tags}", hint)
-            return None
-        if same:
-            return same[0]
-    if typed:
-        there = ", ".join(p.tag for p in typed[:_SHOWN]) + (", ..." if len(typed) > _SHOWN else "")
-        errors.add_unusable(kind, f"none has a label of {', '.join(labels)} (there are {there})")
-        if kind in _CHOSEN:
-            errors.add_hint(_OTHER_LABEL)
-    else:
-        errors.add_unusable(kind, f"there is no product of type {' or '.join(TYPES[kind])}")
-    return None
+            what = f"label {label!r} fits {', '.join(p.tag for p in some)}"
+            request.errors.add_unusable(kind, what, hint)
+        else:
+            request.errors.add_unusable(kind, f"there is no {label}, which {'+'.join(fitting)} asks for")
+    return () if bad else tuple(some[0] for some in fitting.values())
 
 
 def _parts_of(request: Request, product: Product, kind: str, wanted: frozenset[str]) -> dict[str, Branch]:
@@ -168,6 +184,7 @@ def _parts_of(request: Request, product: Product, kind: str, wanted: frozenset[s
         request.errors.unsplit.append(product.branch.name)
         return {}
     names = {column: [f"{prefix}.{one}" for one in some] for column, some in SUBBRANCHES[kind].items()}
+    wanted = frozenset(c for c in wanted if c not in OPTIONAL or not below.keys().isdisjoint(names[c]))
     return find_columns(request, kind, wanted, names, below)
 
 
@@ -175,26 +192,51 @@ def _plain(
     request: Request, products: list[Product], name: str, wanted: frozenset[str]
 ) -> TableReader | None:
     """Return what reads a table whose columns are branches."""
-    product = _find(request, products, name)
-    if product is None:
-        return None
-    return table_reader(name, wanted, _parts_of(request, product, name, wanted))
+    parts = [_parts_of(request, p, name, wanted) for p in _find(request, products, name)]
+    return table_reader(name, wanted, *parts) if parts else None
 
 
 def _tracks(
     request: Request, products: list[Product], name: str, wanted: frozenset[str]
 ) -> TableReader | None:
     """Return what reads the tracks, whose columns are computed."""
-    product = _find(request, products, name)
+    found = _find(request, products, name)
+    kinds = [_packed if product.type == _PACKED else _general for product in found]
+    readers = [make(request, products, p, wanted) for make, p in zip(kinds, found, strict=True)]
+    parts = [reader for reader in readers if reader is not None]
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    branches = tuple(dict.fromkeys(branch for part in parts for branch in part.branches))
+    return TableReader(name, branches, lambda lists: join_rows([part.build(lists) for part in parts]))
+
+
+def _general(
+    request: Request, products: list[Product], product: Product, wanted: frozenset[str]
+) -> TableReader | None:
+    """Return what reads tracks of AOD and RECO."""
     position = frozenset(c for column in wanted for c in VERTEX_INPUTS.get(column, ()))
-    vertices = _find(request, products, "vertices") if position else None
-    if product is None or (position and vertices is None):
+    vertices = _find(request, products, "vertices") if position else ()
+    if position and not vertices:
         return None
     inputs = frozenset(c for column in wanted or {"pt"} for c in TRACK_INPUTS[column])
-    given = _parts_of(request, product, name, inputs)
-    first = _parts_of(request, vertices, "vertices", position) if vertices else {}
+    given = _parts_of(request, product, "tracks", inputs)
+    first = _parts_of(request, vertices[0], "vertices", position) if vertices else {}
     branches = (*given.values(), *first.values())
-    return TableReader(name, branches, _track_builder(given, first, wanted))
+    return TableReader("tracks", branches, _track_builder(given, first, wanted))
+
+
+def _packed(
+    request: Request, products: list[Product], product: Product, wanted: frozenset[str]
+) -> TableReader | None:
+    """Return what reads packed candidates of MiniAOD as tracks."""
+    inputs = packed_inputs(wanted)
+    position = frozenset("xyz" if "key" in inputs else "")
+    vertices = _find(request, products, "vertices", _PACKED_VERTICES) if position else ()
+    if position and not vertices:
+        return None
+    given = _parts_of(request, product, "packed", inputs)
+    places = _parts_of(request, vertices[0], "vertices", position) if vertices else {}
+    return packed_reader(wanted, given, places)
 
 
 def _track_builder(

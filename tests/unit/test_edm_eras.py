@@ -9,7 +9,9 @@ import pytest
 from environments import python_with
 
 from e2edist import formats, submit
+from e2edist.config.tagger import load_tagger
 from e2edist.errors import BranchError
+from e2edist.formats import edm, hits
 from e2edist.formats.api import BranchErrors
 
 HITS = frozenset({"detid", "energy"})
@@ -100,3 +102,30 @@ def test_each_fault_of_a_file_is_a_line(data, tmp_path, capsys):
     assert "tagger file" in todo
     with pytest.raises(BranchError, match=r"HBHE: there is no product .*; tracks: there is no product"):
         read(file, {"HBHE": HITS, "tracks": P4})
+
+
+@pytest.mark.parametrize("name", ["eg", "qg"])
+def test_taggers_take_the_labels_of_the_formats(name):
+    for kind, labels in load_tagger(name).objects.collections.items():
+        assert labels[: len(edm.LABELS[kind])] == edm.LABELS[kind]
+        assert [label for label in labels if label in hits.LABELS[kind]] == list(hits.LABELS[kind])
+        assert len(set(labels)) == len(labels)
+
+
+def test_taggers_of_large_jets_take_the_same_ones():
+    assert load_tagger("top").objects.collections == load_tagger("tau").objects.collections
+
+
+def test_receipts_say_that_miniaod_has_hits_round_photons_and_electrons_only(data):
+    mini = read(data / "cms/mini_72x_mc.root", {"EB": HITS, "EE": HITS, "photon": P4})
+    assert "EB, EE: MiniAOD has hits round photons and electrons only" in mini.notes
+    aod = read(data / "cms/aod_run3_empty.root", {"EB": HITS})
+    assert not any("MiniAOD" in note for note in aod.notes)
+
+
+@pytest.mark.parametrize("tagger", ["eg", "qg"])
+def test_a_file_of_run_3_without_events_is_planned_and_says_so(data, tmp_path, capsys, tagger):
+    file = data / "cms/aod_run3_empty.root"
+    arguments = ["--tagger", tagger, "--input", str(file), "--output", str(tmp_path), "--dry-run"]
+    assert submit.main(arguments) == 0
+    assert "the file holds no events" in capsys.readouterr().out
