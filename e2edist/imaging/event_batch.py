@@ -46,9 +46,13 @@ class ObjectColumn:
         return np.asarray((values == self.missing) | (values != values))  # noqa: PLR0124 - NaN
 
 
+#: What the members of a candidate's four-vector begin with, since CMSSW 7_4.
+_P4 = "obj.m_state.p4Polar_.fCoordinates.f"
+
+
 def _edm(name: str) -> tuple[str, ...]:
     """Return the names of a kinematic value below a candidate's product: since CMSSW 7_4, and until 7_3."""
-    return f"obj.m_state.p4Polar_.fCoordinates.f{name.title()}", f"obj.{name}_"
+    return f"{_P4}{name.title()}", f"obj.{name}_"
 
 
 #: The columns of photons, electrons and jets: formats read them, `objects.collect` carries them, parts have
