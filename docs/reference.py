@@ -27,8 +27,8 @@ from e2edist.__main__ import VERBS
 from e2edist.accounting import summary
 from e2edist.campaign.retry_policy import Action
 from e2edist.control.state import State
-from e2edist.formats import edm, hits, rhtree
-from e2edist.imaging.event_batch import OBJECT_KINDS, TABLES, TRACKER_LAYERS
+from e2edist.formats import delphes, edm, hits, pfnano, rhtree
+from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TABLES, TRACKER_LAYERS
 from e2edist.imaging.layers import LAYERS
 from e2edist.imaging.seeds import SEED_METHODS, STATUSES
 from e2edist.records import losses
@@ -182,7 +182,8 @@ def branches_page():
     text += table(("table", "prefixes", "columns"), rows)
     numbers = ", ".join(f"{key} from `{name}`" for key, name in hits.EVENT_IDS.items())
     text += f"\n`A+B`: the rows of A, then those of B, in each event. Event numbers: {numbers}.\n\n"
-    return text + images_read()
+    text += images_read() + "\n"
+    return text + _coarse_branches("delphes", delphes, ".") + _coarse_branches("pfnano", pfnano, "_")
 
 
 def images_read():
@@ -214,6 +215,23 @@ def images_read():
     text += table(("objects", "labels", "seeds"), rows)
     numbers = ", ".join(f"{key} from `{name}`" for key, name in rhtree.EVENT_IDS.items())
     return f"{text}\nEvent numbers: {numbers}.\n"
+
+
+def _coarse_branches(name, module, separator):
+    """Return the section of a format without hits."""
+    rows = [
+        (
+            f"`{kind}`",
+            ", ".join(f"`{label}`" for label in labels),
+            ", ".join(
+                f"`{separator}{leaf}`"
+                for leaf in module.LEAVES.get(kind, {}).values()
+                or [column.branches.get(name, (key,))[0] for key, column in OBJECT_COLUMNS.items()]
+            ),
+        )
+        for kind, labels in module.LABELS.items()
+    ]
+    return f"\n## {name}\n\n{table(('rows', 'labels', 'columns'), rows)}"
 
 
 def plugins_page():

@@ -1,19 +1,20 @@
-"""Write photon_id.onnx: an untrained network with the input and output that photon_id.toml names.
+"""Write photon_id.onnx and coarse_jets.onnx: untrained networks as the tagger files of these names want them.
 
 Needs the package onnx. A trained model of any framework takes its place: see `python -m e2edist.convert`.
 """
 
-import sys
-
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper, save
 
+#: Name -> channels, and rows and columns of its images.
+MODELS = {"photon_id": (2, 32), "coarse_jets": (3, 125)}
 
-def make_model():
-    """Return convolution, ReLU, maximum and a fully connected layer: (batch, 2, 32, 32) to (batch, 2)."""
+
+def make_model(name, channels, size):
+    """Return convolution, ReLU, maximum and a fully connected layer: images to (batch, 2)."""
     random = np.random.default_rng(1)
     weights = {
-        "filters": random.normal(0, 0.2, (8, 2, 5, 5)),
+        "filters": random.normal(0, 0.2, (8, channels, 5, 5)),
         "matrix": random.normal(0, 1, (8, 2)),
         "bias": np.zeros(2),
     }
@@ -26,8 +27,8 @@ def make_model():
     ]
     graph = helper.make_graph(
         nodes,
-        "photon_id",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 2, 32, 32])],
+        name,
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", channels, size, size])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 2])],
         [numpy_helper.from_array(values.astype(np.float32), name) for name, values in weights.items()],
     )
@@ -35,4 +36,5 @@ def make_model():
 
 
 if __name__ == "__main__":
-    save(make_model(), sys.argv[1] if len(sys.argv) > 1 else "photon_id.onnx")
+    for name, images in MODELS.items():
+        save(make_model(name, *images), f"{name}.onnx")

@@ -27,7 +27,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "jet": ("Jet",),
 }
 #: Input of candidates -> its name behind the label.
-LEAVES = {key: key for key in ("eta", "phi", "pt", "mass", "d0", "dz")} | {"id": "pdgId"}
+LEAVES = {"candidates": {key: key for key in ("eta", "phi", "pt", "mass", "d0", "dz")} | {"id": "pdgId"}}
 EVENT_IDS = {"run": "run", "lumi": "luminosityBlock", "event": "event"}
 #: |pdgId| of particle-flow candidates: e, photon, of HF; charged and neutral hadron, of HF; e, mu, hadron.
 ECAL_IDS, HCAL_IDS, TRACK_IDS = (11, 22, 2), (211, 130, 1), (11, 13, 211)
@@ -65,7 +65,7 @@ def detect(names: Collection[str]) -> bool:
 def map_branches(request: Request) -> BranchMap:
     """Find the branches for all layers and objects of `request`; what is missing goes to its errors."""
     branches, rows = request.branches, "candidates"
-    names = {key: [f"{label}_{leaf}" for label in LABELS[rows]] for key, leaf in LEAVES.items()}
+    names = {key: [f"{label}_{leaf}" for label in LABELS[rows]] for key, leaf in LEAVES[rows].items()}
     wanted = inputs_of(request, LAYERS, rows)
     found = {rows: find_columns(request, rows, wanted, names, branches) if wanted else {}}
     tables = coarse_readers(request, LAYERS, found)
