@@ -238,7 +238,7 @@ def test_newer_nanoaod_calls_them_pfcand_and_has_no_d0(tmp_path):
     old = write_nano(tmp_path / "old.root")
     new = tmp_path / "new.root"
     with uproot.open(old)["Events"] as tree:
-        names = [name for name in tree.keys() if name not in ("PFCands_d0", "PFCands_dz")]
+        names = sorted({*tree.keys()} - {"PFCands_d0", "PFCands_dz"})
         kept = {name.replace("PFCands_", "PFCand_"): tree[name].array() for name in names if name[0] != "n"}
     write(new, {k: v.to_numpy() if v.ndim == 1 else ak.Array(v) for k, v in kept.items()}, "Events")
     for layer in (*LAYERS, TRACKS[0]):
