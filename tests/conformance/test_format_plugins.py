@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import uproot
+from coarse_files import write_delphes, write_pfnano
 from ntuples import GROUP, HITS, install_example, write_group, write_hits
 from rhtree_files import write_random
 
@@ -25,7 +26,13 @@ from e2edist.plugins import find, load
 EXAMPLE = "group_ntuple"
 EVENTS = 60
 #: Format -> function that writes a file of so many events; edm has real ones, which can't be written here.
-SAMPLES = {"hits": write_hits, "rhtree": write_random, EXAMPLE: write_group}
+SAMPLES = {
+    "hits": write_hits,
+    "rhtree": write_random,
+    "delphes": write_delphes,
+    "pfnano": write_pfnano,
+    EXAMPLE: write_group,
+}
 #: Format -> tables that its sample has; others are asked for all tables that they give.
 COLUMNS = {
     "hits": {table: frozenset(columns) for table, columns in HITS.items()},
@@ -79,6 +86,10 @@ class EmptyTree:
     """A tree without branches."""
 
     branches, num_entries = (), 0
+
+    @staticmethod
+    def itervalues(**_):
+        return iter(())
 
 
 def assert_equal(part, whole, start, stop):
