@@ -83,7 +83,7 @@ def batches(paths, tagger):
 
 def records_of(batches, tagger):
     """Return table -> awkward records of all events, under the names of a hit ntuple."""
-    wanted = tagger.columns()
+    wanted = {name: columns for name, columns in tagger.columns().items() if name in TABLES}
     parts = {}
     for batch in batches:
         for name, columns in wanted.items():

@@ -191,7 +191,9 @@ def _screen(arguments, cwd):
 
 def test_a_terminal_shows_bar_rate_and_time_to_go(events, model, tmp_path, monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
-    code, seen = _screen(("--input", events, "--model", model, "--output", "out"), tmp_path)
+    # Chunks small enough that the display is drawn between them however fast the machine.
+    arguments = ("--input", events, "--model", model, "--output", "out", "--chunk-events", 10)
+    code, seen = _screen(arguments, tmp_path)
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)
     assert code == 0
     assert "━━━━" in plain
