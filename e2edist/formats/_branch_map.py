@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     Fold = Callable[["JaggedColumn", int], "JaggedColumn"]
 
+#: For a configuration of CMSSW; `process.out` is what most of them call their output module.
 _SPLIT_IT = (
-    "Write it split (in CMSSW: process.out.splitLevel = cms.untracked.int32(99)), or turn it into a hit "
-    "ntuple: only CMSSW reads unsplit products"
+    "Write it split, in CMSSW: process.out.overrideBranchesSplitLevel = cms.untracked.VPSet({}) "
+    "(process.out is your output module), or turn it into a hit ntuple"
 )
+_SPLIT_ONE = "cms.untracked.PSet(branch = cms.untracked.string('{}*'), splitLevel = cms.untracked.int32(99))"
 _OTHER_FILE = "Give another file, or change the layers and collections of the tagger file"
 #: Names less alike than this are not near.
 _NEAR = 0.75
@@ -56,6 +58,8 @@ class Branch:
         ``fold(column, first) -> column``: what is kept of some entries, the first of which has the number
         `first` in the tree. The branch is then read a few entries at a time, so that dense images of a whole
         range are never in memory; `TableReader.build` gets what was kept.
+    inside : tuple of Records and str, optional
+        What decodes the bytes that are read, and the path of the column in them.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Branch:
     dtype: np.dtype[Any] | None = field(default=None, compare=False)
     header_bytes: int = field(default=0, compare=False)
     fold: Fold | None = field(default=None, compare=False)
+    inside: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +135,8 @@ class BranchErrors:
         What explains the rest, as which kind of file it is: said in place of most of it.
     messages : list of str
         One for each column that can't be read.
-    unsplit : list of str
-        EDM products that were written unsplit.
+    unsplit : dict of str to str
+        EDM products that are not split and can't be decoded either, and why.
     hints : list of str
         What the user can do, as sentences without a full stop.
     """
@@ -139,7 +144,7 @@ class BranchErrors:
     where: str
     causes: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
-    unsplit: list[str] = field(default_factory=list)
+    unsplit: dict[str, str] = field(default_factory=dict)
     hints: list[str] = field(default_factory=list)
 
     def add_missing(self, column: str, wanted: Sequence[str], known: Iterable[str], hint: str = "") -> None:
@@ -177,10 +182,11 @@ class BranchErrors:
         """Raise all of it as one BranchError or UnsplitError, if there is anything."""
         faults = [*self.causes, *self.messages[:1]] if self.causes else self.messages
         if self.unsplit:
-            products = ", ".join(dict.fromkeys(self.unsplit))
-            hints = self.hints if self.causes else [_SPLIT_IT, *self.hints]
-            faults = [f"unsplit EDM product {products}", *faults]
-            raise UnsplitError.of_faults(self.where, faults, ". ".join(hints))
+            products = [f"unsplit EDM product {name}: {why}" for name, why in self.unsplit.items()]
+            # All processes: a file that is written again may have another.
+            again = [_SPLIT_ONE.format(name.rstrip(".").rpartition("_")[0] + "_") for name in self.unsplit]
+            hints = self.hints if self.causes else [_SPLIT_IT.format(", ".join(again)), *self.hints]
+            raise UnsplitError.of_faults(self.where, [*products, *faults], ". ".join(hints))
         if faults:
             raise BranchError.of_faults(self.where, faults, ". ".join(self.hints or [_OTHER_FILE]))
 

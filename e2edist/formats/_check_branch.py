@@ -11,6 +11,7 @@ import numpy as np
 from e2edist.errors import InputError, described
 
 from ._branch_map import Branch
+from ._unsplit import UnsplitLeaf
 
 if TYPE_CHECKING:
     from ._branch_map import BranchErrors
@@ -66,6 +67,8 @@ def check_branch(
     InputError
         The disk or the network fails; it may be tried again.
     """
+    if isinstance(source, UnsplitLeaf):
+        return _check_leaf(source, column, kind, errors)
     try:
         interpretation = source.interpretation
         dtype, override = _dtype(interpretation, scalar=scalar)
@@ -81,6 +84,16 @@ def check_branch(
         return None
     header = 0 if scalar else int((override or interpretation).header_bytes)
     return Branch(source.name, scalar, override, source, dtype, header)
+
+
+def _check_leaf(leaf: UnsplitLeaf, column: str, kind: NumberKind, errors: BranchErrors) -> Branch | None:
+    """Return the branch whose records have a column, as `check_branch`."""
+    problem, hint = _problem(leaf, leaf.dtype, kind, scalar=False)
+    if problem:
+        errors.add_unusable(column, f"branch {leaf.name!r} {problem}", hint)
+        return None
+    where = (leaf.records, leaf.path)
+    return Branch(leaf.source.name, False, raw_bytes(), leaf.source, np.dtype("u1"), inside=where)
 
 
 def _problem(source: Any, dtype: np.dtype[Any] | None, kind: NumberKind, *, scalar: bool) -> tuple[str, str]:

@@ -1,55 +1,75 @@
-"""Run, luminosity block and event from the bytes of EventAuxiliary, which uproot can't read."""
+"""Run, luminosity block and event from the records of EventAuxiliary, which no release of CMSSW splits."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from e2edist.errors import EntriesError
+
+from ._branch_map import Branch, EventIds, JaggedColumn
+from ._check_branch import raw_bytes
+from ._streamer_layout import UnreadableError
+from ._unsplit import Records
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from e2edist.imaging.event_batch import Array
 
-    from ._branch_map import JaggedColumn
+_BRANCH = "EventAuxiliary"
+#: Number of an event -> where it is, best first: before CMSSW 3_8 the EventID had no luminosity block.
+_PATHS = {
+    "run": ("id_.run_",),
+    "lumi": ("id_.luminosityBlock_", "luminosityBlock_"),
+    "event": ("id_.event_",),
+}
+_DTYPES = {"run": "u4", "lumi": "u4", "event": "u8"}
 
-_COUNT_FLAG = 0x40000000
-_EVENT_ID_BYTES = 18  # version u16, run u32, lumi u32, event u64
+
+def find_event_ids(tree: Any) -> tuple[EventIds | None, tuple[str, ...]]:
+    """Return how to read run, lumi and event of a tree, or a note on why they can't be read."""
+    source = {branch.name: branch for branch in reversed(tree.branches)}.get(_BRANCH)
+    if source is None:
+        return None, (f"run, lumi, event: the file has no {_BRANCH}",)
+    if len(source.branches) > 0 or source.num_entries != tree.num_entries:
+        return None, (f"run, lumi, event: {_BRANCH} of this file is not written entry by entry",)
+    try:
+        records = Records(source)
+        paths = {
+            name: next((p for p in some if p in records.paths), some[0]) for name, some in _PATHS.items()
+        }
+        records.check(paths.values())
+    except UnreadableError as error:
+        return None, (f"run, lumi, event: {_BRANCH} can't be read ({error})",)
+    as_bytes = Branch(_BRANCH, False, raw_bytes(), source, np.dtype("u1"))
+
+    def decode(lists: Mapping[str, JaggedColumn]) -> dict[str, Array | None]:
+        return event_ids_of(lists[_BRANCH], records, paths)
+
+    return EventIds((as_bytes,), decode), ()
 
 
-def event_ids_of(records: JaggedColumn) -> dict[str, Array | None]:
-    """Return run, lumi and event from raw EventAuxiliary records, nothing if a byte count does not fit.
-
-    A record begins with a process history id (a 4-byte count with bit 30 set, then that many bytes) and
-    goes on with the EventID: count (18 with a 64-bit event number), version, run, lumi, event. All of it
-    is big-endian.
+def event_ids_of(lists: JaggedColumn, records: Records, paths: Mapping[str, str]) -> dict[str, Array | None]:
+    """Return run, lumi and event, all None if a record is not what the file says of it.
 
     Parameters
     ----------
-    records : JaggedColumn
+    lists : JaggedColumn
         uint8; one record an entry.
+    records : Records
+        What decodes them.
+    paths : mapping of str to str
+        "run", "lumi" and "event" -> path in the records.
 
     Returns
     -------
     dict of str to array or None
         "run" and "lumi" as uint32, "event" as uint64, shape (entries,).
     """
-    none: dict[str, Array | None] = {"run": None, "lumi": None, "event": None}
-    starts, sizes = records.offsets[:-1], np.diff(records.offsets)
-    if len(starts) == 0 or sizes.min() < 4:
-        return none
-    skip = _big_endian(records.data, starts, "u4").astype(np.int64) - _COUNT_FLAG + 4
-    if skip.min() < 4 or (skip + 4 + _EVENT_ID_BYTES > sizes).any():
-        return none
-    at = starts + skip
-    if (_big_endian(records.data, at, "u4") != (_COUNT_FLAG | _EVENT_ID_BYTES)).any():
-        return none
-    return {
-        "run": _big_endian(records.data, at + 6, "u4"),
-        "lumi": _big_endian(records.data, at + 10, "u4"),
-        "event": _big_endian(records.data, at + 14, "u8"),
-    }
-
-
-def _big_endian(data: Array, at: Array, dtype: str) -> Array:
-    size = np.dtype(dtype).itemsize
-    gathered = np.ascontiguousarray(data[at[:, None] + np.arange(size)])
-    return gathered.view(f">{dtype}").ravel().astype(dtype)
+    try:
+        found = records.decode(lists, paths.values())
+    except EntriesError:
+        return dict.fromkeys(_DTYPES)
+    return {name: found[paths[name]].data.astype(dtype) for name, dtype in _DTYPES.items()}

@@ -14,7 +14,7 @@ import numpy as np
 from e2edist.errors import EntriesError
 
 from ._branch_map import JaggedColumn, TableReader
-from ._tables import build_table
+from ._tables import build_table, columns_of
 from ._track_columns import first_of_each
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def packed_reader(
     """
 
     def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
-        kept = charged({name: lists[branch.name] for name, branch in given.items()})
-        at = Vertices(**{name: lists[branch.name] for name, branch in places.items()}) if places else None
+        kept = charged(columns_of(given, lists))
+        at = Vertices(**columns_of(places, lists)) if places else None
         rows = kept["pdg"].offsets
         with np.errstate(all="ignore"):
             made = {c: JaggedColumn(rows, packed_column(c, kept, at)) for c in wanted or {"pt"}}

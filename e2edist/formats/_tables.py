@@ -85,10 +85,41 @@ def table_reader(table: str, wanted: frozenset[str], *parts: Mapping[str, Branch
     """
 
     def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
-        made = [build_table(table, {c: lists[b.name] for c, b in part.items()}, wanted) for part in parts]
+        made = [build_table(table, columns_of(part, lists), wanted) for part in parts]
         return made[0] if len(made) == 1 else join_rows(made)
 
-    return TableReader(table, tuple(branch for part in parts for branch in part.values()), build)
+    branches = dict.fromkeys(branch for part in parts for branch in part.values())
+    return TableReader(table, tuple(branches), build)
+
+
+def columns_of(part: Mapping[str, Branch], lists: Mapping[str, JaggedColumn]) -> dict[str, JaggedColumn]:
+    """Return column -> values; columns that lie in the records of an unsplit branch are decoded together.
+
+    Parameters
+    ----------
+    part : mapping of str to Branch
+        What `find_columns` gives.
+    lists : mapping of str to JaggedColumn
+        What was read of each branch, by its name.
+
+    Raises
+    ------
+    EntriesError
+        A record is not what the file says of it.
+    """
+    inside: dict[str, dict[str, JaggedColumn]] = {}
+    for branch in part.values():
+        if branch.inside is not None and branch.name not in inside:
+            same = [other for other in part.values() if other.name == branch.name]
+            paths = dict.fromkeys(other.inside[1] for other in same)
+            try:
+                inside[branch.name] = branch.inside[0].decode(lists[branch.name], paths)
+            except EntriesError as error:
+                raise EntriesError("", f"{branch.name}: {error.what}") from error
+    return {
+        column: inside[branch.name][branch.inside[1]] if branch.inside is not None else lists[branch.name]
+        for column, branch in part.items()
+    }
 
 
 def _may_be_missing(table: str, column: str) -> bool:

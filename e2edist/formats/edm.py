@@ -9,35 +9,35 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TRACKER_LAYERS
 
-from ._event_ids import event_ids_of
+from ._event_ids import find_event_ids
 from ._packed_tracks import OPTIONAL, PACKED_NAMES, packed_inputs, packed_reader
 from ._products import Product, products_of
+from ._tables import columns_of
 from ._track_columns import TRACK_INPUTS, VERTEX_INPUTS, first_of_each, track_column
+from ._unsplit import unsplit_leaves
 from .api import (
     Branch,
     BranchMap,
     EntriesError,
-    EventIds,
     JaggedColumn,
     Request,
     TableReader,
     build_table,
     find_columns,
     join_rows,
-    raw_bytes,
     table_reader,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from e2edist.imaging.event_batch import Array, Ragged
+    from e2edist.imaging.event_batch import Ragged
 
 TREES = ("Events",)
 LABELS: dict[str, tuple[str, ...]] = {
@@ -121,7 +121,7 @@ def map_branches(request: Request) -> BranchMap:
         table = make(request, products, name, wanted)
         if table:
             tables.append(table)
-    event_ids, notes = _event_ids(request.tree)
+    event_ids, notes = find_event_ids(request.tree)
     return BranchMap(tuple(tables), event_ids, (*notes, *_approximations(tables)))
 
 
@@ -180,10 +180,12 @@ def _parts_of(request: Request, product: Product, kind: str, wanted: frozenset[s
     """Return column or input -> branch of a product; what is not there is a fault."""
     below = {branch.name: branch for branch in product.branch.itervalues(recursive=True)}
     prefix = product.branch.name.removesuffix(".")
-    if not any(name.startswith(f"{prefix}.obj.") for name in below):
-        request.errors.unsplit.append(product.branch.name)
-        return {}
     names = {column: [f"{prefix}.{one}" for one in some] for column, some in SUBBRANCHES[kind].items()}
+    inside, why = unsplit_leaves(product.branch, [name for some in names.values() for name in some])
+    if why:
+        request.errors.unsplit[product.branch.name] = why
+        return {}
+    below = inside | below
     wanted = frozenset(c for c in wanted if c not in OPTIONAL or not below.keys().isdisjoint(names[c]))
     return find_columns(request, kind, wanted, names, below)
 
@@ -221,7 +223,7 @@ def _general(
     inputs = frozenset(c for column in wanted or {"pt"} for c in TRACK_INPUTS[column])
     given = _parts_of(request, product, "tracks", inputs)
     first = _parts_of(request, vertices[0], "vertices", position) if vertices else {}
-    branches = (*given.values(), *first.values())
+    branches = tuple(dict.fromkeys((*given.values(), *first.values())))
     return TableReader("tracks", branches, _track_builder(given, first, wanted))
 
 
@@ -243,36 +245,16 @@ def _track_builder(
     inputs: dict[str, Branch], first: dict[str, Branch], wanted: frozenset[str]
 ) -> Callable[[Mapping[str, JaggedColumn]], Ragged]:
     def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
-        given = {name: lists[found.name] for name, found in inputs.items()}
+        given = columns_of(inputs, lists)
         rows = next(iter(given.values()))
         if any(not np.array_equal(one.offsets, rows.offsets) for one in given.values()):
             what = "the branches of a track product have different numbers of rows in an event"
             raise EntriesError("", what)
         values = {name: one.data for name, one in given.items()}
-        for name, found in first.items():
-            values[f"{name}0"] = np.repeat(first_of_each(lists[found.name]), np.diff(rows.offsets))
+        for name, found in columns_of(first, lists).items():
+            values[f"{name}0"] = np.repeat(first_of_each(found), np.diff(rows.offsets))
         with np.errstate(all="ignore"):
             made = {c: JaggedColumn(rows.offsets, track_column(c, values)) for c in wanted or {"pt"}}
         return build_table("tracks", made, wanted)
 
     return build
-
-
-def _event_ids(tree: Any) -> tuple[EventIds | None, tuple[str, ...]]:
-    """Return how to read run, lumi and event, or why they can't be read."""
-    # uproot can't read EventAuxiliary; its bytes can be, entry by entry.
-    source = {branch.name: branch for branch in tree.branches}.get("EventAuxiliary")
-    if source is None:
-        return None, ("run, lumi, event: the file has no EventAuxiliary",)
-    if (
-        len(source.branches) > 0
-        or not source.member("fEntryOffsetLen")
-        or source.num_entries != tree.num_entries
-    ):
-        return None, ("run, lumi, event: EventAuxiliary of this file is not written entry by entry",)
-    as_bytes = Branch("EventAuxiliary", False, raw_bytes(), source, np.dtype("u1"))
-
-    def decode(lists: Mapping[str, JaggedColumn]) -> dict[str, Array | None]:
-        return event_ids_of(lists["EventAuxiliary"])
-
-    return EventIds((as_bytes,), decode), ()

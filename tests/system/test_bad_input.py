@@ -10,6 +10,7 @@ import pytest
 import uproot
 from models import JETS, write_model, write_tagger
 from runs import environment, receipts, run, snapshot, table
+from streamed import without_streamers
 
 from e2edist import submit
 from e2edist.config.tagger import packaged
@@ -102,9 +103,9 @@ def test_all_bad_files_are_named_at_once(file, events, model, tmp_path, refused)
     refused(("--input", *inputs, "--model", model, "--output", "out"), *inputs[1:], "3 of 5 input files")
 
 
-def test_unsplit_files_are_told_from_split_ones(data, model, refused):
-    file = data / "edm" / "given_unsplit.root"
-    words = (file, "unsplit", "reducedEcalRecHitsEB", "splitLevel")
+def test_unsplit_files_that_do_not_describe_their_classes(data, model, tmp_path, refused):
+    file = without_streamers(data / "edm" / "given_unsplit.root", tmp_path / "a.root")
+    words = (file, "unsplit", "reducedEcalRecHitsEB", "StreamerInfo", "splitLevel")
     refused(("--input", file, "--model", model, "--output", "out"), *words)
 
 

@@ -13,6 +13,7 @@ from models import write_model
 from page_session import SENTENCES, says
 from runs import environment
 from servers import Web
+from streamed import without_streamers
 
 from e2edist import doctor, status, submit
 from e2edist.checks.container_images import ours
@@ -92,7 +93,8 @@ def test_submit_says(title, desk, said):
 
 
 def unsplit(desk, said, request):
-    file = request.getfixturevalue("data") / "edm" / "given_unsplit.root"
+    given = request.getfixturevalue("data") / "edm" / "given_unsplit.root"
+    file = without_streamers(given, desk / "unsplit.root")
     return said(submit, f"--input {file} --output out")[1]
 
 

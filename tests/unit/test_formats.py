@@ -3,16 +3,17 @@
 import pickle
 from dataclasses import replace
 from types import FunctionType
+from typing import ClassVar
 
 import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from streamed import Source, without_streamers
 
 from e2edist import formats
 from e2edist.errors import BranchError, ChangedFileError, InputError, UnknownNameError, UnsplitError
 from e2edist.formats import api, edm
-from e2edist.formats._event_ids import event_ids_of
 from e2edist.formats._track_columns import first_of_each, track_column
 from e2edist.formats.api import BranchErrors, JaggedColumn, Request
 from e2edist.plugins import find
@@ -235,20 +236,30 @@ def test_a_reader_says_what_it_reads_and_how_much(data):
         assert 1000 < reader.bytes_per_event() < 10000
 
 
-def test_miniaod_gives_the_ecal_and_refuses_what_is_unsplit(data):
-    path = data / "edm/given_mini.root"
-    batch = read(path, {"EB": HITS, "EE": HITS, "jet": P4})
+def test_miniaod_gives_the_same_as_aod_whether_split_or_not(data):
+    wanted = {"EB": HITS, "photon": P4, "HBHE": HITS, "jet": P4}
+    batch = read(data / "edm/given_mini.root", wanted)
     assert batch["EB"].rows == 27278
+    split = read(data / "edm/given_1.root", wanted, 50, 150)
+    np.testing.assert_array_equal(batch.event, split.event)
+    for name, columns in wanted.items():
+        np.testing.assert_array_equal(batch[name].offsets, split[name].offsets)
+        for column in columns:
+            np.testing.assert_array_equal(batch[name][column], split[name][column])
+
+
+def test_unsplit_products_are_refused_before_any_is_read_if_the_file_does_not_describe_them(data, tmp_path):
+    file = without_streamers(data / "edm/given_mini.root", tmp_path / "a.root")
+    batch = read(file, {"EB": HITS, "EE": HITS, "jet": P4})
+    assert batch["EB"].rows == 27278
+    assert batch.run is None
     with pytest.raises(UnsplitError) as caught:
-        read(path, {"EB": HITS, "photon": P4, "HBHE": HITS})
-    assert "patPhotons_slimmedPhotons__PAT." in str(caught.value)
-    assert "HBHERecHitsSorted_reducedEgamma_reducedHBHEHits_PAT." in str(caught.value)
+        formats.open_events(str(file), {"EB": HITS, "photon": P4, "HBHE": HITS})
+    for name in ("patPhotons_slimmedPhotons", "HBHERecHitsSorted_reducedEgamma_reducedHBHEHits"):
+        assert f"unsplit EDM product {name}_" in str(caught.value)
+        assert f"branch = cms.untracked.string('{name}_*')" in caught.value.todo.replace("s__*", "s_*")
+    assert "the file has no StreamerInfo of edm::Wrapper<" in str(caught.value)
     assert "splitLevel = cms.untracked.int32(99)" in caught.value.todo
-
-
-def test_unsplit_products_are_refused_before_any_is_read(data):
-    with pytest.raises(UnsplitError, match="EcalRecHitsSorted_reducedEcalRecHitsEB__RECO"):
-        formats.open_events(str(data / "edm/given_unsplit.root"), ALL)
 
 
 @pytest.mark.parametrize("label", ["ak5PFJets", "ak5PFJets::RECO"])
@@ -411,38 +422,6 @@ def test_a_range_outside_the_tree_is_refused(ntuple):
         reader.read(2, 4)
 
 
-def _record(skip=25, count=18, numbers=(1, 2, 3)):
-    head = (0x40000000 | skip).to_bytes(4, "big") + bytes(skip)
-    event_id = (0x40000000 | count).to_bytes(4, "big") + bytes(2)
-    sizes = (4, 4, count - 10)
-    return (
-        head
-        + event_id
-        + b"".join(n.to_bytes(s, "big") for n, s in zip(numbers, sizes, strict=True))
-        + bytes(50)
-    )
-
-
-def _records(*records):
-    return JaggedColumn(np.cumsum([0, *map(len, records)]), np.frombuffer(b"".join(records), dtype=np.uint8))
-
-
-def test_event_numbers_come_from_records_of_any_length_whose_counts_fit():
-    found = event_ids_of(_records(_record(), _record(skip=30, numbers=(7, 8, 2**63 + 9))))
-    assert found["run"].tolist() == [1, 7]
-    assert found["lumi"].tolist() == [2, 8]
-    assert found["event"].tolist() == [3, 2**63 + 9]
-    assert [found[k].dtype for k in found] == [np.uint32, np.uint32, np.uint64]
-
-
-@pytest.mark.parametrize(
-    "bad", [b"", b"abc", bytes(109), b"\xff" * 109, _record(count=14), _record()[:50], _record(skip=200)[:60]]
-)
-def test_event_numbers_are_left_out_when_a_count_does_not_fit(bad):
-    assert event_ids_of(_records(_record(), bad)) == {"run": None, "lumi": None, "event": None}
-    assert event_ids_of(_records()) == {"run": None, "lumi": None, "event": None}
-
-
 @pytest.mark.parametrize("module", [formats, api])
 def test_every_public_name_is_documented(module):
     things = [getattr(module, name) for name in module.__all__]
@@ -454,11 +433,20 @@ def test_the_module_that_plug_ins_import_is_none_itself():
     assert sorted(find("formats")) == ["delphes", "edm", "hits", "pfnano", "rhtree"]
 
 
-class _Branch:
+class Nothing:
+    """A file that describes no classes."""
+
+    streamers: ClassVar[dict] = {}
+
+
+class _Branch(Source):
     """As much of a TBranch as finding a product needs."""
 
+    branches = ()
+
     def __init__(self, name):
-        self.name = name
+        super().__init__("edm::Wrapper<Any>", name=name)
+        self.file = Nothing()
 
     def itervalues(self, *, recursive):
         assert recursive
@@ -475,7 +463,8 @@ def test_a_label_made_by_two_processes_must_be_written_in_full():
     assert "generalTracks::RECO, generalTracks::REDO" in faults.messages[0]
     chosen = BranchErrors("f.root")
     edm.map_branches(Request(tree, columns, {"tracks": ("generalTracks::REDO",)}, chosen))
-    assert (chosen.messages, chosen.unsplit) == ([], ["recoTracks_generalTracks__REDO."])
+    why = "the file has no StreamerInfo of edm::Wrapper<Any>"
+    assert (chosen.messages, chosen.unsplit) == ([], {"recoTracks_generalTracks__REDO.": why})
 
 
 def test_value_maps_of_the_same_label_are_no_products():

@@ -217,10 +217,10 @@ def test_event_numbers_that_do_not_fit_are_none_and_noted(tmp_path):
 
 
 def test_records_of_another_kind_are_noted(data, monkeypatch):
-    from e2edist.formats import edm
+    from e2edist.formats import _event_ids
 
     none = dict.fromkeys(("run", "lumi", "event"))
-    monkeypatch.setattr(edm, "event_ids_of", lambda _: none)
+    monkeypatch.setattr(_event_ids, "event_ids_of", lambda *_: none)
     with formats.open_events(str(data / "edm/given_1.root"), HITS) as reader:
         assert reader.read(0, 10).notes == ("run, lumi, event: not understood in EventAuxiliary",)
 

@@ -1,0 +1,275 @@
+"""From the layout of a class to a small program that reads wanted numbers from its records.
+
+A program is a list of operations for `_record_kernel`. Each version of a class is a subroutine of it, which
+the header of an object in the record chooses; what nobody wants is passed over by its byte count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._streamer_layout import UnreadableError, number_dtype, value_type
+
+if TYPE_CHECKING:
+    from e2edist.imaging.event_batch import Array
+
+    from ._streamer_layout import Classes, ClassInfo, Element
+
+# Operations, and what their three numbers are. First those that take bytes of what is being read:
+SKIP = 0  # bytes
+SKIP_COUNTED = 1  # a byte count, and so many bytes
+SKIP_POINTER = 2  # the same, or the number of an object that was written before
+SKIP_STRING = 3  # a length in one byte or in five, and so many bytes
+COLUMN_SKIP = 4  # as SKIP, for all rows
+VALUE = 5  # column of the output, bytes
+COLUMN_VALUE = 6  # as VALUE, for all rows
+# Then those that change what is being read, or what comes next:
+ENTER = 7  # first and last of the versions of a class: read its header, go to that version
+COLLECTION = 8  # first and last of the versions of what it holds, fewest bytes of a row
+LEAVE = 9  # whether the object must end here; else what is left of it is passed over
+REPEAT = 10  # place behind the loop: do what follows once for each row
+NEXT = 11  # place of what is repeated
+JUMP = 12  # place
+IF_END = 13  # place to go to at the end of the record
+REFUSE = 14  # number of the reason
+STOP = 15  # the record ends here
+
+#: What is wrong with a record.
+OK, PAST_END, NO_COUNT, UNKNOWN_VERSION, NOT_AT_END, ABSURD, REFUSED = range(7)
+
+#: Fewest bytes that may stand for what is passed over, or for the header of an object.
+_COUNT_BYTES, _HEADER_BYTES = 4, 6
+#: Path of a number -> number of its column in the output.
+Wanted = dict[str, int]
+
+
+@dataclass(slots=True)
+class Program:
+    """Operations, and the tables by which headers choose a version.
+
+    Attributes
+    ----------
+    ops : list of tuple of int
+        Operation and its three numbers.
+    versions : list of tuple of int
+        Version, checksum and first operation of each version of a class.
+    names : list of str
+        Class of each of `versions`, for messages.
+    reasons : list of str
+        Why versions of classes can't be read.
+    row_bytes : int
+        No row of a collection takes fewer.
+    """
+
+    ops: list[tuple[int, int, int, int]] = field(default_factory=list)
+    versions: list[tuple[int, int, int]] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    row_bytes: int = 1 << 30
+
+    def add(self, op: int, a: int = 0, b: int = 0, c: int = 0) -> int:
+        """Add an operation and return its place."""
+        self.ops.append((op, a, b, c))
+        return len(self.ops) - 1
+
+    def arrays(self) -> tuple[Array, Array]:
+        """Return operations, int64 (n, 4), and versions, int64 (n, 3)."""
+        return (
+            np.array(self.ops, np.int64).reshape(-1, 4),
+            np.array(self.versions, np.int64).reshape(-1, 3),
+        )
+
+
+class Compiler:
+    """Makes the program that reads some numbers of records.
+
+    Parameters
+    ----------
+    classes : Classes
+        Of the file.
+    """
+
+    def __init__(self, classes: Classes) -> None:
+        self._classes = classes
+        self.program = Program()
+        self._waiting: list[tuple[int, ClassInfo, Wanted, bool]] = []
+        self._calls: list[tuple[int, int]] = []
+
+    def object_of(self, info: ClassInfo, wanted: Wanted) -> Program:
+        """Return the program for records that are an object without a header."""
+        self._elements(info, wanted)
+        self.program.add(STOP)
+        return self._finished()
+
+    def element(self, element: Element, wanted: Wanted) -> Program:
+        """Return the program for records that are one element of a class."""
+        self._one(element, wanted)
+        self.program.add(STOP)
+        return self._finished()
+
+    def column(self, element: Element, wanted: Wanted) -> Program:
+        """Return the program for records that are one member of all rows, one after the other."""
+        begin = self.program.add(IF_END)
+        self.program.row_bytes = self._one(element, wanted)
+        self.program.add(JUMP, begin)
+        self.program.ops[begin] = (IF_END, self.program.add(STOP), 0, 0)
+        return self._finished()
+
+    def _finished(self) -> Program:
+        """Add the subroutines that are called, and those that they call, and return all of it."""
+        while self._waiting:
+            number, info, wanted, columns = self._waiting.pop()
+            begin = len(self.program.ops)
+            self.program.versions[number] = (info.version, info.checksum, begin)
+            try:
+                exact = self._columns(info, wanted) if columns else self._elements(info, wanted)
+                self.program.add(LEAVE, int(exact))
+            except UnreadableError as error:  # the file may have a version in no record
+                del self.program.ops[begin:]
+                self.program.add(REFUSE, len(self.program.reasons))
+                self.program.reasons.append(str(error))
+        for first, last in self._calls:
+            ops = [self.program.ops[pc] for _, _, pc in self.program.versions[first:last]]
+            if all(op == REFUSE for op, *_ in ops):
+                raise UnreadableError(self.program.reasons[ops[0][1]])
+        return self.program
+
+    def _call(self, name: str, wanted: Wanted, *, columns: bool = False) -> tuple[int, int]:
+        """Return the range of `versions` for a class; each is a subroutine that is made later."""
+        first = len(self.program.versions)
+        for info in self._classes.versions(name):
+            self._waiting.append((len(self.program.versions), info, wanted, columns))
+            self.program.versions.append((info.version, info.checksum, 0))
+            self.program.names.append(info.name)
+        self._calls.append((first, len(self.program.versions)))
+        return self._calls[-1]
+
+    def _elements(self, info: ClassInfo, wanted: Wanted) -> bool:
+        """Add what reads an object behind its header; return whether all of its bytes are accounted for."""
+        left = dict(wanted)
+        for element in info.elements:
+            if not left and not _is_passable(element):
+                return False
+            self._one(element, self._taken(element, left))
+        _check_all_found(info, left)
+        return True
+
+    def _columns(self, info: ClassInfo, wanted: Wanted) -> bool:
+        """Add what reads the rows of a collection written member by member, as `_elements`."""
+        left = dict(wanted)
+        exact = self._columns_of(info, left)
+        _check_all_found(info, left)
+        return exact
+
+    def _columns_of(self, info: ClassInfo, left: Wanted) -> bool:
+        for element in info.elements:
+            if element.form == "base":  # its members are written as if they were those of the class
+                if not self._columns_of(self._classes.version(element.type, *element.base), left):
+                    return False
+                continue
+            if not left and not _is_passable(element):
+                return False
+            self._column(element, self._taken(element, left))
+        return True
+
+    def _column(self, element: Element, wanted: Wanted) -> None:
+        """Add what reads one member of all rows."""
+        if element.form == "number":
+            size = np.dtype(element.dtype).itemsize
+            if wanted:
+                self.program.add(COLUMN_VALUE, wanted[element.name], size)
+            else:
+                self.program.add(COLUMN_SKIP, size * (element.length or 1))
+        elif element.form in ("collection", "counted"):  # those of all rows behind one header
+            self._one(element, wanted)
+        else:
+            self._repeated(element, wanted)
+
+    def _repeated(self, element: Element, wanted: Wanted) -> None:
+        begin = self.program.add(REPEAT)
+        self._one(element, wanted)
+        self.program.add(NEXT, begin + 1)
+        self.program.ops[begin] = (REPEAT, len(self.program.ops), 0, 0)
+
+    def _one(self, element: Element, wanted: Wanted) -> int:
+        """Add what reads one element, and return the fewest bytes that it takes."""
+        if not _is_passable(element):
+            what = f"{element.name} of type {element.type}, which comes before what is wanted"
+            raise UnreadableError(f"no way is known past {what}")
+        if element.form == "number":
+            return self._number(element, wanted)
+        if element.form == "collection" and wanted:
+            self._collection(value_type(element.type), element.name, wanted)
+            return _HEADER_BYTES + _COUNT_BYTES
+        if element.form in ("object", "base") and wanted:
+            inner = wanted if element.form == "base" else _below(element.name, wanted)
+            self.program.add(ENTER, *self._call(element.type, inner))
+            return _HEADER_BYTES + self._least(element.type, inner)
+        ops = {"string": SKIP_STRING, "pointer": SKIP_POINTER}
+        times = 1 if element.form == "collection" else element.length or 1
+        for _ in range(times):
+            self.program.add(ops.get(element.form, SKIP_COUNTED))
+        return times * (1 if element.form == "string" else _COUNT_BYTES)
+
+    def _number(self, element: Element, wanted: Wanted) -> int:
+        size = np.dtype(element.dtype).itemsize
+        ops = self.program.ops
+        if wanted:
+            self.program.add(VALUE, wanted[element.name], size)
+            return size
+        size *= element.length or 1
+        if ops and ops[-1][0] == SKIP:
+            ops[-1] = (SKIP, ops[-1][1] + size, 0, 0)
+        else:
+            self.program.add(SKIP, size)
+        return size
+
+    def _collection(self, inner: str, name: str, wanted: Wanted) -> None:
+        """Add what reads a collection in either form: object by object, or member by member."""
+        dtype = number_dtype(inner)
+        below = {} if dtype else _below(name, wanted)
+        rows = (0, 0) if dtype else self._call(inner, below, columns=True)
+        at = self.program.add(COLLECTION)
+        behind = self.program.add(JUMP)
+        if dtype:
+            least = np.dtype(dtype).itemsize
+            self.program.add(COLUMN_VALUE, wanted[name], least)
+        else:
+            least = self._least(inner, below)
+            again = self.program.add(REPEAT)
+            self.program.add(ENTER, *self._call(inner, below))
+            self.program.add(NEXT, again + 1)
+            self.program.ops[again] = (REPEAT, len(self.program.ops), 0, 0)
+        self.program.add(LEAVE, 1)
+        self.program.ops[behind] = (JUMP, len(self.program.ops), 0, 0)
+        self.program.ops[at] = (COLLECTION, rows[0], rows[1], least)
+        self.program.row_bytes = min(self.program.row_bytes, least)
+
+    def _least(self, name: str, wanted: Wanted) -> int:
+        """Return the fewest bytes that the wanted numbers of an object take."""
+        kinds = dict(self._classes.leaves(name, rows=True))
+        return max(1, sum(np.dtype(kinds[path]).itemsize for path in wanted if path in kinds))
+
+    def _taken(self, element: Element, left: Wanted) -> Wanted:
+        """Return which of the numbers that are left lie in an element, and take them off."""
+        if not left:
+            return {}
+        found = dict(self._classes.leaves_of(element))
+        return {path: left.pop(path) for path in sorted(found.keys() & left.keys())}
+
+
+def _below(name: str, wanted: Wanted) -> Wanted:
+    return {path.removeprefix(f"{name}."): number for path, number in wanted.items()}
+
+
+def _is_passable(element: Element) -> bool:
+    return element.form != "other"
+
+
+def _check_all_found(info: ClassInfo, left: Wanted) -> None:
+    """Refuse a version of a class that lacks a number which another version has."""
+    if left:
+        raise UnreadableError(f"version {info.version} of {info.name} has no {', '.join(left)}")
