@@ -79,6 +79,10 @@ def made(events=3, seed=15):
                 values = random.integers(3 << 28, 5 << 28, counts.sum())
             elif column == "quality":
                 values = random.integers(0, 256, counts.sum())
+            elif column == "phi":  # ROOT brings others into this range
+                values = random.uniform(-3, 3, counts.sum()).astype("f4")
+            elif column == "pt":
+                values = np.abs(values)
             arrays[f"{table}_{column}"] = values
     return arrays
 
@@ -111,12 +115,12 @@ def compiler():
     return python
 
 
-def write(python, arrays, folder, *forms):
-    """Write events in some forms by real ROOT and return form -> file."""
+def write(python, arrays, folder, *forms, compression=505):
+    """Write events in some forms by real ROOT and return form -> file; 505 is ZSTD, 209 LZMA, 0 none."""
     np.savez(folder / "events.npz", **arrays)
     for wanted in FORMS.values():
         if some := [form for form in wanted if form in forms]:
-            line = [python, FOLDER / "write.py", folder / "events.npz", folder, *some]
+            line = [python, FOLDER / "write.py", folder / "events.npz", folder, str(compression), *some]
             done = subprocess.run(line, capture_output=True, text=True, timeout=900, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
     return {form: folder / f"{form}.root" for form in forms}
@@ -159,6 +163,6 @@ def differences(batch, arrays):
 
 
 if __name__ == "__main__":
-    for written in write(compiler(), made(), FOLDER, *SMALL).values():
+    for written in write(compiler(), made(), FOLDER, *SMALL, compression=209).values():
         print(written, written.stat().st_size)
     (FOLDER / "events.npz").unlink()

@@ -259,11 +259,11 @@ template <class T> struct ProductOf : Product {
 };
 
 // What is written, and how: `hits` and `rest` are the split levels of the hits and of all else.
-struct Form { bool member_wise, mini; int hits, rest; };
+struct Form { bool member_wise, mini; int hits, rest, compression; };
 
 inline void write(const char* path, const Events& from, long count, const Form& form) {
   TVirtualStreamerInfo::SetStreamMemberWise(form.member_wise);
-  TFile file(path, "RECREATE", "", count < 10 ? 209 : 505);
+  TFile file(path, "RECREATE", "", form.compression);
   auto* tree = new TTree("Events", "");
   tree->SetAutoFlush(64);
   auto* auxiliary = new edm::EventAuxiliary;

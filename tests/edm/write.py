@@ -1,8 +1,8 @@
 """Run by a Python with ROOT: writes events as CMS event data, in all the forms that CMSSW knows.
 
-``python write.py EVENTS.npz OUT FORM ...`` writes ``OUT/FORM.root``. EVENTS.npz holds run, lumi, event, and
-for each table of EB, EE, HBHE, tracks, vertices, photon, electron and jet ``TABLE_rows`` (offsets of the
-events) and ``TABLE_COLUMN``. A C++ compiler is needed; what it makes is kept in the environment.
+``python write.py EVENTS.npz OUT COMPRESSION FORM ...`` writes ``OUT/FORM.root``. EVENTS.npz holds run, lumi,
+event, and for each table of EB, EE, HBHE, tracks, vertices, photon, electron and jet ``TABLE_rows`` (offsets
+of the events) and ``TABLE_COLUMN``. A C++ compiler is needed; what it makes is kept in the environment.
 """
 
 import fcntl
@@ -139,14 +139,14 @@ def events_of(path):
     return events, len(arrays["run"])
 
 
-def main(path, out, *forms):
+def main(path, out, compression, *forms):
     """Write the forms, all of one release."""
     (release,) = {FORMS[form][0] for form in forms}
     load(release)
     events, count = events_of(path)
     for form in forms:
         file = Path(out) / f"{form}.root"
-        ROOT.writing.write(str(file), events, count, ROOT.writing.Form(*FORMS[form][1:]))
+        ROOT.writing.write(str(file), events, count, ROOT.writing.Form(*FORMS[form][1:], int(compression)))
         print(json.dumps({"form": form, "file": str(file), "events": count}))
 
 
