@@ -24,10 +24,10 @@ _DTYPES = {"float": "f4", "double": "f8", "char": "i1", "std::byte": "u1"} | {
 
 
 class Field:
-    """A top-level field, as a branch with a basket per cluster."""
+    """A top-level field, as a branch with a basket per cluster; `number` is its place among all fields."""
 
-    def __init__(self, tree: Ntuple, name: str, typename: str) -> None:
-        self.tree, self.name, self.typename = tree, name, typename
+    def __init__(self, tree: Ntuple, number: int, name: str, typename: str) -> None:
+        self.tree, self.number, self.name, self.typename = tree, number, name, typename
         self.num_entries: int = tree.num_entries
 
     @property
@@ -61,12 +61,12 @@ class Ntuple:
     def __init__(self, opened: Any) -> None:
         self._opened = opened
         self.num_entries = int(opened.num_entries)
-        self._fields = {name: Field(self, name, str(kind)) for name, kind in self._types()}
+        self._fields = {field.name: field for field in self._top_level()}
 
-    def _types(self) -> Iterator[tuple[str, str]]:
+    def _top_level(self) -> Iterator[Field]:
         for number, record in enumerate(self._opened.field_records):
             if record.parent_field_id == number:  # so the format marks fields of the top level
-                yield str(record.field_name), str(record.type_name)
+                yield Field(self, number, str(record.field_name), str(record.type_name))
 
     @property
     def branches(self) -> list[Field]:
@@ -106,5 +106,9 @@ class Ntuple:
 
     def arrays(self, names: list[str], *, entry_start: int, entry_stop: int, **_: Any) -> dict[str, Any]:
         """Return name -> awkward array of the half-open range of entries."""
-        found = self._opened.arrays(names, entry_start=entry_start, entry_stop=entry_stop, how=dict)
-        return {name: found[name] for name in names}
+        # Field by field: for several at once uproot compares each field of the file with every other.
+        fields = self._opened.all_fields
+        return {
+            name: fields[self._fields[name].number].array(entry_start, entry_stop, array_cache=None)
+            for name in names
+        }
