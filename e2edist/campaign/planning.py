@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from e2edist.config.tagger import TaggerSpec
 from e2edist.errors import E2EError, InputError, ProgrammingError, combined
-from e2edist.formats import FileInfo, open_events
+from e2edist.formats import FileInfo, approximation, open_events
 from e2edist.plugins import as_bug, is_bug
 from e2edist.records.plan import Plan, PlannedDataset
 from e2edist.storage.listed_input import ListedInput
@@ -122,6 +122,11 @@ def notes_on_plan(
         many = len(plan.files) > 1
         files = f"none of the {len(plan.files):,} files holds" if many else "the file holds no"
         yield f"warning: {files} events, so there will be no rows"
+    for name in sorted({file.format for file in plan.files}):
+        if text := approximation(name):
+            urls = [file.url for file in plan.files if file.format == name]
+            more = f" and {len(urls) - 1:,} more" if len(urls) > 1 else ""
+            yield f"note: {urls[0]}{more}: {text}"
     odd = [(file, one) for file in plan.files if (one := _listed(plan, file, listed)) and _differs(file, one)]
     if odd:
         file, one = odd[0]

@@ -24,7 +24,7 @@ _SHARED: dict[str, dict[str, Any]] = {
     "site": {"metavar": "NAME", "help": "name of a site, or a site's TOML file (default: local)"},
     "tagger": {"metavar": "NAME", "help": "name of a tagger, or a tagger's TOML file"},
     "model": {"metavar": "ONNX", "help": "in place of the tagger's own model"},
-    "format": {"help": "edm or hits (default: detected from the file)"},
+    "format": {"help": "edm, hits or another of `list formats` (default: detected from the file)"},
     "tree": {"help": "tree to read (default: the format's own)"},
 }
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from e2edist.input_file import FileInfo
 
-from ._file import inspect
+from ._file import approximation, inspect
 from ._file_cache import read_events
 from ._reader import Reader, open_events
 
-__all__ = ["FileInfo", "Reader", "inspect", "open_events", "read_events"]
+__all__ = ["FileInfo", "Reader", "approximation", "inspect", "open_events", "read_events"]

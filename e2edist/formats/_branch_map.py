@@ -226,7 +226,8 @@ class Request:
 class Format(Protocol):
     """What a module in `e2edist.formats`, or behind an entry point ``e2edist.formats``, must have.
 
-    Optional is ``TREES``, a tuple with the names that its tree usually has: they are looked at first.
+    Optional are ``TREES``, a tuple with the names that its tree usually has, which are looked at first, and
+    ``APPROXIMATE``, a clause on how its images differ from those of rechits, which `submit` prints.
     """
 
     def detect(self, names: Collection[str]) -> bool:

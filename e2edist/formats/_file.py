@@ -156,6 +156,11 @@ def _load(name: str) -> Format:
     return cast("Format", load("formats", name))
 
 
+def approximation(name: str) -> str:
+    """Return what is approximate in the images of a format, as a clause; empty if nothing is."""
+    return str(getattr(_load(name), "APPROXIMATE", ""))
+
+
 def _groups(only: str | None) -> Iterator[dict[str, Format]]:
     """Yield formats, our own first: an installed package can neither claim a file of theirs nor break it."""
     if only:

@@ -36,11 +36,11 @@ LEAVES: dict[str, dict[str, str]] = {
     "towers": {"eta": "Eta", "phi": "Phi", "em": "Eem", "had": "Ehad"},
     "tracks": {"eta": "Eta", "phi": "Phi", "pt": "PT", "d0": "D0", "dz": "DZ"},
 }
-NOTES = (
+APPROXIMATE = (
     "the images are approximate: made of Delphes towers, each spread over the crystals that it covers, and "
-    "of all tracks, whatever track_quality says",
-    "run, lumi: Delphes output has none",
+    "of all tracks, whatever track_quality says"
 )
+NOTES = (APPROXIMATE, "run, lumi: Delphes output has none")
 _NO_EDGES = "no Tower.Edges: each tower is spread over the tower of CMS's HCAL at its direction"
 _CARD = (
     "A Delphes card writes towers and tracks with: add Branch Calorimeter/towers Tower Tower, and add Branch "

@@ -31,9 +31,9 @@ LEAVES = {"candidates": {key: key for key in ("eta", "phi", "pt", "mass", "d0", 
 EVENT_IDS = {"run": "run", "lumi": "luminosityBlock", "event": "event"}
 #: |pdgId| of particle-flow candidates: e, photon, of HF; charged and neutral hadron, of HF; e, mu, hadron.
 ECAL_IDS, HCAL_IDS, TRACK_IDS = (11, 22, 2), (211, 130, 1), (11, 13, 211)
-NOTES = (
+APPROXIMATE = (
     "the images are approximate: made of particle-flow candidates at their direction at the vertex, and of "
-    "all charged ones, whatever track_quality says; NanoAOD keeps only candidates of some jets",
+    "all charged ones, whatever track_quality says; NanoAOD keeps only candidates of some jets"
 )
 
 
@@ -71,4 +71,4 @@ def map_branches(request: Request) -> BranchMap:
     tables = coarse_readers(request, LAYERS, found)
     tables += object_readers(request, "pfnano_", LABELS, branches)
     event_ids, notes = plain_event_ids(request, EVENT_IDS)
-    return BranchMap(tuple(tables), event_ids, NOTES + notes)
+    return BranchMap(tuple(tables), event_ids, (APPROXIMATE, *notes))

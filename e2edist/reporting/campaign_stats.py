@@ -226,7 +226,8 @@ class _Reader:
         self.worker.append((receipt.host, receipt.pid))
         facts = {f"engine of {receipt.pool}": _text(engine), "versions": _text(receipt.versions)}
         facts |= {name: getattr(receipt, name) for name in ("image", "validation")}
-        for name, text in facts.items():
+        noted = [("notes on inputs", note) for note in receipt.notes]
+        for name, text in (*facts.items(), *noted):
             if text:
                 self.provenance.setdefault(name, Counter())[text] += 1
 
