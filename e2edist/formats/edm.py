@@ -89,6 +89,8 @@ SUBBRANCHES: dict[str, dict[str, tuple[str, ...]]] = {
     "vertices": {x.lower(): (f"obj.position_.fCoordinates.f{x}",) for x in "XYZ"},
     "packed": PACKED_NAMES,
 }
+#: The producer of MiniAOD's hits.
+_MINI = "reducedEgamma"
 #: What a tagger file can give other labels for.
 _CHOSEN = (*OBJECT_KINDS, "tracks")
 #: Products that are listed.
@@ -98,6 +100,7 @@ _TAKE_PACKED = (
     'MiniAOD has tracks of its candidates only: tracks = ["packedPFCandidates+lostTracks"] under '
     "collections in the tagger file takes them, with less precision"
 )
+_NO_HCAL = "MiniAOD holds HCAL hits since CMSSW 10_2 only, round photons and electrons: take AOD for jets"
 
 
 def detect(names: Collection[str]) -> bool:
@@ -131,7 +134,7 @@ def _approximations(tables: list[TableReader]) -> Iterator[str]:
     def of(begin: str) -> str:
         return ", ".join(t.table for t in tables if any(re.match(begin, b.name) for b in t.branches))
 
-    if names := of(r"\w+_reducedEgamma_"):
+    if names := of(rf"\w+_{_MINI}_"):
         yield f"{names}: MiniAOD has hits round photons and electrons only"
     if of(_PACKED):
         yield "tracks: made of packed candidates, with 16 bits a number"
@@ -152,7 +155,9 @@ def _find(
             return _each_once(request, kind, fitting)
     errors = request.errors
     if not typed:
-        errors.add_unusable(kind, f"there is no product of type {TYPES[kind][0]}")
+        mini = any(p.label == _MINI for p in products)
+        hint = _NO_HCAL if kind == "HBHE" and mini else ""
+        errors.add_unusable(kind, f"there is no product of type {' or '.join(TYPES[kind])}", hint)
         return ()
     there = ", ".join(p.tag for p in typed[:_SHOWN]) + (", ..." if len(typed) > _SHOWN else "")
     errors.add_unusable(kind, f"none has a label of {', '.join(labels)} (there are {there})")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from environments import python_with
 from e2edist import formats, submit
 from e2edist.config.tagger import load_tagger
 from e2edist.errors import BranchError
-from e2edist.formats import edm, hits
-from e2edist.formats.api import BranchErrors
+from e2edist.formats import edm
+from e2edist.formats._products import products_of
+from e2edist.formats.api import BranchErrors, Request
 
 HITS = frozenset({"detid", "energy"})
 P4 = frozenset({"pt", "eta", "phi"})
@@ -99,17 +101,89 @@ def test_each_fault_of_a_file_is_a_line(data, tmp_path, capsys):
     assert head == f"e2edist: {file}:Events can't be used:"
     assert [fault.partition(":")[0] for fault in faults] == ["- HBHE", "- tracks"]
     assert all(len(fault) <= 80 for fault in faults)
-    assert "tagger file" in todo
+    assert "take AOD" in todo
     with pytest.raises(BranchError, match=r"HBHE: there is no product .*; tracks: there is no product"):
         read(file, {"HBHE": HITS, "tracks": P4})
 
 
-@pytest.mark.parametrize("name", ["eg", "qg"])
-def test_taggers_take_the_labels_of_the_formats(name):
-    for kind, labels in load_tagger(name).objects.collections.items():
-        assert labels[: len(edm.LABELS[kind])] == edm.LABELS[kind]
-        assert [label for label in labels if label in hits.LABELS[kind]] == list(hits.LABELS[kind])
-        assert len(set(labels)) == len(labels)
+@pytest.mark.parametrize("name", ["eg", "qg", "top", "tau"])
+def test_labels_stand_in_one_place(name):
+    """Taggers of the package name what differs from the labels that formats have by themselves."""
+    assert load_tagger(name).objects.collections.keys() == ({"jet"} if name in ("top", "tau") else set())
+
+
+#: Era -> branches that its files have, and the products that are taken of them. As the event content of CMSSW
+#: has them; processes are of prompt data, simulation, and data that were reconstructed again.
+ERAS = {
+    "RECO of Run 1": (
+        "EcalRecHitsSorted_ecalRecHit_EcalRecHitsEB_RECO. EcalRecHitsSorted_reducedEcalRecHitsEB__RECO. "
+        "HBHERecHitsSorted_hbhereco__RECO. recoGsfElectrons_gsfElectrons__RECO. recoPhotons_photons__RECO. "
+        "recoPFJets_ak7PFJets__RECO. recoPFJets_ak5PFJets__RECO. recoCaloJets_ak5CaloJets__RECO. "
+        "recoVertexs_offlinePrimaryVerticesWithBS__RECO. recoVertexs_offlinePrimaryVertices__RECO.",
+        {
+            "EB": "reducedEcalRecHitsEB::RECO",
+            "HBHE": "hbhereco::RECO",
+            "electron": "gsfElectrons::RECO",
+            "photon": "photons::RECO",
+            "jet": "ak5PFJets::RECO",
+            "vertices": "offlinePrimaryVertices::RECO",
+        },
+    ),
+    "FEVT": (
+        "EcalRecHitsSorted_ecalRecHit_EcalRecHitsEE_RECO. EcalRecHitsSorted_hltEcalRecHit_EcalRecHitsEE_HLT. "
+        "HBHERecHitsSorted_hbheprereco__RECO.",
+        {"EE": "ecalRecHit:EcalRecHitsEE:RECO", "HBHE": "hbheprereco::RECO"},
+    ),
+    "AOD of Run 2 Ultra Legacy": (
+        "EcalRecHitsSorted_reducedEcalRecHitsEB__reRECO. EcalRecHitsSorted_reducedEcalRecHitsES__reRECO. "
+        "HBHERecHitsSorted_reducedHcalRecHits_hbhereco_reRECO. recoTracks_generalTracks__reRECO. "
+        "recoTracks_globalMuons__reRECO. recoPhotons_gedPhotons__reRECO. recoPhotons_ootPhotons__reRECO. "
+        "recoGsfElectrons_gedGsfElectrons__reRECO. recoGsfElectrons_uncleanedOnlyGsfElectrons__reRECO. "
+        "recoPFJets_ak4PFJets__reRECO. recoPFJets_ak4PFJetsCHS__reRECO. recoPFJets_ak8PFJetsCHS__reRECO.",
+        {
+            "EB": "reducedEcalRecHitsEB::reRECO",
+            "HBHE": "reducedHcalRecHits:hbhereco:reRECO",
+            "tracks": "generalTracks::reRECO",
+            "photon": "gedPhotons::reRECO",
+            "electron": "gedGsfElectrons::reRECO",
+            "jet": "ak4PFJetsCHS::reRECO",
+        },
+    ),
+    "MiniAOD of Run 3": (
+        "EcalRecHitsSorted_reducedEgamma_reducedESRecHits_PAT. "
+        "EcalRecHitsSorted_reducedEgamma_reducedEERecHits_PAT. "
+        "EcalRecHitsSorted_reducedEgamma_reducedEBRecHits_PAT. "
+        "HBHERecHitsSorted_slimmedHcalRecHits_reducedHcalRecHits_PAT. "
+        "HBHERecHitsSorted_reducedEgamma_reducedHBHEHits_PAT. patPhotons_slimmedOOTPhotons__PAT. "
+        "patPhotons_slimmedPhotons__PAT. patElectrons_slimmedLowPtElectrons__PAT. "
+        "patElectrons_slimmedElectrons__PAT. patJets_slimmedJetsPuppi__PAT. patJets_slimmedJetsAK8__PAT. "
+        "patJets_slimmedJets__PAT. recoVertexs_offlineSlimmedPrimaryVertices__PAT.",
+        {
+            "EB": "reducedEgamma:reducedEBRecHits:PAT",
+            "EE": "reducedEgamma:reducedEERecHits:PAT",
+            # What slimmedHcalRecHits has are hits that are flagged as noise.
+            "HBHE": "reducedEgamma:reducedHBHEHits:PAT",
+            "photon": "slimmedPhotons::PAT",
+            "electron": "slimmedElectrons::PAT",
+            "jet": "slimmedJets::PAT",
+            "vertices": "offlineSlimmedPrimaryVertices::PAT",
+        },
+    ),
+    "MiniAOD with PUPPI jets": (
+        "patJets_slimmedJetsPuppi__PAT. patJets_slimmedJetsAK8__PAT.",
+        {"jet": "slimmedJetsPuppi::PAT"},
+    ),
+}
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_products_of_each_era(era):
+    names, taken = ERAS[era]
+    tree = SimpleNamespace(branches=[SimpleNamespace(name=name) for name in names.split()])
+    request = Request(tree, {}, {}, BranchErrors("f.root:Events"))
+    for kind, tag in taken.items():
+        assert [p.tag for p in edm._find(request, products_of(tree), kind)] == [tag]
+    assert request.errors.messages == []
 
 
 def test_taggers_of_large_jets_take_the_same_ones():

@@ -472,6 +472,6 @@ def test_value_maps_of_the_same_label_are_no_products():
     tree = type("Tree", (), {"branches": [_Branch(name) for name in names]})
     faults = BranchErrors("f.root")
     edm.map_branches(Request(tree, {"tracks": frozenset({"pt"}), "BPIX1": frozenset({"eta"})}, {}, faults))
-    text = r"tracks: there is no product of type recoTracks; BPIX1: .*no tracker hits"
+    text = r"tracks: there is no product of type recoTracks or patPackedCandidates; BPIX1: .*no tracker hits"
     with pytest.raises(BranchError, match=text):
         faults.raise_if_any()
