@@ -12,6 +12,7 @@ from e2edist.errors import EntriesError, InputError, guarded
 from ._baskets import Baskets, has_bytes, read_baskets, responds
 from ._branch_map import Branch, JaggedColumn
 from ._check_branch import uproot
+from ._only_root_reads import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +55,7 @@ class ColumnReader:
             They can't be had now.
         """
         try:
-            with guarded(where, "can't be read", DAMAGED, EntriesError):
+            with reading(where, "can't be read", DAMAGED, EntriesError):
                 return self._read(branches or self._branches, start, stop)
         except EntriesError as error:
             # What a format says of the entries that it folds has no place yet.

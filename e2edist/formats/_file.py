@@ -15,6 +15,7 @@ from e2edist.plugins import find, load
 from e2edist.urls import local_path, public
 
 from ._check_branch import uproot
+from ._only_root_reads import OLD_CLASS, old_ntuple, reading
 from ._rntuple import CLASSES, Ntuple
 from ._without_hits import USE_INSTEAD, without_hits
 
@@ -75,18 +76,14 @@ def _check_local(url: str, path: Path) -> None:
 
 
 def _check_end(url: str, size: int, end: int) -> None:
-    """Compare the size of a file with the one in its header; ROOT readers don't, and lose events silently.
+    """Refuse a file that is shorter than its header says; ROOT readers don't, and lose events silently.
 
+    What is behind that end does no harm: a job that died went on writing after it had last saved its tree.
     A server may report the wrong size for a moment; a disk does not.
     """
-    transient = local_path(url) is None
     if end > size:
         what, todo = f"is cut short: {size} bytes, its header says {end}", "Copy or make the file again"
-        raise InputError(url, what, todo, retryable=transient)
-    if end < size:
-        todo = "Make or copy it again, or copy its tree to a new file (hadd new.root old.root)"
-        what = f"was not closed properly: {size} bytes, its header says {end}"
-        raise InputError(url, what, todo, retryable=transient)
+        raise InputError(url, what, todo, retryable=local_path(url) is None)
 
 
 def _open(url: str) -> Any:
@@ -127,6 +124,9 @@ def _trees(url: str, directory: Any) -> list[str]:
     trees = [name for name, kind in classes.items() if kind in TREE_CLASSES + CLASSES]
     if trees:
         return trees
+    if not classes and not directory.fSeekKeys:  # no list of contents was written, not even an empty one
+        todo = "Copy what ROOT can recover (hadd new.root old.root), or make the file again"
+        raise InputError(url, "was not closed: its list of contents was never written", todo)
     held = ", ".join(f"{name} ({kind})" for name, kind in list(classes.items())[:10]) or "nothing"
     raise InputError(
         url, f"has no TTree and no RNTuple; it holds {held}", "Take it out of the list of input files"
@@ -134,13 +134,19 @@ def _trees(url: str, directory: Any) -> list[str]:
 
 
 def _get(url: str, directory: Any, name: str) -> Any:
-    with guarded(url, f"tree {name!r} can't be read", "Copy or make the file again"):
+    with reading(url, f"tree {name!r} can't be read", "Copy or make the file again"):
+        if directory.classname_of(name) == OLD_CLASS:
+            raise old_ntuple(url, name)
         found = directory[name]
-        return Ntuple(found) if found.classname in CLASSES else found
+        if found.classname not in CLASSES:
+            return found
+        if not found.member("fVersionEpoch"):
+            raise old_ntuple(url, name)
+        return Ntuple(found)
 
 
 def _names(url: str, tree: Any) -> frozenset[str]:
-    with guarded(url, "the tree's branches can't be listed", "Copy or make the file again"):
+    with reading(url, "the tree's branches can't be listed", "Copy or make the file again"):
         return frozenset(str(branch.name) for branch in tree.branches)
 
 
@@ -231,7 +237,7 @@ def open_tree(
     try:
         size = _size(url, directory)
         name, found, chosen, reads = _choose(url, directory, format, tree)
-        with guarded(f"{url}:{name}", "the tree is damaged", "Copy or make the file again"):
+        with reading(f"{url}:{name}", "the tree is damaged", "Copy or make the file again"):
             entries = int(found.num_entries)
             edges = cluster_edges(found, entries) if edges is None else edges
             uuid = directory.file.uuid.hex

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._check_branch import uproot
+from ._only_root_reads import OLD_CLASS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-CLASSES = ("ROOT::RNTuple", "ROOT::Experimental::RNTuple")
+CLASSES = ("ROOT::RNTuple", OLD_CLASS)
 _VECTOR = re.compile(r"(?:std::vector|ROOT::VecOps::RVec)<(.+)>")
 _DTYPES = {"float": "f4", "double": "f8", "char": "i1", "std::byte": "u1"} | {
     f"std::{sign}int{bits}_t": f"{kind}{bits // 8}"

@@ -153,7 +153,7 @@ class Remote:
         Raises
         ------
         InputError
-            It is not the header of a ROOT file of this size.
+            It is not the header of a ROOT file, or of a longer one.
         """
         check_header(self.url, self.read(0, min(self.size, HEADER))[:HEADER], self.size)
 
@@ -190,7 +190,7 @@ def fetch(url: str, timeout_s: float) -> bytes:
 
 
 def check_header(url: str, head: bytes, size: int) -> None:
-    """Compare the header of a ROOT file with its size.
+    """Compare the header of a ROOT file with its size, which may be larger: what is behind does no harm.
 
     Raises
     ------
@@ -201,6 +201,6 @@ def check_header(url: str, head: bytes, size: int) -> None:
         raise InputError(url, f"is not a ROOT file (begins with {head[:4]!r})", "Check the address.")
     wide = int.from_bytes(head[4:8], "big") >= _BIG_FILE
     end = int.from_bytes(head[12:20] if wide else head[12:16], "big")
-    if end != size:
-        what = f"is cut short or was not closed: {size} bytes, its header says {end}"
+    if end > size:
+        what = f"is cut short: {size} bytes, its header says {end}"
         raise InputError(url, what, "Copy or make the file again.")

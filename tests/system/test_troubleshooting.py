@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import uproot
+from damaged_files import leave_open
 from models import write_model
 from page_session import SENTENCES, says
 from runs import environment
@@ -28,6 +29,7 @@ SUBMIT = {
     "A name of CMS's catalogue": "--input /store/mc/a.root --output out",
     "NanoAOD": "--input nano.root --output out",
     "Cut short": "--input cut.root --output out",
+    "Not closed": "--input open.root --output out",
     "A server that does not answer": "--input root://127.0.0.1:1//store/a.root --output out",
     "Workers that do not see the disk": "--site far.toml --input data --output out",
     "The wrong host": "--site htcondor --input data --output out",
@@ -57,6 +59,7 @@ def desk(events, tmp_path, monkeypatch):
     shutil.copytree(events, "data")
     shutil.copy(min(events.glob("*.root")), "cut.root")
     os.truncate("cut.root", Path("cut.root").stat().st_size - 1000)
+    leave_open(shutil.copy(min(events.glob("*.root")), "open.root"))
     with uproot.recreate("nano.root") as file:
         branches = dict.fromkeys(("run", "event", "nElectron", "nJet"), "int32")
         file.mktree("Events", branches | {"Electron_pt": "var * float32"})
