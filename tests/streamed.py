@@ -40,12 +40,10 @@ def string(text):
 
 def described(**classes):
     """Return the classes of a file: name -> ClassInfo, or its elements if it has version 1, checksum 1."""
-    made = {}
+    made = []
     for name, info in classes.items():
         infos = [info] if isinstance(info, ClassInfo) else info
-        if isinstance(infos[0], Element):
-            infos = [ClassInfo(name, 1, 1, tuple(infos))]
-        made[name] = {one.version: one for one in infos}
+        made += [ClassInfo(name, 1, 1, tuple(infos))] if isinstance(infos[0], Element) else infos
     return Classes(made)
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
+from ._streamer_record import DamagedRecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
+
+    from ._streamer_record import RawElement, RawInfo
 
 #: ``TVirtualStreamerInfo::EReadWrite``: numbers, all big-endian on disk; a long takes 8 bytes. Float16_t and
 #: bits are not among them: how many bytes they take depends on more than their type.
@@ -48,14 +49,6 @@ _ARRAY = 20  # added to the type of a fixed array
 _BASE, _DOUBLE32, _OBJECT, _ANY, _TSTRING, _TNAMED = 0, 9, 61, 62, 65, 67
 _POINTERS = (64, 69, 70)
 _STL = (300, 365, 500)
-#: Names that CMSSW's dictionaries use for a class that is described under another.
-_ALIASES = {
-    "math::PtEtaPhiMLorentzVector": "ROOT::Math::LorentzVector<ROOT::Math::PtEtaPhiM4D<double>>",
-    "math::PtEtaPhiMLorentzVectorF": "ROOT::Math::LorentzVector<ROOT::Math::PtEtaPhiM4D<float>>",
-    "math::XYZPoint": "ROOT::Math::PositionVector3D<ROOT::Math::Cartesian3D<double>>",
-    "math::XYZPointF": "ROOT::Math::PositionVector3D<ROOT::Math::Cartesian3D<float>>",
-    "math::XYZVector": "ROOT::Math::DisplacementVector3D<ROOT::Math::Cartesian3D<double>>",
-}
 
 
 class UnreadableError(ValueError):
@@ -106,18 +99,16 @@ class Classes:
 
     Parameters
     ----------
-    infos : mapping of str to mapping of int to object
-        Name -> version -> `ClassInfo`, or a TStreamerInfo of uproot.
+    infos : iterable of ClassInfo or RawInfo
+        All versions of all classes; of those that are needed the elements are looked at.
     """
 
-    def __init__(self, infos: Mapping[str, Mapping[int, Any]]) -> None:
-        self._infos = infos
+    def __init__(self, infos: Iterable[ClassInfo | RawInfo]) -> None:
+        self._infos: dict[str, list[ClassInfo | RawInfo]] = {}
+        for info in infos:
+            self._infos.setdefault(plain_name(info.name), []).append(info)
         self._known: dict[str, tuple[ClassInfo, ...]] = {}
         self._leaves: dict[tuple[str, bool], tuple[tuple[str, str], ...] | None] = {}
-
-    @cached_property
-    def _names(self) -> dict[str, str]:
-        return {plain_name(name): name for name in self._infos}
 
     def versions(self, name: str) -> tuple[ClassInfo, ...]:
         """Return all versions of a class, the newest first.
@@ -125,12 +116,17 @@ class Classes:
         Raises
         ------
         UnreadableError
-            The file describes no such class.
+            The file describes no such class, or in a way that is not ROOT's.
         """
         name = plain_name(name)
         if name not in self._known:
-            found = self._infos.get(self._names.get(name, ""), {})
-            made = [one if isinstance(one, ClassInfo) else _class_info(one) for one in found.values()]
+            try:
+                made = [
+                    one if isinstance(one, ClassInfo) else _class_info(one)
+                    for one in self._infos.get(name, ())
+                ]
+            except DamagedRecordError as error:
+                raise UnreadableError(f"the StreamerInfo of {name} is damaged ({error})") from error
             self._known[name] = tuple(sorted(made, key=lambda info: -info.version))
         if not self._known[name]:
             raise UnreadableError(f"the file has no StreamerInfo of {name}")
@@ -196,9 +192,8 @@ class Classes:
 
 
 def plain_name(name: str) -> str:
-    """Return the name of a class without what is spelled in several ways."""
+    """Return the name of a class without what is spelled in several ways: spaces, std::, what is default."""
     name = re.sub(r"\s*([<>,*&])\s*", r"\1", name.strip()).replace("std::", "")
-    name = _ALIASES.get(name, name)
     return name.replace(",ROOT::Math::DefaultCoordinateSystemTag", "")
 
 
@@ -215,30 +210,23 @@ def number_dtype(name: str) -> str:
     return _NUMBER_NAMES.get(name, "")
 
 
-def _class_info(info: Any) -> ClassInfo:
-    elements = tuple(map(_element, info.elements))
-    return ClassInfo(
-        plain_name(info.name), int(info.class_version), int(info.member("fCheckSum")) & 0xFFFFFFFF, elements
-    )
+def _class_info(info: RawInfo) -> ClassInfo:
+    elements = tuple(map(_element, info.elements()))
+    return ClassInfo(plain_name(info.name), info.version, info.checksum, elements)
 
 
-def _element(found: Any) -> Element:
-    kind, name, type_name = int(found.member("fType")), found.name, plain_name(found.typename)
-    length = max(int(found.member("fArrayLength")), 0)
+def _element(found: RawElement) -> Element:
+    type_name, kind, length = plain_name(found.type_name), found.type, max(found.length, 0)
+    if found.kind.startswith("TStreamerSTL"):  # one header, also for an array of collections
+        form = "collection" if value_type(type_name) and not length else "counted"
+        return Element(found.name, type_name, form if kind in _STL else "other")
     if _ARRAY < kind < 2 * _ARRAY or _OBJECT + _ARRAY <= kind < _POINTERS[-1] + 2 * _ARRAY:
         kind, length = kind - _ARRAY, max(length, 1)
-    packed = kind == _DOUBLE32 and re.match(r"[^\[]*\[[^\]]*,", found.member("fTitle")) is not None
+    packed = kind == _DOUBLE32 and re.match(r"[^\[]*\[[^\]]*,", found.title) is not None
     if kind in _NUMBERS and not packed:
-        return Element(name, type_name, "number", length, _NUMBERS[kind])
-    if kind in _STL:
-        is_stl = found.has_member("fSTLtype")
-        form = "collection" if is_stl and value_type(type_name) else "counted" if is_stl else "other"
-        return Element(name, type_name, form, length)
-    if kind == _BASE and found.has_member("fBaseVersion"):
-        # ROOT keeps the checksum of a base class in the first of the maximal indices, unused by it.
-        limits = np.asarray(found.member("fMaxIndex")).ravel()
-        checksum = int(limits[0]) & 0xFFFFFFFF if len(limits) else 0
-        return Element(name, plain_name(name), "base", 0, "", (int(found.member("fBaseVersion")), checksum))
+        return Element(found.name, type_name, "number", length, _NUMBERS[kind])
+    if kind == _BASE and found.kind == "TStreamerBase":
+        return Element(found.name, plain_name(found.name), "base", 0, "", found.base)
     forms = {_OBJECT: "object", _ANY: "object", _TNAMED: "counted", _TSTRING: "string"}
     form = forms.get(kind, "pointer" if kind in _POINTERS else "other")
-    return Element(name, type_name, form, length)
+    return Element(found.name, type_name, form, length)

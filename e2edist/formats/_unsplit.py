@@ -28,6 +28,7 @@ from ._record_program import (
     Program,
 )
 from ._streamer_layout import Classes, Element, UnreadableError
+from ._streamer_record import DamagedRecordError, read_infos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,10 +43,8 @@ _FAULTS = {
     ABSURD: "a collection has more rows than bytes",
     REFUSED: "{}",
 }
-_OBJECT, _COLUMN = (
-    0,
-    41,
-)  # kinds of TBranchElement: one that is whole, and a member of the rows of a collection
+#: Kinds of TBranchElement: one that is whole, and a member of the rows of a collection.
+_OBJECT, _COLUMN = 0, 41
 #: Files that are open -> their classes.
 _classes: WeakKeyDictionary[Any, Classes] = WeakKeyDictionary()
 
@@ -230,7 +229,10 @@ def unsplit_leaves(product: Any, wanted: Iterable[str]) -> tuple[dict[str, Unspl
 
 def _classes_of(file: Any) -> Classes:
     if file not in _classes:
-        _classes[file] = Classes(file.streamers)
+        try:
+            _classes[file] = Classes(read_infos(file))
+        except DamagedRecordError as error:
+            raise UnreadableError(f"the StreamerInfo of the file is damaged ({error})") from error
     return _classes[file]
 
 
