@@ -45,13 +45,13 @@ class ObjectsSpec(Spec):
     pt_min: NonNegative
     #: objects beyond it have status eta; kept if equal for eb_hottest seeds, not for hcal_tower seeds
     eta_max: Annotated[Finite, Field(gt=0, lt=3)]
-    #: kind, or "tracks" -> collection labels, the first that a file has is taken
+    #: kind, or tracks, vertices, EB, EE, HBHE -> collection labels, the first that a file has is taken
     collections: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @field_validator("collections")
     @classmethod
     def _known(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        known = (*OBJECT_KINDS, "tracks")
+        known = (*OBJECT_KINDS, "tracks", "vertices", "EB", "EE", "HBHE")
         for key in value:
             if key not in known:
                 raise ValueError(f"no such kind {key!r}, {nearest(key, known)}")

@@ -91,8 +91,6 @@ SUBBRANCHES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 #: The producer of MiniAOD's hits.
 _MINI = "reducedEgamma"
-#: What a tagger file can give other labels for.
-_CHOSEN = (*OBJECT_KINDS, "tracks")
 #: Products that are listed.
 _SHOWN = 6
 _OTHER_LABEL = "If the file has it under another label, write that under collections in the tagger file"
@@ -141,13 +139,13 @@ def _approximations(tables: list[TableReader]) -> Iterator[str]:
 
 
 def _find(
-    request: Request, products: list[Product], kind: str, labels: Sequence[str] = ()
+    request: Request, products: list[Product], kind: str, only: Sequence[str] = ()
 ) -> tuple[Product, ...]:
     """Return the products of the first label that the file has, which is more than one for A+B; else none.
 
-    What is wrong is noted as a fault.
+    With `only` nobody chooses labels. What is wrong is noted as a fault.
     """
-    labels = labels or request.collections.get(kind, LABELS[kind])
+    labels = only or request.collections.get(kind, LABELS[kind])
     typed = [p for p in products if any(fnmatchcase(p.type, t) for t in TYPES[kind])]
     for label in labels:
         fitting = {part: [p for p in typed if p.fits(part)] for part in label.split("+")}
@@ -163,7 +161,7 @@ def _find(
     errors.add_unusable(kind, f"none has a label of {', '.join(labels)} (there are {there})")
     if all(p.type == _PACKED for p in typed):
         errors.add_hint(_TAKE_PACKED)
-    elif kind in _CHOSEN:
+    elif not only:
         errors.add_hint(_OTHER_LABEL)
     return ()
 
@@ -173,7 +171,7 @@ def _each_once(request: Request, kind: str, fitting: Mapping[str, list[Product]]
     bad = {label: some for label, some in fitting.items() if len(some) != 1}
     for label, some in bad.items():
         if some:
-            hint = f"Write the one that is meant under collections, {kind}"
+            hint = f"Write the one that is meant under collections, {kind}, as label:instance:PROCESS"
             what = f"label {label!r} fits {', '.join(p.tag for p in some)}"
             request.errors.add_unusable(kind, what, hint)
         else:

@@ -10,7 +10,7 @@ import pytest
 from environments import python_with
 
 from e2edist import formats, submit
-from e2edist.config.tagger import load_tagger
+from e2edist.config.tagger import ObjectsSpec, load_tagger
 from e2edist.errors import BranchError
 from e2edist.formats import edm
 from e2edist.formats._products import products_of
@@ -184,6 +184,25 @@ def test_products_of_each_era(era):
     for kind, tag in taken.items():
         assert [p.tag for p in edm._find(request, products_of(tree), kind)] == [tag]
     assert request.errors.messages == []
+
+
+def test_a_tagger_file_chooses_among_products_of_any_table():
+    names = "HBHERecHitsSorted_reducedHcalRecHits_hbhereco_RECO. HBHERecHitsSorted_hbhereco__RECO. "
+    names += "HBHERecHitsSorted_hbhereco__TEST."
+    tree = SimpleNamespace(branches=[SimpleNamespace(name=name) for name in names.split()])
+    for label, tag in {
+        "": "reducedHcalRecHits:hbhereco:RECO",
+        "hbhereco::RECO": "hbhereco::RECO",
+        "hbhereco": "",
+    }.items():
+        chosen = {"HBHE": (label,)} if label else {}
+        objects = ObjectsSpec(kinds=("jet",), pt_min=1, eta_max=2, collections=chosen)
+        request = Request(tree, {}, objects.collections, BranchErrors("f.root:Events"))
+        assert [p.tag for p in edm._find(request, products_of(tree), "HBHE")] == ([tag] if tag else [])
+    assert request.errors.messages == ["HBHE: label 'hbhereco' fits hbhereco::RECO, hbhereco::TEST"]
+    assert request.errors.hints == [
+        "Write the one that is meant under collections, HBHE, as label:instance:PROCESS"
+    ]
 
 
 def test_taggers_of_large_jets_take_the_same_ones():
