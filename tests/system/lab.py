@@ -38,6 +38,13 @@ def until(true, seconds=TIMEOUT_S):
     return found
 
 
+def stacks(process):
+    """Stop a process that hangs and return what it said, with the stacks of its threads at the end."""
+    process.send_signal(signal.SIGABRT)
+    process.wait(20)
+    return process.said.read_text()
+
+
 class Lab:
     """A folder in which campaigns over one source meet faults; ends every process that it started."""
 
@@ -78,7 +85,7 @@ class Lab:
     def environment(self, faults=(), fork=False):
         path = os.pathsep.join([str(FAULTS), str(ROOT)])
         found = os.environ | {"PYTHONPATH": path, "E2E_MARKS": str(self.marks), "COLUMNS": "200"}
-        found |= {"E2E_FORK": "1"} if fork else {}
+        found |= {"PYTHONFAULTHANDLER": "1"} | ({"E2E_FORK": "1"} if fork else {})
         return found | {"E2E_FAULTS": json.dumps(list(faults))}
 
     def end(self, process, seconds=TIMEOUT_S):
@@ -86,7 +93,7 @@ class Lab:
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"no end after {seconds} s: {process.said.read_text()}") from None
+            raise AssertionError(f"no end after {seconds} s: {stacks(process)}") from None
         said = process.said.read_text()
         assert "Traceback" not in said, said
         until(lambda: not members(process.pid), 20)
