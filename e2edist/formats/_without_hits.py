@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 #: What to use in their place.
 USE_INSTEAD = (
-    "Take AOD, AODSIM or MiniAOD (ECAL) of the same events, written split, a hit ntuple, or for coarse "
-    "images PFNano, which is NanoAOD with candidates"
+    "Take AOD, AODSIM or MiniAOD (ECAL) of the same events, a hit ntuple, or for coarse images PFNano, "
+    "which is NanoAOD with candidates"
 )
 #: Counters of NanoAOD; skims keep some of them.
 _NANO_COUNTERS = frozenset({"nElectron", "nMuon", "nJet", "nPhoton", "nTau", "nFatJet", "nGenPart", "nSV"})

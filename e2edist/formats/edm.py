@@ -1,4 +1,4 @@
-"""CMS event data (AOD, MiniAOD, RECO written split): products by type and label, whatever process made them.
+"""CMS event data (AOD, MiniAOD, RECO): products by type and label, whatever process made them.
 
 A label is written as in CMSSW, ``label``, ``label:instance`` or ``label:instance:PROCESS``. Lists of labels
 are tried in order; the first that the file has wins. ``A+B`` is the rows of A, then those of B, in each
