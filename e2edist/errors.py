@@ -108,10 +108,16 @@ class BranchError(InputError):
 class EntriesError(InputError):
     """A range of entries can't be read; the rest of the file may be fine.
 
-    `ranges` are the half-open ranges of entries whose baskets are bad, ascending; empty if unknown.
+    `ranges` are the half-open ranges of entries that are bad, ascending; empty if unknown.
     """
 
     ranges: tuple[tuple[int, int], ...] = ()
+
+    def placed(self, where: str, todo: str, first: int) -> EntriesError:
+        """Return what a format says of entries counted from `first`, as an error of the file."""
+        error = EntriesError(self.where or where, self.what, self.todo or todo, retryable=self.retryable)
+        error.ranges = tuple((low + first, high + first) for low, high in self.ranges)
+        return error
 
 
 class UnsplitError(InputError):

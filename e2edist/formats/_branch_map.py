@@ -96,7 +96,7 @@ class EventIds:
     """Where run, luminosity block and event are, and how to decode them (None: not readable).
 
     They are read with the tables: what fails there fails the range. What can't be read of such a file at all
-    is not among the branches, and what `decode` does not understand is None: both are noted.
+    is not among the branches, and what `decode` understands nowhere in a range is None: both are noted.
     """
 
     branches: tuple[Branch, ...]

@@ -52,7 +52,7 @@ def find_event_ids(tree: Any) -> tuple[EventIds | None, tuple[str, ...]]:
 
 
 def event_ids_of(lists: JaggedColumn, records: Records, paths: Mapping[str, str]) -> dict[str, Array | None]:
-    """Return run, lumi and event, all None if a record is not what the file says of it.
+    """Return run, lumi and event, all None if no record is what the file says of it.
 
     Parameters
     ----------
@@ -67,9 +67,16 @@ def event_ids_of(lists: JaggedColumn, records: Records, paths: Mapping[str, str]
     -------
     dict of str to array or None
         "run" and "lumi" as uint32, "event" as uint64, shape (entries,).
+
+    Raises
+    ------
+    EntriesError
+        Some records are, so that the others are damaged: they alone are left out, not the numbers of all.
     """
     try:
         found = records.decode(lists, paths.values())
-    except EntriesError:
+    except EntriesError as error:
+        if error.ranges != ((0, len(lists.offsets) - 1),):
+            raise
         return dict.fromkeys(_DTYPES)
     return {name: found[paths[name]].data.astype(dtype) for name, dtype in _DTYPES.items()}

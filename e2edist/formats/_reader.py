@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -25,7 +26,7 @@ from ._file import OpenTree, open_tree
 from ._without_hits import USE_INSTEAD, without_hits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from e2edist.imaging.event_batch import Array, Columns
     from e2edist.imaging.lumi_mask import LumiMask
@@ -121,8 +122,9 @@ class Reader:
         if mask is not None and stop > start:
             return self._read_masked(where, start, stop, mask)
         lists = self._columns.read(where, start, stop)
-        tables = self._build(where, lists)
-        numbers, notes = self._event_ids(lists)
+        with _of_range(where, start):
+            tables = self._build(lists)
+            numbers, notes = self._event_ids(lists)
         return EventBatch(start, stop, tables, **numbers, notes=notes)
 
     def _read_masked(self, where: str, start: int, stop: int, mask: LumiMask) -> EventBatch:
@@ -130,9 +132,10 @@ class Reader:
         wanted = mask.contains(numbers["run"], numbers["lumi"])
         if wanted.any():
             lists = self._columns.read(where, start, stop, self._branches)
-            tables = self._build(where, lists)
+            with _of_range(where, start):
+                tables = self._build(lists)
         else:
-            nothing = self._build(where, self._columns.read(where, start, start))
+            nothing = self._build(self._columns.read(where, start, start))
             offsets = np.zeros(stop - start + 1, np.int64)
             tables = {name: Ragged(offsets, table.columns) for name, table in nothing.items()}
         batch = EventBatch(start, stop, tables, **numbers, notes=notes, in_mask=wanted)
@@ -148,7 +151,8 @@ class Reader:
         """
         event_ids = self._found.event_ids
         lists = self._columns.read(where, start, stop, event_ids.branches) if event_ids else {}
-        numbers, notes = self._event_ids(lists)
+        with _of_range(where, start):
+            numbers, notes = self._event_ids(lists)
         known = {name: values for name, values in numbers.items() if values is not None}
         if not {"run", "lumi"} <= known.keys():
             why = "; ".join(note for note in notes if note.startswith(("run", "lumi", "event"))) or "; ".join(
@@ -158,11 +162,8 @@ class Reader:
             raise EntriesError(where, what, "Leave it out, or run it without --lumi-mask")
         return known, notes
 
-    def _build(self, where: str, lists: Mapping[str, JaggedColumn]) -> dict[str, Ragged]:
-        try:
-            return {table.table: table.build(lists) for table in self._found.tables}
-        except EntriesError as error:  # by a format, which does not know where
-            raise EntriesError(error.where or where, error.what, error.todo or DAMAGED) from error
+    def _build(self, lists: Mapping[str, JaggedColumn]) -> dict[str, Ragged]:
+        return {table.table: table.build(lists) for table in self._found.tables}
 
     def _event_ids(
         self, lists: Mapping[str, JaggedColumn]
@@ -182,6 +183,15 @@ class Reader:
         if needed > _FREE_BYTES and needed > MAX_RATIO * self.info.size:
             what = f"would need {needed / _GIB:.1f} GiB from a file of {self.info.size} bytes"
             raise ResourceError(where, what, "The file is most likely damaged: leave it out")
+
+
+@contextmanager
+def _of_range(where: str, first: int) -> Iterator[None]:
+    """Say of which entries a format speaks, which knows neither the file nor where its lists begin."""
+    try:
+        yield
+    except EntriesError as error:
+        raise error.placed(where, DAMAGED, first) from error
 
 
 def _bytes_in_memory(branch: Branch) -> int:

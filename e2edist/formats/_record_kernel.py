@@ -27,6 +27,7 @@ from ._record_program import (
     SKIP,
     SKIP_POINTER,
     SKIP_STRING,
+    TOO_DEEP,
     UNKNOWN_VERSION,
     VALUE,
 )
@@ -173,10 +174,16 @@ def _open(
     """Read the header of an object or a collection and go into it; return what is wrong."""
     at, end, pc, deep = state[_AT], state[_END], state[_PC], state[_DEEP]
     found = np.int64(0)
+    if deep + 1 >= len(stack):
+        return TOO_DEEP
     if op[0] == ENTER:
         code, stop = _counted(data, at, end)
         if code == OK:
             code, found, at = _version(data, at + 4, stop, (op[1], op[2]), versions)
+        elif code == NO_COUNT and op[3]:
+            code, found, at = _version(data, at, end, (op[1], op[2]), versions)
+            stop = at + op[3]
+            code = PAST_END if code == OK and stop > end else code
     else:
         code, found, state[_ROWS], at, stop = _collection(data, at, end, (op[1], op[2], op[3]), versions)
         if code == OK and state[_ROWS] == 0:  # nothing of the rows is written then, no header either
@@ -245,9 +252,9 @@ def _read(
 
 @kernel
 def read_records(
-    data: Array, offsets: Array, program: tuple[Array, Array], out: Array, ends: Array
+    data: Array, offsets: Array, program: tuple[Array, Array], out: tuple[Array, Array], bad: Array
 ) -> tuple[int, int, int, int]:
-    """Run a program over records.
+    """Run a program over records; those that are bad have no rows.
 
     Parameters
     ----------
@@ -257,25 +264,31 @@ def read_records(
         Where each begins.
     program : tuple of array
         Operations and versions, as `Program.arrays` gives them.
-    out : uint64, shape (columns, rows)
-        Takes the numbers as they are on disk, without their signs.
-    ends : int64, shape (columns, records + 1)
-        Takes where the rows of each record end.
+    out : tuple of array
+        uint64, shape (columns, rows), takes the numbers as they are on disk, without their signs;
+        int64, shape (columns, records + 1), takes where the rows of each record end.
+    bad : bool, shape (records,)
+        Takes which records are bad.
 
     Returns
     -------
     tuple of int
-        What is wrong (`OK`: nothing), the record, the byte of it, and the class in `versions`, or the
-        reason, or -1.
+        Of the first record that is bad (`OK`: none): what is wrong, its number, the byte of it, and the class
+        in `versions`, or the reason, or -1.
     """
-    fill = np.zeros(len(out), np.int64)
+    values, ends = out
+    fill = np.zeros(len(values), np.int64)
+    first = (OK, 0, 0, -1)
     stack = np.zeros((_DEPTH, 2), np.int64)
     state = np.zeros(6, np.int64)
     for record in range(len(offsets) - 1):
         state[:] = 0
         state[_AT], state[_END], state[_WHICH] = offsets[record], offsets[record + 1], -1
-        code = _read(data, state, program, (out, fill), stack)
+        code = _read(data, state, program, (values, fill), stack)
         if code:
-            return code, record, state[_AT] - offsets[record], state[_WHICH]
+            bad[record] = True
+            fill[:] = ends[:, record]
+            if first[0] == OK:
+                first = (code, record, state[_AT] - offsets[record], state[_WHICH])
         ends[:, record + 1] = fill
-    return OK, 0, 0, -1
+    return first

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._streamer_layout import UnreadableError, number_dtype, value_type
+from ._streamer_layout import BARE, UnreadableError, number_dtype, value_type
 
 if TYPE_CHECKING:
     from e2edist.imaging.event_batch import Array
@@ -27,7 +27,7 @@ COLUMN_SKIP = 4  # as SKIP, for all rows
 VALUE = 5  # column of the output, bytes
 COLUMN_VALUE = 6  # as VALUE, for all rows
 # Then those that change what is being read, or what comes next:
-ENTER = 7  # first and last of the versions of a class: read its header, go to that version
+ENTER = 7  # first and last of the versions of a class, bytes if it may lack a byte count: go to its version
 COLLECTION = 8  # first and last of the versions of what it holds, fewest bytes of a row
 LEAVE = 9  # whether the object must end here; else what is left of it is passed over
 REPEAT = 10  # place behind the loop: do what follows once for each row
@@ -38,10 +38,10 @@ REFUSE = 14  # number of the reason
 STOP = 15  # the record ends here
 
 #: What is wrong with a record.
-OK, PAST_END, NO_COUNT, UNKNOWN_VERSION, NOT_AT_END, ABSURD, REFUSED = range(7)
+OK, PAST_END, NO_COUNT, UNKNOWN_VERSION, NOT_AT_END, ABSURD, REFUSED, TOO_DEEP = range(8)
 
 #: Fewest bytes that may stand for what is passed over, or for the header of an object.
-_COUNT_BYTES, _HEADER_BYTES = 4, 6
+_COUNT_BYTES, _VERSION_BYTES, _HEADER_BYTES = 4, 2, 6
 #: Path of a number -> number of its column in the output.
 Wanted = dict[str, int]
 
@@ -206,13 +206,26 @@ class Compiler:
             return _HEADER_BYTES + _COUNT_BYTES
         if element.form in ("object", "base") and wanted:
             inner = wanted if element.form == "base" else _below(element.name, wanted)
-            self.program.add(ENTER, *self._call(element.type, inner))
-            return _HEADER_BYTES + self._least(element.type, inner)
+            return self._enter(element.type, inner)
+        if element.type in BARE:
+            return sum(self._enter(element.type, {}) for _ in range(element.length or 1))
         ops = {"string": SKIP_STRING, "pointer": SKIP_POINTER}
         times = 1 if element.form == "collection" else element.length or 1
         for _ in range(times):
             self.program.add(ops.get(element.form, SKIP_COUNTED))
         return times * (1 if element.form == "string" else _COUNT_BYTES)
+
+    def _enter(self, name: str, wanted: Wanted) -> int:
+        """Add what reads an object with its header, and return the fewest bytes that it takes."""
+        bare = self._bare_bytes(name)
+        self.program.add(ENTER, *self._call(name, wanted), bare)
+        return (_VERSION_BYTES if bare else _HEADER_BYTES) + self._least(name, wanted)
+
+    def _bare_bytes(self, name: str) -> int:
+        """Return the bytes behind the version of an object that may lack a byte count, else 0."""
+        infos = self._classes.versions(name) if name in BARE else ()
+        sizes = {sum(int(e.dtype[1:] or 0) for e in info.elements) for info in infos}
+        return sizes.pop() if len(sizes) == 1 else 0
 
     def _number(self, element: Element, wanted: Wanted) -> int:
         size = np.dtype(element.dtype).itemsize
@@ -240,7 +253,7 @@ class Compiler:
         else:
             least = self._least(inner, below)
             again = self.program.add(REPEAT)
-            self.program.add(ENTER, *self._call(inner, below))
+            self._enter(inner, below)
             self.program.add(NEXT, again + 1)
             self.program.ops[again] = (REPEAT, len(self.program.ops), 0, 0)
         self.program.add(LEAVE, 1)

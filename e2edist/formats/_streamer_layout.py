@@ -49,6 +49,8 @@ _ARRAY = 20  # added to the type of a fixed array
 _BASE, _DOUBLE32, _OBJECT, _ANY, _TSTRING, _TNAMED = 0, 9, 61, 62, 65, 67
 _POINTERS = (64, 69, 70)
 _STL = (300, 365, 500)
+#: Classes that CMSSW streams by hand: a version without a byte count, and numbers. ROOT takes either form.
+BARE = frozenset({"edm::RefCore", "edm::RefCoreWithIndex"})
 
 
 class UnreadableError(ValueError):

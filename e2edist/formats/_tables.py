@@ -112,10 +112,7 @@ def columns_of(part: Mapping[str, Branch], lists: Mapping[str, JaggedColumn]) ->
         if branch.inside is not None and branch.name not in inside:
             same = [other for other in part.values() if other.name == branch.name]
             paths = dict.fromkeys(other.inside[1] for other in same)
-            try:
-                inside[branch.name] = branch.inside[0].decode(lists[branch.name], paths)
-            except EntriesError as error:
-                raise EntriesError("", f"{branch.name}: {error.what}") from error
+            inside[branch.name] = branch.inside[0].decode(lists[branch.name], paths)
     return {
         column: inside[branch.name][branch.inside[1]] if branch.inside is not None else lists[branch.name]
         for column, branch in part.items()

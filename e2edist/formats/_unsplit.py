@@ -23,6 +23,7 @@ from ._record_program import (
     NOT_AT_END,
     PAST_END,
     REFUSED,
+    TOO_DEEP,
     UNKNOWN_VERSION,
     Compiler,
     Program,
@@ -41,6 +42,7 @@ _FAULTS = {
     UNKNOWN_VERSION: "the file has no StreamerInfo of this version of {}",
     NOT_AT_END: "an object ends elsewhere than its byte count says",
     ABSURD: "a collection has more rows than bytes",
+    TOO_DEEP: "too many objects lie in each other",
     REFUSED: "{}",
 }
 #: Kinds of TBranchElement: one that is whole, and a member of the rows of a collection.
@@ -72,7 +74,7 @@ class Records:
 
     def __init__(self, source: Any, classes: Classes | None = None) -> None:
         self._classes = classes or _classes_of(source.file)
-        self._kind, self._prefix = int(source.member("fType")), ""
+        self._name, self._kind, self._prefix = source.name, int(source.member("fType")), ""
         info = self._classes.version(
             source.member("fClassName"),
             int(source.member("fClassVersion")),
@@ -111,7 +113,7 @@ class Records:
         Raises
         ------
         EntriesError
-            A record does not decode to its last byte.
+            Records do not decode to their last byte; `ranges` are counted from the first that is given.
         """
         from ._record_kernel import read_records  # compiles; what only looks at files needs none
 
@@ -121,12 +123,18 @@ class Records:
         size, count = int(offsets[-1] - offsets[0]), len(offsets) - 1
         out = np.empty((len(wanted), count + size // program.row_bytes), np.uint64)
         ends = np.zeros((len(wanted), count + 1), np.int64)
-        data = np.ascontiguousarray(records.data)
-        code, record, at, which = read_records(data, offsets, (ops, versions), out, ends)
+        data, bad = np.ascontiguousarray(records.data), np.zeros(count, np.bool_)
+        code, record, at, which = read_records(data, offsets, (ops, versions), (out, ends), bad)
         if code:
             named = program.reasons if code == REFUSED else program.names
             what = _FAULTS[code].format(named[which] if which >= 0 else "what it holds")
-            raise EntriesError("", f"record {record} of the range: {what} (byte {at})")
+            others = f"; {bad.sum()} of {count} records are bad" if bad.sum() > 1 else ""
+            error = EntriesError(
+                "", f"{self._name}: record {record} of the range: {what} (byte {at}){others}"
+            )
+            edges = np.flatnonzero(np.diff(bad, prepend=False, append=False)).reshape(-1, 2)
+            error.ranges = tuple((low, high) for low, high in edges.tolist())
+            raise error
         return {
             path: JaggedColumn(ends[i], _numbers(out[i, : ends[i, -1]], self.paths[path]))
             for i, path in enumerate(wanted)

@@ -5,6 +5,7 @@ import pytest
 from streamed import Source, described, entries, numbers, streamed, string
 
 from e2edist import formats
+from e2edist.errors import EntriesError
 from e2edist.formats._event_ids import event_ids_of
 from e2edist.formats._streamer_layout import ClassInfo, Element
 from e2edist.formats._unsplit import Records
@@ -98,8 +99,13 @@ def test_a_short_event_id_of_a_version_of_its_own_is_read():
         record(1, 2, 3, event="u4", version=0),
     ],
 )
-def test_numbers_are_left_out_where_a_record_is_not_what_the_file_says(bad):
-    assert event_ids_of(entries(record(1, 2, 3), bad), records(NEW, OLD), PATHS) == NONE
+def test_records_that_are_not_what_the_file_says_fail_alone_or_leave_no_numbers(bad):
+    good = record(1, 2, 3)
+    assert event_ids_of(entries(bad, bad), records(NEW, OLD), PATHS) == NONE
+    with pytest.raises(EntriesError, match="EventAuxiliary: record 1 of the range") as caught:
+        event_ids_of(entries(good, bad, bad, good, bad), records(NEW, OLD), PATHS)
+    assert caught.value.ranges == ((1, 3), (4, 5))
+    assert "3 of 5 records are bad" in caught.value.what
 
 
 def test_no_events_have_no_numbers():

@@ -1,5 +1,7 @@
 """Unsplit products: every structure made by hand, real files against their split form, and damage."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from handmade import fast
@@ -19,10 +21,13 @@ from streamed import (
 
 from e2edist import formats
 from e2edist.errors import EntriesError
+from e2edist.formats._branch_map import JaggedColumn
+from e2edist.formats._column_reader import ColumnReader
 from e2edist.formats._streamer_layout import ClassInfo, Element, UnreadableError
 from e2edist.formats._unsplit import Records
 from e2edist.imaging.event_batch import OBJECT_KINDS
 
+FORMS_OF_ROOT = Path(__file__).parents[1] / "edm"
 HITS = frozenset({"detid", "energy", "time"})
 P4 = frozenset({"pt", "eta", "phi"})
 ALL = {
@@ -139,6 +144,43 @@ def test_a_member_of_all_rows_is_read_to_the_end():
     assert found[PATHS[0]].offsets.tolist() == [0, 2, 2, 3]
 
 
+REF = "edm::RefCoreWithIndex"
+REFS = {REF: [ClassInfo(REF, 11, 9, (number("product_", "u2"), number("index_", "u4")))]}
+
+
+def bare_ref(index):
+    """Return a reference as CMSSW streams it: its version has no byte count."""
+    return numbers("u2", 11, 1) + numbers("u4", index)
+
+
+def test_references_have_a_byte_count_or_none():
+    source = Source("P", name="Product.obj.ref_", number=0, kind=41, parent=Source("W"))
+    classes = {"P": (member("ref_", REF),), **REFS}
+    given = entries(bare_ref(1) + bare_ref(2**32 - 1), streamed(11, bare_ref(7)[2:]) + bare_ref(8))
+    found = Records(source, described(**classes)).decode(given, ["obj.ref_.index_"])["obj.ref_.index_"]
+    assert (found.data.tolist(), found.offsets.tolist()) == ([1, 2**32 - 1, 7, 8], [0, 2, 4])
+    for bad in (bare_ref(1)[:-1], bare_ref(1) + b"\0", b"\0\x0c" + bare_ref(1)[2:]):
+        with pytest.raises(EntriesError):
+            Records(source, described(**classes)).decode(entries(bad), ["obj.ref_.index_"])
+
+
+@pytest.mark.parametrize("form", [bare_ref(3), streamed(11, bare_ref(3)[2:])])
+def test_references_are_passed_over(form):
+    classes = {"W": (member("ref_", REF), member("refs_", REF, length=2), number("n", "i4")), **REFS}
+    assert decoded(form * 3 + numbers("i4", 5), paths=("n",), name="W", classes=classes)[0] == [[5]]
+
+
+def test_objects_that_lie_in_each_other_without_an_end_are_refused():
+    depth = 80
+    classes = {f"C{i}": (member("m", f"C{i + 1}"),) for i in range(depth)} | {f"C{depth}": ID}
+    given = numbers("u4", 1)
+    for _ in range(depth):
+        given = streamed(1, given)
+    path = "m." * depth + "id_"
+    with pytest.raises(EntriesError, match="too many objects lie in each other"):
+        decoded(given, paths=(path,), name="C0", classes=classes)
+
+
 BEFORE = {
     "object": (member("x", "Any"), streamed(3, b"abc")),
     "objects": (member("x", "Any", length=2), streamed(3, b"abc") * 2),
@@ -224,7 +266,8 @@ def test_a_record_that_does_not_decode_to_its_last_byte_is_refused(fault):
     given, text = FAULTS[fault]
     with pytest.raises(EntriesError, match=text) as caught:
         decoded(wrapped(by_object()), given)
-    assert "record 1 of the range" in caught.value.what
+    assert "Product.: record 1 of the range" in caught.value.what
+    assert caught.value.ranges == ((1, 2),)
 
 
 @st.composite
@@ -273,6 +316,30 @@ def test_real_events_are_the_same_whether_split_or_not(data):
         np.testing.assert_array_equal(getattr(split, key), getattr(unsplit, key))
     assert split.tables["tracks"].rows == 5282
     assert unsplit.notes == ()
+
+
+@pytest.mark.parametrize(
+    "branch", ["EventAuxiliary", "EcalRecHitsSorted_reducedEcalRecHitsEB__RECO."], ids=["numbers", "hits"]
+)
+def test_a_damaged_record_costs_its_own_entry_alone(branch, monkeypatch):
+    bad, original = 1, ColumnReader.read
+
+    def read(self, where, start, stop, branches=()):
+        lists = original(self, where, start, stop, branches)
+        if start <= bad < stop:
+            values = lists[branch].data.copy()
+            values[lists[branch].offsets[bad - start]] ^= 0x40  # the first byte count has no flag
+            lists[branch] = JaggedColumn(lists[branch].offsets, values)
+        return lists
+
+    monkeypatch.setattr(ColumnReader, "read", read)
+    with formats.open_events(str(FORMS_OF_ROOT / "object_wise.root"), {"EB": HITS}) as reader:
+        with pytest.raises(EntriesError, match=r"entries 0-3: .*record 1 of the range") as caught:
+            reader.read(0, 3)
+        assert caught.value.ranges == ((bad, bad + 1),)
+        assert not caught.value.retryable
+        for start, stop in ((0, bad), (bad + 1, 3)):
+            assert len(reader.read(start, stop).event) == stop - start
 
 
 #: Table of the file of 2010 -> hits per event, and sums of their energies in GeV as real ROOT reads them.
