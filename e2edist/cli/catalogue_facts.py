@@ -13,7 +13,7 @@ from e2edist.config._batch_systems import takes_account
 from e2edist.config.site import PoolSpec, SiteSpec, load_site
 from e2edist.config.site_facts import find_fact_faults
 from e2edist.config.site_files import site_path
-from e2edist.config.tagger import TaggerSpec, load_tagger
+from e2edist.config.tagger import TaggerSpec, load_tagger, packaged
 from e2edist.config.toml_models import read_toml
 from e2edist.demo.networks import is_demo_network
 from e2edist.imaging.layers import LAYERS
@@ -62,10 +62,12 @@ def tagger_facts(name: str) -> Facts:
     cuts, crop, model = tagger.objects, tagger.crop, tagger.model
     seed = ", ".join(f"{key} {value}" for key, value in tagger.seed.parameters.items())
     demo = " (demo network: no training on CMS data)" if is_demo_network(model.sha256) else ""
+    most = "<=" if tagger.seed.definition.closed else "<"
     return {
         "description": tagger.description,
+        "file": str(packaged().get(name, Path(name).absolute())),
         "objects": ", ".join(cuts.kinds),
-        "cuts": f"pT >= {cuts.pt_min:g} GeV, |eta| <= {cuts.eta_max:g}",
+        "cuts": f"pT >= {cuts.pt_min:g} GeV, |eta| {most} {cuts.eta_max:g}",
         "collections": [f"{kind}: {', '.join(names)}" for kind, names in cuts.collections.items()],
         "seed": f"{tagger.seed.method}: {tagger.seed.definition.meaning}" + (f" ({seed})" if seed else ""),
         "crop": f"{crop.size}x{crop.size} pixels of {crop.frame} ({_GRIDS[crop.frame]})",

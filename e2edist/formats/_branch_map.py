@@ -24,7 +24,7 @@ _SPLIT_IT = (
     "(process.out is your output module), or turn it into a hit ntuple"
 )
 _SPLIT_ONE = "cms.untracked.PSet(branch = cms.untracked.string('{}*'), splitLevel = cms.untracked.int32(99))"
-_OTHER_FILE = "Give another file, or change the layers and collections of the tagger file"
+_OTHER_FILE = "Give another file, or change kinds, layers and collections in a copy of the tagger file"
 #: Names less alike than this are not near.
 _NEAR = 0.75
 

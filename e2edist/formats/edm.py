@@ -93,10 +93,10 @@ SUBBRANCHES: dict[str, dict[str, tuple[str, ...]]] = {
 _MINI = "reducedEgamma"
 #: Products that are listed.
 _SHOWN = 6
-_OTHER_LABEL = "If the file has it under another label, write that under collections in the tagger file"
+_OTHER_LABEL = "If one of them is meant, write its label under collections in a copy of the tagger file"
 _TAKE_PACKED = (
     'MiniAOD has tracks of its candidates only: tracks = ["packedPFCandidates+lostTracks"] under '
-    "collections in the tagger file takes them, with less precision"
+    "collections in a copy of the tagger file takes them, with less precision"
 )
 _NO_HCAL = "MiniAOD holds HCAL hits since CMSSW 10_2 only, round photons and electrons: take AOD for jets"
 

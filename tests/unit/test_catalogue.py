@@ -55,7 +55,10 @@ def test_a_tagger_shows_what_decides_its_numbers(capsys):
     facts = one["facts"]
     assert facts == other["facts"]
     assert facts["objects"] == "jet"
-    assert facts["cuts"] == "pT >= 35 GeV, |eta| <= 2.4"
+    assert facts["cuts"] == "pT >= 35 GeV, |eta| < 2.4"
+    assert facts["file"] == str(packaged()["top"])
+    (eg,) = shown(capsys, "eg")
+    assert eg["facts"]["cuts"] == "pT >= 10 GeV, |eta| <= 1.44"
     assert facts["crop"] == "125x125 pixels of ECAL (280x360)"
     channels = [(row["layer"], row["unit"], row["x scale"]) for row in facts["channels"]]
     assert channels[0] == ("ECAL_tracksPt", "GeV", "0.02")
