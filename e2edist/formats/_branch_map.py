@@ -18,12 +18,21 @@ if TYPE_CHECKING:
 
     Fold = Callable[["JaggedColumn", int], "JaggedColumn"]
 
-#: For a configuration of CMSSW; `process.out` is what most of them call their output module.
-_SPLIT_IT = (
-    "Write it split, in CMSSW: process.out.overrideBranchesSplitLevel = cms.untracked.VPSet({}) "
-    "(process.out is your output module), or turn it into a hit ntuple"
-)
-_SPLIT_ONE = "cms.untracked.PSet(branch = cms.untracked.string('{}*'), splitLevel = cms.untracked.int32(99))"
+#: For a configuration of CMSSW; `process.out` is what most of them call their output module. Without the
+#: first line, what is read from a file keeps its split level. No line is wider than a terminal.
+_SPLIT_IT = """\
+Write it split, in CMSSW:
+
+process.out.overrideInputFileSplitLevels = cms.untracked.bool(True)
+process.out.overrideBranchesSplitLevel = cms.untracked.VPSet(*[
+    cms.untracked.PSet(
+        branch = cms.untracked.string(name),
+        splitLevel = cms.untracked.int32(99),
+    ) for name in [
+{}    ]
+])
+
+(process.out is your output module), or turn it into a hit ntuple"""
 _OTHER_FILE = "Give another file, or change kinds, layers and collections in a copy of the tagger file"
 #: Names less alike than this are not near.
 _NEAR = 0.75
@@ -184,8 +193,8 @@ class BranchErrors:
         if self.unsplit:
             products = [f"unsplit EDM product {name}: {why}" for name, why in self.unsplit.items()]
             # All processes: a file that is written again may have another.
-            again = [_SPLIT_ONE.format(name.rstrip(".").rpartition("_")[0] + "_") for name in self.unsplit]
-            hints = self.hints if self.causes else [_SPLIT_IT.format(", ".join(again)), *self.hints]
+            again = "".join(f"        '{name.rstrip('.').rpartition('_')[0]}_*',\n" for name in self.unsplit)
+            hints = self.hints if self.causes else [_SPLIT_IT.format(again), *self.hints]
             raise UnsplitError.of_faults(self.where, [*products, *faults], ". ".join(hints))
         if faults:
             raise BranchError.of_faults(self.where, faults, ". ".join(self.hints or [_OTHER_FILE]))

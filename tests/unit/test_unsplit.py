@@ -1,6 +1,8 @@
 """Unsplit products: every structure made by hand, real files against their split form, and damage."""
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,10 +19,11 @@ from streamed import (
     numbers,
     streamed,
     string,
+    without_streamers,
 )
 
 from e2edist import formats
-from e2edist.errors import EntriesError
+from e2edist.errors import EntriesError, UnsplitError
 from e2edist.formats._branch_map import JaggedColumn
 from e2edist.formats._column_reader import ColumnReader
 from e2edist.formats._streamer_layout import ClassInfo, Element, UnreadableError
@@ -316,6 +319,23 @@ def test_real_events_are_the_same_whether_split_or_not(data):
         np.testing.assert_array_equal(getattr(split, key), getattr(unsplit, key))
     assert split.tables["tracks"].rows == 5282
     assert unsplit.notes == ()
+
+
+def test_the_snippet_for_cmssw_runs_and_matches_the_products_as_an_output_module_does(data, tmp_path):
+    file = without_streamers(data / "edm/given_unsplit.root", tmp_path / "a.root")
+    with pytest.raises(UnsplitError) as caught:
+        formats.open_events(str(file), {"EB": HITS, "photon": P4})
+    snippet = caught.value.todo.split("\n\n")[1]
+    assert max(map(len, snippet.splitlines())) < 80
+    given = SimpleNamespace(bool=bool, string=str, int32=int, PSet=SimpleNamespace, VPSet=lambda *all_: all_)
+    out = SimpleNamespace()
+    exec(snippet, {"cms": SimpleNamespace(untracked=given), "process": SimpleNamespace(out=out)})
+    assert out.overrideInputFileSplitLevels is True
+    for one, name in zip(out.overrideBranchesSplitLevel, caught.value.faults, strict=True):
+        product = re.search(r"product (\S+\.):", name)[1]
+        # What PoolOutputModule makes of it.
+        assert re.fullmatch(one.branch.replace("*", ".*"), product)
+        assert one.splitLevel == 99
 
 
 @pytest.mark.parametrize(
