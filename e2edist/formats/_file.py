@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 TREE_CLASSES = ("TTree", "TNtuple", "TNtupleD")
 #: The heaviest branches decide where clusters end; intersecting thousands would take seconds.
 _EDGE_BRANCHES = 16
+#: What tells one file without a uuid from another, at each end.
+_END_BYTES = 1 << 16
 #: From this version number on, positions in the header have 8 bytes.
 _BIG_FILE = 1_000_000
 
@@ -218,6 +221,20 @@ def cluster_edges(tree: Any, entries: int) -> tuple[int, ...]:
     return tuple(sorted({0, entries} | {entry for entry in common or () if 0 < entry < entries}))
 
 
+def _uuid(directory: Any, size: int) -> str:
+    """Return the uuid of a file, 32 hexadecimal digits.
+
+    Files that ROOT's RNTupleWriter writes by itself have none: their ends, with the sizes of all pages, stand in.
+    """
+    if int(directory.file.uuid) != 0:
+        return str(directory.file.uuid.hex)
+    ends = (0, min(size, _END_BYTES)), (max(size - _END_BYTES, 0), size)
+    found = hashlib.sha256(str(size).encode())
+    for start, stop in ends:
+        found.update(bytes(directory.file.source.chunk(start, stop).raw_data))
+    return found.hexdigest()[:32]
+
+
 def open_tree(
     url: str,
     format: str | None = None,  # noqa: A002
@@ -240,7 +257,7 @@ def open_tree(
         with reading(f"{url}:{name}", "the tree is damaged", "Copy or make the file again"):
             entries = int(found.num_entries)
             edges = cluster_edges(found, entries) if edges is None else edges
-            uuid = directory.file.uuid.hex
+            uuid = _uuid(directory, size)
         info = FileInfo(public(url), chosen, name.partition(";")[0], uuid, size, entries, edges)
     except BaseException:
         directory.close()

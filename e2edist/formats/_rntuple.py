@@ -15,6 +15,8 @@ from ._only_root_reads import OLD_CLASS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+#: In place of the parent of fields of the top level.
+_TOP = -1
 CLASSES = ("ROOT::RNTuple", OLD_CLASS)
 _VECTOR = re.compile(r"(?:std::vector|ROOT::VecOps::RVec)<(.+)>")
 _DTYPES = {"float": "f4", "double": "f8", "char": "i1", "std::byte": "u1"} | {
@@ -25,7 +27,7 @@ _DTYPES = {"float": "f4", "double": "f8", "char": "i1", "std::byte": "u1"} | {
 
 
 class Field:
-    """A top-level field, as a branch with a basket per cluster; `number` is its place among all fields."""
+    """A field, as a branch with a basket per cluster; `number` is its place among all fields."""
 
     def __init__(self, tree: Ntuple, number: int, name: str, typename: str) -> None:
         self.tree, self.number, self.name, self.typename = tree, number, name, typename
@@ -53,7 +55,7 @@ class Field:
 
     def member(self, name: str) -> int:
         """Return the bytes of the field: ``fZipBytes`` on disk, ``fTotBytes`` in memory."""
-        return self.tree.sizes[self.name][name == "fTotBytes"]
+        return self.tree.size_of(self.number)[name == "fTotBytes"]
 
 
 class Ntuple:
@@ -62,20 +64,41 @@ class Ntuple:
     def __init__(self, opened: Any) -> None:
         self._opened = opened
         self.num_entries = int(opened.num_entries)
-        self._fields = {field.name: field for field in self._top_level()}
+        self._children: dict[int, list[int]] = defaultdict(list)
+        for number, record in enumerate(opened.field_records):
+            # A field of the top level is its own parent.
+            self._children[_TOP if record.parent_field_id == number else record.parent_field_id].append(
+                number
+            )
+        # What is projected to the top level has the name of a member of a collection too.
+        top = [Field(self, *self._named(number)) for number in self._children[_TOP]]
+        self._fields = {field.name: field for field in (*self._members(), *top)}
 
-    def _top_level(self) -> Iterator[Field]:
-        for number, record in enumerate(self._opened.field_records):
-            if record.parent_field_id == number:  # so the format marks fields of the top level
-                yield Field(self, number, str(record.field_name), str(record.type_name))
+    def _named(self, number: int) -> tuple[int, str, str]:
+        record = self._opened.field_records[number]
+        return number, str(record.field_name), str(record.type_name)
+
+    def _members(self) -> Iterator[Field]:
+        """Yield the members of collections without a type, ``pt`` of ``Jet`` as the list ``Jet_pt``.
+
+        Those of a collection without a name, as ROOT's importer of trees makes them, are projected.
+        """
+        for top in self._children[_TOP]:
+            _, name, typename = self._named(top)
+            record = self._children.get(top, ())
+            if typename or name.startswith("_") or len(record) != 1 or self._named(record[0])[1:] != ("_0", ""):
+                continue
+            for member in self._children.get(record[0], ()):
+                _, column, kind = self._named(member)
+                yield Field(self, member, f"{name}_{column}", f"std::vector<{kind}>")
 
     @property
     def branches(self) -> list[Field]:
-        """All top-level fields."""
+        """All fields."""
         return list(self._fields.values())
 
     def itervalues(self, *, recursive: bool = True) -> Iterator[Field]:  # noqa: ARG002 - as of a TTree
-        """Yield all top-level fields."""
+        """Yield all fields."""
         yield from self._fields.values()
 
     def __getitem__(self, name: str) -> Field:
@@ -87,23 +110,24 @@ class Ntuple:
         starts = (int(cluster.num_first_entry) for cluster in self._opened.cluster_summaries)
         return (*starts, self.num_entries)
 
+    def size_of(self, number: int) -> tuple[int, int]:
+        """Return the bytes of a field and of what is in it, on disk and in memory."""
+        source = self._opened.field_records[number].source_field_id  # of what is projected
+        sizes = [self._sizes[number if source is None else source]]
+        sizes += [self.size_of(child) for child in self._children.get(number, ())]
+        return sum(disk for disk, _ in sizes), sum(memory for _, memory in sizes)
+
     @cached_property
-    def sizes(self) -> dict[str, tuple[int, int]]:
-        """Top-level field -> its bytes on disk and in memory."""
-        records, columns = self._opened.field_records, self._opened.column_records
-        disk: dict[str, int] = defaultdict(int)
-        memory: dict[str, int] = defaultdict(int)
+    def _sizes(self) -> dict[int, tuple[int, int]]:
+        """Field -> bytes of its own columns, on disk and in memory."""
+        found: dict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
         for cluster in self._opened.page_link_list:
-            for column, found in zip(columns, cluster, strict=False):
-                number = column.field_id
-                while records[number].parent_field_id != number:
-                    number = records[number].parent_field_id
-                name = str(records[number].field_name)
-                disk[name] += sum(int(page.locator.num_bytes) for page in found.pages)
-                memory[name] += (
-                    sum(abs(int(page.num_elements)) for page in found.pages) * int(column.nbits) // 8
-                )
-        return {name: (disk[name], memory[name]) for name in self._fields}
+            for column, pages in zip(self._opened.column_records, cluster, strict=False):
+                disk, memory = found[column.field_id]
+                disk += sum(int(page.locator.num_bytes) for page in pages.pages)
+                memory += sum(abs(int(page.num_elements)) for page in pages.pages) * int(column.nbits) // 8
+                found[column.field_id] = disk, memory
+        return found
 
     def arrays(self, names: list[str], *, entry_start: int, entry_stop: int, **_: Any) -> dict[str, Any]:
         """Return name -> awkward array of the half-open range of entries."""
