@@ -224,7 +224,8 @@ def cluster_edges(tree: Any, entries: int) -> tuple[int, ...]:
 def _uuid(directory: Any, size: int) -> str:
     """Return the uuid of a file, 32 hexadecimal digits.
 
-    Files that ROOT's RNTupleWriter writes by itself have none: their ends, with the sizes of all pages, stand in.
+    Files that ROOT's RNTupleWriter writes by itself have none: a checksum of their ends, where the sizes of
+    all pages are, stands in for it.
     """
     if int(directory.file.uuid) != 0:
         return str(directory.file.uuid.hex)

@@ -85,10 +85,11 @@ class Ntuple:
         """
         for top in self._children[_TOP]:
             _, name, typename = self._named(top)
-            record = self._children.get(top, ())
-            if typename or name.startswith("_") or len(record) != 1 or self._named(record[0])[1:] != ("_0", ""):
+            record = self._children.get(top, [])
+            untyped = not typename and len(record) == 1 and self._named(record[0])[1:] == ("_0", "")
+            if not untyped or name.startswith("_"):
                 continue
-            for member in self._children.get(record[0], ()):
+            for member in self._children.get(record[0], []):
                 _, column, kind = self._named(member)
                 yield Field(self, member, f"{name}_{column}", f"std::vector<{kind}>")
 
@@ -114,7 +115,7 @@ class Ntuple:
         """Return the bytes of a field and of what is in it, on disk and in memory."""
         source = self._opened.field_records[number].source_field_id  # of what is projected
         sizes = [self._sizes[number if source is None else source]]
-        sizes += [self.size_of(child) for child in self._children.get(number, ())]
+        sizes += [self.size_of(child) for child in self._children.get(number, [])]
         return sum(disk for disk, _ in sizes), sum(memory for _, memory in sizes)
 
     @cached_property

@@ -1,7 +1,6 @@
 """Delphes output and PF-NanoAOD become the coarse images that docs/images.md defines."""
 
 import math
-import time
 from pathlib import Path
 
 import awkward as ak
@@ -233,13 +232,6 @@ def test_a_ttree_and_an_rntuple_of_pfnano_give_identical_tables(data):
     for key in ("run", "lumi", "event"):
         np.testing.assert_array_equal(getattr(one, key), getattr(other, key), strict=True)
     assert one.notes == other.notes
-
-
-def test_few_fields_of_a_wide_rntuple_are_read_in_a_moment(data):
-    """It has some 1200 fields; to compare each with every other took 7 seconds."""
-    start = time.process_time()
-    assert read(data / "root/pfnano_rntuple.root", LAYERS, ("photon", "jet")).events == 10
-    assert time.process_time() - start < 3
 
 
 def test_newer_nanoaod_calls_them_pfcand_and_has_no_d0(tmp_path):
