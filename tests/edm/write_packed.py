@@ -16,7 +16,7 @@ import ROOT  # noqa: E402 not installed where this is checked
 HEADER = Path(__file__).with_name("packed.h")
 TYPES = ("vector<pat::PackedCandidate>", "vector<reco::Vertex>")
 CLASSES = (
-    *("reco::Candidate", "reco::Vertex", "edm::WrapperBase", "edm::RefCore", "edm::RefCoreWithIndex"),
+    *("reco::Candidate", "reco::Vertex", "edm::WrapperBase"),
     *("edm::Ref<std::vector<reco::Vertex>>", "edm::RefProd<std::vector<reco::Vertex>>", *TYPES),
     *(f"edm::Wrapper<{one}>" for one in TYPES),
 )
@@ -38,7 +38,8 @@ def load(version, folder):
     """Compile and load the classes of a version."""
     lines = [f"#define PACKED_VERSION {version}", f'#include "{HEADER}"', "#ifdef __CLING__"]
     lines += [f"#pragma link C++ class {name}+;" for name in CLASSES]
-    lines += [f"#pragma link C++ options=version({version}) class pat::PackedCandidate+;"]
+    versions = {"edm::RefCore": 11, "edm::RefCoreWithIndex": 11, "pat::PackedCandidate": version}
+    lines += [f"#pragma link C++ options=version({n}) class {name}+;" for name, n in versions.items()]
     lines += ["#pragma link C++ function packed::adopt;", "#endif"]
     file = Path(folder) / f"packed_{version}.cxx"
     file.write_text("\n".join(lines) + "\n")

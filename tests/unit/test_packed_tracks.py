@@ -116,29 +116,33 @@ def test_branches_that_disagree_are_an_error():
 
 
 #: Made by real ROOT of ``candidates(5, events=3)`` (edm/write_packed.py), half of an event in either product.
-FILE = Path(__file__).parents[1] / "edm" / "packed.root"
+#: As CMSSW writes them, lost tracks are not split. The old one has class version 15, that of CMSSW 7_2.
+EDM = Path(__file__).parents[1] / "edm"
 BOTH = "packedPFCandidates+lostTracks"
 
 
-def tracks_of(labels, columns=COLUMNS):
-    with open_events(str(FILE), {"tracks": frozenset(columns)}, {"tracks": labels}) as reader:
+def tracks_of(labels, columns=COLUMNS, file="packed"):
+    path = str(EDM / f"{file}.root")
+    with open_events(path, {"tracks": frozenset(columns)}, {"tracks": labels}) as reader:
         return reader.read(0, reader.info.entries)
 
 
-def test_both_products_of_a_file_are_read_where_a_tagger_names_them():
+@pytest.mark.parametrize("file", ["packed", "old_packed"])
+def test_both_products_of_a_file_are_read_where_a_tagger_names_them(file):
     rows, positions = candidates(5, events=3)
-    batch = tracks_of(("generalTracks", BOTH, "Track"))
+    names = PACKED_NAMES.keys() - (OPTIONAL if file == "old_packed" else ())
+    batch = tracks_of(("generalTracks", BOTH, "Track"), file=file)
     wanted = [
-        [track(one, vertices) for one in event if one["pdg"] in SIGNED_CHARGES]
+        [track({n: one[n] for n in names}, vertices) for one in event if one["pdg"] in SIGNED_CHARGES]
         for event, vertices in zip(rows, positions, strict=True)
     ]
     assert batch["tracks"].counts().tolist() == [len(event) for event in wanted]
     for column in COLUMNS:
         assert batch["tracks"][column].tolist() == [one[column] for event in wanted for one in event], column
     assert "tracks: made of packed candidates, with 16 bits a number" in batch.notes
-    alone = tracks_of(("packedPFCandidates",), ("pt",))["tracks"]
+    alone = tracks_of(("packedPFCandidates",), ("pt",), file)["tracks"]
     assert 0 < alone.rows < batch["tracks"].rows
-    assert tracks_of((BOTH,), ())["tracks"].rows == batch["tracks"].rows
+    assert tracks_of((BOTH,), (), file)["tracks"].rows == batch["tracks"].rows
 
 
 def test_packed_candidates_are_taken_by_no_tagger_that_does_not_name_them():
