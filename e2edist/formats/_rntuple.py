@@ -89,6 +89,7 @@ class Ntuple:
             untyped = not typename and len(record) == 1 and self._named(record[0])[1:] == ("_0", "")
             if not untyped or name.startswith("_"):
                 continue
+            yield Field(self, top, f"n{name}", "collection")  # where a tree has its counter
             for member in self._children.get(record[0], []):
                 _, column, kind = self._named(member)
                 yield Field(self, member, f"{name}_{column}", f"std::vector<{kind}>")

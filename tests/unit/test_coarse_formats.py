@@ -10,6 +10,7 @@ import uproot
 from models import write_model, write_tagger
 
 from e2edist import formats
+from e2edist.campaign.planning import make_plan, notes_on_plan
 from e2edist.config.tagger import load_tagger
 from e2edist.errors import BranchError, EntriesError, InputError
 from e2edist.formats import api
@@ -262,6 +263,27 @@ def test_a_branch_that_delphes_lacks_is_named_once(tmp_path, branch, layers, nam
         read(path, layers, ("jet",))
     assert caught.value.what.count(named) == 1
     assert caught.value.what.count("no branch") == 1
+
+
+def test_a_plan_says_once_for_each_format_that_images_are_approximate(data, tmp_path):
+    coarse = write_tagger(
+        tmp_path / "t.toml", write_model(tmp_path / "m.onnx"), objects={"kinds": ["photon"], "pt_min": 0}
+    )
+    tagger, nano = load_tagger(str(coarse)), [str(write_nano(tmp_path / f"{name}.root")) for name in "ab"]
+    paths = [str(data / "root/delphes.root"), *nano, str(data / "root/hits_given_c.root")]
+    found = list(notes_on_plan(make_plan(tagger, paths), {}))
+    assert [line.split(": the images are approximate: made of ")[0] for line in found] == [
+        f"note: {paths[0]}",
+        f"note: {paths[1]} and 1 more",
+    ]
+
+
+def test_a_lumi_mask_on_delphes_is_refused_for_its_lack_of_lumis_alone(tmp_path):
+    columns = {api.pixel_table("EB_energy"): frozenset({"row", "col", "value"})}
+    path = str(write_delphes(tmp_path / "a.root"))
+    with formats.open_events(path, columns) as reader, pytest.raises(InputError) as caught:
+        reader.require_lumis()
+    assert "for the lumi mask (run, lumi: Delphes output has none)" in str(caught.value)
 
 
 def test_delphes_without_towers_is_told_how_its_card_writes_them(tmp_path):

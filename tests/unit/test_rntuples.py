@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import uproot
 
+from e2edist.errors import InputError
 from e2edist.formats import api, inspect, open_events
 
 LAYERS = ("ECAL_energy", "HBHE_energy", "ECAL_tracksPt", "ECAL_tracksDz")
@@ -58,6 +59,15 @@ def test_members_of_collections_and_projected_lists_are_those_of_a_tree(data, co
             for key in ("run", "lumi", "event"):
                 np.testing.assert_array_equal(getattr(ours, key), getattr(theirs, key), strict=True)
     assert sizes == pytest.approx([sizes[0]] * 3, rel=0.01)
+
+
+def test_collections_without_candidates_are_told_to_be_nanoaod(collections, tmp_path):
+    with uproot.open(collections) as file:
+        kept = {name: file["Events"][name].array() for name in ("run", "luminosityBlock", "event", "Jet")}
+    with uproot.recreate(tmp_path / "b.root") as file:
+        file.mkrntuple("Events", kept | {"Muon": kept["Jet"]})
+    with pytest.raises(InputError, match="NanoAOD holds no hits, and this one no candidates"):
+        inspect(str(tmp_path / "b.root"))
 
 
 def test_few_fields_of_many_are_read_in_a_moment(data):
