@@ -16,6 +16,7 @@ import numpy as np
 
 from ._branch_map import Branch, JaggedColumn
 from ._check_branch import uproot
+from ._compressed import DamagedBytesError, decompressed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,16 +27,15 @@ if TYPE_CHECKING:
 _KEY = struct.Struct(">ihiIhh")
 #: TBasket, the last of its key but for a flag: version, size of the buffer, of offsets, entries, end of data.
 _BASKET = struct.Struct(">Hiiii")
+#: What a std::vector begins with: the bytes that follow the first four, a version, the number of its items.
+_VECTOR = np.dtype([("bytes", ">u4"), ("version", ">u2"), ("size", ">u4")])
+_BYTE_COUNT = 1 << 30
 #: Baskets with less between them are fetched as one: a request costs more than so many bytes.
 _GAP = 16_384
 #: A basket may hold so many bytes without question; beyond, they must be in proportion to those on disk.
 _FREE_BYTES = 64 << 20
 #: No compressed physics branch comes near this ratio; damaged headers do.
 MAX_RATIO = 1000
-
-
-class DamagedBasketError(Exception):
-    """A basket that asks for absurdly much memory, which uproot would take."""
 
 
 class Baskets:
@@ -45,6 +45,8 @@ class Baskets:
     ------
     ValueError
         The branch is none that can be read here.
+    DamagedBytesError
+        Its baskets are not in ascending order.
     """
 
     def __init__(self, branch: Branch) -> None:
@@ -58,7 +60,7 @@ class Baskets:
         self.branch, self.dtype = branch, np.dtype(branch.dtype)
         self.edges: list[int] = [int(edge) for edge in source.entry_offsets]
         if self.edges[0] or self.edges != sorted(self.edges):
-            raise ValueError(f"{branch.name}: its baskets are not in ascending order")
+            raise DamagedBytesError(f"{branch.name}: its baskets are not in ascending order")
         count = len(self.edges) - 1
         self.first: list[int] = source.member("fBasketSeek")[:count].tolist()
         self.bytes: list[int] = source.member("fBasketBytes")[:count].tolist()
@@ -87,53 +89,67 @@ class Baskets:
         *_, entries, end = _BASKET.unpack_from(raw.data, key - _BASKET.size - 1)
         end -= key
         if content > _FREE_BYTES and content > MAX_RATIO * len(raw):
-            raise DamagedBasketError(f"a basket of {len(raw)} bytes would hold {content}")
+            raise DamagedBytesError(f"a basket of {len(raw)} bytes would hold {content}")
         if size != len(raw) or entries != self.edges[number + 1] - self.edges[number]:
-            raise ValueError("basket header does not match the branch")
+            raise DamagedBytesError("the header of a basket does not match its branch")
         # Before anything is made of that size.
         offsets = 0 if self.branch.scalar and end == content else 4 * (entries + 2)
-        if not 0 <= end <= content or content - end != offsets:
-            raise ValueError("size of the offsets does not match the number of entries")
+        if not 0 <= end <= content:
+            raise DamagedBytesError(f"a basket of {content} bytes would end at {end}")
+        if content - end in (0, 2 * offsets) and offsets:
+            raise ValueError("it has no offsets, or two for each entry, as old versions of ROOT write")
+        if content - end != offsets:
+            raise DamagedBytesError("the offsets of a basket are not as many as its entries")
         body = _decompressed(raw[key:], content)
         if self.branch.scalar:
-            values = body[:end].view(self.dtype)
-            if len(values) != entries:
-                raise ValueError("number of values does not match the number of entries")
-            return values[low:high], values[:0]
-        # The number of offsets, the offsets, counted from the key's beginning, and one without a meaning.
-        bounds = body[end:].view(">i4")[1:].astype(np.int64) - key
-        bounds[-1] = end
-        counts, odd = np.divmod(np.diff(bounds) - self.branch.header_bytes, self.dtype.itemsize)
-        if len(counts) != entries or bounds[0] or odd.any() or counts.min(initial=0) < 0:
-            raise ValueError("offsets do not fit the values")
+            if end != entries * self.dtype.itemsize:
+                raise DamagedBytesError("a basket has more or fewer numbers than entries")
+            return body[:end].view(self.dtype)[low:high], body[:0].view(self.dtype)
+        bounds, counts = self._bounds(body, end, key, entries)
         values = body[bounds[low] : bounds[high]]
         if self.branch.header_bytes:
-            values = _without_headers(values, bounds[low:high] - bounds[low], self.branch.header_bytes)
+            values = _without_headers(values, np.diff(bounds[low : high + 1]), self.branch.header_bytes)
         return values.view(self.dtype), counts[low:high]
+
+    def _bounds(self, body: Array, end: int, key: int, entries: int) -> tuple[Array, Array]:
+        """Return where each entry of a basket begins, and where the last ends, and the counts of numbers."""
+        # The number of offsets, the offsets, counted from the key's beginning, and one without a meaning.
+        offsets = body[end:].view(">i4")
+        bounds = offsets[1:].astype(np.int64) - key
+        bounds[-1] = end
+        counts, odd = np.divmod(np.diff(bounds) - self.branch.header_bytes, self.dtype.itemsize)
+        if offsets[0] != entries + 1 or bounds[0] or odd.any() or counts.min(initial=0) < 0:
+            raise DamagedBytesError("the offsets of a basket do not fit its values")
+        return bounds, counts
 
 
 def _decompressed(body: Array, size: int) -> Array:
-    """Return what a basket's body holds, which takes `size` bytes."""
-    if len(body) == size:
-        return body
-    chunk = uproot.source.chunk.Chunk.wrap(None, body)
     try:
-        whole = uproot.compression.decompress(chunk, uproot.source.cursor.Cursor(0), {}, len(body), size)
-    except ImportError:
+        return decompressed(body, size)
+    except (ImportError, DamagedBytesError):
         raise
     except Exception as error:  # the errors of five libraries, which have no common class
         raise ValueError("can't be decompressed") from error
-    data: Array = whole.raw_data
-    if len(data) != size:
-        raise ValueError("decompressed size does not match the key")
-    return np.frombuffer(data, np.uint8)
 
 
-def _without_headers(values: Array, firsts: Array, header: int) -> Array:
-    """Return bytes without the `header` bytes that begin at each of `firsts`."""
+def _without_headers(values: Array, lengths: Array, header: int) -> Array:
+    """Return bytes without the `header` bytes that each entry begins with; `lengths` include them."""
+    firsts = np.cumsum(lengths) - lengths
+    places = firsts[:, None] + np.arange(header)
+    if header == _VECTOR.itemsize:
+        told = values[places].view(_VECTOR)[:, 0]
+        held = lengths - header
+        if (told["bytes"] != (lengths - 4 | _BYTE_COUNT)).any() or not _in_proportion(told["size"], held):
+            raise DamagedBytesError("the vectors of a basket have other lengths than its offsets say")
     kept = np.ones(len(values), np.bool_)
-    kept[(firsts[:, None] + np.arange(header)).ravel()] = False
+    kept[places.ravel()] = False
     return values[kept]
+
+
+def _in_proportion(sizes: Array, lengths: Array) -> bool:
+    """Return whether all items of some vectors have as many bytes."""
+    item = int(lengths.sum()) // max(int(sizes.sum()), 1)
+    return bool((sizes * item == lengths).all())
 
 
 def read_baskets(columns: Sequence[Baskets], start: int, stop: int) -> dict[str, JaggedColumn]:
@@ -141,8 +157,8 @@ def read_baskets(columns: Sequence[Baskets], start: int, stop: int) -> dict[str,
 
     Raises
     ------
-    DamagedBasketError
-        A basket asks for absurdly much memory; uproot would take it.
+    DamagedBytesError
+        A basket contradicts itself or the list of baskets; uproot might take it.
     """
     found: dict[str, JaggedColumn] = {}
     places = {

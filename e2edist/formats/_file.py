@@ -16,6 +16,7 @@ from e2edist.plugins import find, load
 from e2edist.urls import local_path, public
 
 from ._check_branch import uproot
+from ._kept_models import keep_models
 from ._only_root_reads import OLD_CLASS, old_ntuple, reading
 from ._rntuple import CLASSES, Ntuple
 from ._without_hits import USE_INSTEAD, without_hits
@@ -90,6 +91,7 @@ def _check_end(url: str, size: int, end: int) -> None:
 
 
 def _open(url: str) -> Any:
+    keep_models()
     path = local_path(url)
     options: dict[str, Any] = {"array_cache": None, "object_cache": None}
     target = url

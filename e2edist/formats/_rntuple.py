@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._check_branch import uproot
+from ._compressed import CHECKSUM, decompressed, without_checksum
 from ._only_root_reads import OLD_CLASS
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Ntuple:
 
     def __init__(self, opened: Any) -> None:
         self._opened = opened
+        _verify(opened)
         self.num_entries = int(opened.num_entries)
         self._children: dict[int, list[int]] = defaultdict(list)
         for number, record in enumerate(opened.field_records):
@@ -139,3 +141,28 @@ class Ntuple:
             name: fields[self._fields[name].number].array(entry_start, entry_stop, array_cache=None)
             for name in names
         }
+
+
+def _verify(opened: Any) -> None:
+    """Have an RNTuple of uproot compare the checksums of its lists of pages and of its pages.
+
+    uproot itself compares those of the anchor, the header and the footer.
+    """
+    read_page = opened.read_page
+
+    def read_marked(destination: Any, cluster: int, column: int, page: int, metadata: Any) -> None:
+        described = opened.page_link_list[cluster][column].pages[page]
+        described.locator.page_checksum = bool(described.has_checksum)  # for the next function to find
+        read_page(destination, cluster, column, page, metadata)
+
+    def read_locator(locator: Any, size: int) -> tuple[Any, Any]:
+        is_page = "page_checksum" in locator._fields
+        behind = CHECKSUM if is_page and locator.page_checksum else 0
+        first, last = locator.offset, locator.offset + locator.num_bytes
+        raw = opened.file.source.chunk(first, last + behind).raw_data
+        content = decompressed(without_checksum(raw) if behind else raw, size)
+        if not is_page:
+            without_checksum(content)  # it is part of an envelope
+        return uproot.source.chunk.Chunk.wrap(opened.file.source, content), uproot.source.cursor.Cursor(0)
+
+    opened.read_page, opened.read_locator = read_marked, read_locator

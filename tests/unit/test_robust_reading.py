@@ -5,16 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import uproot
+import zstandard
 from damaged_files import append, leave_open
 from ntuples import write_hits
 
 from e2edist import formats
-from e2edist.errors import EntriesError, InputError
+from e2edist.errors import E2EError, EntriesError, InputError
+from e2edist.formats._compressed import DamagedBytesError, decompressed
 from e2edist.formats._only_root_reads import OLD_CLASS
 from e2edist.storage._remote_files import check_header
 
-EDM = Path(__file__).parents[1] / "edm"
-COLUMNS = {"EB": frozenset({"detid", "energy", "time"}), "photon": frozenset({"pt", "eta", "phi"})}
+#: Written by real ROOT: tests/robust/write.py.
+FILES = Path(__file__).parents[1] / "robust"
+COLUMNS = {"EB": frozenset({"detid", "energy"}), "photon": frozenset({"pt", "eta", "phi"})}
 EVENTS = 40
 
 
@@ -59,13 +62,18 @@ def test_a_closed_file_without_a_tree_is_not_called_unclosed(tmp_path):
         formats.inspect(str(tmp_path / "a.root"))
 
 
-def test_a_tree_in_roots_old_compression_is_named(tmp_path):
-    file = tmp_path / "old.root"
-    file.write_bytes((EDM / "run1.root").read_bytes().replace(b"XZ\x00", b"CS\x08"))
+def test_a_file_in_roots_old_compression_is_named():
     with pytest.raises(InputError, match=r"old algorithm \(CS, compression setting 301\)") as caught:
-        formats.inspect(str(file))
+        formats.inspect(str(FILES / "cs.root"))
     assert "hadd -f404 new.root old.root" in caught.value.todo
     assert not caught.value.retryable
+
+
+def test_what_a_killed_job_had_saved_is_read_as_far_as_it_is_listed():
+    assert cells_of(FILES / "listed.root") == cells_of(FILES / "zstd.root")
+    with pytest.raises(InputError, match="was not closed") as caught:
+        formats.inspect(str(FILES / "saved.root"))
+    assert "hadd" in caught.value.todo
 
 
 def test_baskets_in_roots_old_compression_are_named(file):
@@ -95,3 +103,108 @@ def test_an_ntuple_of_a_format_before_1_0_is_named(tmp_path, monkeypatch, name):
     with pytest.raises(InputError, match=r"RNTuple 'Events' has a format before 1\.0") as caught:
         formats.inspect(str(path))
     assert "ROOT 6.34" in caught.value.todo
+
+
+def flipped(path, places, tmp_path):
+    """Return what reading gives with one byte wrong, place by place: seen, same, or what differs."""
+    good, content = cells_of(path), path.read_bytes()
+    found = {}
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= 0xFF
+        (tmp_path / "flipped.root").write_bytes(damaged)
+        try:
+            cells = cells_of(tmp_path / "flipped.root")
+        except E2EError:
+            found[place] = "seen"
+        else:
+            found[place] = ", ".join(name for name in good if cells[name] != good[name]) or "same"
+    return found
+
+
+def unseen(found):
+    return {place: cells for place, cells in found.items() if cells not in ("seen", "same")}
+
+
+def bodies(path):
+    """Return the places of what is in the baskets of the branches that are read, without their keys."""
+    with uproot.open(path) as opened:
+        tree = opened["Events"]
+        keys = [(int(one.member("fBasketSeek")[0]), one.basket(0)) for one in tree.branches]
+    return [
+        place
+        for first, basket in keys
+        for place in range(first + basket.member("fKeylen"), first + basket.member("fNbytes"))
+    ]
+
+
+@pytest.mark.parametrize("name", ["zlib", "lzma", "lz4"])
+def test_one_wrong_byte_in_a_compressed_basket_with_a_checksum_is_seen(name, tmp_path):
+    places = bodies(FILES / f"{name}.root")
+    # The second byte of a block is its version, which nothing depends on.
+    found = flipped(FILES / f"{name}.root", places[:: len(places) // 60], tmp_path)
+    assert unseen(found) == {}
+    assert sum(one == "seen" for one in found.values()) > 50
+
+
+@pytest.mark.parametrize(("name", "most"), [("zstd", 0.45), ("none", 0.9)])
+def test_one_wrong_byte_without_a_checksum_may_change_values_but_never_where_they_belong(
+    name, most, tmp_path
+):
+    places = bodies(FILES / f"{name}.root")
+    found = flipped(FILES / f"{name}.root", places[:: len(places) // 120], tmp_path)
+    missed = unseen(found)
+    assert 0 < len(missed) <= most * len(found), len(missed) / len(found)
+    changed = {cell for cells in missed.values() for cell in cells.split(", ")}
+    assert changed.isdisjoint({"EB.", "photon."})  # how many rows each event has
+
+
+def test_one_wrong_byte_of_an_ntuple_is_seen(tmp_path):
+    path = FILES / "ntuple.root"
+    found = flipped(path, range(3, path.stat().st_size, 17), tmp_path)
+    assert unseen(found) == {}
+    assert sum(one == "seen" for one in found.values()) > 50
+
+
+def test_a_damaged_description_of_a_file_does_not_spoil_those_that_are_read_after_it(tmp_path):
+    path = FILES / "none.root"
+    with uproot.open(path) as opened:
+        key = opened.key("Events")
+    good = cells_of(path)
+    # Versions of classes are among the bytes of the tree that are not compressed here.
+    found = flipped(path, range(key.fSeekKey, key.fSeekKey + 1200, 5), tmp_path)
+    assert "seen" in found.values()
+    assert cells_of(path) == good
+
+
+@pytest.mark.parametrize("more", [b"", b"x"])
+@pytest.mark.parametrize("kinds", [(uproot.ZSTD(5),), (uproot.ZLIB(1), uproot.LZ4(1)), (uproot.LZMA(1),) * 3])
+def test_blocks_must_be_as_long_as_what_they_are_part_of(kinds, more):
+    parts = [bytes(1000 + number) for number in range(len(kinds))]
+    content = b"".join(parts)
+    body = b"".join(uproot.compression.compress(*pair) for pair in zip(parts, kinds, strict=True)) + more
+    blocks = np.frombuffer(body, np.uint8)
+    if more:
+        with pytest.raises(DamagedBytesError, match="blocks"):
+            decompressed(blocks, len(content))
+    else:
+        assert decompressed(blocks, len(content)).tobytes() == content
+        for size in (len(content) - 1, len(content) + 1):
+            with pytest.raises(DamagedBytesError, match="blocks"):
+                decompressed(blocks, size)
+        with pytest.raises(DamagedBytesError, match="blocks"):
+            decompressed(blocks[:-1], len(content))
+
+
+def test_a_checksum_of_zstd_itself_is_compared_where_there_is_one():
+    content = np.random.default_rng(1).integers(0, 9, 300).astype(np.uint8).tobytes()
+    frame = zstandard.ZstdCompressor(write_checksum=True).compress(content)
+    assert frame[4] & 4  # the flag, which ROOT does not set
+    lengths = len(frame).to_bytes(3, "little") + len(content).to_bytes(3, "little")
+    body = np.frombuffer(b"ZS\x01" + lengths + frame, np.uint8)
+    assert decompressed(body, len(content)).tobytes() == content
+    for place in range(9 + 5, len(body)):
+        damaged = body.copy()
+        damaged[place] ^= 0x10
+        with pytest.raises(Exception, match=r"Data corruption|checksum|too small"):
+            decompressed(damaged, len(content))
