@@ -127,13 +127,15 @@ def map_branches(request: Request) -> BranchMap:
 
 
 def _approximations(tables: list[TableReader]) -> Iterator[str]:
-    """Yield what MiniAOD, which is known by its products, has otherwise than AOD."""
+    """Yield what is not there of the events, as the names of products tell."""
 
     def of(begin: str) -> str:
         return ", ".join(t.table for t in tables if any(re.match(begin, b.name) for b in t.branches))
 
     if names := of(rf"\w+_{_MINI}_"):
         yield f"{names}: MiniAOD has hits round photons and electrons only"
+    if names := of(r"HBHERecHitsSorted_reducedHcalRecHits_"):
+        yield f"{names}: AOD has HCAL hits that are flagged, or round photons and electrons, only"
     if of(_PACKED):
         yield "tracks: made of packed candidates, with 16 bits a number"
 

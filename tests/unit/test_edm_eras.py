@@ -209,11 +209,13 @@ def test_taggers_of_large_jets_take_the_same_ones():
     assert load_tagger("top").objects.collections == load_tagger("tau").objects.collections
 
 
-def test_receipts_say_that_miniaod_has_hits_round_photons_and_electrons_only(data):
+def test_receipts_say_which_hits_a_tier_has(data):
     mini = read(data / "cms/mini_72x_mc.root", {"EB": HITS, "EE": HITS, "photon": P4})
     assert "EB, EE: MiniAOD has hits round photons and electrons only" in mini.notes
     aod = read(data / "cms/aod_run3_empty.root", {"EB": HITS})
-    assert not any("MiniAOD" in note for note in aod.notes)
+    assert aod.notes == ()
+    jets = read(data / "cms/aod_2010_data.root", {"EB": HITS, "HBHE": HITS})
+    assert jets.notes == ("HBHE: AOD has HCAL hits that are flagged, or round photons and electrons, only",)
 
 
 @pytest.mark.parametrize("tagger", ["eg", "qg"])

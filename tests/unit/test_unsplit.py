@@ -318,7 +318,8 @@ def test_real_events_are_the_same_whether_split_or_not(data):
     for key in ("run", "lumi", "event"):
         np.testing.assert_array_equal(getattr(split, key), getattr(unsplit, key))
     assert split.tables["tracks"].rows == 5282
-    assert unsplit.notes == ()
+    assert split.notes == unsplit.notes
+    assert [note.partition(":")[0] for note in unsplit.notes] == ["HBHE"]  # which of them AOD has
 
 
 def test_the_snippet_for_cmssw_runs_and_matches_the_products_as_an_output_module_does(data, tmp_path):
