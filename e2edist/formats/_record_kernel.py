@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from e2edist.imaging._numba import Scalar, kernel
+from e2edist.imaging._numba import Scalar, kernel, kernel_part
 
 from ._record_program import (
     ABSURD,
@@ -44,16 +44,24 @@ _DEPTH = 64
 _AT, _END, _PC, _DEEP, _ROWS, _WHICH = range(6)
 
 
-@kernel
+@kernel_part
 def _number(data: Array, at: Scalar, size: Scalar) -> Scalar:
     """Return a big-endian number without a sign; that its bytes are there is checked by the caller."""
-    value = np.uint64(0)
+    value, first = np.uint64(0), np.uint64(at)  # without a sign, so that no place is looked at from the end
     for i in range(size):
-        value = (value << np.uint64(8)) | np.uint64(data[at + i])
+        value = (value << np.uint64(8)) | np.uint64(data[first + np.uint64(i)])
     return value
 
 
-@kernel
+@kernel_part
+def _number_of(data: Array, at: Scalar, size: Scalar) -> Scalar:
+    """Return `_number`, which takes one instruction where its size is known to the compiler."""
+    if size == 4:
+        return _number(data, at, 4)
+    return _number(data, at, 8) if size == 8 else _number(data, at, size)
+
+
+@kernel_part
 def _counted(data: Array, at: Scalar, end: Scalar) -> tuple[Scalar, Scalar]:
     """Return what is wrong with a byte count at `at`, and the end that it gives."""
     if at + 4 > end:
@@ -65,13 +73,13 @@ def _counted(data: Array, at: Scalar, end: Scalar) -> tuple[Scalar, Scalar]:
     return (PAST_END if stop > end else OK), stop
 
 
-@kernel
+@kernel_part
 def _signed16(data: Array, at: Scalar) -> Scalar:
     value = np.int64(_number(data, at, 2))
     return value - 0x10000 if value & 0x8000 else value
 
 
-@kernel
+@kernel_part
 def _version(
     data: Array, at: Scalar, end: Scalar, place: tuple[Scalar, Scalar], versions: Array
 ) -> tuple[Scalar, Scalar, Scalar]:
@@ -94,7 +102,7 @@ def _version(
     return UNKNOWN_VERSION, place[0], at
 
 
-@kernel
+@kernel_part
 def _string(data: Array, at: Scalar, end: Scalar) -> tuple[Scalar, Scalar]:
     """Return what is wrong with a string at `at`, and where it ends."""
     if at + 1 > end:
@@ -107,7 +115,7 @@ def _string(data: Array, at: Scalar, end: Scalar) -> tuple[Scalar, Scalar]:
     return (PAST_END if length > end - at - head else OK), at + head + length
 
 
-@kernel
+@kernel_part
 def _take(data: Array, state: Array, op: tuple[Scalar, Scalar, Scalar], out: tuple[Array, Array]) -> Scalar:
     """Pass over some bytes or put them into the output; return what is wrong."""
     at, end = state[_AT], state[_END]
@@ -127,7 +135,7 @@ def _take(data: Array, state: Array, op: tuple[Scalar, Scalar, Scalar], out: tup
     return code
 
 
-@kernel
+@kernel_part
 def _collection(
     data: Array, at: Scalar, end: Scalar, rule: tuple[Scalar, Scalar, Scalar], versions: Array
 ) -> tuple[Scalar, Scalar, Scalar, Scalar, Scalar]:
@@ -153,7 +161,7 @@ def _collection(
     return (ABSURD if rows * rule[2] > stop - at else OK), pc, rows, at, stop
 
 
-@kernel
+@kernel_part
 def _store(data: Array, at: Scalar, place: tuple[Scalar, Scalar, Scalar], out: tuple[Array, Array]) -> Scalar:
     """Put `place` = (column, bytes, rows) numbers, which are there, into the output."""
     column, size, rows = place
@@ -162,12 +170,12 @@ def _store(data: Array, at: Scalar, place: tuple[Scalar, Scalar, Scalar], out: t
     if first + rows > values.shape[1]:
         return ABSURD
     for i in range(rows):
-        values[column, first + i] = _number(data, at + i * size, size)
+        values[column, first + i] = _number_of(data, at + i * size, size)
     fill[column] = first + rows
     return OK
 
 
-@kernel
+@kernel_part
 def _open(
     data: Array, state: Array, op: tuple[Scalar, Scalar, Scalar, Scalar], versions: Array, stack: Array
 ) -> Scalar:
@@ -199,7 +207,7 @@ def _open(
     return OK
 
 
-@kernel
+@kernel_part
 def _go(state: Array, op: tuple[Scalar, Scalar], stack: Array) -> Scalar:
     """Leave an object, or go on in a loop or elsewhere; return what is wrong."""
     deep = state[_DEEP] - 1
@@ -221,7 +229,7 @@ def _go(state: Array, op: tuple[Scalar, Scalar], stack: Array) -> Scalar:
     return OK
 
 
-@kernel
+@kernel_part
 def _read(
     data: Array, state: Array, program: tuple[Array, Array], out: tuple[Array, Array], stack: Array
 ) -> Scalar:
@@ -287,8 +295,10 @@ def read_records(
         code = _read(data, state, program, (values, fill), stack)
         if code:
             bad[record] = True
-            fill[:] = ends[:, record]
             if first[0] == OK:
                 first = (code, record, state[_AT] - offsets[record], state[_WHICH])
-        ends[:, record + 1] = fill
+        for column in range(len(fill)):  # numba takes 3 s to compile whole slices
+            if code:
+                fill[column] = ends[column, record]
+            ends[column, record + 1] = fill[column]
     return first

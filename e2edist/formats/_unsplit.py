@@ -254,4 +254,4 @@ def _below(source: Any) -> str:
 
 def _numbers(values: Array, dtype: np.dtype[Any]) -> Array:
     """Return numbers, whose bits are those of `values`, in their own type."""
-    return values.astype(f"u{dtype.itemsize}").view(dtype)
+    return values.astype(f"u{dtype.itemsize}", copy=False).view(dtype)

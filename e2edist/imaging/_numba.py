@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
 from numba import config, njit
 from numba.core.caching import FunctionCache
+from numba.core.options import DefaultOptions
 
 from e2edist.process import writable_cache
 
@@ -26,6 +27,17 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     compiled: Any = njit(nogil=True, error_model="numpy")(function)
     with suppress(RuntimeError):  # no folder at all can be written: each process compiles for itself
         compiled._cache = _Cache(_open_cache(function))
+    return cast("Callable[P, R]", compiled)
+
+
+def kernel_part(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile what kernels call as a part of them; it must make no arrays.
+
+    numba would count the references to each array at each call, which takes longer than what small functions
+    do themselves.
+    """
+    options: dict[str, Any] = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
+    compiled: Any = njit(nogil=True, error_model="numpy", forceinline=True, **options)(function)
     return cast("Callable[P, R]", compiled)
 
 
