@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from os.path import commonprefix
@@ -168,7 +169,7 @@ class BranchErrors:
         begin = commonprefix(names).rpartition(".")[0]  # noqa: RUF071 - these are no paths
         below = f" below {begin}" if begin else ""
         said = ", ".join(" or ".join(some) for some in wanted.values()) + _near_names(names, known)
-        text = said.replace(f"{begin}.", "") if begin else said
+        text = re.sub(rf"(?<!\w){re.escape(begin)}\.", "", said) if begin else said
         self.messages.append(f"no branch for {', '.join(wanted)}{below} (wanted {text})")
 
     def add_cause(self, cause: str, hint: str) -> None:

@@ -143,6 +143,18 @@ def inputs_of(request: Request, made: Mapping[str, CoarseLayer], rows: str) -> f
     return frozenset(key for layer in wanted if layer.rows == rows for key in layer.inputs)
 
 
+def names_of(
+    labels: Sequence[str], leaves: Mapping[str, str], separator: str, branches: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """Return input -> name of its branch, all of the first of `labels` that the file has anything of.
+
+    Of two collections, one must not stand in for what the other lacks. Where the file has none of them, all
+    names are returned, for the message.
+    """
+    ours = [one for one in labels if any(f"{one}{separator}{leaf}" in branches for leaf in leaves.values())]
+    return {key: [f"{one}{separator}{leaf}" for one in ours[:1] or labels] for key, leaf in leaves.items()}
+
+
 def _reader(name: str, layer: CoarseLayer, branches: Mapping[str, Branch]) -> TableReader:
     def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
         values, offsets = _values({key: lists[branch.name] for key, branch in branches.items()}, branches)
@@ -187,7 +199,7 @@ def object_readers(
     key, separator = name_format[:-1], name_format[-1]
     there = {name.partition(separator)[0] for name in branches}
     readers = []
-    for kind in request.columns.keys() & set(OBJECT_KINDS):
+    for kind in [one for one in OBJECT_KINDS if one in request.columns]:
         wanted = request.collections.get(kind, labels[kind])
         leaves = {column: one.branches.get(key, (column,)) for column, one in OBJECT_COLUMNS.items()}
         label = next((label for label in wanted if label in there), None)

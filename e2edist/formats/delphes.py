@@ -13,7 +13,7 @@ import numpy as np
 from e2edist.imaging.coarse import ECAL, Grid, Pixels, hcal_tower_edges, tower_pixels
 
 from ._check_branch import float_rows
-from ._coarse import calorimeter_layers, coarse_readers, inputs_of, object_readers, track_layers
+from ._coarse import calorimeter_layers, coarse_readers, inputs_of, names_of, object_readers, track_layers
 from .api import BranchErrors, BranchMap, EventIds, Request, check_branch, find_columns
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def map_branches(request: Request) -> BranchMap:
     found = {}
     for rows, leaves in LEAVES.items():
         labels = request.collections.get(rows, LABELS[rows])
-        names = {key: [f"{label}.{leaf}" for label in labels] for key, leaf in leaves.items()}
+        names = names_of(labels, leaves, ".", branches)
         wanted = inputs_of(request, LAYERS, rows)
         found[rows] = find_columns(request, rows, wanted, names, branches) if wanted else {}
         if wanted > found[rows].keys():

@@ -11,7 +11,7 @@ import numpy as np
 
 from e2edist.imaging.coarse import ECAL, Grid, Pixels, particle_pixels
 
-from ._coarse import calorimeter_layers, coarse_readers, inputs_of, object_readers, track_layers
+from ._coarse import calorimeter_layers, coarse_readers, inputs_of, names_of, object_readers, track_layers
 from .api import BranchMap, Request, find_columns, plain_event_ids
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def detect(names: Collection[str]) -> bool:
 def map_branches(request: Request) -> BranchMap:
     """Find the branches for all layers and objects of `request`; what is missing goes to its errors."""
     branches, rows = request.branches, "candidates"
-    names = {key: [f"{label}_{leaf}" for label in LABELS[rows]] for key, leaf in LEAVES[rows].items()}
+    names = names_of(LABELS[rows], LEAVES[rows], "_", branches)
     wanted = inputs_of(request, LAYERS, rows)
     found = {rows: find_columns(request, rows, wanted, names, branches) if wanted else {}}
     tables = coarse_readers(request, LAYERS, found)

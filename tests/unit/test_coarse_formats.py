@@ -286,6 +286,18 @@ def test_a_lumi_mask_on_delphes_is_refused_for_its_lack_of_lumis_alone(tmp_path)
     assert "for the lumi mask (run, lumi: Delphes output has none)" in str(caught.value)
 
 
+def test_what_one_collection_of_tracks_lacks_is_not_taken_from_another(tmp_path):
+    path = write_delphes(tmp_path / "a.root", Track_D0=None)
+    with uproot.open(path)["Delphes"] as tree:
+        kept = {name: ak.Array(tree[name].array()) for name in tree.keys(filter_name="/[JT].*/")}
+    other = {name.replace("Track", "EFlowTrack"): one for name, one in kept.items() if name[:5] == "Track"}
+    other["EFlowTrack.D0"] = kept["Track.DZ"]
+    write(path, kept | other, "Delphes")
+    with pytest.raises(BranchError, match=r"d0 below Track \(wanted D0; nearest: EFlowTrack\.D0\)"):
+        read(path, TRACKS, collections={"tracks": ("Track", "EFlowTrack")})
+    assert read(path, TRACKS, collections={"tracks": ("EFlowTrack", "Track")}).events == 3
+
+
 def test_delphes_without_towers_is_told_how_its_card_writes_them(tmp_path):
     gone = {f"Tower_{name}": None for name in ("Eta", "Phi", "Eem", "Ehad")}
     path = write_delphes(tmp_path / "a.root", **gone)
