@@ -22,6 +22,7 @@ All of them survive pickling, because they travel from workers to the driver.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 #: Errors that are shown of many.
 _SHOWN = 10
+#: Further inputs that are named of those with the same error.
+_NAMED = 2
+_NUMBER = re.compile(r"\d+")
 #: Python's message when the system refuses a further thread, and what helps.
 NO_THREAD = "can't start new thread"
 MORE_THREADS = "Raise the limits of threads and memory (ulimit -u, -v): the same command does the rest."
@@ -230,7 +234,7 @@ def described(error: BaseException) -> str:
 
 
 def combined(errors: Sequence[E2EError], count: int, noun: str, way_on: str = "") -> E2EError:
-    """Return one error that names all of `errors`, which some of `count` inputs have.
+    """Return one error that tells all of `errors`, which some of `count` inputs have; each kind is told once.
 
     Parameters
     ----------
@@ -242,9 +246,28 @@ def combined(errors: Sequence[E2EError], count: int, noun: str, way_on: str = ""
     if len(errors) == 1:
         return errors[0].advising(f"To go on without: {way_on}.") if way_on else errors[0]
     without = f" (to go on without: {way_on})" if way_on else ""
-    lines = "".join(f"\n  {error}" for error in errors[:_SHOWN])
-    more = f"\n  ... and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
+    kinds: dict[tuple[str, ...], list[E2EError]] = {}
+    for error in errors:
+        kinds.setdefault(_kind(error), []).append(error)
+    told = list(kinds.values())
+    lines = "".join(f"\n  {alike[0]}{_the_same(alike[1:])}" for alike in told[:_SHOWN])
+    rest = sum(map(len, told[_SHOWN:]))
+    more = f"\n  ... and {rest} more" if rest else ""
     return InputError("", f"{len(errors)} of {count} {noun} can't be used{without}:{lines}{more}")
+
+
+def _kind(error: E2EError) -> tuple[str, ...]:
+    """Return what errors of one kind have in common: all but the place and the numbers in their text."""
+    text = (error.what, error.todo)
+    return type(error).__name__, *(_NUMBER.sub("#", one.replace(error.where, "")) for one in text)
+
+
+def _the_same(errors: Sequence[E2EError]) -> str:
+    """Return a line on others of a kind that was told, of which some are named."""
+    if not errors:
+        return ""
+    names = ", ".join(error.where for error in errors[:_NAMED])
+    return f"\n    the same: {len(errors)} more, {names}{', ...' if len(errors) > _NAMED else ''}"
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:

@@ -9,8 +9,8 @@ import zstandard
 from damaged_files import append, leave_open
 from ntuples import write_hits
 
-from e2edist import formats
-from e2edist.errors import E2EError, EntriesError, InputError
+from e2edist import formats, predict
+from e2edist.errors import E2EError, EntriesError, InputError, combined
 from e2edist.formats._compressed import DamagedBytesError, decompressed
 from e2edist.formats._only_root_reads import OLD_CLASS
 from e2edist.storage._remote_files import check_header
@@ -208,3 +208,39 @@ def test_a_checksum_of_zstd_itself_is_compared_where_there_is_one():
         damaged[place] ^= 0x10
         with pytest.raises(Exception, match=r"Data corruption|checksum|too small"):
             decompressed(damaged, len(content))
+
+
+def test_a_fault_that_many_files_have_is_told_once_with_their_number():
+    def short(name, size):
+        return InputError(f"/data/{name}.root", f"is cut short: {size} bytes", "Copy /data again")
+
+    errors = [short(name, 100 + number) for number, name in enumerate("abcdef")]
+    errors.insert(2, InputError("/data/x.root", "is empty (0 bytes)", "Make it again"))
+    errors.append(EntriesError("/data/y.root", "is cut short: 100 bytes", "Copy /data again"))
+    error = combined(errors, 50, "input files", "--skip-bad-files")
+    assert str(error).splitlines() == [
+        "8 of 50 input files can't be used (to go on without: --skip-bad-files):",
+        "  /data/a.root: is cut short: 100 bytes. Copy /data again",
+        "    the same: 5 more, /data/b.root, /data/c.root, ...",
+        "  /data/x.root: is empty (0 bytes). Make it again",
+        "  /data/y.root: is cut short: 100 bytes. Copy /data again",
+    ]
+
+
+def test_as_many_kinds_of_faults_are_told_as_can_be_read_and_the_files_of_others_counted():
+    errors = [InputError(f"/{name}.root", name, "Mend it") for name in "abcdefghijklm" for _ in range(2)]
+    lines = str(combined(errors, 99, "inputs")).splitlines()
+    assert lines[0] == "26 of 99 inputs can't be used:"
+    assert lines[1:3] == ["  /a.root: a. Mend it", "    the same: 1 more, /a.root"]
+    assert lines[-1] == "  ... and 6 more"
+
+
+def test_files_that_fail_alike_are_one_fault_of_a_campaign(tmp_path):
+    for name in "abcde":
+        leave_open(write_hits(tmp_path / f"{name}.root", 3))
+    with pytest.raises(InputError) as caught:
+        predict([str(path) for path in sorted(tmp_path.glob("*.root"))], "eg")
+    head, first, same = str(caught.value).splitlines()
+    assert head == "5 of 5 input files can't be used:"
+    assert first.startswith(f"  {tmp_path}/a.root: was not closed")
+    assert same == f"    the same: 4 more, {tmp_path}/b.root, {tmp_path}/c.root, ..."
