@@ -2,11 +2,14 @@
 
 import runpy
 import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 import uproot
+from environments import python_with
 from rhtree_files import content_of, write_lists
 from runs import KEY, ROOT, plain, receipts
 
@@ -16,6 +19,8 @@ from e2edist.demo import make_events
 from e2edist.formats import open_events
 
 EXAMPLES = ROOT / "docs" / "examples"
+WRITER = Path(__file__).with_name("root_rntuple.py")
+SMALL = ROOT / "tests" / "unit" / "nano_collections.root"
 #: Columns that tell one file from another.
 PLACE = ("uuid", "file", "dataset")
 
@@ -42,6 +47,19 @@ def results(folder):
 
 def of_file(rows, name):
     return rows.filter(pc.match_substring(rows["file"], f"/{name}.root"))
+
+
+def test_the_small_rntuple_is_what_root_writes(tmp_path):
+    python, made = python_with("root"), tmp_path / "made.root"
+    subprocess.run([python, WRITER, made], check=True, capture_output=True)
+    batches = []
+    for path in (made, SMALL):
+        with open_events(str(path), {"jet": frozenset({"pt", "eta"})}, format="pfnano") as reader:
+            batches.append((reader.info.edges, reader.read(0, 5)))
+    (edges, ours), (expected, theirs) = batches
+    assert edges == expected == (0, 3, 5)
+    assert ours.event.tolist() == theirs.event.tolist()
+    np.testing.assert_array_equal(ours["jet"]["pt"], theirs["jet"]["pt"], strict=True)
 
 
 @pytest.mark.slow  # about 15 s: a campaign and two verbs on its output
