@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from e2edist.imaging._numba import Scalar, kernel, kernel_part
 
-from ._record_program import (
-    ABSURD,
-    COLLECTION,
-    COLUMN_SKIP,
-    COLUMN_VALUE,
-    ENTER,
-    IF_END,
-    LEAVE,
-    NEXT,
-    NO_COUNT,
-    NOT_AT_END,
-    OK,
-    PAST_END,
-    REFUSE,
-    REFUSED,
-    REPEAT,
-    SKIP,
-    SKIP_POINTER,
-    SKIP_STRING,
-    TOO_DEEP,
-    UNKNOWN_VERSION,
-    VALUE,
-)
+from . import _record_ops as ops
 
 if TYPE_CHECKING:
     from e2edist.imaging.event_batch import Array
@@ -40,8 +18,8 @@ _MEMBER_WISE = 0x4000
 #: Collections of older versions have no version of what they hold; ROOT reads them in another way.
 _FIRST_WITH_VERSION = 8
 _DEPTH = 64
-# What is being read: place, its end, next operation, objects and loops around it, rows, class at fault.
-_AT, _END, _PC, _DEEP, _ROWS, _WHICH = range(6)
+#: Where the reading of a record is: place, its end, next operation, objects and loops around it, rows.
+_Here: TypeAlias = tuple[Scalar, Scalar, Scalar, Scalar, Scalar]
 
 
 @kernel_part
@@ -65,12 +43,12 @@ def _number_of(data: Array, at: Scalar, size: Scalar) -> Scalar:
 def _counted(data: Array, at: Scalar, end: Scalar) -> tuple[Scalar, Scalar]:
     """Return what is wrong with a byte count at `at`, and the end that it gives."""
     if at + 4 > end:
-        return PAST_END, at
+        return ops.PAST_END, at
     word = np.int64(_number(data, at, 4))
     if word >> 30 != 1:
-        return NO_COUNT, at
+        return ops.NO_COUNT, at
     stop = at + 4 + (word - _COUNT_FLAG)
-    return (PAST_END if stop > end else OK), stop
+    return (ops.PAST_END if stop > end else ops.OK), stop
 
 
 @kernel_part
@@ -88,51 +66,57 @@ def _version(
     `place` is the range in `versions`. A class without a number of its own has a checksum instead.
     """
     if at + 2 > end:
-        return PAST_END, 0, at
+        return ops.PAST_END, 0, at
     version, checksum = _signed16(data, at), np.int64(0)
     at += 2
     if version <= 0:
         if at + 4 > end:
-            return PAST_END, 0, at
+            return ops.PAST_END, 0, at
         checksum = np.int64(_number(data, at, 4))
         at += 4
     for i in range(place[0], place[1]):
         if versions[i, 0] == version if version > 0 else versions[i, 1] == checksum:
-            return OK, versions[i, 2], at
-    return UNKNOWN_VERSION, place[0], at
+            return ops.OK, versions[i, 2], at
+    return ops.UNKNOWN_VERSION, place[0], at
 
 
 @kernel_part
 def _string(data: Array, at: Scalar, end: Scalar) -> tuple[Scalar, Scalar]:
     """Return what is wrong with a string at `at`, and where it ends."""
     if at + 1 > end:
-        return PAST_END, at
+        return ops.PAST_END, at
     length, head = np.int64(data[at]), 1
     if length == 255:
         if at + 5 > end:
-            return PAST_END, at
+            return ops.PAST_END, at
         length, head = np.int64(_number(data, at + 1, 4)), 5
-    return (PAST_END if length > end - at - head else OK), at + head + length
+    return (ops.PAST_END if length > end - at - head else ops.OK), at + head + length
 
 
 @kernel_part
-def _take(data: Array, state: Array, op: tuple[Scalar, Scalar, Scalar], out: tuple[Array, Array]) -> Scalar:
-    """Pass over some bytes or put them into the output; return what is wrong."""
-    at, end = state[_AT], state[_END]
-    rows = state[_ROWS] if op[0] in (COLUMN_SKIP, COLUMN_VALUE) else 1
-    if op[0] in (SKIP, COLUMN_SKIP):
-        code, at = (PAST_END if op[1] * rows > end - at else OK), at + op[1] * rows
-    elif op[0] >= VALUE:
-        code = PAST_END if op[2] * rows > end - at else _store(data, at, (op[1], op[2], rows), out)
-        at += op[2] * rows
-    elif op[0] == SKIP_STRING:
-        code, at = _string(data, at, end)
-    elif op[0] == SKIP_POINTER and at + 4 <= end and _number(data, at, 4) >> np.uint64(30) == 0:
-        code, at = OK, at + 4
-    else:
-        code, at = _counted(data, at, end)
-    state[_AT] = at
-    return code
+def _take(
+    data: Array,
+    here: tuple[Scalar, Scalar, Scalar],
+    op: tuple[Scalar, Scalar, Scalar],
+    out: tuple[Array, Array],
+) -> tuple[Scalar, Scalar]:
+    """Pass over some bytes or put them into the output; return what is wrong, and the place behind them.
+
+    `here` is the place, the end of what encloses it, and the rows of the collection.
+    """
+    at, end, rows = here
+    if op[0] != ops.COLUMN_SKIP and op[0] != ops.COLUMN_VALUE:
+        rows = 1
+    if op[0] >= ops.VALUE:
+        code = ops.PAST_END if op[2] * rows > end - at else _store(data, at, (op[1], op[2], rows), out)
+        return code, at + op[2] * rows
+    if op[0] == ops.SKIP or op[0] == ops.COLUMN_SKIP:
+        return ops.PAST_END if op[1] * rows > end - at else ops.OK, at + op[1] * rows
+    if op[0] == ops.SKIP_STRING:
+        return _string(data, at, end)
+    if op[0] == ops.SKIP_POINTER and at + 4 <= end and _number(data, at, 4) >> np.uint64(30) == 0:
+        return ops.OK, at + 4
+    return _counted(data, at, end)
 
 
 @kernel_part
@@ -145,20 +129,20 @@ def _collection(
         return code, 0, 0, at, stop
     at += 4
     if at + 2 > stop:
-        return PAST_END, 0, 0, at, stop
+        return ops.PAST_END, 0, 0, at, stop
     version, pc = _signed16(data, at), -1
     at += 2
     if version <= 0 or (version & _MEMBER_WISE and version - _MEMBER_WISE < _FIRST_WITH_VERSION):
-        return UNKNOWN_VERSION, -1, 0, at, stop
+        return ops.UNKNOWN_VERSION, -1, 0, at, stop
     if version & _MEMBER_WISE:
         code, pc, at = _version(data, at, stop, (rule[0], rule[1]), versions)
         if code:
             return code, pc, 0, at, stop
     if at + 4 > stop:
-        return PAST_END, 0, 0, at, stop
+        return ops.PAST_END, 0, 0, at, stop
     rows = np.int64(_number(data, at, 4))
     at += 4
-    return (ABSURD if rows * rule[2] > stop - at else OK), pc, rows, at, stop
+    return (ops.ABSURD if rows * rule[2] > stop - at else ops.OK), pc, rows, at, stop
 
 
 @kernel_part
@@ -168,94 +152,107 @@ def _store(data: Array, at: Scalar, place: tuple[Scalar, Scalar, Scalar], out: t
     values, fill = out
     first = fill[column]
     if first + rows > values.shape[1]:
-        return ABSURD
+        return ops.ABSURD
     for i in range(rows):
         values[column, first + i] = _number_of(data, at + i * size, size)
     fill[column] = first + rows
-    return OK
+    return ops.OK
+
+
+@kernel_part
+def _object(
+    data: Array, at: Scalar, end: Scalar, rule: tuple[Scalar, Scalar, Scalar], versions: Array
+) -> tuple[Scalar, Scalar, Scalar, Scalar]:
+    """Return what is wrong, the first operation for an object, place and end of what is behind its header."""
+    place = rule[0], rule[1]
+    code, stop = _counted(data, at, end)
+    if code == ops.NO_COUNT and rule[2]:
+        code, found, at = _version(data, at, end, place, versions)
+        stop = at + rule[2]
+        return (ops.PAST_END if code == ops.OK and stop > end else code), found, at, stop
+    if code:
+        return code, -1, at, stop
+    code, found, at = _version(data, at + 4, stop, place, versions)
+    return code, found, at, stop
 
 
 @kernel_part
 def _open(
-    data: Array, state: Array, op: tuple[Scalar, Scalar, Scalar, Scalar], versions: Array, stack: Array
-) -> Scalar:
-    """Read the header of an object or a collection and go into it; return what is wrong."""
-    at, end, pc, deep = state[_AT], state[_END], state[_PC], state[_DEEP]
-    found = np.int64(0)
+    data: Array, here: _Here, op: tuple[Scalar, Scalar, Scalar, Scalar], versions: Array, stack: Array
+) -> tuple[Scalar, Scalar, _Here]:
+    """Go into an object or a collection; return what is wrong, the class at fault or -1, and where it is."""
+    at, end, pc, deep, rows = here
     if deep + 1 >= len(stack):
-        return TOO_DEEP
-    if op[0] == ENTER:
-        code, stop = _counted(data, at, end)
-        if code == OK:
-            code, found, at = _version(data, at + 4, stop, (op[1], op[2]), versions)
-        elif code == NO_COUNT and op[3]:
-            code, found, at = _version(data, at, end, (op[1], op[2]), versions)
-            stop = at + op[3]
-            code = PAST_END if code == OK and stop > end else code
+        return ops.TOO_DEEP, -1, here
+    rule = op[1], op[2], op[3]
+    if op[0] == ops.ENTER:
+        code, found, at, stop = _object(data, at, end, rule, versions)
     else:
-        code, found, state[_ROWS], at, stop = _collection(data, at, end, (op[1], op[2], op[3]), versions)
-        if code == OK and state[_ROWS] == 0:  # nothing of the rows is written then, no header either
-            state[_AT] = stop
-            return OK if at == stop else NOT_AT_END
-        found = pc + 1 if found == -1 and code == OK else found
-    state[_AT] = at
+        code, found, rows, at, stop = _collection(data, at, end, rule, versions)
+        if code == ops.OK and rows == 0:  # nothing of the rows is written then, no header either
+            return (ops.OK if at == stop else ops.NOT_AT_END), -1, (stop, end, pc, deep, rows)
+        if code == ops.OK and found == -1:
+            found = pc + 1
     if code:
-        state[_WHICH] = found if code == UNKNOWN_VERSION else -1
-        return code
+        return code, (found if code == ops.UNKNOWN_VERSION else -1), (at, end, pc, deep, rows)
     stack[deep, 0], stack[deep, 1] = end, pc
-    state[_END], state[_PC], state[_DEEP] = stop, found, deep + 1
-    return OK
+    return ops.OK, -1, (at, stop, found, deep + 1, rows)
 
 
 @kernel_part
-def _go(state: Array, op: tuple[Scalar, Scalar], stack: Array) -> Scalar:
-    """Leave an object, or go on in a loop or elsewhere; return what is wrong."""
-    deep = state[_DEEP] - 1
-    if op[0] == LEAVE:
-        if op[1] and state[_AT] != state[_END]:
-            return NOT_AT_END
-        state[_AT], state[_END], state[_PC], state[_DEEP] = state[_END], stack[deep, 0], stack[deep, 1], deep
-    elif op[0] == NEXT:
-        stack[deep, 0] -= 1
-        if stack[deep, 0] > 0:
-            state[_PC] = op[1]
-        else:
-            state[_DEEP] = deep
-    elif op[0] == REPEAT and state[_ROWS] > 0:
-        stack[deep + 1, 0] = state[_ROWS]
-        state[_DEEP] = deep + 2
-    elif op[0] != IF_END or state[_AT] == state[_END]:
-        state[_PC] = op[1]
-    return OK
+def _go(here: _Here, op: tuple[Scalar, Scalar], stack: Array) -> tuple[Scalar, _Here]:
+    """Leave an object, or go on in a loop or elsewhere; return what is wrong, and where it is then."""
+    at, end, pc, deep, rows = here
+    if op[0] == ops.LEAVE:
+        code = ops.NOT_AT_END if op[1] and at != end else ops.OK
+        return code, (at if code else end, stack[deep - 1, 0], stack[deep - 1, 1], deep - 1, rows)
+    if op[0] == ops.NEXT:
+        stack[deep - 1, 0] -= 1
+        if stack[deep - 1, 0] > 0:
+            return ops.OK, (at, end, op[1], deep, rows)
+        return ops.OK, (at, end, pc, deep - 1, rows)
+    if op[0] == ops.REPEAT and rows > 0:
+        stack[deep, 0] = rows
+        return ops.OK, (at, end, pc, deep + 1, rows)
+    if op[0] != ops.IF_END or at == end:
+        return ops.OK, (at, end, op[1], deep, rows)
+    return ops.OK, here
 
 
 @kernel_part
 def _read(
-    data: Array, state: Array, program: tuple[Array, Array], out: tuple[Array, Array], stack: Array
-) -> Scalar:
-    """Read one record and return what is wrong with it.
+    data: Array,
+    part: tuple[Scalar, Scalar],
+    program: tuple[Array, Array],
+    out: tuple[Array, Array],
+    stack: Array,
+) -> tuple[Scalar, Scalar, Scalar]:
+    """Read the record in `part` of the data; return what is wrong, where, and the class or reason, or -1.
 
     `stack` keeps for each object that is being read what encloses it: the end, and the place to return to;
     for each loop the repetitions that are left.
     """
-    ops, versions = program
+    table, versions = program
+    at, end = part
+    pc = deep = rows = 0
     while True:
-        pc = state[_PC]
-        op, a, b, c = ops[pc, 0], ops[pc, 1], ops[pc, 2], ops[pc, 3]
-        state[_PC] = pc + 1
-        if op <= COLUMN_VALUE:
-            code = _take(data, state, (op, a, b), out)
-        elif op <= COLLECTION:
-            code = _open(data, state, (op, a, b, c), versions, stack)
-        elif op <= IF_END:
-            code = _go(state, (op, a), stack)
-        elif op == REFUSE:
-            state[_WHICH] = a
-            return REFUSED
+        place, which, code = np.uint64(pc), -1, ops.OK
+        op, a, b, c = table[place, 0], table[place, 1], table[place, 2], table[place, 3]
+        pc += 1
+        if op <= ops.COLUMN_VALUE:
+            code, at = _take(data, (at, end, rows), (op, a, b), out)
+        elif op <= ops.COLLECTION:
+            code, which, here = _open(data, (at, end, pc, deep, rows), (op, a, b, c), versions, stack)
+            at, end, pc, deep, rows = here
+        elif op <= ops.IF_END:
+            code, here = _go((at, end, pc, deep, rows), (op, a), stack)
+            at, end, pc, deep, rows = here
+        elif op == ops.REFUSE:
+            return ops.REFUSED, at, a
         else:
-            return OK if state[_AT] == state[_END] else NOT_AT_END
+            return (ops.OK if at == end else ops.NOT_AT_END), at, -1
         if code:
-            return code
+            return code, at, which
 
 
 @kernel
@@ -286,17 +283,15 @@ def read_records(
     """
     values, ends = out
     fill = np.zeros(len(values), np.int64)
-    first = (OK, 0, 0, -1)
+    first = (ops.OK, 0, 0, -1)
     stack = np.zeros((_DEPTH, 2), np.int64)
-    state = np.zeros(6, np.int64)
     for record in range(len(offsets) - 1):
-        state[:] = 0
-        state[_AT], state[_END], state[_WHICH] = offsets[record], offsets[record + 1], -1
-        code = _read(data, state, program, (values, fill), stack)
+        part = offsets[record], offsets[record + 1]
+        code, at, which = _read(data, part, program, (values, fill), stack)
         if code:
             bad[record] = True
-            if first[0] == OK:
-                first = (code, record, state[_AT] - offsets[record], state[_WHICH])
+            if first[0] == ops.OK:
+                first = (code, record, at - offsets[record], which)
         for column in range(len(fill)):  # numba takes 3 s to compile whole slices
             if code:
                 fill[column] = ends[column, record]

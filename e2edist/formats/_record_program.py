@@ -11,34 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import _record_ops as ops
 from ._streamer_layout import BARE, UnreadableError, number_dtype, value_type
 
 if TYPE_CHECKING:
     from e2edist.imaging.event_batch import Array
 
     from ._streamer_layout import Classes, ClassInfo, Element
-
-# Operations, and what their three numbers are. First those that take bytes of what is being read:
-SKIP = 0  # bytes
-SKIP_COUNTED = 1  # a byte count, and so many bytes
-SKIP_POINTER = 2  # the same, or the number of an object that was written before
-SKIP_STRING = 3  # a length in one byte or in five, and so many bytes
-COLUMN_SKIP = 4  # as SKIP, for all rows
-VALUE = 5  # column of the output, bytes
-COLUMN_VALUE = 6  # as VALUE, for all rows
-# Then those that change what is being read, or what comes next:
-ENTER = 7  # first and last of the versions of a class, bytes if it may lack a byte count: go to its version
-COLLECTION = 8  # first and last of the versions of what it holds, fewest bytes of a row
-LEAVE = 9  # whether the object must end here; else what is left of it is passed over
-REPEAT = 10  # place behind the loop: do what follows once for each row
-NEXT = 11  # place of what is repeated
-JUMP = 12  # place
-IF_END = 13  # place to go to at the end of the record
-REFUSE = 14  # number of the reason
-STOP = 15  # the record ends here
-
-#: What is wrong with a record.
-OK, PAST_END, NO_COUNT, UNKNOWN_VERSION, NOT_AT_END, ABSURD, REFUSED, TOO_DEEP = range(8)
 
 #: Fewest bytes that may stand for what is passed over, or for the header of an object.
 _COUNT_BYTES, _VERSION_BYTES, _HEADER_BYTES = 4, 2, 6
@@ -101,21 +80,21 @@ class Compiler:
     def object_of(self, info: ClassInfo, wanted: Wanted) -> Program:
         """Return the program for records that are an object without a header."""
         self._elements(info, wanted)
-        self.program.add(STOP)
+        self.program.add(ops.STOP)
         return self._finished()
 
     def element(self, element: Element, wanted: Wanted) -> Program:
         """Return the program for records that are one element of a class."""
         self._one(element, wanted)
-        self.program.add(STOP)
+        self.program.add(ops.STOP)
         return self._finished()
 
     def column(self, element: Element, wanted: Wanted) -> Program:
         """Return the program for records that are one member of all rows, one after the other."""
-        begin = self.program.add(IF_END)
+        begin = self.program.add(ops.IF_END)
         self.program.row_bytes = self._one(element, wanted)
-        self.program.add(JUMP, begin)
-        self.program.ops[begin] = (IF_END, self.program.add(STOP), 0, 0)
+        self.program.add(ops.JUMP, begin)
+        self.program.ops[begin] = (ops.IF_END, self.program.add(ops.STOP), 0, 0)
         return self._finished()
 
     def _finished(self) -> Program:
@@ -126,15 +105,15 @@ class Compiler:
             self.program.versions[number] = (info.version, info.checksum, begin)
             try:
                 exact = self._columns(info, wanted) if columns else self._elements(info, wanted)
-                self.program.add(LEAVE, int(exact))
+                self.program.add(ops.LEAVE, int(exact))
             except UnreadableError as error:  # the file may have a version in no record
                 del self.program.ops[begin:]
-                self.program.add(REFUSE, len(self.program.reasons))
+                self.program.add(ops.REFUSE, len(self.program.reasons))
                 self.program.reasons.append(str(error))
         for first, last in self._calls:
-            ops = [self.program.ops[pc] for _, _, pc in self.program.versions[first:last]]
-            if all(op == REFUSE for op, *_ in ops):
-                raise UnreadableError(self.program.reasons[ops[0][1]])
+            begins = [self.program.ops[pc] for _, _, pc in self.program.versions[first:last]]
+            if all(op == ops.REFUSE for op, *_ in begins):
+                raise UnreadableError(self.program.reasons[begins[0][1]])
         return self.program
 
     def _call(self, name: str, wanted: Wanted, *, columns: bool = False) -> tuple[int, int]:
@@ -180,19 +159,19 @@ class Compiler:
         if element.form == "number":
             size = np.dtype(element.dtype).itemsize
             if wanted:
-                self.program.add(COLUMN_VALUE, wanted[element.name], size)
+                self.program.add(ops.COLUMN_VALUE, wanted[element.name], size)
             else:
-                self.program.add(COLUMN_SKIP, size * (element.length or 1))
+                self.program.add(ops.COLUMN_SKIP, size * (element.length or 1))
         elif element.form in ("collection", "counted"):  # those of all rows behind one header
             self._one(element, wanted)
         else:
             self._repeated(element, wanted)
 
     def _repeated(self, element: Element, wanted: Wanted) -> None:
-        begin = self.program.add(REPEAT)
+        begin = self.program.add(ops.REPEAT)
         self._one(element, wanted)
-        self.program.add(NEXT, begin + 1)
-        self.program.ops[begin] = (REPEAT, len(self.program.ops), 0, 0)
+        self.program.add(ops.NEXT, begin + 1)
+        self.program.ops[begin] = (ops.REPEAT, len(self.program.ops), 0, 0)
 
     def _one(self, element: Element, wanted: Wanted) -> int:
         """Add what reads one element, and return the fewest bytes that it takes."""
@@ -209,16 +188,16 @@ class Compiler:
             return self._enter(element.type, inner)
         if element.type in BARE:
             return sum(self._enter(element.type, {}) for _ in range(element.length or 1))
-        ops = {"string": SKIP_STRING, "pointer": SKIP_POINTER}
+        kinds = {"string": ops.SKIP_STRING, "pointer": ops.SKIP_POINTER}
         times = 1 if element.form == "collection" else element.length or 1
         for _ in range(times):
-            self.program.add(ops.get(element.form, SKIP_COUNTED))
+            self.program.add(kinds.get(element.form, ops.SKIP_COUNTED))
         return times * (1 if element.form == "string" else _COUNT_BYTES)
 
     def _enter(self, name: str, wanted: Wanted) -> int:
         """Add what reads an object with its header, and return the fewest bytes that it takes."""
         bare = self._bare_bytes(name)
-        self.program.add(ENTER, *self._call(name, wanted), bare)
+        self.program.add(ops.ENTER, *self._call(name, wanted), bare)
         return (_VERSION_BYTES if bare else _HEADER_BYTES) + self._least(name, wanted)
 
     def _bare_bytes(self, name: str) -> int:
@@ -229,15 +208,15 @@ class Compiler:
 
     def _number(self, element: Element, wanted: Wanted) -> int:
         size = np.dtype(element.dtype).itemsize
-        ops = self.program.ops
+        made = self.program.ops
         if wanted:
-            self.program.add(VALUE, wanted[element.name], size)
+            self.program.add(ops.VALUE, wanted[element.name], size)
             return size
         size *= element.length or 1
-        if ops and ops[-1][0] == SKIP:
-            ops[-1] = (SKIP, ops[-1][1] + size, 0, 0)
+        if made and made[-1][0] == ops.SKIP:
+            made[-1] = (ops.SKIP, made[-1][1] + size, 0, 0)
         else:
-            self.program.add(SKIP, size)
+            self.program.add(ops.SKIP, size)
         return size
 
     def _collection(self, inner: str, name: str, wanted: Wanted) -> None:
@@ -245,20 +224,20 @@ class Compiler:
         dtype = number_dtype(inner)
         below = {} if dtype else _below(name, wanted)
         rows = (0, 0) if dtype else self._call(inner, below, columns=True)
-        at = self.program.add(COLLECTION)
-        behind = self.program.add(JUMP)
+        at = self.program.add(ops.COLLECTION)
+        behind = self.program.add(ops.JUMP)
         if dtype:
             least = np.dtype(dtype).itemsize
-            self.program.add(COLUMN_VALUE, wanted[name], least)
+            self.program.add(ops.COLUMN_VALUE, wanted[name], least)
         else:
             least = self._least(inner, below)
-            again = self.program.add(REPEAT)
+            again = self.program.add(ops.REPEAT)
             self._enter(inner, below)
-            self.program.add(NEXT, again + 1)
-            self.program.ops[again] = (REPEAT, len(self.program.ops), 0, 0)
-        self.program.add(LEAVE, 1)
-        self.program.ops[behind] = (JUMP, len(self.program.ops), 0, 0)
-        self.program.ops[at] = (COLLECTION, rows[0], rows[1], least)
+            self.program.add(ops.NEXT, again + 1)
+            self.program.ops[again] = (ops.REPEAT, len(self.program.ops), 0, 0)
+        self.program.add(ops.LEAVE, 1)
+        self.program.ops[behind] = (ops.JUMP, len(self.program.ops), 0, 0)
+        self.program.ops[at] = (ops.COLLECTION, rows[0], rows[1], least)
         self.program.row_bytes = min(self.program.row_bytes, least)
 
     def _least(self, name: str, wanted: Wanted) -> int:

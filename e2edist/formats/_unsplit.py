@@ -16,18 +16,9 @@ import numpy as np
 
 from e2edist.errors import EntriesError
 
+from . import _record_ops as ops
 from ._branch_map import JaggedColumn
-from ._record_program import (
-    ABSURD,
-    NO_COUNT,
-    NOT_AT_END,
-    PAST_END,
-    REFUSED,
-    TOO_DEEP,
-    UNKNOWN_VERSION,
-    Compiler,
-    Program,
-)
+from ._record_program import Compiler, Program
 from ._streamer_layout import Classes, Element, UnreadableError
 from ._streamer_record import DamagedRecordError, read_infos
 
@@ -37,13 +28,13 @@ if TYPE_CHECKING:
     from e2edist.imaging.event_batch import Array
 
 _FAULTS = {
-    PAST_END: "something reaches beyond what it lies in",
-    NO_COUNT: "a byte count is missing",
-    UNKNOWN_VERSION: "the file has no StreamerInfo of this version of {}",
-    NOT_AT_END: "an object ends elsewhere than its byte count says",
-    ABSURD: "a collection has more rows than bytes",
-    TOO_DEEP: "too many objects lie in each other",
-    REFUSED: "{}",
+    ops.PAST_END: "something reaches beyond what it lies in",
+    ops.NO_COUNT: "a byte count is missing",
+    ops.UNKNOWN_VERSION: "the file has no StreamerInfo of this version of {}",
+    ops.NOT_AT_END: "an object ends elsewhere than its byte count says",
+    ops.ABSURD: "a collection has more rows than bytes",
+    ops.TOO_DEEP: "too many objects lie in each other",
+    ops.REFUSED: "{}",
 }
 #: Kinds of TBranchElement: one that is whole, and a member of the rows of a collection.
 _OBJECT, _COLUMN = 0, 41
@@ -118,15 +109,15 @@ class Records:
         from ._record_kernel import read_records  # compiles; what only looks at files needs none
 
         wanted = tuple(paths)
-        program, ops, versions = self._program(wanted)
+        program, table, versions = self._program(wanted)
         offsets = records.offsets.astype(np.int64)
         size, count = int(offsets[-1] - offsets[0]), len(offsets) - 1
         out = np.empty((len(wanted), count + size // program.row_bytes), np.uint64)
         ends = np.zeros((len(wanted), count + 1), np.int64)
         data, bad = np.ascontiguousarray(records.data), np.zeros(count, np.bool_)
-        code, record, at, which = read_records(data, offsets, (ops, versions), (out, ends), bad)
+        code, record, at, which = read_records(data, offsets, (table, versions), (out, ends), bad)
         if code:
-            named = program.reasons if code == REFUSED else program.names
+            named = program.reasons if code == ops.REFUSED else program.names
             what = _FAULTS[code].format(named[which] if which >= 0 else "what it holds")
             others = f"; {bad.sum()} of {count} records are bad" if bad.sum() > 1 else ""
             error = EntriesError(
