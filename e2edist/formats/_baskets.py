@@ -28,8 +28,8 @@ _KEY = struct.Struct(">ihiIhh")
 #: TBasket, the last of its key but for a flag: version, size of the buffer, of offsets, entries, end of data.
 _BASKET = struct.Struct(">Hiiii")
 #: What a std::vector begins with: the bytes that follow the first four, a version, the number of its items.
-_VECTOR = np.dtype([("bytes", ">u4"), ("version", ">u2"), ("size", ">u4")])
-_BYTE_COUNT = 1 << 30
+VECTOR = np.dtype([("bytes", ">u4"), ("version", ">u2"), ("size", ">u4")])
+BYTE_COUNT_FLAG = 1 << 30
 #: Baskets with less between them are fetched as one: a request costs more than so many bytes.
 _GAP = 16_384
 #: A basket may hold so many bytes without question; beyond, they must be in proportion to those on disk.
@@ -136,10 +136,10 @@ def _without_headers(values: Array, lengths: Array, header: int) -> Array:
     """Return bytes without the `header` bytes that each entry begins with; `lengths` include them."""
     firsts = np.cumsum(lengths) - lengths
     places = firsts[:, None] + np.arange(header)
-    if header == _VECTOR.itemsize:
-        told = values[places].view(_VECTOR)[:, 0]
+    if header == VECTOR.itemsize:
+        told = values[places].view(VECTOR)[:, 0]
         held = lengths - header
-        if (told["bytes"] != (lengths - 4 | _BYTE_COUNT)).any() or not _in_proportion(told["size"], held):
+        if (told["bytes"] != (lengths - 4 | BYTE_COUNT_FLAG)).any() or not _in_proportion(told["size"], held):
             raise DamagedBytesError("the vectors of a basket have other lengths than its offsets say")
     kept = np.ones(len(values), np.bool_)
     kept[places.ravel()] = False

@@ -183,20 +183,25 @@ def _values(
 
 
 def object_readers(
-    request: Request, name_format: str, labels: Mapping[str, Sequence[str]], branches: Mapping[str, Any]
+    request: Request,
+    key: str,
+    separator: str,
+    labels: Mapping[str, Sequence[str]],
+    branches: Mapping[str, Any],
 ) -> list[TableReader]:
     """Return what reads photons, electrons and jets, each of the first label that the file has.
 
     Parameters
     ----------
-    name_format : str
-        Key of the format in `OBJECT_COLUMNS`, then what is between label and column, as ``delphes.``.
+    key : str
+        Of the format in `OBJECT_COLUMNS`.
+    separator : str
+        What is between label and column.
     labels : mapping of str to sequence of str
         Kind -> labels where the tagger file has none.
     branches : mapping of str to object
         Name -> branch of what the file has.
     """
-    key, separator = name_format[:-1], name_format[-1]
     there = {name.partition(separator)[0] for name in branches}
     readers = []
     for kind in [one for one in OBJECT_KINDS if one in request.columns]:

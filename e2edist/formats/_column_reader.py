@@ -59,9 +59,7 @@ class ColumnReader:
                 return self._read(branches or self._branches, start, stop)
         except EntriesError as error:
             # What a format says of the entries that it folds has no place yet.
-            placed = EntriesError(
-                error.where or where, error.what, error.todo or DAMAGED, retryable=error.retryable
-            )
+            placed = error.placed(where, DAMAGED, 0)
             raise self._explained(placed, start, stop) from error.__cause__
 
     def _read(self, branches: Sequence[Branch], start: int, stop: int) -> dict[str, JaggedColumn]:

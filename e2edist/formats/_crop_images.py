@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,10 +29,9 @@ SIZE, CENTRE = 32, 15
 _TYPE = "std::vector<std::vector<float>>"
 
 
-def crop_reader(
-    request: Request, branches: Mapping[str, Any], name: str, seeds: Sequence[str]
-) -> TableReader | None:
+def crop_reader(request: Request, name: str, seeds: Sequence[str]) -> TableReader | None:
     """Return what reads EB_energy from the crops in branch `name`, or note why they can't be read."""
+    branches = request.branches
     source = branches[name]
     typename = str(getattr(source, "typename", "unknown"))
     if typename != _TYPE or not hasattr(source, "has_member") or not source.member("fEntryOffsetLen"):

@@ -8,22 +8,18 @@ import numpy as np
 
 from e2edist.errors import EntriesError
 
+from ._baskets import BYTE_COUNT_FLAG, VECTOR
 from ._branch_map import JaggedColumn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from e2edist.imaging.event_batch import Array
 
-    Fold = Callable[[JaggedColumn, int], JaggedColumn]
+    from ._branch_map import Fold
 
 #: A pixel of an image: its place in the flat list of the file, and what is there.
 PIXEL = np.dtype([("at", np.int32), ("value", np.float32)])
 #: A pixel of one of several images of an entry; of each image one with ``at == -1`` says that it is there.
 CROP_PIXEL = np.dtype([("crop", np.int32), ("at", np.int32), ("value", np.float32)])
-#: Byte count, version and number of vectors that begin an entry of std::vector<std::vector<float>>.
-_HEADER_BYTES = 10
-_COUNT_FLAG = 0x40000000
 _TODO = "Leave the file out, or make the ntuple again"
 
 
@@ -60,26 +56,23 @@ def fold_crops(name: str, size: int) -> Fold:
     Each inner vector is an image of `size` pixels; EntriesError where it is not, or where an entry is not of
     that form to its last byte.
     """
-    inner = 4 + 4 * size
+    record = np.dtype([("size", ">u4"), ("values", ">f4", size)])
 
     def fold(column: JaggedColumn, first: int) -> JaggedColumn:
         lengths, starts = np.diff(column.offsets), column.offsets[:-1]
-        images = (lengths - _HEADER_BYTES) // inner
-        odd = (lengths < _HEADER_BYTES) | (images * inner + _HEADER_BYTES != lengths)
+        images, rest = np.divmod(lengths - VECTOR.itemsize, record.itemsize)
+        _refuse(name, size, first, (images < 0) | (rest != 0))
+        places = starts[:, None] + np.arange(VECTOR.itemsize)
+        headers = column.data[places].view(VECTOR)[:, 0]
+        odd = (headers["bytes"] != (lengths - 4 | BYTE_COUNT_FLAG)) | (headers["size"] != images)
         _refuse(name, size, first, odd)
-        headers = column.data[(starts[:, None] + np.arange(_HEADER_BYTES)).ravel()].reshape(-1, _HEADER_BYTES)
-        said = np.ascontiguousarray(headers[:, :4]).view(">u4").ravel().astype(np.int64)
-        number = np.ascontiguousarray(headers[:, 6:]).view(">u4").ravel()
-        _refuse(name, size, first, (said != lengths - 4 + _COUNT_FLAG) | (number != images))
         body = np.ones(len(column.data), np.bool_)
-        body[(starts[:, None] + np.arange(_HEADER_BYTES)).ravel()] = False
-        records = column.data[body].reshape(-1, inner)
+        body[places] = False
+        records = column.data[body].view(record)
         entry = np.repeat(np.arange(len(images)), images)
-        sizes = np.ascontiguousarray(records[:, :4]).view(">u4").ravel()
-        odd[entry[sizes != size]] = True
+        odd[entry[records["size"] != size]] = True
         _refuse(name, size, first, odd)
-        values = np.ascontiguousarray(records[:, 4:]).view(">f4").astype(np.float32)
-        return _crop_pixels(values, entry, images)
+        return _crop_pixels(records["values"].astype(np.float32), entry, images)
 
     return fold
 

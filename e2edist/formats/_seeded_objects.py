@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -105,10 +105,9 @@ class ObjectBranches:
         return Ragged(table.offsets, {**table.columns, **dict(zip(SEED_COLUMNS, places, strict=True))})
 
 
-def _note_other_label(
-    request: Request, branches: Mapping[str, Any], kind: str, labels: Sequence[str]
-) -> None:
+def _note_other_label(request: Request, kind: str, labels: Sequence[str]) -> None:
     """Note that the file has objects of a kind, and under none of the labels that the tagger file names."""
+    branches = request.branches
     other = [label for label in LABELS[kind] if any(label + one in branches for one in SUFFIXES["pt"])]
     if other:
         what = f"no branch of momenta begins with {' or '.join(labels)}; the file has {', '.join(other)}"
@@ -117,10 +116,9 @@ def _note_other_label(
         )
 
 
-def find_objects(
-    request: Request, branches: Mapping[str, Any], kind: str, labels: Sequence[str]
-) -> ObjectBranches:
-    """Return what the file has of a kind of objects, under the first of `labels` that it has anything of."""
+def find_objects(request: Request, kind: str) -> ObjectBranches:
+    """Return what the file has of a kind of objects, under the first label that it has anything of."""
+    branches, labels = request.branches, request.collections.get(kind, LABELS[kind])
     found: dict[str, str] = {}
     for label in labels:
         named = {
@@ -131,7 +129,7 @@ def find_objects(
             break
     else:
         label = ""
-        _note_other_label(request, branches, kind, labels)
+        _note_other_label(request, kind, labels)
     columns = {
         column: branch
         for column, name in found.items()
@@ -161,8 +159,7 @@ def seed_places(kind: str, row: Array, col: Array) -> tuple[Array, Array]:
     if not np.all(none | inside) or np.any(row % 1) or np.any(col % 1):
         what = f"{' and '.join(SEEDS[kind])} are not all on the grid of {rows}x{columns}"
         raise EntriesError("", what)
-    places = (row.astype(np.int16), col.astype(np.int16))
-    if kind != "jet":
-        return places
-    # The middle of the 5x5 pixels of a tower.
-    return tuple(np.where(none, np.int16(-1), 5 * place + np.int16(2)) for place in places)  # type: ignore[return-value]
+    row, col = row.astype(np.int16), col.astype(np.int16)
+    if kind == "jet":  # the middle of the 5x5 pixels of a tower
+        row, col = (np.where(none, np.int16(-1), 5 * place + np.int16(2)) for place in (row, col))
+    return row, col

@@ -90,7 +90,7 @@ def map_branches(request: Request) -> BranchMap:
     if found["towers"] and edges:
         found["towers"]["edges"] = edges
     tables = coarse_readers(request, LAYERS, found)
-    tables += object_readers(request, "delphes.", LABELS, branches)
+    tables += object_readers(request, "delphes", ".", LABELS, branches)
     notes = NOTES if edges or not found["towers"] else (*NOTES, _NO_EDGES)
     return BranchMap(tuple(tables), _event_ids(request, branches), notes)
 

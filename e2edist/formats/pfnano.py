@@ -69,6 +69,6 @@ def map_branches(request: Request) -> BranchMap:
     wanted = inputs_of(request, LAYERS, rows)
     found = {rows: find_columns(request, rows, wanted, names, branches) if wanted else {}}
     tables = coarse_readers(request, LAYERS, found)
-    tables += object_readers(request, "pfnano_", LABELS, branches)
+    tables += object_readers(request, "pfnano", "_", LABELS, branches)
     event_ids, notes = plain_event_ids(request, EVENT_IDS)
     return BranchMap(tuple(tables), event_ids, (APPROXIMATE, *notes))

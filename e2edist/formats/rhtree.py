@@ -7,11 +7,12 @@ at a time. Where the file says which pixel an object's image is cut round, that 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from e2edist.imaging.event_batch import OBJECT_KINDS, TRACKER_LAYERS, layer_of
+from e2edist.imaging.geometry import EB_FIRST_ROW
 from e2edist.imaging.layers import GRIDS, HBHE_DEPTH1, LAYERS
 
 from ._crop_images import crop_reader
@@ -68,17 +69,15 @@ def _own(name: str, layer: str) -> Source:
 
 #: Layer -> where it can be taken from, best first; track layers: `track_branches`.
 IMAGES: dict[str, tuple[Source, ...]] = {
-    "EB_energy": (_own("EB_energy", "EB_energy"), Source("ECAL_energy", 280, 360, -55)),
+    "EB_energy": (_own("EB_energy", "EB_energy"), Source("ECAL_energy", *GRIDS["ECAL"], -EB_FIRST_ROW)),
     "EB_time": (_own("EB_time", "EB_time"),),
     "EE_minus": (_own("EEm_energy", "EE_minus"),),
     "EE_plus": (_own("EEp_energy", "EE_plus"),),
     "ECAL_energy": (_own("ECAL_energy", "ECAL_energy"),),
-    "HBHE_energy": (_own("HBHE_energy", "HBHE_energy"), Source("HBHE_energy_EB", 34, 72, 11)),
+    # HBHE_energy_EB has the towers in front of the barrel, |ieta| <= 17, of 28.
+    "HBHE_energy": (_own("HBHE_energy", "HBHE_energy"), Source("HBHE_energy_EB", 2 * 17, 72, 28 - 17)),
     **{
-        name: tuple(
-            _own(f"{name.rstrip('0123456789')}_layer{name.lstrip('BFPIXTODEC')}_ECAL{at}", name)
-            for at in ("_atPV", "")
-        )
+        name: tuple(_own(f"{name[:-1]}_layer{name[-1]}_ECAL{at}", name) for at in ("_atPV", ""))
         for name in TRACKER_LAYERS
     },
 }
@@ -105,12 +104,11 @@ def track_branches(layer: str, label: str) -> list[str]:
 
 def map_branches(request: Request) -> BranchMap:
     """Find the branches for the layers and objects of `request`; what is missing goes to its errors."""
-    branches = request.branches
     if not request.layers:
         for name in sorted(request.columns.keys() - set(OBJECT_KINDS)):
             request.errors.add_unusable(name, "ready-made images are there in place of hits and tracks")
-    objects, notes = _objects(request, branches)
-    tables = [table for name in sorted(request.layers) if (table := _layer(request, branches, name, objects))]
+    objects, notes = _objects(request)
+    tables = [table for name in sorted(request.layers) if (table := _layer(request, name, objects))]
     event_ids, absent = plain_event_ids(request, EVENT_IDS)
     every = [*(one.reader(request.columns[kind]) for kind, one in objects.items()), *tables]
     return BranchMap(tuple(every), event_ids, (*absent, *notes, *_notes(tables)))
@@ -126,19 +124,15 @@ def _notes(tables: Sequence[TableReader]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _objects(
-    request: Request, branches: Mapping[str, Any]
-) -> tuple[dict[str, ObjectBranches], tuple[str, ...]]:
+def _objects(request: Request) -> tuple[dict[str, ObjectBranches], tuple[str, ...]]:
     """Return kind -> what is there of objects that are asked for, and notes on what is not."""
     kinds = [kind for kind in OBJECT_KINDS if kind in request.columns]
-    found = {
-        kind: find_objects(request, branches, kind, request.collections.get(kind, LABELS[kind]))
-        for kind in kinds
-    }
+    found = {kind: find_objects(request, kind) for kind in kinds}
     there = {kind: one for kind, one in found.items() if one.branches}
     if not there and kinds:
         names = [f"{label}_pt" for kind in kinds for label in LABELS[kind]]
-        request.errors.add_missing(", ".join(kinds), [*names, *SEEDS.get(kinds[0], ())], branches, _KINDS)
+        names += SEEDS.get(kinds[0], ())
+        request.errors.add_missing(", ".join(kinds), names, request.branches, _KINDS)
         return {}, ()
     some = next((one.branches[0] for one in there.values()), None)
     every = {kind: one if one.branches else replace(one, count=some) for kind, one in found.items()}
@@ -146,13 +140,12 @@ def _objects(
     return every, notes
 
 
-def _layer(
-    request: Request, branches: Mapping[str, Any], name: str, objects: Mapping[str, ObjectBranches]
-) -> TableReader | None:
+def _layer(request: Request, name: str, objects: Mapping[str, ObjectBranches]) -> TableReader | None:
     """Return what reads the pixels of a layer."""
+    branches = request.branches
     if name == HBHE_DEPTH1.name:
         return _no_towers(request, objects)
-    sources = _track_sources(request, branches, name) if name in QUANTITIES else IMAGES[name]
+    sources = _track_sources(request, name) if name in QUANTITIES else IMAGES[name]
     source = next((one for one in sources if one.name in branches), None)
     if source is not None:
         branch = check_branch(branches[source.name], name, "number", request.errors)
@@ -161,17 +154,17 @@ def _layer(
         if others := [kind for kind, one in objects.items() if kind != "photon" and one.branches]:
             what = f"{_CROPS} has no images of {', '.join(others)}, and there is no branch EB_energy"
             request.errors.add_unusable(name, what, _KINDS)
-        return crop_reader(request, branches, _CROPS, SEEDS["photon"])
+        return crop_reader(request, _CROPS, SEEDS["photon"])
     names = [one.name for one in sources]
     request.errors.add_missing(name, [*names, _CROPS] if name == "EB_energy" else names, branches)
     return None
 
 
-def _track_sources(request: Request, branches: Mapping[str, Any], name: str) -> tuple[Source, ...]:
+def _track_sources(request: Request, name: str) -> tuple[Source, ...]:
     """Return where a track layer is, under the first label that has all track layers which are asked for."""
     labels = request.collections.get("tracks", LABELS["tracks"])
     ours = [label for label in labels if label.startswith(_STEM)] or list(LABELS["tracks"])
-    wanted = request.layers & QUANTITIES.keys()
+    branches, wanted = request.branches, request.layers & QUANTITIES.keys()
     for label in ours:
         if all(any(one in branches for one in track_branches(layer, label)) for layer in wanted):
             return tuple(_own(one, name) for one in track_branches(name, label))
