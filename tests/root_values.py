@@ -51,10 +51,10 @@ def product_of(branch, kinematics):
     return Product(branch, table, {column: f"{branch}.{member}" for column, member in members.items()})
 
 
-def root_reads(python, questions):
-    """Return for each (file, expressions) the values that ROOT finds, and what it reports."""
+def root_reads(python, questions, *sound):
+    """Return for each (file, expressions) what ROOT finds and reports; `sound` as in edm/values.py."""
     asked = json.dumps([[str(path), list(expressions)] for path, expressions in questions])
-    line = [python, _READER]
+    line = [python, _READER, *sound]
     done = subprocess.run(line, input=asked, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
