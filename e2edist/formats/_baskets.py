@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._branch_map import Branch, JaggedColumn
-from ._check_branch import uproot
 from ._compressed import DamagedBytesError, decompressed
+from ._uproot import uproot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,12 +11,11 @@ from e2edist.errors import InputError, described
 
 from ._branch_map import Branch
 from ._unsplit import UnsplitLeaf
+from ._uproot import uproot
 
 if TYPE_CHECKING:
     from ._branch_map import BranchErrors
 
-#: Typed as Any: uproot declares neither its exports nor the types of its interpretations.
-uproot: Any = import_module("uproot")
 NumberKind = Literal["integer", "number"]
 
 

@@ -11,8 +11,8 @@ from e2edist.errors import EntriesError, InputError, guarded
 
 from ._baskets import Baskets, has_bytes, read_baskets, responds
 from ._branch_map import Branch, JaggedColumn
-from ._check_branch import uproot
 from ._only_root_reads import reading
+from ._uproot import uproot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

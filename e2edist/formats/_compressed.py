@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xxhash
 
-from ._check_branch import uproot
+from ._uproot import uproot
 
 if TYPE_CHECKING:
     from e2edist.imaging.event_batch import Array

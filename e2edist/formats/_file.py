@@ -15,10 +15,10 @@ from e2edist.install_hint import pip_install
 from e2edist.plugins import find, load
 from e2edist.urls import local_path, public
 
-from ._check_branch import uproot
 from ._kept_models import keep_models
 from ._only_root_reads import OLD_CLASS, old_ntuple, reading
 from ._rntuple import CLASSES, Ntuple
+from ._uproot import uproot
 from ._without_hits import USE_INSTEAD, without_hits
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from ._check_branch import uproot
+from ._uproot import uproot
 
 
 class _Kept(dict[int, Any]):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._check_branch import uproot
 from ._compressed import CHECKSUM, decompressed, without_checksum
 from ._only_root_reads import OLD_CLASS
+from ._uproot import uproot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

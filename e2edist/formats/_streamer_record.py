@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from e2edist.errors import guarded
 from e2edist.urls import public
 
+from ._compressed import decompressed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-uproot: Any = import_module("uproot")
 _BYTE, _VERSION, _INT, _UINT = map(struct.Struct, ("B", ">h", ">i", ">I"))
 #: TKey: bytes, version, uncompressed bytes of what follows it, date, length of the key.
 _KEY = struct.Struct(">ihiIh")
@@ -107,20 +107,13 @@ def read_infos(file: Any) -> list[RawInfo]:
     stored, _, whole, _, key_bytes = _KEY.unpack_from(raw)
     if stored != size or not _KEY.size <= key_bytes < size or not 0 <= whole <= _MOST_BYTES:
         raise DamagedRecordError("its key has absurd sizes")
-    return list(StreamerRecord(_decompressed(raw[key_bytes:], whole), key_bytes).infos())
-
-
-def _decompressed(body: Any, size: int) -> bytes:
-    if len(body) == size:
-        return bytes(body)
-    chunk = uproot.source.chunk.Chunk.wrap(None, body)
     try:
-        whole = uproot.compression.decompress(chunk, uproot.source.cursor.Cursor(0), {}, len(body), size)
+        data = bytes(decompressed(raw[key_bytes:], whole))
     except ImportError:
         raise
     except Exception as error:  # the errors of five libraries, which have no common class
         raise DamagedRecordError("it can't be decompressed") from error
-    return bytes(whole.raw_data)
+    return list(StreamerRecord(data, key_bytes).infos())
 
 
 class StreamerRecord:
