@@ -170,8 +170,12 @@ def read_baskets(columns: Sequence[Baskets], start: int, stop: int) -> dict[str,
     for column in columns:
         raw = [content[column.first[i]] for i in column.numbers(start, stop)]
         # `decode` raises these on unexpected bytes: uproot then reads them, or reports what is wrong.
-        with suppress(ValueError, IndexError, OverflowError, struct.error):
-            found[column.branch.name] = column.decode(raw, start, stop)
+        name = column.branch.name
+        try:
+            with suppress(ValueError, IndexError, OverflowError, struct.error):
+                found[name] = column.decode(raw, start, stop)
+        except DamagedBytesError as error:
+            raise DamagedBytesError(f"{name}: {error}") from None
     return found
 
 

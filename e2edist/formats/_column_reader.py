@@ -119,7 +119,7 @@ class ColumnReader:
         bad = [
             (max(first, start), min(last, stop))
             for branch in self._branches
-            for number, (first, last) in enumerate(pairwise(map(int, branch.source.entry_offsets)))
+            for number, (first, last) in enumerate(pairwise(_edges(branch.source)))
             if max(first, start) < min(last, stop)
             and self._is_bad(branch, number, max(first, start), min(last, stop))
         ]
@@ -148,6 +148,15 @@ class ColumnReader:
         except EntriesError:
             return False
         return True
+
+
+def _edges(source: Any) -> list[int]:
+    """Return where the baskets of a branch begin and end; as of one basket if its list of them is damaged."""
+    try:
+        edges = [int(edge) for edge in source.entry_offsets]
+    except Exception:  # of uproot, on numbers that do not add up
+        edges = []
+    return edges if edges[:1] == [0] and edges == sorted(edges) else [0, int(source.num_entries)]
 
 
 def _pieces(source: Any, start: int, stop: int) -> Iterator[tuple[int, int]]:

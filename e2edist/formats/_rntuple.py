@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._compressed import CHECKSUM, decompressed, without_checksum
+from ._compressed import CHECKSUM, DamagedBytesError, decompressed, without_checksum
 from ._only_root_reads import OLD_CLASS
 from ._uproot import uproot
 
@@ -153,7 +153,11 @@ def _verify(opened: Any) -> None:
     def read_marked(destination: Any, cluster: int, column: int, page: int, metadata: Any) -> None:
         described = opened.page_link_list[cluster][column].pages[page]
         described.locator.page_checksum = bool(described.has_checksum)  # for the next function to find
-        read_page(destination, cluster, column, page, metadata)
+        try:
+            read_page(destination, cluster, column, page, metadata)
+        except DamagedBytesError as error:
+            field = opened.field_records[opened.column_records[column].field_id].field_name
+            raise DamagedBytesError(f"{field}: {error}") from None
 
     def read_locator(locator: Any, size: int) -> tuple[Any, Any]:
         is_page = "page_checksum" in locator._fields
@@ -162,7 +166,7 @@ def _verify(opened: Any) -> None:
         raw = opened.file.source.chunk(first, last + behind).raw_data
         content = decompressed(without_checksum(raw) if behind else raw, size)
         if not is_page:
-            without_checksum(content)  # it is part of an envelope
+            without_checksum(content)  # a list of pages, which has it inside
         return uproot.source.chunk.Chunk.wrap(opened.file.source, content), uproot.source.cursor.Cursor(0)
 
     opened.read_page, opened.read_locator = read_marked, read_locator
