@@ -4,6 +4,8 @@ import ast
 import inspect
 import re
 
+from e2edist.imaging.event_batch import TRACKER_LAYERS
+
 
 def first_line(thing):
     """Return the first sentence, or paragraph, of the docstring of a thing."""
@@ -15,6 +17,24 @@ def table(head, rows):
     """Return a Markdown table."""
     lines = [[str(cell).replace("|", "\\|") for cell in line] for line in (head, ["---"] * len(head), *rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def codes(names, between=", "):
+    """Return names as code, one after the other."""
+    return between.join(f"`{name}`" for name in names)
+
+
+def numbered(names):
+    """Return name as shown -> name, where BPIX1 to BPIX4 and the like are one line."""
+    found = {}
+    for name in names:
+        if name in TRACKER_LAYERS:
+            stem = name[:-1]
+            count = sum(other[:-1] == stem for other in names)
+            found.setdefault(f"{stem}1` to `{stem}{count}", name)
+        else:
+            found[name] = name
+    return found
 
 
 def columns_of(module, name):

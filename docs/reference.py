@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # run as a script or loaded from
 # Commands are shown as in an active environment.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
-from markdown_text import columns_of, first_line, table
+from branches_reference import branches_page
+from markdown_text import codes, columns_of, first_line, numbered, table
 from python_reference import python_page
 from toml_reference import FILES, schema, toml_page
 
@@ -27,8 +28,7 @@ from e2edist.__main__ import VERBS
 from e2edist.accounting import summary
 from e2edist.campaign.retry_policy import Action
 from e2edist.control.state import State
-from e2edist.formats import delphes, edm, hits, pfnano, rhtree
-from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TABLES, TRACKER_LAYERS
+from e2edist.imaging.event_batch import OBJECT_KINDS, PIXEL_COLUMNS, SEED_COLUMNS, TABLES, pixel_table
 from e2edist.imaging.layers import LAYERS
 from e2edist.imaging.seeds import SEED_METHODS, STATUSES
 from e2edist.records import losses
@@ -37,7 +37,6 @@ from e2edist.records.part_columns import AGGREGATED_COLUMNS, PART_COLUMNS
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/reference.py: change the code, run it again. -->\n\n"
-TRACKER_STEMS = {name.rstrip("0123456789") for name in TRACKER_LAYERS}
 STATUS_TEXT = {
     "ok": "has an image and scores",
     "nan": "pT, eta or phi is not a finite number",
@@ -55,29 +54,14 @@ EXIT_CODES = {
 }
 
 
-def numbered(names):
-    """Return name as shown -> name, where BPIX1 to BPIX4 and the like are one line."""
-    found = {}
-    for name in names:
-        stem = name.rstrip("0123456789")
-        if stem in TRACKER_STEMS:
-            count = sum(other.rstrip("0123456789") == stem for other in names)
-            found.setdefault(f"{stem}1` to `{stem}{count}", name)
-        else:
-            found[name] = name
-    return found
-
-
 def tables_page():
     """Return the page of layers, columns, statuses, exit codes and errors."""
     layers = [
         (f"`{shown}`", LAYERS[name].meaning, LAYERS[name].unit, LAYERS[name].grid, _needs(LAYERS[name]))
         for shown, name in numbered(LAYERS).items()
     ]
-    inputs = [
-        (f"`{shown}`", ", ".join(f"`{column}` {kind}" for column, kind in TABLES[name].items()))
-        for shown, name in numbered(TABLES).items()
-    ]
+    inputs = [(f"`{shown}`", _dtypes(TABLES[name])) for shown, name in numbered(TABLES).items()]
+    inputs.append((f"`{pixel_table('LAYER')}`", _dtypes(PIXEL_COLUMNS)))
     statuses = [(code, f"`{name}`", STATUS_TEXT[name]) for code, name in enumerate(STATUSES)]
     text = "# Tables and codes\n\n## Layers\n\nDefined in [images](../images.md#layers).\n\n"
     text += table(("layer", "pixels", "unit", "grid", "made from"), layers)
@@ -87,7 +71,7 @@ def tables_page():
             one.meaning,
             one.frame,
             _needs(one.layer),
-            ", ".join(f"`{key}`" for key in one.parameters),
+            codes(one.parameters),
         )
         for name, one in SEED_METHODS.items()
     ]
@@ -96,6 +80,9 @@ def tables_page():
     text += table(("method", "centre of the crop", "frame", "looks at", "keys"), seeds)
     text += "\n## Input tables\n\nWhat a format must give for them: table, columns, numpy dtypes.\n\n"
     text += table(("table", "columns"), inputs)
+    text += f"\n`{pixel_table('LAYER')}`: the pixels of a layer, which formats without hits give in place of "
+    text += "hits and tracks. Tables of objects may also have the pixel on which an image is centred: "
+    text += _dtypes(SEED_COLUMNS) + ".\n"
     text += "\n## Output columns\n\nOf `predictions/*.parquet`; scores follow.\n\n"
     text += part_columns_table(PART_COLUMNS)
     text += "\n`aggregate` puts before them\n\n" + part_columns_table(AGGREGATED_COLUMNS)
@@ -118,6 +105,10 @@ def tables_page():
     text += table(("code", "meaning"), EXIT_CODES.items())
     text += "\n## Errors\n\nAll are classes of `e2edist.errors`.\n\n" + errors_table()
     return text
+
+
+def _dtypes(columns):
+    return ", ".join(f"`{column}` {kind}" for column, kind in columns.items())
 
 
 def _needs(layer):
@@ -156,84 +147,6 @@ def errors_table():
     return table(("class", "exit code", "meaning"), rows)
 
 
-def branches_page():
-    """Return the page of what the formats read."""
-    text = "# Branches read\n\nLabels are tried in order; the first that a file has is taken. "
-    text += "A tagger file may name others under `[objects.collections]`.\n\n## edm\n\n"
-    rows = [
-        (
-            f"`{name}`",
-            ", ".join(f"`{kind}`" for kind in edm.TYPES[name]),
-            ", ".join(f"`{label}`" for label in labels),
-            ", ".join(f"`{leaf}`" for names in edm.SUBBRANCHES[name].values() for leaf in names),
-        )
-        for name, labels in edm.LABELS.items()
-    ]
-    text += table(("table", "types", "labels", "leaves"), rows)
-    text += "\nEvent numbers come from `EventAuxiliary`.\n\n## hits\n\n"
-    rows = [
-        (
-            f"`{shown}`",
-            ", ".join(f"`{label}`" for label in hits.LABELS[name]),
-            ", ".join(f"`_{'` or `_'.join(hits.names_of(name, c))}`" for c in TABLES[name]),
-        )
-        for shown, name in numbered(hits.LABELS).items()
-    ]
-    text += table(("table", "prefixes", "columns"), rows)
-    numbers = ", ".join(f"{key} from `{name}`" for key, name in hits.EVENT_IDS.items())
-    text += f"\n`A+B`: the rows of A, then those of B, in each event. Event numbers: {numbers}.\n\n"
-    text += images_read() + "\n"
-    return text + _coarse_branches("delphes", delphes, ".") + _coarse_branches("pfnano", pfnano, "_")
-
-
-def images_read():
-    """Return what the format with ready-made images reads."""
-    text = "## rhtree\n\n"
-    rows = [
-        (f"`{shown}`", ", ".join(f"`{source.name}`" for source in rhtree.IMAGES[name]))
-        for shown, name in numbered(rhtree.IMAGES).items()
-    ]
-    first = rhtree.LABELS["tracks"][0]
-    rows += [
-        (f"`{name}`", ", ".join(f"`{one}`" for one in rhtree.track_branches(name, first)))
-        for name in rhtree.QUANTITIES
-    ]
-    text += table(("layer", "branches"), rows)
-    labels = ", ".join(f"`{label}`" for label in rhtree.LABELS["tracks"])
-    text += (
-        f"\nTrack layers have the end of their label: {labels}. `EB_energy` can come from `SC_energy`.\n\n"
-    )
-    rows = [
-        (
-            f"`{kind}`",
-            ", ".join(f"`{label}`" for label in labels),
-            ", ".join(f"`{name}`" for name in rhtree.SEEDS.get(kind, ())),
-        )
-        for kind, labels in rhtree.LABELS.items()
-        if kind != "tracks"
-    ]
-    text += table(("objects", "labels", "seeds"), rows)
-    numbers = ", ".join(f"{key} from `{name}`" for key, name in rhtree.EVENT_IDS.items())
-    return f"{text}\nEvent numbers: {numbers}.\n"
-
-
-def _coarse_branches(name, module, separator):
-    """Return the section of a format without hits."""
-    rows = [
-        (
-            f"`{kind}`",
-            ", ".join(f"`{label}`" for label in labels),
-            ", ".join(
-                f"`{separator}{leaf}`"
-                for leaf in module.LEAVES.get(kind, {}).values()
-                or [column.branches.get(name, (key,))[0] for key, column in OBJECT_COLUMNS.items()]
-            ),
-        )
-        for kind, labels in module.LABELS.items()
-    ]
-    return f"\n## {name}\n\n{table(('rows', 'labels', 'columns'), rows)}"
-
-
 def plugins_page():
     """Return the page of the plug-ins that come with the package."""
     text = "# Plug-ins\n\nWhat comes with the package; [others](../extend/index.md) may be installed too.\n"
@@ -250,7 +163,7 @@ def plugins_page():
         (
             f"`{name}`",
             system.title,
-            ", ".join(f"`{command}`" for command in system.commands),
+            codes(system.commands),
             "; ".join(f"`{key}`: {why}" for key, why in system.unsupported.items()),
         )
         for name, system in systems.items()
