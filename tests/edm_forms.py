@@ -21,7 +21,10 @@ from e2edist.imaging.event_batch import TABLES
 FOLDER = Path(__file__).with_name("edm")
 #: Release -> forms of it, as edm/write.py has them.
 FORMS = {
-    "12_5": ("split", "object_wise", "member_wise", "mini_split", "mini_object_wise", "mini_member_wise"),
+    "12_5": (
+        *("split", "object_wise", "member_wise", "one_level", "two_levels"),
+        *("mini_split", "mini_object_wise", "mini_member_wise", "mini_two_levels"),
+    ),
     "7_2": ("old_object_wise", "old_member_wise", "old_mini_object_wise", "old_mini_member_wise"),
     "4_2": ("run1", "run1_object_wise", "run1_member_wise", "run1_split"),
 }

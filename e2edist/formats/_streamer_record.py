@@ -98,8 +98,8 @@ def read_infos(file: Any) -> list[RawInfo]:
     begin, size = int(file.fSeekInfo), int(file.fNbytesInfo)
     if begin <= 0 or size <= 0:
         return []
-    if begin + size > file.fEND:
-        raise DamagedRecordError("it lies beyond the end of the file")
+    if begin + size > file.fEND or size > _MOST_BYTES:
+        raise DamagedRecordError("it is larger than such a record, or lies beyond the end of the file")
     with guarded(public(file.file_path), "its StreamerInfo can't be read", "Check the disk or the network"):
         raw = file.chunk(begin, begin + size).raw_data
     if len(raw) < _KEY.size:

@@ -23,6 +23,8 @@ FORMS = {
     "split": (125, True, False, 99, 99),
     "object_wise": (125, False, False, 0, 0),
     "member_wise": (125, True, False, 0, 0),
+    "one_level": (125, True, False, 1, 1),
+    "two_levels": (125, False, False, 2, 2),
     "old_object_wise": (72, False, False, 0, 0),
     "old_member_wise": (72, True, False, 0, 0),
     "run1": (42, True, False, 1, 99),
@@ -32,6 +34,7 @@ FORMS = {
     "mini_split": (125, True, True, 99, 99),
     "mini_object_wise": (125, False, True, 0, 0),
     "mini_member_wise": (125, True, True, 0, 0),
+    "mini_two_levels": (125, True, True, 2, 2),
     "old_mini_object_wise": (72, False, True, 0, 0),
     "old_mini_member_wise": (72, True, True, 0, 0),
 }

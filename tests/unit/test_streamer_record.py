@@ -2,6 +2,7 @@
 
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import uproot
@@ -134,6 +135,13 @@ def test_damage_is_refused_or_leaves_a_description(place, value):
         classes_in(bytes(made)).versions("A")
     except (DamagedRecordError, UnreadableError):
         return
+
+
+@pytest.mark.parametrize(("place", "size"), [(100, 1 << 30), (10**6, 100)])
+def test_a_header_that_lies_about_the_record_is_refused_before_anything_is_read(place, size):
+    file = SimpleNamespace(fSeekInfo=place, fNbytesInfo=size, fEND=1 << 31 if size > 100 else 10**6)
+    with pytest.raises(DamagedRecordError, match="larger than such a record"):
+        read_infos(file)
 
 
 def test_a_damaged_record_of_a_file_is_refused_with_its_reason(tmp_path):
