@@ -156,8 +156,8 @@ def _verify(opened: Any) -> None:
         try:
             read_page(destination, cluster, column, page, metadata)
         except DamagedBytesError as error:
-            field = opened.field_records[opened.column_records[column].field_id].field_name
-            raise DamagedBytesError(f"{field}: {error}") from None
+            name = _path(opened.field_records, int(opened.column_records[column].field_id))
+            raise DamagedBytesError(f"{name}: {error}") from None
 
     def read_locator(locator: Any, size: int) -> tuple[Any, Any]:
         is_page = "page_checksum" in locator._fields
@@ -170,3 +170,13 @@ def _verify(opened: Any) -> None:
         return uproot.source.chunk.Chunk.wrap(opened.file.source, content), uproot.source.cursor.Cursor(0)
 
     opened.read_page, opened.read_locator = read_marked, read_locator
+
+
+def _path(records: Sequence[Any], number: int) -> str:
+    """Return the names of a field and of those that it is in, but for ROOT's own of items."""
+    record = records[number]
+    name = str(record.field_name)
+    if record.parent_field_id == number:
+        return name
+    outer = _path(records, int(record.parent_field_id))
+    return outer if name == "_0" else f"{outer}.{name}"
