@@ -30,7 +30,8 @@ from e2edist.campaign.retry_policy import Action
 from e2edist.control.state import State
 from e2edist.imaging.event_batch import OBJECT_KINDS, PIXEL_COLUMNS, SEED_COLUMNS, TABLES, pixel_table
 from e2edist.imaging.layers import LAYERS
-from e2edist.imaging.seeds import SEED_METHODS, STATUSES
+from e2edist.imaging.seed_methods import SEED_METHODS
+from e2edist.imaging.seeds import STATUSES
 from e2edist.records import losses
 from e2edist.records.folder import AggregatedFolder, CampaignFolder
 from e2edist.records.part_columns import AGGREGATED_COLUMNS, PART_COLUMNS

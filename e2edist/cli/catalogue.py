@@ -16,7 +16,7 @@ from e2edist.config.tagger import packaged
 from e2edist.config.toml_models import read_toml
 from e2edist.errors import E2EError, described, unknown_name
 from e2edist.imaging.layers import LAYERS
-from e2edist.imaging.seeds import SEED_METHODS
+from e2edist.imaging.seed_methods import SEED_METHODS
 
 if TYPE_CHECKING:
     from rich.console import Console

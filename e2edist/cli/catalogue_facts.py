@@ -17,7 +17,7 @@ from e2edist.config.tagger import TaggerSpec, load_tagger, packaged
 from e2edist.config.toml_models import read_toml
 from e2edist.demo.networks import is_demo_network
 from e2edist.imaging.layers import LAYERS
-from e2edist.imaging.seeds import SEED_METHODS
+from e2edist.imaging.seed_methods import SEED_METHODS
 from e2edist.install_hint import verb_command
 from e2edist.pools import is_batch
 

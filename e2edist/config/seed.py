@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, create_model
 
-from e2edist.imaging.seeds import SEED_METHODS, Parameter, SeedMethod
+from e2edist.imaging.seed_methods import SEED_METHODS, Parameter, SeedMethod
 
 from .toml_models import Spec
 

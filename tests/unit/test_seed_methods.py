@@ -7,13 +7,13 @@ import sys
 import pytest
 
 from e2edist.config.tagger import load_tagger
-from e2edist.imaging.seeds import SEED_METHODS
+from e2edist.imaging.seed_methods import SEED_METHODS
 
 #: Added before taggers are loaded, as an edit of the table would be: the object's own direction.
 _NEW_METHOD = """
 import json
 import numpy as np
-from e2edist.imaging import seeds
+from e2edist.imaging import seed_methods, seeds
 from e2edist.imaging.event_batch import EventBatch, Ragged
 from e2edist.imaging.geometry import EB_FIRST_ROW, direction_pixels
 from e2edist.imaging.layers import LAYERS
@@ -24,9 +24,9 @@ def direction(hits, objects, status, *, shift):
     return seeds.Seeds(status, row - np.int16(EB_FIRST_ROW - shift), col)
 
 
-seeds.SEED_METHODS["direction"] = seeds.SeedMethod(
+seed_methods.SEED_METHODS["direction"] = seed_methods.SeedMethod(
     "the object's own direction", direction, LAYERS["EB_time"], frame="EB", module="EGFrameProducer",
-    eta_limit=1.4, parameters={"shift": seeds.Parameter(0, "rows to move it by", least=0, most=5)},
+    eta_limit=1.4, parameters={"shift": seed_methods.Parameter(0, "rows to move it by", least=0, most=5)},
 )
 
 from e2edist.config.toml_models import parse
