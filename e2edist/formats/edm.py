@@ -186,7 +186,8 @@ def _parts_of(request: Request, product: Product, kind: str, wanted: frozenset[s
     below = {branch.name: branch for branch in product.branch.itervalues(recursive=True)}
     prefix = product.branch.name.removesuffix(".")
     names = {column: [f"{prefix}.{one}" for one in some] for column, some in SUBBRANCHES[kind].items()}
-    inside, why = unsplit_leaves(product.branch, [name for some in names.values() for name in some])
+    asked = wanted or names.keys()  # what nobody asks for may be as it is
+    inside, why = unsplit_leaves(product.branch, [one for c in asked for one in names.get(c, ())])
     if why:
         request.errors.unsplit[product.branch.name] = why
         return {}
