@@ -119,10 +119,9 @@ class Records:
         if code:
             named = program.reasons if code == ops.REFUSED else program.names
             what = _FAULTS[code].format(named[which] if which >= 0 else "what it holds")
-            others = f"; {bad.sum()} of {count} records are bad" if bad.sum() > 1 else ""
-            error = EntriesError(
-                "", f"{self._name}: record {record} of the range: {what} (byte {at}){others}"
-            )
+            many = f"{bad.sum()} of {count} records are bad, the first is " if bad.sum() > 1 else ""
+            what = f"{self._name}: {many}record {record} of the range: {what} (byte {at})"
+            error = EntriesError("", what)
             edges = np.flatnonzero(np.diff(bad, prepend=False, append=False)).reshape(-1, 2)
             error.ranges = tuple((low, high) for low, high in edges.tolist())
             raise error
