@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from e2edist.errors import EntriesError
+from e2edist.imaging.event_batch import EVENT_NUMBERS
 
 from ._branch_map import Branch, EventIds, JaggedColumn
 from ._check_branch import raw_bytes
@@ -25,7 +26,6 @@ _PATHS = {
     "lumi": ("id_.luminosityBlock_", "luminosityBlock_"),
     "event": ("id_.event_",),
 }
-_DTYPES = {"run": "u4", "lumi": "u4", "event": "u8"}
 
 
 def find_event_ids(tree: Any) -> tuple[EventIds | None, tuple[str, ...]]:
@@ -78,5 +78,5 @@ def event_ids_of(lists: JaggedColumn, records: Records, paths: Mapping[str, str]
     except EntriesError as error:
         if error.ranges != ((0, len(lists.offsets) - 1),):
             raise
-        return dict.fromkeys(_DTYPES)
-    return {name: found[paths[name]].data.astype(dtype) for name, dtype in _DTYPES.items()}
+        return dict.fromkeys(EVENT_NUMBERS)
+    return {name: found[paths[name]].data.astype(dtype) for name, dtype in EVENT_NUMBERS.items()}

@@ -14,7 +14,7 @@ import numpy as np
 from e2edist.errors import EntriesError
 
 from ._branch_map import JaggedColumn, TableReader
-from ._tables import build_table, columns_of
+from ._tables import build_table, columns_of, offsets_of
 from ._track_columns import first_of_each
 
 if TYPE_CHECKING:
@@ -100,13 +100,9 @@ def packed_reader(
 
 def charged(lists: Mapping[str, JaggedColumn]) -> dict[str, JaggedColumn]:
     """Return the inputs of the candidates that have a charge, in their order."""
-    pdg = lists["pdg"]
-    kept = np.isin(np.abs(pdg.data.astype(np.int64)), _CHARGED)
-    offsets = np.concatenate(([0], np.cumsum(kept)))[pdg.offsets]
+    kept = np.isin(np.abs(lists["pdg"].data.astype(np.int64)), _CHARGED)
+    offsets = np.concatenate(([0], np.cumsum(kept)))[offsets_of("packed", lists)]
     for name, one in lists.items():
-        if not np.array_equal(one.offsets, pdg.offsets):
-            what = f"the branches of packed candidates have different numbers of rows in an event ({name})"
-            raise EntriesError("", what)
         if one.data.dtype.kind not in "iu":
             raise EntriesError("", f"the packed candidates have {name} of type {one.data.dtype}, not in bits")
     return {name: JaggedColumn(offsets, one.data[kept]) for name, one in lists.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from e2edist.errors import EntriesError
+from e2edist.imaging.event_batch import EVENT_NUMBERS
 
 from ._branch_map import BranchErrors, EventIds
 from ._check_branch import check_branch
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from e2edist.imaging.event_batch import Array
 
     from ._branch_map import JaggedColumn, Request
-
-_DTYPES = {"run": "u4", "lumi": "u4", "event": "u8"}
 
 
 def plain_event_ids(request: Request, names: Mapping[str, str]) -> tuple[EventIds | None, tuple[str, ...]]:
@@ -39,7 +38,7 @@ def plain_event_ids(request: Request, names: Mapping[str, str]) -> tuple[EventId
     readable = {key: branch for key, branch in found.items() if branch}
 
     def decode(lists: Mapping[str, JaggedColumn]) -> dict[str, Array | None]:
-        return {key: _number(lists[b.name].data, _DTYPES[key], b.name) for key, b in readable.items()}
+        return {key: _number(lists[b.name].data, EVENT_NUMBERS[key], b.name) for key, b in readable.items()}
 
     event_ids = EventIds(tuple(readable.values()), decode) if readable else None
     return event_ids, (*absent, *errors.messages)

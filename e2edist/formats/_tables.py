@@ -157,17 +157,23 @@ def build_table(name: str, columns: Mapping[str, JaggedColumn], wanted: frozense
     EntriesError
         If two columns disagree on the rows of an event.
     """
+    offsets = offsets_of(name, columns)
+    types = TABLES[name]
+    out = {c: to_dtype(columns[c].data, types[c], f"{name}.{c}") for c in sorted(wanted & columns.keys())}
+    for column in sorted(wanted - columns.keys()):
+        missing = OBJECT_COLUMNS[column].missing
+        out[column] = np.full(offsets[-1], np.nan if missing is None else missing, dtype=types[column])
+    return Ragged(offsets, out)
+
+
+def offsets_of(name: str, columns: Mapping[str, JaggedColumn]) -> Array:
+    """Return the row ranges of events in a table, which all columns have; EntriesError if one has others."""
     first, lists = next(iter(columns.items()))
     for column, other in columns.items():
         if not np.array_equal(other.offsets, lists.offsets):
             what = f"{name}.{first} and {name}.{column} have different numbers of rows in an event"
             raise EntriesError("", what)
-    types = TABLES[name]
-    out = {c: to_dtype(columns[c].data, types[c], f"{name}.{c}") for c in sorted(wanted & columns.keys())}
-    for column in sorted(wanted - columns.keys()):
-        missing = OBJECT_COLUMNS[column].missing
-        out[column] = np.full(len(lists.data), np.nan if missing is None else missing, dtype=types[column])
-    return Ragged(lists.offsets, out)
+    return lists.offsets
 
 
 def build_pixels(layer: Layer, offsets: Array, row: Array, col: Array, value: Array) -> Ragged:

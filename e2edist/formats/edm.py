@@ -18,13 +18,12 @@ from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, TRACKER_LA
 from ._event_ids import find_event_ids
 from ._packed_tracks import OPTIONAL, PACKED_NAMES, packed_inputs, packed_reader
 from ._products import Product, products_of
-from ._tables import columns_of
+from ._tables import columns_of, offsets_of
 from ._track_columns import TRACK_INPUTS, VERTEX_INPUTS, first_of_each, track_column
 from ._unsplit import unsplit_leaves
 from .api import (
     Branch,
     BranchMap,
-    EntriesError,
     JaggedColumn,
     Request,
     TableReader,
@@ -252,15 +251,12 @@ def _track_builder(
 ) -> Callable[[Mapping[str, JaggedColumn]], Ragged]:
     def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
         given = columns_of(inputs, lists)
-        rows = next(iter(given.values()))
-        if any(not np.array_equal(one.offsets, rows.offsets) for one in given.values()):
-            what = "the branches of a track product have different numbers of rows in an event"
-            raise EntriesError("", what)
+        offsets = offsets_of("tracks", given)
         values = {name: one.data for name, one in given.items()}
         for name, found in columns_of(first, lists).items():
-            values[f"{name}0"] = np.repeat(first_of_each(found), np.diff(rows.offsets))
+            values[f"{name}0"] = np.repeat(first_of_each(found), np.diff(offsets))
         with np.errstate(all="ignore"):
-            made = {c: JaggedColumn(rows.offsets, track_column(c, values)) for c in wanted or {"pt"}}
+            made = {c: JaggedColumn(offsets, track_column(c, values)) for c in wanted or {"pt"}}
         return build_table("tracks", made, wanted)
 
     return build

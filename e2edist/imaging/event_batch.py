@@ -85,6 +85,8 @@ TABLES: dict[str, dict[str, str]] = {
     **{kind: {name: column.dtype for name, column in OBJECT_COLUMNS.items()} for kind in OBJECT_KINDS},
     **{layer: {"eta": "f4", "phi": "f4"} for layer in TRACKER_LAYERS},
 }
+#: Number of an event -> its dtype.
+EVENT_NUMBERS = {"run": "u4", "lumi": "u4", "event": "u8"}
 #: Column -> dtype that a format adds to the table of objects where the file says where to cut their images
 #: out: the pixel on the EB grid of photons and electrons, on the stitched ECAL grid of jets; -1 where the
 #: file says that there is none.
