@@ -143,13 +143,14 @@ class Classes:
             The file describes no such class, or no such version of it.
         """
         known = self.versions(name)
-        same = [info for info in known if checksum and info.checksum == checksum]
-        same = same or [info for info in known if info.version == version]
-        if not same and version <= 0 and not checksum and len(known) == 1:
-            same = list(known)
-        if not same:
-            raise UnreadableError(f"the file has no StreamerInfo of version {version} of {name}")
-        return same[0]
+
+        def fit(info: ClassInfo) -> int:
+            return 2 * (checksum != 0 and info.checksum == checksum) + (info.version == version)
+
+        best = max(known, key=fit)
+        if fit(best) or (version <= 0 and not checksum and len(known) == 1):
+            return best
+        raise UnreadableError(f"the file has no StreamerInfo of version {version} of {name}")
 
     def leaves(self, name: str, *, rows: bool = False) -> tuple[tuple[str, str], ...]:
         """Return path and dtype of all numbers in a class, those of a collection among them, best first.

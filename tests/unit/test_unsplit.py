@@ -227,6 +227,19 @@ def test_classes_that_are_not_described_or_hold_themselves_are_refused():
     assert list(records("A", endless).paths) == ["n"]
 
 
+@pytest.mark.parametrize(
+    ("version", "checksum", "found"),
+    [(3, 30, 3), (2, 20, 2), (1, 20, 1), (9, 20, 2), (2, 0, 2), (3, 99, 3), (-1, 30, 3)],
+)
+def test_a_version_of_a_class_is_chosen_by_checksum_then_number(version, checksum, found):
+    infos = [ClassInfo("X", n, total, ID) for n, total in ((1, 20), (2, 20), (3, 30))]
+    classes = described(X=infos)
+    assert classes.version("X", version, checksum).version == found
+    for unknown in ((9, 0), (-1, 0), (9, 99)):
+        with pytest.raises(UnreadableError, match=f"version {unknown[0]} of X"):
+            classes.version("X", *unknown)
+
+
 FAULTS = {
     "beyond": (streamed(2, streamed(2)) + b"\1" + numbers("u4", FLAG | 99), "beyond what it lies in"),
     "no count": (bytes(4) + b"\0\2", "a byte count is missing"),
