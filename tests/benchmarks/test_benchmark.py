@@ -11,6 +11,7 @@ import numpy as np
 import ours
 import pytest
 import reading
+import unsplit
 from peers import _dense, batched, kept, paper, processes, script
 
 from e2edist.config.tagger import load_tagger
@@ -82,6 +83,13 @@ def test_every_container_compression_and_way_to_a_file_gives_the_same_values(tmp
     assert ("left out: reading by xrootd" in capsys.readouterr().out) != bool(remote)
     assert any(path.is_file() for path in (tmp_path / "data" / "scratch").rglob("*")), "nothing was staged"
     assert rows["LZMA"]["bytes"] < rows["uncompressed"]["bytes"]
+
+
+def test_reading_of_unsplit_events_is_measured_in_turn_and_all_forms_give_the_same():
+    files = {form: ROOT / f"tests/edm/{form}.root" for form in ("object_wise", "member_wise")}
+    found = unsplit.rates(files, load_tagger("eg"), 2)
+    assert [len(found[form]) for form in files] == [2, 2]
+    assert len(unsplit.repeated({"run": np.arange(3), "EB_rows": np.array([0, 2, 2, 5])}, 2)["run"]) == 6
 
 
 @pytest.mark.slow
