@@ -256,7 +256,6 @@ _LOOK = f"""
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
 from e2edist import submit
-from e2edist.config.tagger import packaged
 for path in sys.argv[2:]:
     print(path, file=sys.stderr)
     code = submit.main(["--input", path, "--model", sys.argv[1], "--output", "out", "--dry-run"])
