@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._branch_map import Branch, JaggedColumn
-from ._compressed import DamagedBytesError, decompressed
+from ._compressed import DamagedBytesError, decompressed, decompressed_into
 from ._uproot import uproot
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class Baskets:
 
     def decode(self, raw: list[Array], start: int, stop: int) -> JaggedColumn:
         """Return the entries ``start:stop`` from the bytes of their baskets, in native byte order."""
+        if (room := self._room(raw)) is not None:
+            return self._decode_bytes(raw, start, stop, room)
         found = [
             self._basket(
                 content, i, max(start - self.edges[i], 0), min(stop, self.edges[i + 1]) - self.edges[i]
@@ -83,8 +85,33 @@ class Baskets:
             np.cumsum(np.concatenate([counts for _, counts in found]), out=offsets[1:])
         return JaggedColumn(offsets, data)
 
-    def _basket(self, raw: Array, number: int, low: int, high: int) -> tuple[Array, Array]:
-        """Return values and counts of the entries ``low:high`` of a basket, counted from its first."""
+    def _room(self, raw: list[Array]) -> Array | None:
+        """Return where lists of bytes have room, a basket behind the other; None for other branches."""
+        if self.dtype.itemsize > 1 or self.branch.scalar or self.branch.header_bytes:
+            return None
+        sizes = [int(_KEY.unpack_from(one.data)[2]) for one in raw]
+        if min(sizes) < 0 or sum(sizes) > max(_FREE_BYTES, MAX_RATIO * sum(map(len, raw))):
+            return None  # one of them is damaged
+        return np.empty(sum(sizes), np.uint8)
+
+    def _decode_bytes(self, raw: list[Array], start: int, stop: int, room: Array) -> JaggedColumn:
+        """Return the same for lists of bytes, such as unsplit records: large, and needing no conversion."""
+        numbers, end, found = self.numbers(start, stop), 0, []
+        for content, i in zip(raw, numbers, strict=True):
+            high = min(stop, self.edges[i + 1]) - self.edges[i]
+            values, counts = self._basket(content, i, 0, high, room[end:])
+            found.append(counts)
+            end += len(values)
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate(found))])[start - self.edges[numbers[0]] :]
+        return JaggedColumn(offsets - offsets[0], room[offsets[0] : end].view(self.dtype))
+
+    def _basket(
+        self, raw: Array, number: int, low: int, high: int, room: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Return values and counts of the entries ``low:high`` of a basket, counted from its first.
+
+        They are in `room`, where that is given.
+        """
         size, _, content, _, key, _ = _KEY.unpack_from(raw.data)
         *_, entries, end = _BASKET.unpack_from(raw.data, key - _BASKET.size - 1)
         end -= key
@@ -100,7 +127,7 @@ class Baskets:
             raise ValueError("it has no offsets, or two for each entry, as old versions of ROOT write")
         if content - end != offsets:
             raise DamagedBytesError("the offsets of a basket are not as many as its entries")
-        body = _decompressed(raw[key:], content)
+        body = _decompressed(raw[key:], content, room)
         if self.branch.scalar:
             if end != entries * self.dtype.itemsize:
                 raise DamagedBytesError("a basket has more or fewer numbers than entries")
@@ -123,9 +150,9 @@ class Baskets:
         return bounds, counts
 
 
-def _decompressed(body: Array, size: int) -> Array:
+def _decompressed(body: Array, size: int, room: Array | None) -> Array:
     try:
-        return decompressed(body, size)
+        return decompressed(body, size) if room is None else decompressed_into(room, body, size)
     except (ImportError, DamagedBytesError):
         raise
     except Exception as error:  # the errors of five libraries, which have no common class

@@ -5,7 +5,8 @@ uproot reads as many blocks as it likes, and leaves undefined what they do not f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xxhash
@@ -15,6 +16,8 @@ from ._uproot import uproot
 if TYPE_CHECKING:
     from e2edist.imaging.event_batch import Array
 
+#: What uproot decompresses with.
+cramjam: Any = import_module("cramjam")
 #: Of a block: two letters, a version, and two lengths of three bytes, compressed and not.
 _BLOCK = 9
 #: What pages and envelopes of RNTuples end with: XXH3, 64 bits, little-endian.
@@ -41,6 +44,22 @@ def decompressed(body: Array, size: int) -> Array:
     chunk = uproot.source.chunk.Chunk.wrap(None, body)
     whole = uproot.compression.decompress(chunk, uproot.source.cursor.Cursor(0), {}, len(body), size)
     return np.frombuffer(whole.raw_data, np.uint8)
+
+
+def decompressed_into(room: Array, body: Array, size: int) -> Array:
+    """Return the same as `decompressed`, as the first bytes of `room`, which has as many at least.
+
+    A block of ZSTD is written there without a copy.
+    """
+    filled = room[:size]
+    one = len(body) == _BLOCK + int.from_bytes(body[3:6].tobytes(), "little")
+    if len(body) == size or not one or body[:2].tobytes() != b"ZS":
+        filled[:] = decompressed(body, size)
+        return filled
+    _check_blocks(body, size)
+    if cramjam.zstd.decompress_into(body[_BLOCK:].data, filled) != size:
+        raise DamagedBytesError(f"a block does not hold {size} bytes")
+    return filled
 
 
 def _check_blocks(body: Array, size: int) -> None:

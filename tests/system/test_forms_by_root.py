@@ -44,6 +44,20 @@ def test_tables_of_real_events_are_the_same_in_every_form(forms):
             assert np.array_equal(batch["tracks"][column], values), (form, column)
 
 
+@pytest.mark.parametrize("form", ["object_wise", "member_wise", "run1"])
+def test_ranges_of_several_baskets_are_parts_of_all(forms, form):
+    path, random = forms[1][form], np.random.default_rng(1)
+    whole = read(path, form)
+    for start, stop in np.sort(random.integers(0, whole.events, (8, 2))).tolist():
+        part = read(path, form, start, stop)
+        assert np.array_equal(part.event, whole.event[start:stop])
+        for table, ragged in part.tables.items():
+            edges = whole[table].offsets[start : stop + 1]
+            assert np.array_equal(ragged.offsets, edges - edges[0])
+            for column, values in ragged.columns.items():
+                assert np.array_equal(values, whole[table][column][edges[0] : edges[-1]])
+
+
 @pytest.mark.parametrize("name", ["eg", "qg"])
 def test_scores_of_real_events_are_the_same_in_every_form(data, forms, name, tmp_path):
     given = sorted((data / "edm").glob("given_[12].root"))
