@@ -14,7 +14,7 @@ import numpy as np
 from ._numba import kernel
 from .event_batch import Array
 from .geometry import EB_FIRST_ROW, EB_SHAPE, ECAL_SHAPE, HBHE_SHAPE
-from .layers import Hits
+from .hits import Hits
 
 #: Frames that crops are cut from: (first stitched row, rows).
 FRAMES = {"EB": (EB_FIRST_ROW, EB_SHAPE[0]), "ECAL": (0, ECAL_SHAPE[0])}

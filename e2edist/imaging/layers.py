@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ._numba import kernel
 from .detid import depth1_towers, eb_pixels, ee_plane_pixels, ee_stitched_pixels, hbhe_pixels
-from .event_batch import PIXEL_COLUMNS, TRACKER_LAYERS, Array, Columns, EventBatch, Ragged, pixel_table
+from .event_batch import PIXEL_COLUMNS, TRACKER_LAYERS, Columns, EventBatch, Ragged, pixel_table
 from .geometry import (
     EB_FIRST_ROW,
     EB_SHAPE,
@@ -24,6 +23,7 @@ from .geometry import (
     direction_pixels,
     ee_table,
 )
+from .hits import Hits, add_up, joined_order
 
 #: Part of the campaign fingerprint: raise it whenever any pixel of any layer or crop may change.
 IMAGING_VERSION = 1
@@ -31,29 +31,6 @@ IMAGING_VERSION = 1
 DZ_MAX = np.float32(0.1)
 #: Grid -> its rows and columns.
 GRIDS = {"EB": EB_SHAPE, "ECAL": ECAL_SHAPE, "HBHE": HBHE_SHAPE, "EE": EE_SHAPE, "towers": HBHE_SHAPE}
-
-
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """Sparse frames of one layer.
-
-    Attributes
-    ----------
-    offsets : int64, shape (events + 1,)
-        Half-open pixel ranges of the events.
-    row, col : int16, shape (pixels,)
-        Place on the grid `shape`; no pixel occurs twice in an event.
-    value : float32, shape (pixels,)
-        GeV for energies and pT, ns for times, cm for d0 and dz, hits for tracker layers.
-    shape : (int, int)
-        Rows and columns of the grid.
-    """
-
-    offsets: Array
-    row: Array
-    col: Array
-    value: Array
-    shape: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,42 +95,8 @@ class Layer:
         return self.make(batch, options) if pixels is None else _ready_made(pixels, self, options)
 
 
-@kernel
-def _merge(offsets: Array, row: Array, col: Array, value: Array, slot: Array) -> tuple[Array, ...]:
-    """Add up entries of the same pixel per event, in order; entries with row < 0 are left out.
-
-    `slot` is scratch of one int32 per pixel, shape (rows, columns), all -1 before: the entry that a pixel
-    last had. Entries only grow, so one below this event's first is of an earlier event: nothing is wiped.
-    """
-    out_offsets = np.zeros(len(offsets), np.int64)
-    out_row, out_col = np.empty(len(row), np.int16), np.empty(len(row), np.int16)
-    out_value = np.empty(len(row), np.float32)
-    count = 0
-    for e in range(len(offsets) - 1):
-        first = count
-        for k in range(offsets[e], offsets[e + 1]):
-            r, c = row[k], col[k]
-            if r < 0:
-                continue
-            entry = slot[r, c]
-            if entry < first:
-                slot[r, c] = count
-                out_row[count], out_col[count], out_value[count] = r, c, value[k]
-                count += 1
-            else:
-                out_value[entry] += value[k]
-        out_offsets[e + 1] = count
-    return out_offsets, out_row[:count], out_col[:count], out_value[:count]
-
-
-def _hits(offsets: Array, row: Array, col: Array, value: Array, shape: tuple[int, int]) -> Hits:
-    slot = np.full(shape, -1, np.int32)
-    ends, rows, cols, sums = _merge(offsets, row, col, np.asarray(value, np.float32), slot)
-    return Hits(ends, rows, cols, sums, shape)
-
-
 def _ready_made(pixels: Ragged, layer: Layer, options: FillOptions) -> Hits:
-    hits = _hits(pixels.offsets, pixels["row"], pixels["col"], pixels["value"], GRIDS[layer.grid])
+    hits = add_up(pixels.offsets, pixels["row"], pixels["col"], pixels["value"], GRIDS[layer.grid])
     if layer.name != "ECAL_energy" or options.endcap_factor == 1:
         return hits
     endcap = (hits.row < EB_FIRST_ROW) | (hits.row >= EB_FIRST_ROW + EB_SHAPE[0])
@@ -161,41 +104,26 @@ def _ready_made(pixels: Ragged, layer: Layer, options: FillOptions) -> Hits:
     return replace(hits, value=hits.value * factor)
 
 
-@kernel
-def _join(a: Array, b: Array) -> Array:
-    """Return the order that puts the entries of b behind those of a, event by event."""
-    order = np.empty(a[-1] + b[-1], np.int64)
-    count = 0
-    for e in range(len(a) - 1):
-        for k in range(a[e], a[e + 1]):
-            order[count] = k
-            count += 1
-        for k in range(b[e], b[e + 1]):
-            order[count] = a[-1] + k
-            count += 1
-    return order
-
-
 def eb(batch: EventBatch, column: str) -> Hits:
     """Return the EB frame (170x360) of a hit column: energies in GeV or times in ns, added per crystal."""
     table = batch["EB"]
     row, col = eb_pixels(table["detid"], table["energy"])
-    return _hits(table.offsets, row, col, table[column], EB_SHAPE)
+    return add_up(table.offsets, row, col, table[column], EB_SHAPE)
 
 
 def ee_plane(batch: EventBatch, side: int) -> Hits:
     """Return the 100x100 energy plane of one endcap, side -1 or +1; row iy-1, column ix-1."""
     table = batch["EE"]
     row, col = ee_plane_pixels(table["detid"], table["energy"], ee_table(), side)
-    return _hits(table.offsets, row, col, table["energy"], EE_SHAPE)
+    return add_up(table.offsets, row, col, table["energy"], EE_SHAPE)
 
 
 def ecal(batch: EventBatch, options: FillOptions) -> Hits:
     """Return the stitched ECAL frame (280x360), energies in GeV."""
     barrel, table = eb(batch, "energy"), batch["EE"]
     row, col = ee_stitched_pixels(table["detid"], table["energy"], ee_table())
-    ends = _hits(table.offsets, row, col, table["energy"], ECAL_SHAPE)
-    order = _join(barrel.offsets, ends.offsets)
+    ends = add_up(table.offsets, row, col, table["energy"], ECAL_SHAPE)
+    order = joined_order(barrel.offsets, ends.offsets)
     factor = np.float32(options.endcap_factor)
     value = np.concatenate([barrel.value, ends.value * factor])
     return Hits(
@@ -211,14 +139,14 @@ def hbhe(batch: EventBatch, _: FillOptions) -> Hits:
     """Return the HBHE tower frame (56x72): energies in GeV, depths added."""
     table = batch["HBHE"]
     row, col, value = hbhe_pixels(table["detid"], table["energy"])
-    return _hits(table.offsets * 2, row, col, value, HBHE_SHAPE)
+    return add_up(table.offsets * 2, row, col, value, HBHE_SHAPE)
 
 
 def hbhe_depth1(batch: EventBatch) -> Hits:
     """Return depth-1 tower energies by (HBHE row, iphi-1), for jet seeds; 10-degree towers not split."""
     table = batch["HBHE"]
     row, col = depth1_towers(table["detid"], table["energy"])
-    return _hits(table.offsets, row, col, table["energy"], HBHE_SHAPE)
+    return add_up(table.offsets, row, col, table["energy"], HBHE_SHAPE)
 
 
 def tracks(batch: EventBatch, options: FillOptions, column: str) -> Hits:
@@ -233,14 +161,14 @@ def tracks(batch: EventBatch, options: FillOptions, column: str) -> Hits:
         keep &= (table["quality"] & options.track_quality) != 0
     if column != "pt":
         keep &= np.abs(table["dz"]) < DZ_MAX
-    return _hits(table.offsets, np.where(keep, row, np.int16(-1)), col, table[column], ECAL_SHAPE)
+    return add_up(table.offsets, np.where(keep, row, np.int16(-1)), col, table[column], ECAL_SHAPE)
 
 
 def tracker_counts(batch: EventBatch, name: str) -> Hits:
     """Return the number of hits of a tracker layer per stitched pixel (280x360)."""
     table = batch[name]
     row, col = direction_pixels(table["eta"], table["phi"])
-    return _hits(table.offsets, row, col, np.ones(len(row), np.float32), ECAL_SHAPE)
+    return add_up(table.offsets, row, col, np.ones(len(row), np.float32), ECAL_SHAPE)
 
 
 def _needs(table: str, *columns: str) -> Columns:

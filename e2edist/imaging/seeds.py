@@ -12,7 +12,7 @@ from ._numba import Scalar, kernel
 from .detid import tower_column
 from .event_batch import Array
 from .geometry import EB_FIRST_ROW, eta_row, phi_column, tower_at
-from .layers import Hits
+from .hits import Hits
 
 #: (event int32, eta float32, phi float32), each of shape (objects,), in radians.
 Directions: TypeAlias = tuple[Array, Array, Array]

@@ -19,7 +19,7 @@ from e2edist.imaging.event_batch import (
     Ragged,
     layer_of,
 )
-from e2edist.imaging.layers import Hits
+from e2edist.imaging.hits import Hits
 from e2edist.imaging.objects import Objects, collect
 from e2edist.imaging.seeds import NAN, OK, Seeds, cut_objects
 from e2edist.imaging.select_events import select
