@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -52,9 +53,14 @@ class ObjectsSpec(Spec):
     @classmethod
     def _known(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         known = (*OBJECT_KINDS, "tracks", "vertices", "EB", "EE", "HBHE")
-        for key in value:
+        for key, labels in value.items():
             if key not in known:
                 raise ValueError(f"no such kind {key!r}, {nearest(key, known)}")
+            if not labels:
+                raise ValueError(f"{key} has no label; without {key} those that formats know are taken")
+            for label in labels:
+                if not all(re.fullmatch(r"\S+", part) for part in label.split("+")):
+                    raise ValueError(f"{key}: {label!r} is no label; nothing in it is empty or has spaces")
         return value
 
 
