@@ -92,6 +92,11 @@ def tables_page():
     )
     text += ", ".join(f"{code} {kind}" for code, kind in enumerate(OBJECT_KINDS)) + ".\n\n"
     text += table(("number", "status", "meaning"), statuses)
+    return text + _campaign_tables()
+
+
+def _campaign_tables():
+    text = ""
     for folder in (CampaignFolder, AggregatedFolder):
         text += f"\n## {folder.__name__.removesuffix('Folder')} folder\n\n{first_line(folder)}\n\n"
         text += table(("name", "what it holds"), [(f"`{one.name}`", one.meaning) for one in folder.entries()])

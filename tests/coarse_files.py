@@ -1,4 +1,4 @@
-"""Events of any number as Delphes and PF-NanoAOD write them, for tests that compare ranges of a file."""
+"""Events of any number as Delphes and PF-NanoAOD write them, and tables that must be the same."""
 
 import awkward as ak
 import numpy as np
@@ -30,6 +30,15 @@ def write_pfnano(path, events):
     for name, dtype in (("run", "u4"), ("luminosityBlock", "u4"), ("event", "u8")):
         branches[name] = np.arange(1, events + 1).astype(dtype)
     return _write(path, "Events", branches)
+
+
+def assert_same_tables(one, other):
+    """Compare all tables of two batches, dtypes too."""
+    assert one.tables.keys() == other.tables.keys()
+    for name, table in one.tables.items():
+        np.testing.assert_array_equal(table.offsets, other[name].offsets)
+        for column, values in table.columns.items():
+            np.testing.assert_array_equal(values, other[name][column], strict=True)
 
 
 class _Draw:

@@ -263,10 +263,8 @@ def read_records(
 
     Parameters
     ----------
-    data : uint8
-        All records.
-    offsets : int64, shape (records + 1,)
-        Where each begins.
+    data, offsets : uint8; int64, shape (records + 1,)
+        All records, and where each begins.
     program : tuple of array
         Operations and versions, as `Program.arrays` gives them.
     out : tuple of array

@@ -115,13 +115,13 @@ def tower_pixels(
     ValueError
         The towers of an event cover more than the whole grid.
     """
-    used = np.flatnonzero((energy > 0) & np.isfinite(energy + direction[0] + direction[1]))
+    eta, phi = direction
+    used = np.flatnonzero((energy > 0) & np.isfinite(energy + eta + phi))
     offsets = np.searchsorted(used, offsets)
-    row, col = direction_pixels(direction[0][used], direction[1][used])
     first, rows, left, cols = _covered(grid, edges[used])
     none = rows * cols == 0
-    first[none], left[none] = row[none] // grid.per_pixel, col[none] // grid.per_pixel
-    rows[none] = cols[none] = 1
+    row, col = direction_pixels(eta[used[none]], phi[used[none]])
+    first[none], left[none], rows[none], cols[none] = row // grid.per_pixel, col // grid.per_pixel, 1, 1
     counts = rows * cols
     ends = np.concatenate([[0], np.cumsum(counts)])
     # Before anything is made of that size: towers of a calorimeter do not overlap.

@@ -7,6 +7,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from coarse_files import assert_same_tables
 from models import write_model, write_tagger
 
 from e2edist import formats
@@ -225,11 +226,7 @@ def test_a_ttree_and_an_rntuple_of_pfnano_give_identical_tables(data):
         read(data / f"root/{name}.root", layers, objects, collections=names)
         for name in ("pfnano", "pfnano_rntuple")
     )
-    assert one.tables.keys() == other.tables.keys()
-    for name, table in one.tables.items():
-        np.testing.assert_array_equal(table.offsets, other[name].offsets)
-        for column, values in table.columns.items():
-            np.testing.assert_array_equal(values, other[name][column], strict=True)
+    assert_same_tables(one, other)
     for key in ("run", "lumi", "event"):
         np.testing.assert_array_equal(getattr(one, key), getattr(other, key), strict=True)
     assert one.notes == other.notes

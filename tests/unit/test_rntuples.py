@@ -7,6 +7,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from coarse_files import assert_same_tables
 
 from e2edist.errors import InputError
 from e2edist.formats import api, inspect, open_events
@@ -22,14 +23,6 @@ def read(path, *ranges):
     columns = {api.pixel_table(layer): frozenset({"row", "col", "value"}) for layer in LAYERS}
     with open_events(str(path), columns | {"jet": P4}) as reader:
         return [reader.read(*one) for one in ranges], reader.bytes_per_event()
-
-
-def assert_same(one, other):
-    assert one.tables.keys() == other.tables.keys()
-    for name, table in one.tables.items():
-        np.testing.assert_array_equal(table.offsets, other[name].offsets)
-        for column, values in table.columns.items():
-            np.testing.assert_array_equal(values, other[name][column], strict=True)
 
 
 @pytest.fixture
@@ -55,7 +48,7 @@ def test_members_of_collections_and_projected_lists_are_those_of_a_tree(data, co
     (tree, *ntuples), sizes = zip(*(read(path, *ranges) for path in paths), strict=True)
     for batches in ntuples:
         for ours, theirs in zip(batches, tree, strict=True):
-            assert_same(ours, theirs)
+            assert_same_tables(ours, theirs)
             for key in ("run", "lumi", "event"):
                 np.testing.assert_array_equal(getattr(ours, key), getattr(theirs, key), strict=True)
     assert sizes == pytest.approx([sizes[0]] * 3, rel=0.01)
