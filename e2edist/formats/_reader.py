@@ -155,10 +155,8 @@ class Reader:
             numbers, notes = self._event_ids(lists)
         known = {name: values for name, values in numbers.items() if values is not None}
         if not {"run", "lumi"} <= known.keys():
-            why = "; ".join(note for note in notes if note.startswith(("run", "lumi", "event"))) or "; ".join(
-                notes
-            )
-            what = f"has no readable run and luminosity block for the lumi mask ({why})"
+            why = [note for note in notes if note.startswith(("run", "lumi", "event"))] or notes
+            what = f"has no readable run and luminosity block for the lumi mask ({'; '.join(why)})"
             raise EntriesError(where, what, "Leave it out, or run it without --lumi-mask")
         return known, notes
 
