@@ -16,7 +16,7 @@ from ._uproot import uproot
 if TYPE_CHECKING:
     from e2edist.imaging.event_batch import Array
 
-#: What uproot decompresses with.
+#: Typed as Any, as uproot is, which decompresses with it.
 cramjam: Any = import_module("cramjam")
 #: Of a block: two letters, a version, and two lengths of three bytes, compressed and not.
 _BLOCK = 9

@@ -11,7 +11,7 @@ from ntuples import write_hits
 
 from e2edist import formats, predict
 from e2edist.errors import E2EError, EntriesError, InputError, combined
-from e2edist.formats._compressed import DamagedBytesError, decompressed
+from e2edist.formats._compressed import DamagedBytesError, decompressed, decompressed_into
 from e2edist.formats._only_root_reads import OLD_CLASS
 from e2edist.storage._remote_files import check_header
 
@@ -201,12 +201,16 @@ def test_a_checksum_of_zstd_itself_is_compared_where_there_is_one():
     assert frame[4] & 4  # the flag, which ROOT does not set
     lengths = len(frame).to_bytes(3, "little") + len(content).to_bytes(3, "little")
     body = np.frombuffer(b"ZS\x01" + lengths + frame, np.uint8)
+    room = np.empty(len(content) + 9, np.uint8)
     assert decompressed(body, len(content)).tobytes() == content
+    assert decompressed_into(room, body, len(content)).tobytes() == content
     for place in range(9 + 5, len(body)):
         damaged = body.copy()
         damaged[place] ^= 0x10
         with pytest.raises(Exception, match=r"Data corruption|checksum|too small"):
             decompressed(damaged, len(content))
+        with pytest.raises(Exception, match=r"Data corruption|checksum|too small"):
+            decompressed_into(room, damaged, len(content))
 
 
 def test_a_fault_that_many_files_have_is_told_once_with_their_number():
