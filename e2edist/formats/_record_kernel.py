@@ -75,8 +75,9 @@ def _version(
         checksum = np.int64(_number(data, at, 4))
         at += 4
     for i in range(place[0], place[1]):
-        if versions[i, 0] == version if version > 0 else versions[i, 1] == checksum:
-            return ops.OK, versions[i, 2], at
+        which = np.uint64(i)
+        if versions[which, 0] == version if version > 0 else versions[which, 1] == checksum:
+            return ops.OK, versions[which, 2], at
     return ops.UNKNOWN_VERSION, place[0], at
 
 
@@ -105,13 +106,12 @@ def _take(
     `here` is the place, the end of what encloses it, and the rows of the collection.
     """
     at, end, rows = here
-    if op[0] != ops.COLUMN_SKIP and op[0] != ops.COLUMN_VALUE:
-        rows = 1
-    if op[0] >= ops.VALUE:
+    if op[0] == ops.COLUMN_VALUE:
         code = ops.PAST_END if op[2] * rows > end - at else _store(data, at, (op[1], op[2], rows), out)
         return code, at + op[2] * rows
     if op[0] == ops.SKIP or op[0] == ops.COLUMN_SKIP:
-        return ops.PAST_END if op[1] * rows > end - at else ops.OK, at + op[1] * rows
+        size = op[1] * rows if op[0] == ops.COLUMN_SKIP else op[1]
+        return ops.PAST_END if size > end - at else ops.OK, at + size
     if op[0] == ops.SKIP_STRING:
         return _string(data, at, end)
     if op[0] == ops.SKIP_POINTER and at + 4 <= end and _number(data, at, 4) >> np.uint64(30) == 0:
@@ -195,28 +195,26 @@ def _open(
             found = pc + 1
     if code:
         return code, (found if code == ops.UNKNOWN_VERSION else -1), (at, end, pc, deep, rows)
-    stack[deep, 0], stack[deep, 1] = end, pc
+    above = np.uint64(deep)
+    stack[above, 0], stack[above, 1] = end, pc
     return ops.OK, -1, (at, stop, found, deep + 1, rows)
 
 
 @kernel_part
-def _go(here: _Here, op: tuple[Scalar, Scalar], stack: Array) -> tuple[Scalar, _Here]:
-    """Leave an object, or go on in a loop or elsewhere; return what is wrong, and where it is then."""
+def _go(here: _Here, op: tuple[Scalar, Scalar], stack: Array) -> _Here:
+    """Go on in a loop or elsewhere; return where it is then."""
     at, end, pc, deep, rows = here
-    if op[0] == ops.LEAVE:
-        code = ops.NOT_AT_END if op[1] and at != end else ops.OK
-        return code, (at if code else end, stack[deep - 1, 0], stack[deep - 1, 1], deep - 1, rows)
     if op[0] == ops.NEXT:
         stack[deep - 1, 0] -= 1
         if stack[deep - 1, 0] > 0:
-            return ops.OK, (at, end, op[1], deep, rows)
-        return ops.OK, (at, end, pc, deep - 1, rows)
+            return (at, end, op[1], deep, rows)
+        return (at, end, pc, deep - 1, rows)
     if op[0] == ops.REPEAT and rows > 0:
         stack[deep, 0] = rows
-        return ops.OK, (at, end, pc, deep + 1, rows)
+        return (at, end, pc, deep + 1, rows)
     if op[0] != ops.IF_END or at == end:
-        return ops.OK, (at, end, op[1], deep, rows)
-    return ops.OK, here
+        return (at, end, op[1], deep, rows)
+    return here
 
 
 @kernel_part
@@ -232,21 +230,31 @@ def _read(
     `stack` keeps for each object that is being read what encloses it: the end, and the place to return to;
     for each loop the repetitions that are left.
     """
-    table, versions = program
+    (table, versions), (values, fill) = program, out
     at, end = part
     pc = deep = rows = 0
     while True:
         place, which, code = np.uint64(pc), -1, ops.OK
         op, a, b, c = table[place, 0], table[place, 1], table[place, 2], table[place, 3]
         pc += 1
-        if op <= ops.COLUMN_VALUE:
+        if op == ops.VALUE:  # this and LEAVE are most of what is done, so they are done here
+            code = ops.PAST_END if at + b > end else (ops.ABSURD if fill[a] >= values.shape[1] else code)
+            if code == ops.OK:
+                values[a, fill[a]] = _number_of(data, at, b)
+                fill[a] += 1
+                at += b
+        elif op == ops.LEAVE:
+            if a and at != end:
+                return ops.NOT_AT_END, at, -1
+            deep -= 1
+            at, end, pc = end, stack[np.uint64(deep), 0], stack[np.uint64(deep), 1]
+        elif op <= ops.COLUMN_VALUE:
             code, at = _take(data, (at, end, rows), (op, a, b), out)
         elif op <= ops.COLLECTION:
             code, which, here = _open(data, (at, end, pc, deep, rows), (op, a, b, c), versions, stack)
             at, end, pc, deep, rows = here
         elif op <= ops.IF_END:
-            code, here = _go((at, end, pc, deep, rows), (op, a), stack)
-            at, end, pc, deep, rows = here
+            at, end, pc, deep, rows = _go((at, end, pc, deep, rows), (op, a), stack)
         elif op == ops.REFUSE:
             return ops.REFUSED, at, a
         else:
