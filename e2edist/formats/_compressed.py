@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Typed as Any, as uproot is, which decompresses with it.
 cramjam: Any = import_module("cramjam")
+#: First letters of a block -> what writes it where it is wanted.
+_INTO = {b"ZS": cramjam.zstd, b"XZ": cramjam.xz}
 #: Of a block: two letters, a version, and two lengths of three bytes, compressed and not.
 _BLOCK = 9
 #: What pages and envelopes of RNTuples end with: XXH3, 64 bits, little-endian.
@@ -49,15 +51,16 @@ def decompressed(body: Array, size: int) -> Array:
 def decompressed_into(room: Array, body: Array, size: int) -> Array:
     """Return the same as `decompressed`, as the first bytes of `room`, which has as many at least.
 
-    A block of ZSTD is written there without a copy.
+    A block of ZSTD or LZMA is written there without a copy.
     """
     filled = room[:size]
     one = len(body) == _BLOCK + int.from_bytes(body[3:6].tobytes(), "little")
-    if len(body) == size or not one or body[:2].tobytes() != b"ZS":
+    codec = _INTO.get(body[:2].tobytes())
+    if len(body) == size or not one or codec is None:
         filled[:] = decompressed(body, size)
         return filled
     _check_blocks(body, size)
-    if cramjam.zstd.decompress_into(body[_BLOCK:].data, filled) != size:
+    if codec.decompress_into(body[_BLOCK:].data, filled) != size:
         raise DamagedBytesError(f"a block does not hold {size} bytes")
     return filled
 
