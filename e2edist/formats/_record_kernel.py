@@ -9,89 +9,17 @@ import numpy as np
 from e2edist.imaging._numba import Scalar, kernel, kernel_part
 
 from . import _record_ops as ops
+from ._record_bytes import class_version, counted, number, number_of, signed16, string
 
 if TYPE_CHECKING:
     from e2edist.imaging.event_batch import Array
 
-_COUNT_FLAG = 0x40000000
 _MEMBER_WISE = 0x4000
 #: Collections of older versions have no version of what they hold; ROOT reads them in another way.
 _FIRST_WITH_VERSION = 8
 _DEPTH = 64
 #: Where the reading of a record is: place, its end, next operation, objects and loops around it, rows.
 _Here: TypeAlias = tuple[Scalar, Scalar, Scalar, Scalar, Scalar]
-
-
-@kernel_part
-def _number(data: Array, at: Scalar, size: Scalar) -> Scalar:
-    """Return a big-endian number without a sign; that its bytes are there is checked by the caller."""
-    value, first = np.uint64(0), np.uint64(at)  # without a sign, so that no place is looked at from the end
-    for i in range(size):
-        value = (value << np.uint64(8)) | np.uint64(data[first + np.uint64(i)])
-    return value
-
-
-@kernel_part
-def _number_of(data: Array, at: Scalar, size: Scalar) -> Scalar:
-    """Return `_number`, which takes one instruction where its size is known to the compiler."""
-    if size == 4:
-        return _number(data, at, 4)
-    return _number(data, at, 8) if size == 8 else _number(data, at, size)
-
-
-@kernel_part
-def _counted(data: Array, at: Scalar, end: Scalar) -> tuple[Scalar, Scalar]:
-    """Return what is wrong with a byte count at `at`, and the end that it gives."""
-    if at + 4 > end:
-        return ops.PAST_END, at
-    word = np.int64(_number(data, at, 4))
-    if word >> 30 != 1:
-        return ops.NO_COUNT, at
-    stop = at + 4 + (word - _COUNT_FLAG)
-    return (ops.PAST_END if stop > end else ops.OK), stop
-
-
-@kernel_part
-def _signed16(data: Array, at: Scalar) -> Scalar:
-    value = np.int64(_number(data, at, 2))
-    return value - 0x10000 if value & 0x8000 else value
-
-
-@kernel_part
-def _version(
-    data: Array, at: Scalar, end: Scalar, place: tuple[Scalar, Scalar], versions: Array
-) -> tuple[Scalar, Scalar, Scalar]:
-    """Return what is wrong with the version of a class at `at`, the first operation of it, and what follows.
-
-    `place` is the range in `versions`. A class without a number of its own has a checksum instead.
-    """
-    if at + 2 > end:
-        return ops.PAST_END, 0, at
-    version, checksum = _signed16(data, at), np.int64(0)
-    at += 2
-    if version <= 0:
-        if at + 4 > end:
-            return ops.PAST_END, 0, at
-        checksum = np.int64(_number(data, at, 4))
-        at += 4
-    for i in range(place[0], place[1]):
-        which = np.uint64(i)
-        if versions[which, 0] == version if version > 0 else versions[which, 1] == checksum:
-            return ops.OK, versions[which, 2], at
-    return ops.UNKNOWN_VERSION, place[0], at
-
-
-@kernel_part
-def _string(data: Array, at: Scalar, end: Scalar) -> tuple[Scalar, Scalar]:
-    """Return what is wrong with a string at `at`, and where it ends."""
-    if at + 1 > end:
-        return ops.PAST_END, at
-    length, head = np.int64(data[at]), 1
-    if length == 255:
-        if at + 5 > end:
-            return ops.PAST_END, at
-        length, head = np.int64(_number(data, at + 1, 4)), 5
-    return (ops.PAST_END if length > end - at - head else ops.OK), at + head + length
 
 
 @kernel_part
@@ -113,10 +41,10 @@ def _take(
         size = op[1] * rows if op[0] == ops.COLUMN_SKIP else op[1]
         return ops.PAST_END if size > end - at else ops.OK, at + size
     if op[0] == ops.SKIP_STRING:
-        return _string(data, at, end)
-    if op[0] == ops.SKIP_POINTER and at + 4 <= end and _number(data, at, 4) >> np.uint64(30) == 0:
+        return string(data, at, end)
+    if op[0] == ops.SKIP_POINTER and at + 4 <= end and number(data, at, 4) >> np.uint64(30) == 0:
         return ops.OK, at + 4
-    return _counted(data, at, end)
+    return counted(data, at, end)
 
 
 @kernel_part
@@ -124,23 +52,23 @@ def _collection(
     data: Array, at: Scalar, end: Scalar, rule: tuple[Scalar, Scalar, Scalar], versions: Array
 ) -> tuple[Scalar, Scalar, Scalar, Scalar, Scalar]:
     """Return what is wrong, the first operation for rows by members (-1: by objects), rows, place, end."""
-    code, stop = _counted(data, at, end)
+    code, stop = counted(data, at, end)
     if code:
         return code, 0, 0, at, stop
     at += 4
     if at + 2 > stop:
         return ops.PAST_END, 0, 0, at, stop
-    version, pc = _signed16(data, at), -1
+    version, pc = signed16(data, at), -1
     at += 2
     if version <= 0 or (version & _MEMBER_WISE and version - _MEMBER_WISE < _FIRST_WITH_VERSION):
         return ops.UNKNOWN_VERSION, -1, 0, at, stop
     if version & _MEMBER_WISE:
-        code, pc, at = _version(data, at, stop, (rule[0], rule[1]), versions)
+        code, pc, at = class_version(data, at, stop, (rule[0], rule[1]), versions)
         if code:
             return code, pc, 0, at, stop
     if at + 4 > stop:
         return ops.PAST_END, 0, 0, at, stop
-    rows = np.int64(_number(data, at, 4))
+    rows = np.int64(number(data, at, 4))
     at += 4
     return (ops.ABSURD if rows * rule[2] > stop - at else ops.OK), pc, rows, at, stop
 
@@ -154,7 +82,7 @@ def _store(data: Array, at: Scalar, place: tuple[Scalar, Scalar, Scalar], out: t
     if first + rows > values.shape[1]:
         return ops.ABSURD
     for i in range(rows):
-        values[column, first + i] = _number_of(data, at + i * size, size)
+        values[column, first + i] = number_of(data, at + i * size, size)
     fill[column] = first + rows
     return ops.OK
 
@@ -165,14 +93,14 @@ def _object(
 ) -> tuple[Scalar, Scalar, Scalar, Scalar]:
     """Return what is wrong, the first operation for an object, place and end of what is behind its header."""
     place = rule[0], rule[1]
-    code, stop = _counted(data, at, end)
+    code, stop = counted(data, at, end)
     if code == ops.NO_COUNT and rule[2]:
-        code, found, at = _version(data, at, end, place, versions)
+        code, found, at = class_version(data, at, end, place, versions)
         stop = at + rule[2]
         return (ops.PAST_END if code == ops.OK and stop > end else code), found, at, stop
     if code:
         return code, -1, at, stop
-    code, found, at = _version(data, at + 4, stop, place, versions)
+    code, found, at = class_version(data, at + 4, stop, place, versions)
     return code, found, at, stop
 
 
@@ -218,6 +146,21 @@ def _go(here: _Here, op: tuple[Scalar, Scalar], stack: Array) -> _Here:
 
 
 @kernel_part
+def _has_room(past_end: bool, full: bool) -> Scalar:
+    """Return what is wrong with a number: it is not all there, or there is no place for it."""
+    return ops.PAST_END if past_end else (ops.ABSURD if full else ops.OK)
+
+
+@kernel_part
+def _end(place: tuple[Scalar, Scalar], op: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar, Scalar]:
+    """Return how the reading of a record ends: what is wrong, where, and the reason or -1."""
+    at, end = place
+    if op[0] == ops.REFUSE:
+        return ops.REFUSED, at, op[1]
+    return (ops.OK if at == end else ops.NOT_AT_END), at, -1
+
+
+@kernel_part
 def _read(
     data: Array,
     part: tuple[Scalar, Scalar],
@@ -238,9 +181,9 @@ def _read(
         op, a, b, c = table[place, 0], table[place, 1], table[place, 2], table[place, 3]
         pc += 1
         if op == ops.VALUE:  # this and LEAVE are most of what is done, so they are done here
-            code = ops.PAST_END if at + b > end else (ops.ABSURD if fill[a] >= values.shape[1] else code)
+            code = _has_room(at + b > end, fill[a] >= values.shape[1])
             if code == ops.OK:
-                values[a, fill[a]] = _number_of(data, at, b)
+                values[a, fill[a]] = number_of(data, at, b)
                 fill[a] += 1
                 at += b
         elif op == ops.LEAVE:
@@ -255,10 +198,8 @@ def _read(
             at, end, pc, deep, rows = here
         elif op <= ops.IF_END:
             at, end, pc, deep, rows = _go((at, end, pc, deep, rows), (op, a), stack)
-        elif op == ops.REFUSE:
-            return ops.REFUSED, at, a
         else:
-            return (ops.OK if at == end else ops.NOT_AT_END), at, -1
+            return _end((at, end), (op, a))
         if code:
             return code, at, which
 

@@ -1,6 +1,7 @@
 """Operations of the programs that read records, and what can be wrong with a record.
 
-numba compiles these numbers into `_record_kernel`, and keeps that until its file changes: touch it too.
+numba compiles these numbers and `_record_bytes` into `_record_kernel`, and keeps that until its file changes:
+touch it too.
 """
 
 # Operations, and what their three numbers are. First those that take bytes of what is being read:
