@@ -8,12 +8,16 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import awkward as ak
 import numpy as np
 import pytest
 import uproot
 from environments import python_with
+from handmade import eb_id, ee_id, hcal_id
+from oracle import ee_centres
+from packed_oracle import SIGNED_CHARGES, candidates, track
 
 from e2edist.formats import open_events
 from e2edist.imaging.event_batch import TABLES
@@ -35,6 +39,9 @@ SMALL = (
     *("old_member_wise", "old_mini_object_wise"),
     *("run1", "run1_object_wise", "run1_member_wise"),
 )
+#: MiniAOD of 12_5 with `made_for_jets` in it: all that a tagger of jets needs. Packed candidates are split,
+#: all else is not.
+FOR_JETS = "mini_for_jets"
 _HIT = {"detid": "id_.id_", "energy": "energy_", "time": "time_"}
 _PRODUCTS = {
     "EB": ("EcalRecHitsSorted_reducedEcalRecHitsEB__RECO.obj.obj.", _HIT),
@@ -90,6 +97,54 @@ def made(events=3, seed=15):
     return arrays
 
 
+def made_for_jets(events=3, seed=16):
+    """Return events as `made` does, with real detector ids, jets along tracks, and packed candidates.
+
+    Also returns the rows and vertices of `packed_oracle.candidates`: the first half of an event's rows is in
+    the table packed, the other in the table lost.
+    """
+    random = np.random.default_rng(seed)
+    rows, positions = candidates(seed, events)
+    crystals = sorted(ee_centres())
+    cells = {
+        "EB": [eb_id(s * i, j) for s in (-1, 1) for i in range(1, 86) for j in range(1, 361)],
+        "EE": [ee_id(*crystal) for crystal in crystals],
+        "HBHE": [
+            hcal_id(s * i, j, depth, new=True)
+            for s in (-1, 1)
+            for i in range(1, 21)
+            for j in range(1, 73)
+            for depth in (1, 2)
+        ],
+    }
+    arrays = made(events, seed)
+    for table, known in cells.items():
+        arrays[f"{table}_rows"] = 150 * np.arange(events + 1)
+        arrays[f"{table}_detid"] = random.choice(known, 150 * events)
+        arrays[f"{table}_energy"] = random.exponential(2, 150 * events).astype("f4")
+        arrays[f"{table}_time"] = random.normal(0, 3, 150 * events).astype("f4")
+    along = [_jets_along(*event) for event in zip(rows, positions, strict=True)]
+    arrays["jet_rows"] = np.cumsum([0, *map(len, along)])
+    arrays["jet_eta"], arrays["jet_phi"] = np.concatenate(along).astype("f4").T
+    arrays["jet_pt"] = random.uniform(25, 200, len(arrays["jet_eta"])).astype("f4")
+    arrays["vertices_rows"] = np.cumsum([0, *map(len, positions)])
+    for axis, values in zip("xyz", np.concatenate(positions).T, strict=True):
+        arrays[f"vertices_{axis}"] = values
+    halves = {"packed": [r[: len(r) // 2] for r in rows], "lost": [r[len(r) // 2 :] for r in rows]}
+    for table, half in halves.items():
+        arrays[f"{table}_rows"] = np.cumsum([0, *map(len, half)])
+        for name in rows[0][0]:
+            arrays[f"{table}_{name}"] = np.array([one[name] for event in half for one in event])
+    return arrays, rows, positions
+
+
+def _jets_along(rows, vertices, most=4):
+    """Return (eta, phi) of some tracks of high purity in the barrel."""
+    tracks = [track(one, vertices) for one in rows if one["pdg"] in SIGNED_CHARGES]
+    good = [(one["eta"], one["phi"]) for one in tracks if one["quality"] & 4 and abs(one["eta"]) < 1.6]
+    return np.array(good[:most]).reshape(-1, 2)
+
+
 def real(data):
     """Return the 659 real events in that form: event numbers of hit ntuples, all else of split files."""
     hits = [uproot.open(file)["Events"] for file in sorted((data / "root").glob("hits_given_?.root"))]
@@ -127,6 +182,15 @@ def write(python, arrays, folder, *forms, compression=505):
             done = subprocess.run(line, capture_output=True, text=True, timeout=900, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
     return {form: folder / f"{form}.root" for form in forms}
+
+
+def write_for_jets(python, folder, compression=505):
+    """Write `made_for_jets` by real ROOT and return the file."""
+    arrays, _, _ = made_for_jets()
+    form = "mini_member_wise"
+    with TemporaryDirectory() as scratch:  # a file of that form may be in the folder
+        made_file = write(python, arrays, Path(scratch), form, compression=compression)[form]
+        return Path(shutil.copy(made_file, folder / f"{FOR_JETS}.root"))
 
 
 def columns_of(form):
@@ -168,4 +232,6 @@ def differences(batch, arrays):
 if __name__ == "__main__":
     for written in write(compiler(), made(), FOLDER, *SMALL, compression=209).values():
         print(written, written.stat().st_size)
+    written = write_for_jets(compiler(), FOLDER, compression=209)
+    print(written, written.stat().st_size)
     (FOLDER / "events.npz").unlink()

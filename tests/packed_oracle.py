@@ -6,12 +6,16 @@
 import math
 import struct
 
+import numpy as np
+
 
 def single(value):
     """Return a number as a C++ float has it."""
     return struct.unpack("<f", struct.pack("<f", value))[0]
 
 
+#: PDG ids of charged candidates.
+SIGNED_CHARGES = (211, -211, 11, -11, 13, -13)
 PI, MOST = single(math.pi), 32767.0
 
 
@@ -86,3 +90,30 @@ def pack(value, most):
 def pack_half(value):
     """Return a number in 16 bits of half precision."""
     return struct.unpack("<H", struct.pack("<e", value))[0]
+
+
+def candidates(seed, events=40):
+    """Return rows of packed candidates and the vertices of each event; all sorts of numbers are there."""
+    random = np.random.default_rng(seed)
+    rows, positions = [], []
+    for _ in range(events):
+        vertices = random.normal(0, (0.1, 0.1, 5), (random.integers(1, 5), 3)).astype("f4").astype(float)
+        positions.append([tuple(one) for one in vertices])
+        rows.append([])
+        for _ in range(random.integers(0, 60)):
+            pt = float(random.exponential(3) + 0.1)
+            one = {
+                "pt": pack_half(pt),
+                "eta": pack(random.uniform(-3, 3), 6.0),
+                "phi": pack(random.uniform(-np.pi, np.pi), 3.2),
+                "dpt": pack_half(random.choice((0.0, 0.25 * pt))),
+                "deta": pack_half(random.choice((0.0, 0.01))),
+                "dphi": pack(random.choice((0.0, random.normal(0, 0.2))), 3.2),
+                "dxy": pack_half(random.normal(0, 3)),
+                "dz": pack_half(random.normal(0, 30)),
+                "flags": int(random.integers(0, 2048)),
+                "pdg": int(random.choice((*SIGNED_CHARGES, 22, 130, 1, 2))),
+                "key": int(random.choice((*range(len(vertices)), 0xFFFFFFFF))),
+            }
+            rows[-1].append(one)
+    return rows, positions

@@ -65,6 +65,7 @@ template <class T> struct Wrapper : Base {
 struct RefCore { unsigned short processIndex_ = 1, productIndex_ = 7; };
 template <class T> struct Ref { RefCore product_; unsigned int index_ = 3; };
 template <class T> struct Ptr { RefCore core_; unsigned int key_ = 4; };
+template <class T> struct RefProd { RefCore product_; };
 }  // namespace edm
 
 struct DetId { unsigned int id_ = 0; };
@@ -170,6 +171,10 @@ struct Photon : PATObject<reco::Photon> { bool embedSuperCluster_ = true; std::m
 struct Electron : PATObject<reco::GsfElectron> { float ecalEnergy_ = 5; };
 struct Jet : PATObject<reco::Jet> { std::vector<reco::PFJet::Specific> specificPF_; float jetCharge_ = 6; };
 }  // namespace pat
+#if EDM_ERA == 125
+#define PACKED_VERSION 23
+#include "packed_candidate.h"
+#endif
 
 // Columns by name, as "EB_energy"; every number that is written fits a double.
 struct Events {
@@ -205,6 +210,21 @@ inline void fill(reco::Vertex& vertex, const Events& from, const std::string& ta
   vertex.tracks_.resize(row % 3);
   vertex.weights_.resize(row % 3, 200);
 }
+#if EDM_ERA == 125
+inline void fill(pat::PackedCandidate& one, const Events& from, const std::string& table, long row) {
+  one.packedPt_ = from.at(table + "_pt", row);
+  one.packedEta_ = from.at(table + "_eta", row);
+  one.packedPhi_ = from.at(table + "_phi", row);
+  one.packedDxy_ = from.at(table + "_dxy", row);
+  one.packedDz_ = from.at(table + "_dz", row);
+  one.packedDPhi_ = from.at(table + "_dphi", row);
+  one.packedDEta_ = from.at(table + "_deta", row);
+  one.packedDTrkPt_ = from.at(table + "_dpt", row);
+  one.pdgId_ = from.at(table + "_pdg", row);
+  one.qualityFlags_ = from.at(table + "_flags", row);
+  one.pvRefKey_ = from.at(table + "_key", row);
+}
+#endif
 // What no one reads, of all lengths, lies before and behind what is read.
 inline void clutter(reco::LeafCandidate&, long) {}
 inline void clutter(reco::GsfElectron& electron, long row) { electron.mva_.resize(row % 4, 1.5f); }
@@ -284,6 +304,13 @@ inline void write(const char* path, const Events& from, long count, const Form& 
     add((std::vector<pat::Photon>*)nullptr, "photon", "patPhotons_slimmedPhotons__PAT.", form.rest);
     add((std::vector<pat::Electron>*)nullptr, "electron", "patElectrons_slimmedElectrons__PAT.", form.rest);
     add((std::vector<pat::Jet>*)nullptr, "jet", "patJets_slimmedJets__PAT.", form.rest);
+#if EDM_ERA == 125
+    using Packed = std::vector<pat::PackedCandidate>;
+    if (from.offsets.count("packed")) {  // of these two CMSSW splits the first only
+      add((Packed*)nullptr, "packed", "patPackedCandidates_packedPFCandidates__PAT.", 99);
+      add((Packed*)nullptr, "lost", "patPackedCandidates_lostTracks__PAT.", 0);
+    }
+#endif
   } else {
     add((Ecal*)nullptr, "EB", "EcalRecHitsSorted_reducedEcalRecHitsEB__RECO.", form.hits);
     add((Ecal*)nullptr, "EE", "EcalRecHitsSorted_reducedEcalRecHitsEE__RECO.", form.hits);

@@ -2,7 +2,9 @@
 
 ``python write.py EVENTS.npz OUT COMPRESSION FORM ...`` writes ``OUT/FORM.root``. EVENTS.npz holds run, lumi,
 event, and for each table of EB, EE, HBHE, tracks, vertices, photon, electron and jet ``TABLE_rows`` (offsets
-of the events) and ``TABLE_COLUMN``. A C++ compiler is needed; what it makes is kept in the environment.
+of the events) and ``TABLE_COLUMN``. MiniAOD of 12_5 gets packed candidates where EVENTS.npz has them: tables
+packed and lost, columns of `packed_oracle`. A C++ compiler is needed; what it makes is kept in the
+environment.
 """
 
 import fcntl
@@ -18,6 +20,7 @@ warnings.simplefilter("ignore")  # that it is an alpha
 import ROOT  # noqa: E402 not installed where this is checked
 
 CLASSES = Path(__file__).with_name("classes.h")
+PACKED = CLASSES.with_name("packed_candidate.h")
 #: Form -> CMSSW release, streamed member by member, MiniAOD, split levels of hits and of the rest.
 FORMS = {
     "split": (125, True, False, 99, 99),
@@ -97,6 +100,13 @@ _VERSIONS = {
 _OTHERS = (*(product for product in _PRODUCTS if product.startswith("vector")), "pair<string,float>")
 _OTHERS += ("vector<pair<string,float>>", "map<string,float>", "vector<reco::PFJet::Specific>")
 _OTHERS += ("vector<edm::Ptr<reco::Candidate>>", "vector<edm::Ref<vector<reco::Track>>>")
+#: Of 12_5 only: class -> version; 0 has none.
+_PACKED = {
+    "pat::PackedCandidate": 23,
+    "edm::RefProd<vector<reco::Vertex>>": 0,
+    "vector<pat::PackedCandidate>": 0,
+    "edm::Wrapper<vector<pat::PackedCandidate>>": 3,
+}
 
 
 def source(release):
@@ -108,6 +118,8 @@ def source(release):
             lines.append(f"#pragma link C++ class {name}+;")
         elif release != 42 and version:
             lines.append(f"#pragma link C++ options=version({version}) class {name}+;")
+    for name, version in _PACKED.items() if release == 125 else ():
+        lines.append(f"#pragma link C++ {f'options=version({version}) ' if version else ''}class {name}+;")
     lines += [f"#pragma link C++ class {name}+;" for name in _OTHERS]
     if release == 42:
         lines.append("#pragma link C++ class edm::EDProduct+;")
@@ -119,7 +131,8 @@ def source(release):
 def load(release):
     """Compile and load the classes of a release, of which one process can have one."""
     text = source(release)
-    key = hashlib.sha256((text + CLASSES.read_text() + ROOT.gROOT.GetVersion()).encode()).hexdigest()[:12]
+    made_of = text + CLASSES.read_text() + PACKED.read_text() + ROOT.gROOT.GetVersion()
+    key = hashlib.sha256(made_of.encode()).hexdigest()[:12]
     folder = Path(sys.prefix) / "edm_classes" / key
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
