@@ -59,6 +59,7 @@ def to_int8(path: str) -> bytes:
 
     runtime()
     try:
+        import onnx
         from onnxruntime.quantization.quant_utils import QuantType
         from onnxruntime.quantization.quantize import quantize_dynamic
     except ImportError as error:
@@ -67,8 +68,9 @@ def to_int8(path: str) -> bytes:
         small = Path(folder) / "int8.onnx"
         logging.getLogger().addHandler(silent := logging.NullHandler())  # else it sets up the root logger
         try:
-            # Convolutions of ONNX Runtime on the CPU take unsigned weights only.
-            quantize_dynamic(path, small, weight_type=QuantType.QUInt8)
+            # Given a path it writes beside the model, where nothing may be writable. Convolutions of ONNX
+            # Runtime on the CPU take unsigned weights only.
+            quantize_dynamic(onnx.load(path), small, weight_type=QuantType.QUInt8)
             return small.read_bytes()
         except Exception as error:  # as above
             raise ModelError(path, f"can't be made int8: {first_line(error)}") from error
