@@ -4,7 +4,7 @@
     ├── InputError                a ROOT file: missing, not ROOT, cut, no such tree
     │   ├── BranchError           a branch is missing, or has a type that can't be read
     │   ├── EntriesError          a range of entries can't be read; the rest of the file may be fine
-    │   ├── UnsplitError          an EDM product that was written unsplit
+    │   ├── UnsplitError          an EDM product that is not split and can't be decoded either
     │   └── ChangedFileError      the file is no longer the one that was planned
     ├── ConfigError               a TOML file or command line that people wrote
     │   └── UnknownNameError      no tagger, site, format ... of that name
@@ -125,7 +125,7 @@ class EntriesError(InputError):
 
 
 class UnsplitError(InputError):
-    """An EDM product was written unsplit, so that only CMSSW can read it."""
+    """An EDM product is not split, and its records can't be decoded either."""
 
 
 class ChangedFileError(InputError):
