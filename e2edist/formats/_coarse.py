@@ -13,7 +13,7 @@ from e2edist.imaging.event_batch import OBJECT_COLUMNS, OBJECT_KINDS, Array, Rag
 from e2edist.imaging.layers import DZ_MAX, HBHE_DEPTH1, LAYERS
 
 from ._branch_map import Branch, Request, TableReader
-from ._tables import build_pixels, find_columns, table_reader
+from ._tables import build_pixels, columns_of, find_columns, table_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -157,7 +157,7 @@ def names_of(
 
 def _reader(name: str, layer: CoarseLayer, branches: Mapping[str, Branch]) -> TableReader:
     def build(lists: Mapping[str, JaggedColumn]) -> Ragged:
-        values, offsets = _values({key: lists[branch.name] for key, branch in branches.items()}, branches)
+        values, offsets = _values(columns_of(branches, lists), branches)
         try:
             with np.errstate(over="ignore", invalid="ignore"):
                 pixels = layer.make(values, offsets)

@@ -9,10 +9,11 @@ import numpy as np
 
 from e2edist.errors import EntriesError
 from e2edist.imaging.event_batch import SEED_COLUMNS, Ragged
+from e2edist.imaging.layers import GRIDS
 
 from ._branch_map import JaggedColumn, TableReader
 from ._check_branch import check_branch
-from ._tables import build_table
+from ._tables import build_table, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 LABELS = {"photon": ("pho", "SC"), "electron": ("ele",), "jet": ("jet",)}
 #: Kind -> row and column of the pixel that images are cut round: crystals 0-169 and 0-359, towers 0-55, 0-71.
 SEEDS = {"photon": ("SC_ieta", "SC_iphi"), "jet": ("jetSeed_ieta", "jetSeed_iphi")}
-_GRID = {"photon": (170, 360), "jet": (56, 72)}
+_GRID = {"photon": GRIDS["EB"], "jet": GRIDS["towers"]}
 #: Column -> what its branch may have behind the label, as in jetPt, jet_Pt, jetpT and pho_pT.
 SUFFIXES = {
     "pt": ("_pT", "_pt", "_Pt", "Pt", "pT"),
@@ -89,7 +90,7 @@ class ObjectBranches:
         return build_table(self.kind, {"pt": none}, wanted)
 
     def _build(self, lists: Mapping[str, JaggedColumn], wanted: frozenset[str]) -> Ragged:
-        columns = {name: lists[branch.name] for name, branch in self.columns.items()}
+        columns = columns_of(self.columns, lists)
         if not columns:
             rows = lists[self.seeds[0].name]
             columns["pt"] = JaggedColumn(rows.offsets, np.full(len(rows.data), np.nan, np.float32))
